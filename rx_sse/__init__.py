@@ -1,0 +1,61 @@
+"""Reactive Server-Sent Events for aiohttp: a handler returns an Observable, the browser receives its events.
+
+This file is the library's public face, flat and lazy (PEP 562): ``import rx_sse`` imports none of the rooms, and
+the first use of a name imports the one room it lives in. A worker that only publishes pays for no aiohttp.
+
+Data flows one way, source → reactive pipeline → wire encoding → delivery → socket, and a room imports only
+rooms above it in this list (``tests/test_rooms.py`` holds them to it)::
+
+    errors      the exception tree
+    wire        bytes ↔ events, in both directions, without I/O
+    delivery    what happens when a reader is slow, and the one place where threads cross
+    reactive    where Rx meets an event loop
+    bus         topics with history and resume
+    client      the other end of a stream
+    web         the aiohttp edge
+    testing, notebook, metrics, demo, __main__    leaves that nobody imports
+
+It never patches another library, never installs a signal handler, and keeps no state at module level.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    # What a type checker sees. The same names, with the same homes, as in _HOMES below: one line here, one there.
+    from .delivery.overflow import Overflow as Overflow
+    from .errors import RxSseError as RxSseError
+    from .errors import StreamError as StreamError
+    from .wire.event import RawFrame as RawFrame
+    from .wire.event import ServerSentEvent as ServerSentEvent
+    from .wire.parser import EventParser as EventParser
+else:
+    _HOMES = {
+        "EventParser": "wire.parser",
+        "Overflow": "delivery.overflow",
+        "RawFrame": "wire.event",
+        "RxSseError": "errors",
+        "ServerSentEvent": "wire.event",
+        "StreamError": "errors",
+    }
+
+    __all__ = list(_HOMES)
+
+    def __getattr__(name: str) -> object:
+        # Out of a type checker's sight, which would otherwise believe in any name at all.
+        home = _HOMES.get(name)
+        if home is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
+
+        value = getattr(import_module(f"{__name__}.{home}"), name)
+        if isinstance(value, type) and "__annotations__" not in vars(value):
+            # Users, tracebacks and pickles see `rx_sse.StreamError`, wherever the room keeps it. A class with
+            # annotated fields keeps its own: `typing.get_type_hints` looks the names in them up there.
+            value.__module__ = __name__
+        globals()[name] = value
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

@@ -1,0 +1,64 @@
+"""What every test may use: the programs it drives, and the word on what happens when one is missing.
+
+A test asks for a program by a fixture (``chromium``, ``curl``, ``nginx``, ``redis_server``), or with ``require``
+when it wants one by name. A part that is missing skips the test on a developer's machine, with the exact line
+that installs it, and fails it where ``CI`` is set: a green run of CI has left nothing out.
+
+``pytest_plugins`` and helpers of one room live beside that room's tests, not here.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tomllib
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PARTS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["rx_sse"]["parts"]
+
+
+def missing(what: str, install: str) -> NoReturn:
+    """Skip the test, or fail it in CI, because ``what`` is not there and ``install`` would bring it."""
+    message = f"{what} is missing; install it with: {install}"
+    if os.environ.get("CI"):
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+def require(part: str) -> str:
+    """Return the path of a program of ``[tool.rx_sse.parts]``, or leave the test as `missing` says."""
+    names: list[str] = PARTS[part]["commands"]
+    # Debian keeps servers in /usr/sbin, which an ordinary user's PATH leaves out.
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"])
+    for name in names:
+        if found := shutil.which(name, path=path):
+            return found
+    missing(part, f"sudo apt-get install -y {PARTS[part]['debian']}")
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of a Chromium."""
+    return require("chromium")
+
+
+@pytest.fixture(scope="session")
+def curl() -> str:
+    """The path of curl."""
+    return require("curl")
+
+
+@pytest.fixture(scope="session")
+def nginx() -> str:
+    """The path of nginx."""
+    return require("nginx")
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> str:
+    """The path of a ``redis-server`` program, for a test to start its own on a free port or a unix socket."""
+    return require("redis-server")
