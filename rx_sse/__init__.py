@@ -1,7 +1,7 @@
-"""Reactive Server-Sent Events for aiohttp: a handler returns an Observable, the browser receives its events.
+"""Reactive Server-Sent Events for aiohttp: a handler returns an Observable, every emission reaches the browser.
 
-This file is the library's public face, flat and lazy (PEP 562): ``import rx_sse`` imports none of the rooms, and
-the first use of a name imports the one room it lives in. A worker that only publishes pays for no aiohttp.
+This file is the library's public face, flat and lazy (PEP 562): ``import rx_sse`` imports none of the rooms,
+and the first use of a name imports the one room it lives in. A worker that only publishes pays for no aiohttp.
 
 Data flows one way, source → reactive pipeline → wire encoding → delivery → socket, and a room imports only
 rooms above it in this list (``tests/test_rooms.py`` holds them to it)::
@@ -23,7 +23,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    # What a type checker sees. The same names, with the same homes, as in _HOMES below: one line here, one there.
+    # What a type checker sees: the names of _HOMES below, from the same homes. One line here, one there.
     from .delivery.overflow import Overflow as Overflow
     from .errors import RxSseError as RxSseError
     from .errors import StreamError as StreamError
@@ -52,7 +52,7 @@ else:
         value = getattr(import_module(f"{__name__}.{home}"), name)
         if isinstance(value, type) and "__annotations__" not in vars(value):
             # Users, tracebacks and pickles see `rx_sse.StreamError`, wherever the room keeps it. A class with
-            # annotated fields keeps its own: `typing.get_type_hints` looks the names in them up there.
+            # annotated fields keeps its home: `typing.get_type_hints` looks up the names in them there.
             value.__module__ = __name__
         globals()[name] = value
         return value
