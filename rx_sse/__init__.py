@@ -1,7 +1,7 @@
-"""Reactive Server-Sent Events for aiohttp: a handler returns an Observable, every emission reaches the browser.
+"""Reactive Server-Sent Events for aiohttp: a handler returns an Observable, its emissions reach the browser.
 
 This file is the library's public face, flat and lazy (PEP 562): ``import rx_sse`` imports none of the rooms,
-and the first use of a name imports the one room it lives in. A worker that only publishes pays for no aiohttp.
+and the first use of a name imports the room it lives in. A worker that only publishes pays for no aiohttp.
 
 Data flows one way, source → reactive pipeline → wire encoding → delivery → socket, and a room imports only
 rooms above it in this list (``tests/test_rooms.py`` holds them to it)::
