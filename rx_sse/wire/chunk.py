@@ -1,0 +1,14 @@
+"""HTTP/1.1 chunk framing, for the one write that carries a frame.
+
+Standard: RFC 9112 §7.1. Never writes the last chunk (``0 CRLF CRLF``): ending a response is aiohttp's.
+"""
+
+from __future__ import annotations
+
+__all__ = ["chunk"]
+
+
+def chunk(frame: bytes) -> bytes:
+    """One HTTP/1.1 chunk around `frame`. An empty frame gives nothing, because an empty chunk ends the body."""
+    # [spec] chunk = chunk-size [ chunk-ext ] CRLF chunk-data CRLF; last-chunk = 1*("0") [ chunk-ext ] CRLF
+    return b"%x\r\n%b\r\n" % (len(frame), frame) if frame else b""

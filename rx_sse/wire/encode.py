@@ -1,0 +1,51 @@
+"""From whatever a handler emitted to what goes on the wire.
+
+Standard: WHATWG HTML §9.2 for the frame, RFC 8259 for values. A ``dict`` is data, also one with a ``data`` key; an
+event is a `ServerSentEvent` and nothing else. Never touches a socket, so that a value that cannot be sent leaves
+nothing half-written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..errors import EncodeError
+from .event import RawFrame, ServerSentEvent, from_text
+from .jsontext import dumps as to_json
+from .jsontext import shown
+
+__all__ = ["encode"]
+
+
+def encode(value: Any, dumps: Callable[[Any], str | bytes] | None = None) -> ServerSentEvent | RawFrame:
+    """`value` as an event: events and raw frames as they are, a ``str`` as text, anything else as JSON.
+
+    Args:
+        value: what was emitted.
+        dumps: replaces the library's JSON encoder for everything that is neither event, frame nor ``str``.
+
+    Raises:
+        EncodeError: it cannot go on the wire.
+    """
+    if isinstance(value, (ServerSentEvent, RawFrame)):
+        return value
+    if isinstance(value, str):
+        return ServerSentEvent(value)
+    if dumps is None:
+        return from_text(to_json(value).encode())
+    return ServerSentEvent(_dumped(value, dumps))
+
+
+def _dumped(value: Any, dumps: Callable[[Any], str | bytes]) -> str:
+    try:
+        text = dumps(value)
+        if isinstance(text, bytes):
+            text = text.decode()
+    except EncodeError:
+        raise
+    except Exception as error:
+        raise EncodeError(f"data: {shown(value)} was refused by dumps=: {type(error).__name__}: {error}") from error
+    if not isinstance(text, str):
+        raise EncodeError(f"data: dumps= gave {shown(text)} for {shown(value)}; it must give str or bytes")
+    return text
