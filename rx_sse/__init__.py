@@ -27,17 +27,35 @@ if TYPE_CHECKING:
     from .delivery.overflow import Overflow as Overflow
     from .errors import RxSseError as RxSseError
     from .errors import StreamError as StreamError
+    from .reactive.scheduler import LoopScheduler as LoopScheduler
+    from .web.handler import sse as sse
+    from .web.limits import Limits as Limits
+    from .web.options import StreamOptions as StreamOptions
+    from .web.principal import Principal as Principal
+    from .web.principal import principal as principal
+    from .web.response import stream_response as stream_response
+    from .web.resume import last_event_id as last_event_id
+    from .web.setup import setup as setup
     from .wire.event import RawFrame as RawFrame
     from .wire.event import ServerSentEvent as ServerSentEvent
     from .wire.parser import EventParser as EventParser
 else:
     _HOMES = {
         "EventParser": "wire.parser",
+        "last_event_id": "web.resume",
+        "Limits": "web.limits",
+        "LoopScheduler": "reactive.scheduler",
         "Overflow": "delivery.overflow",
+        "Principal": "web.principal",
+        "principal": "web.principal",
         "RawFrame": "wire.event",
         "RxSseError": "errors",
         "ServerSentEvent": "wire.event",
+        "setup": "web.setup",
+        "sse": "web.handler",
+        "stream_response": "web.response",
         "StreamError": "errors",
+        "StreamOptions": "web.options",
     }
 
     __all__ = list(_HOMES)

@@ -18,7 +18,8 @@ from typing import NoReturn
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PARTS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["rx_sse"]["parts"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+PARTS = PROJECT["tool"]["rx_sse"]["parts"]
 
 
 def missing(what: str, install: str) -> NoReturn:

@@ -1,0 +1,73 @@
+"""The set-up script and the word on missing parts: what a person reads, and that CI skips nothing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .conftest import PARTS, PROJECT, ROOT
+
+LINE = "sudo apt-get install -y no-such-package"
+ABSENT = {"no-such-part": {"commands": ["no-such-command"], "debian": "no-such-package"}}
+
+
+def python(program: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a program where no command is found, so that nothing can be installed either."""
+    kept = {key: value for key, value in os.environ.items() if key not in ("CI", "PATH")}
+    environment = {**kept, "PATH": str(folder), "PYTHONPATH": str(ROOT), **environment}
+    command = [sys.executable, "-c", program]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, cwd=folder)
+
+
+def test_help_and_nonsense() -> None:
+    for arguments, code in ((["--help"], 0), ([], 0), (["run"], 2), (["nonsense"], 2)):
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "dev.py"), *arguments], capture_output=True, text=True
+        )
+        assert done.returncode == code
+        assert "python3 dev.py test" in done.stdout
+
+
+def test_it_imports_the_standard_library_alone() -> None:
+    done = subprocess.run([sys.executable, "-I", "-S", str(ROOT / "dev.py"), "--help"], capture_output=True)
+    assert done.returncode == 0
+
+
+def test_groups_are_resolved_with_what_they_include(tmp_path: Path) -> None:
+    groups = PROJECT["dependency-groups"]
+    done = python(f"import dev; print(dev.group('dev', {groups!r}))", tmp_path)
+    assert done.stdout.strip() == repr([*groups["test"], *groups["lint"]])
+
+
+@pytest.mark.parametrize("ci", [False, True], ids=["locally", "in CI"])
+def test_the_script_names_the_line_that_installs_a_missing_part(ci: bool, tmp_path: Path) -> None:
+    project = {"tool": {"rx_sse": {"parts": ABSENT}}}
+    program = f"import dev; dev.bring_parts({project!r}); print('went on')"
+    done = python(program, tmp_path, **({"CI": "true"} if ci else {}))
+    assert LINE in done.stderr
+    assert ("went on" in done.stdout) is not ci
+    assert (done.returncode != 0) is ci
+
+
+@pytest.mark.parametrize("ci", [False, True], ids=["locally", "in CI"])
+def test_a_test_with_a_missing_part_skips_and_fails_in_ci(ci: bool, tmp_path: Path) -> None:
+    (tmp_path / "test_absent.py").write_text(
+        "from tests import conftest\n"
+        f"def test_absent():\n    conftest.PARTS.update({ABSENT!r})\n    conftest.require('no-such-part')\n"
+    )
+    program = (
+        f"import pytest, sys; sys.exit(pytest.main(['-rsf', '-p', 'no:cacheprovider', {str(tmp_path)!r}]))"
+    )
+    done = python(program, tmp_path, **({"CI": "true"} if ci else {}))
+    assert ("1 failed" if ci else "1 skipped") in done.stdout, done.stdout
+    assert LINE in done.stdout
+    assert (done.returncode != 0) is ci
+
+
+def test_parts_are_complete() -> None:
+    for part in PARTS.values():
+        assert part["commands"] and part["debian"]
