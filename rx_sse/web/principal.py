@@ -1,0 +1,77 @@
+"""Who a request speaks for: a `Principal`, and the places where the rest of the web edge finds one.
+
+An authenticator is any ``(request) -> Principal | None``, plain or awaitable; `rx_sse.JWTAuth` is one. Its
+answer is kept with the request, so that a handler, a bus and a limit all ask `principal(request)` and mean
+the same.
+
+Standard: the fields carry the registered claims of RFC 7519 §4.1 (``sub``, ``exp``, ``jti``, ``iat``) and the
+scopes of RFC 8693 §4.2.
+Never: a principal does not hold the token it came from, and its text does not show what the token said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal
+
+from aiohttp import web
+
+from rx_sse.errors import UsageError
+
+Carrier = Literal["header", "cookie", "query"]
+"""Where a token was found: ``Authorization: Bearer``, a cookie, or the query."""
+
+_NO_CLAIMS: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """The user that a request speaks for. Immutable, and shared by all requests that bring the same token.
+
+    Args:
+        user: who it is; never empty. `JWTAuth` takes ``sub``.
+        scopes: what the token was issued for.
+        claims: everything the token says, read-only to the last level (lists are tuples).
+        expires_at: when it ends, in seconds of the epoch. A stream that was opened with it ends then; None:
+            never.
+        token_id: the token's own name (``jti``), by which it can be revoked.
+        issued_at: when the token was made, in seconds of the epoch; what was made before a revocation is
+            refused.
+        carrier: where the token was found.
+        voucher: opaque; what the authenticator remembers it by when it takes back a key (`JWTAuth.watch`).
+    """
+
+    user: str
+    scopes: frozenset[str] = frozenset()
+    claims: Mapping[str, Any] = field(default_factory=lambda: _NO_CLAIMS, repr=False, hash=False)
+    expires_at: float | None = None
+    token_id: str | None = field(default=None, repr=False)
+    issued_at: float | None = field(default=None, repr=False)
+    carrier: Carrier | None = None
+    voucher: object = field(default=None, repr=False, compare=False)
+
+
+PRINCIPAL: web.RequestKey[Principal] = web.RequestKey("rx_sse.principal", Principal)
+"""Where a request keeps its principal."""
+
+REVOKED: web.AppKey[Callable[[Principal], bool]] = web.AppKey("rx_sse.revoked")
+"""Filled by ``setup`` when there is a bus: says of a principal whether it was revoked, and raises
+``Overloaded`` while that is not known yet. Authenticators ask it, so that a revoked token is refused in
+ordinary handlers as well."""
+
+
+def principal(request: web.Request) -> Principal:
+    """Return who ``request`` speaks for.
+
+    Raises:
+        UsageError: the request was not authenticated.
+    """
+    found: Principal | None = request.get(PRINCIPAL)
+    if found is None:
+        raise UsageError(
+            "principal(request) on a request that was not authenticated: "
+            "give the route auth=…, as in @sse(auth=auth), or call `await auth(request)` first"
+        )
+    return found
