@@ -112,9 +112,9 @@ class StreamError(RxSseError):
         self.extra = extra
 
     def problem(self) -> dict[str, Any]:
-        """The problem document of RFC 9457, members without a value left out; ``retry`` is not part of it."""
-        members = {"type": self.type, "title": self.title, "status": self.status, "detail": self.detail or None}
-        return {name: value for name, value in members.items() if value is not None} | self.extra
+        """The problem document of RFC 9457, without members that have no value and without `retry`."""
+        members = {"type": self.type, "title": self.title, "status": self.status, "detail": self.detail}
+        return {name: value for name, value in members.items() if value not in (None, "")} | self.extra
 
 
 class Overloaded(RxSseError):

@@ -9,6 +9,6 @@ __all__ = ["chunk"]
 
 
 def chunk(frame: bytes) -> bytes:
-    """One HTTP/1.1 chunk around `frame`. An empty frame gives nothing, because an empty chunk ends the body."""
+    """One HTTP/1.1 chunk around `frame`; nothing for an empty one, because an empty chunk ends the body."""
     # [spec] chunk = chunk-size [ chunk-ext ] CRLF chunk-data CRLF; last-chunk = 1*("0") [ chunk-ext ] CRLF
     return b"%x\r\n%b\r\n" % (len(frame), frame) if frame else b""

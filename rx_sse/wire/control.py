@@ -1,8 +1,8 @@
 """The library's own events, and the small pieces between events: heartbeat, opening, retry.
 
-Standard: none beyond the wire format; this is the vocabulary by which a stream of rx_sse tells a page what happened
-to it. Control events are named ``stream-…``, carry JSON, and are never called ``error``, ``open`` or ``message``,
-which EventSource owns. No event here carries an `id` unless its builder takes one.
+Standard: none beyond the wire format; this is the vocabulary by which a stream of rx_sse tells a page what
+happened to it. Control events are named ``stream-…``, carry JSON, and are never called ``error``, ``open`` or
+``message``, which EventSource owns. None carries an `id` unless its builder takes one.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 from typing import Any, Final
 
-from .event import ENDED_ID, ServerSentEvent, made
+from .event import ServerSentEvent, made
+from .fields import ENDED_ID
 
 __all__ = [
     "HEARTBEAT",
@@ -55,7 +56,7 @@ def stream_gap(
 
 
 def stream_end(reason: str | None = None, id: str | None = None) -> ServerSentEvent:
-    """The source completed. With the `ended_id` of the request as `id`, the next request can be told to stop."""
+    """The source completed. With the request's `ended_id` as `id`, its reconnect can be answered 204."""
     return made(_known(reason=reason), event="stream-end", id=id)
 
 
@@ -70,7 +71,7 @@ def stream_expired(reason: str) -> ServerSentEvent:
 
 
 def ended_id(method: str, path: str, query: str) -> str:
-    """The id that says "the stream of this very request has ended". Stateless: any process can make it again."""
+    """The id that says "the stream of this request has ended". Stateless: any process makes the same."""
     request = "\0".join((method.upper(), path, query)).encode(errors="surrogatepass")
     return f"0_{hashlib.sha256(request).hexdigest()[:16]}"
 

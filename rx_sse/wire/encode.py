@@ -1,8 +1,8 @@
 """From whatever a handler emitted to what goes on the wire.
 
-Standard: WHATWG HTML §9.2 for the frame, RFC 8259 for values. A ``dict`` is data, also one with a ``data`` key; an
-event is a `ServerSentEvent` and nothing else. Never touches a socket, so that a value that cannot be sent leaves
-nothing half-written.
+Standard: WHATWG HTML §9.2 for the frame, RFC 8259 for values. A ``dict`` is data, also one with a ``data``
+key; an event is a `ServerSentEvent` and nothing else. Never touches a socket: a value that cannot be sent
+is refused before a byte of it is written.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import EncodeError
-from .event import RawFrame, ServerSentEvent, from_text
-from .jsontext import dumps as to_json
-from .jsontext import shown
+from .event import RawFrame, ServerSentEvent, from_json, made
+from .fields import shown
+from .jsontext import dumps_utf8
 
 __all__ = ["encode"]
 
@@ -31,13 +31,13 @@ def encode(value: Any, dumps: Callable[[Any], str | bytes] | None = None) -> Ser
     if isinstance(value, (ServerSentEvent, RawFrame)):
         return value
     if isinstance(value, str):
-        return ServerSentEvent(value)
+        return made(value)
     if dumps is None:
-        return from_text(to_json(value).encode())
-    return ServerSentEvent(_dumped(value, dumps))
+        return from_json(dumps_utf8(value))
+    return made(_dumped(value, dumps))
 
 
-def _dumped(value: Any, dumps: Callable[[Any], str | bytes]) -> str:
+def _dumped(value: Any, dumps: Callable[[Any], object]) -> str:
     try:
         text = dumps(value)
         if isinstance(text, bytes):
@@ -45,7 +45,8 @@ def _dumped(value: Any, dumps: Callable[[Any], str | bytes]) -> str:
     except EncodeError:
         raise
     except Exception as error:
-        raise EncodeError(f"data: {shown(value)} was refused by dumps=: {type(error).__name__}: {error}") from error
+        why = f"{type(error).__name__}: {error}"
+        raise EncodeError(f"data: {shown(value)} was refused by dumps=: {why}") from error
     if not isinstance(text, str):
         raise EncodeError(f"data: dumps= gave {shown(text)} for {shown(value)}; it must give str or bytes")
     return text

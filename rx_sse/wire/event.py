@@ -1,62 +1,46 @@
 """One event, checked and encoded when it is made; and a frame that somebody else made.
 
-Standard: WHATWG HTML §9.2 (server-sent events). What is written here, every conforming parser reads back as it was:
-data is cut at exactly CR LF, LF and CR, and a field that could not come through whole is refused, with the value in
-the message. Nothing is ever scrubbed, numbered or left out in silence.
+Standard: WHATWG HTML §9.2 (server-sent events). What is written here, every conforming parser reads back as
+it was: data is cut at exactly CR LF, LF and CR, and a field that could not come through whole is refused,
+with the value in the message. Nothing is ever scrubbed, numbered or left out in silence.
 
-An event is immutable, so one object serves every connection, and its bytes are made at most once: the frame when
-the event is made, the HTTP chunk when the first connection asks for it.
+An event is immutable, so that one object serves every connection, and its bytes are made at most once: the
+frame with the event, the HTTP chunk when the first connection asks for it.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any, Final, NoReturn, cast, final
+from typing import TYPE_CHECKING, Any, NoReturn, cast, final
 
 from ..errors import EncodeError
 from .chunk import chunk
-from .jsontext import dumps, shown
+from .fields import event_name, id_text, newlines, refuse_ended, retry_ms, shown, string, utf8
+from .jsontext import dumps
 
-__all__ = ["ENDED_ID", "MAX_ID_BYTES", "MAX_RETRY", "RawFrame", "ServerSentEvent"]
+__all__ = ["RawFrame", "ServerSentEvent"]
 
-# The id comes back in a request header. aiohttp takes 8,190 bytes of one, other servers 8 KB for all of them; a
-# request that is refused for its size ends a browser's EventSource for good.
-MAX_ID_BYTES: Final = 4096
+_BODY = re.compile(rb"(?::(?: [^\r\n]*)?\n)*(?:(?:event: [^\r\n\0]+\n)?(?:data: [^\r\n]*\n)+)?")
+_BLANK_LINE = re.compile(rb"(?:\r\n|\r(?!\n)|\n)(?:\r\n|\r|\n)\Z")
 
-# The longest delay that a browser's timer takes: 32 bits of milliseconds, 24.8 days.
-MAX_RETRY: Final = 2**31 - 1
 
-# The ids that say "this stream has ended" (wire.control); a user's id of that form would end a stream for good.
-ENDED_ID: Final = re.compile(r"0_[0-9a-f]{16}")
+class _NotGiven:
+    def __repr__(self) -> str:
+        return "<not given>"
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_BREAKS_FIELD = re.compile(r"[\r\n\0]")
-_BODY = re.compile(rb"(?::(?: [^\r\n]*)?\n)*(?:event: [^\r\n\0]+\n)?(?:data: [^\r\n]*\n)*")
-_BLANK_LINE = re.compile(rb"[^\r\n](?:\r\n|\r|\n)(?:\r\n|\r|\n)+\Z")
 
-_MISSING: Any = object()
+_MISSING: Any = _NotGiven()
 
 
 class _Draft:
-    """An event while it is being made. Fields are set on this class, and then it becomes a `ServerSentEvent`.
+    """An event while it is being made: its slots are set here, and then it becomes a `ServerSentEvent`.
 
-    Four times as fast as getting around the guard of a frozen class with `object.__setattr__`. Slots that nobody set
-    are filled at first use by `ServerSentEvent.__getattr__`.
+    That takes a quarter of the time of `object.__setattr__` in a frozen class. Slots that nobody set are
+    filled at first use, by `ServerSentEvent.__getattr__`.
     """
 
-    __slots__ = (
-        "chunk",
-        "comment",
-        "data",
-        "event",
-        "frame",
-        "has_data",
-        "id",
-        "position",
-        "retry",
-        "topic",
-    )
+    __slots__ = ("chunk", "comment", "data", "event", "frame", "has_data", "id", "position", "retry", "topic")
 
     chunk: bytes
     comment: str | None
@@ -69,12 +53,6 @@ class _Draft:
     retry: int | None
     topic: str | None
 
-    def finished(self) -> ServerSentEvent:
-        """This very object, immutable from now on."""
-        event = cast(Any, self)
-        event.__class__ = ServerSentEvent
-        return cast(ServerSentEvent, event)
-
 
 @final
 class ServerSentEvent(_Draft):
@@ -82,8 +60,8 @@ class ServerSentEvent(_Draft):
 
     Args:
         data: a ``str`` is sent as it is, one ``data:`` line per line; anything else is sent as JSON, ``None``
-            included (``null``). Leave it out for an event that carries only a comment, an id or a retry; those
-            reach no listener.
+            included (``null``). Leave it out for an event that carries only a comment, an id or a retry;
+            those reach no listener.
         event: the name that a page listens for with ``addEventListener``; without one it is ``"message"``.
         id: what the client sends back as ``Last-Event-ID`` when it reconnects; ``""`` makes it forget.
         retry: milliseconds that the client waits before it reconnects.
@@ -92,16 +70,16 @@ class ServerSentEvent(_Draft):
     Attributes:
         data: the text on the wire, which is what ``e.data`` is in a browser; ``""`` if there was no data.
         has_data: whether there was any.
-        event, id, retry, comment: as given, None if not. The `id` of a received event is the one in force when it
-            came, whichever event brought it; its comments are not kept.
+        event, id, retry, comment: as given, None if not. The `id` of a received event is the one in force
+            when it came, whichever event brought it; comments are not kept.
         topic: the topic that the event came from, None unless it came from a bus.
 
     Raises:
         EncodeError: a field that could not be carried whole.
     """
 
-    # For the library, beside the fields above: `frame` is the complete text with its blank line, `chunk` the same in
-    # HTTP/1.1 chunk framing, `position` what the bus knows about its place in the log.
+    # For the library, beside the fields above: `frame` is the complete text with its blank line, `chunk` the
+    # same in HTTP/1.1 chunk framing, `position` what the bus knows about its place in the log.
     __slots__ = ()
 
     def __new__(
@@ -114,7 +92,7 @@ class ServerSentEvent(_Draft):
         comment: str | None = None,
     ) -> ServerSentEvent:
         if id is not None:
-            _refuse_ended(id)
+            refuse_ended(id)
         return made(data, event=event, id=id, retry=retry, comment=comment)
 
     @property
@@ -130,7 +108,7 @@ class ServerSentEvent(_Draft):
     @property
     def is_control(self) -> bool:
         """Whether it is one of the library's own, named ``stream-…``."""
-        return self.type.startswith("stream-")
+        return self.event is not None and self.event.startswith("stream-")
 
     def json(self) -> Any:
         """The value that `data` stands for.
@@ -153,7 +131,7 @@ class ServerSentEvent(_Draft):
         if id is _MISSING:
             id = self.id
         elif id is not None:
-            _refuse_ended(id)
+            refuse_ended(id)
         copy = made(
             self.data if data is _MISSING and self.has_data else data,
             event=self.event if event is _MISSING else event,
@@ -164,18 +142,9 @@ class ServerSentEvent(_Draft):
         return copy.stamped(id, topic=self.topic, position=self.position)
 
     def stamped(self, id: str | None, *, topic: str | None, position: object) -> ServerSentEvent:
-        """For the bus: the same event with the bus's own `id` (not checked again), at `position` of `topic`."""
-        event = _Draft()
-        event.id = id
-        event.topic = topic
-        event.position = position
-        if id == self.id:
-            event.frame = self.frame
-        elif id is None:
-            event.frame = self.body + b"\n"
-        else:
-            event.frame = b"%bid: %b\n\n" % (self.body, id.encode())
-        return event.finished()
+        """For the bus: the same event with an `id` of the bus (not checked), at `position` of `topic`."""
+        frame = self.frame if id == self.id else _closed(self.body, id)
+        return framed(frame, id, topic, position)
 
     @property
     def body(self) -> bytes:
@@ -185,8 +154,10 @@ class ServerSentEvent(_Draft):
         return self.frame[: -len(b"id: \n\n") - len(self.id.encode())]
 
     @staticmethod
-    def from_body(body: bytes) -> ServerSentEvent:
-        """For the bus: the event whose `body` these bytes are.
+    def from_body(
+        body: bytes, *, id: str | None = None, topic: str | None = None, position: object = None
+    ) -> ServerSentEvent:
+        """For the bus: the event whose `body` these bytes are, stamped as `stamped` does it.
 
         Raises:
             EncodeError: they are not exactly what this library writes for an event without `id` and `retry`.
@@ -197,22 +168,22 @@ class ServerSentEvent(_Draft):
             body.decode()
         except UnicodeDecodeError as error:
             raise EncodeError(f"body: {shown(body)} is not UTF-8: {error}") from None
-        return _framed(body + b"\n")
+        return framed(_closed(body, id), id, topic, position)
 
     if not TYPE_CHECKING:  # checkers would take any misspelt attribute for one that is filled here
 
         def __getattr__(self, name: str) -> Any:
             if name == "chunk":
-                fill = {"chunk": chunk(self.frame)}
-            elif name == "frame":
-                fill = {"frame": _frame(self).encode()}
-            elif name in _Draft.__slots__:
-                fill = _fields(self.frame)
+                filled = {"chunk": chunk(self.frame)}
+            elif name == "frame":  # a received event has its fields
+                filled = {"frame": _text(self).encode()}
+            elif name in _Draft.__slots__:  # any other has its frame
+                filled = _fields(self.frame)
             else:
                 raise AttributeError(f"'ServerSentEvent' object has no attribute {name!r}")
-            for slot, value in fill.items():
+            for slot, value in filled.items():
                 object.__setattr__(self, slot, value)
-            return fill[name]
+            return filled[name]
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(f"an event is immutable: use event.replace({name}=…)")
@@ -236,7 +207,7 @@ class ServerSentEvent(_Draft):
         return f"ServerSentEvent({', '.join(fields)})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _framed, (self.frame, self.id, self.topic, self.position)
+        return framed, (self.frame, self.id, self.topic, self.position)
 
 
 @final
@@ -256,15 +227,12 @@ class RawFrame:
     frame: bytes
 
     def __init__(self, frame: bytes | str) -> None:
-        if isinstance(frame, str):
-            frame = _utf8("frame", frame)
-        if not isinstance(frame, bytes):
-            raise EncodeError(f"frame: {shown(frame)} is neither bytes nor str")
-        if not _BLANK_LINE.search(frame[-5:]):
+        finished = frame if type(frame) is bytes else utf8("frame", string("frame", frame))
+        if not _BLANK_LINE.search(finished[-4:]):
             raise EncodeError(f"frame: {shown(frame)} does not end in a blank line; finish it with '\\n\\n'")
-        object.__setattr__(self, "frame", frame)
+        object.__setattr__(self, "frame", finished)
 
-    if not TYPE_CHECKING:
+    if not TYPE_CHECKING:  # as above
 
         def __getattr__(self, name: str) -> Any:
             if name != "chunk":
@@ -302,31 +270,29 @@ def made(
     """A new event, its fields checked; here alone an id may be one of the library's own (`wire.control`)."""
     draft = _Draft()
     draft.has_data = data is not _MISSING
-    if not draft.has_data:
-        text = ""
-        if event:
-            raise EncodeError(f"event: {event!r} has no data, so no client would see it; give data, if only ''")
-        if id is None and retry is None and comment is None:
-            raise EncodeError("an event needs at least one of data, id, retry and comment")
-    elif isinstance(data, str):
-        text = _exact(data)
-        if "\r" in text:
-            text = _lines(text)
+    if isinstance(data, str):
+        text = string("data", data)
+        draft.data = newlines(text) if "\r" in text else text
+    elif draft.has_data:
+        draft.data = dumps(data)
+    elif event:
+        raise EncodeError(f"event: {shown(event)} has no data, so no client would see it; give it data")
+    elif id is None and retry is None and comment is None:
+        raise EncodeError("an event needs data, or at least one of id, retry and comment")
     else:
-        text = dumps(data)
-    draft.data = text
-    draft.event = None if event is None else _event(event)
-    draft.id = None if id is None else _id(id)
-    draft.retry = None if retry is None else _retry(retry)
-    draft.comment = None if comment is None else _lines(_str("comment", comment))
+        draft.data = ""
+    draft.event = None if event is None else event_name(event)
+    draft.id = None if id is None else id_text(id)
+    draft.retry = None if retry is None else retry_ms(retry)
+    draft.comment = None if comment is None else newlines(string("comment", comment))
     draft.topic = draft.position = None
     try:
-        draft.frame = _frame(draft).encode()
+        draft.frame = _text(draft).encode()
     except UnicodeEncodeError:
         for field in ("event", "id", "comment", "data"):
-            _utf8(field, getattr(draft, field) or "")
+            utf8(field, getattr(draft, field) or "")
         raise
-    return draft.finished()
+    return _finished(draft)
 
 
 def received(data: str, event: str | None, id: str | None, retry: int | None) -> ServerSentEvent:
@@ -338,28 +304,38 @@ def received(data: str, event: str | None, id: str | None, retry: int | None) ->
     draft.retry = retry
     draft.has_data = True
     draft.comment = draft.topic = draft.position = None
-    return draft.finished()
+    return _finished(draft)
 
 
-def from_text(text: bytes) -> ServerSentEvent:
-    """For the encoder: an event of data alone, given as the UTF-8 of one line."""
-    return _framed(b"data: %b\n\n" % text)
+def from_json(text: bytes) -> ServerSentEvent:
+    """For the encoder: an event of nothing but JSON; `data` is decoded if somebody asks for it."""
+    draft = _Draft()
+    draft.frame = b"data: %b\n\n" % text
+    draft.has_data = True
+    draft.event = draft.id = draft.retry = draft.comment = draft.topic = draft.position = None
+    return _finished(draft)
 
 
-def _framed(
+def framed(
     frame: bytes, id: str | None = None, topic: str | None = None, position: object = None
 ) -> ServerSentEvent:
-    """The event of a frame that this module wrote; its fields are read from it if somebody asks for them."""
+    """An event of a frame that this library wrote; its fields are read from it if somebody asks for them."""
     draft = _Draft()
     draft.frame = frame
     draft.id = id
     draft.topic = topic
     draft.position = position
-    return draft.finished()
+    return _finished(draft)
 
 
-def _frame(event: _Draft) -> str:
-    """The fields as text, in the order comment, event, data, retry, id, blank line."""
+def _finished(draft: _Draft) -> ServerSentEvent:
+    """The very object, immutable from now on."""
+    draft.__class__ = ServerSentEvent
+    return cast(ServerSentEvent, draft)
+
+
+def _text(event: _Draft) -> str:
+    """The frame, in the order comment, event, data, retry, id, blank line."""
     text = f"data: {event.data}\n" if event.has_data else ""
     if "\n" in event.data:
         text = text[:-1].replace("\n", "\ndata: ") + "\n"
@@ -372,8 +348,12 @@ def _frame(event: _Draft) -> str:
     return f"{text}\n" if event.id is None else f"{text}id: {event.id}\n\n"
 
 
+def _closed(body: bytes, id: str | None) -> bytes:
+    return body + b"\n" if id is None else b"%bid: %b\n\n" % (body, id.encode())
+
+
 def _fields(frame: bytes) -> dict[str, Any]:
-    """The fields of a frame that `_frame` wrote, but for its id."""
+    """The fields in a frame that `_text` wrote, all but the id."""
     values: dict[str, list[str]] = {"": [], "event": [], "data": [], "retry": [], "id": []}
     for line in frame.decode()[:-2].split("\n"):
         name, _, value = line.partition(":")
@@ -385,61 +365,3 @@ def _fields(frame: bytes) -> dict[str, Any]:
         "retry": int(values["retry"][0]) if values["retry"] else None,
         "comment": "\n".join(values[""]) if values[""] else None,
     }
-
-
-def _lines(text: str) -> str:
-    # [spec] Lines are separated by CR LF, LF or CR, and by nothing else: str.splitlines() would cut at U+2028 too.
-    return text.replace("\r\n", "\n").replace("\r", "\n")
-
-
-def _exact(text: str) -> str:
-    """The characters of a subclass of `str`: an enum member would format as its name."""
-    return text if type(text) is str else str.__str__(text)
-
-
-def _str(field: str, value: str) -> str:
-    if not isinstance(value, str):
-        raise EncodeError(f"{field}: {shown(value)} is of type {type(value).__name__}; give a str")
-    return _exact(value)
-
-
-def _utf8(field: str, text: str) -> bytes:
-    try:
-        return text.encode()
-    except UnicodeEncodeError as error:
-        raise EncodeError(
-            f"{field}: {shown(text)} has a lone surrogate at index {error.start}, which UTF-8 cannot carry; "
-            "repair the text where it was read"
-        ) from None
-
-
-def _event(value: str) -> str | None:
-    text = _str("event", value)
-    if broken := _BREAKS_FIELD.search(text):
-        raise EncodeError(f"event: {shown(text)} holds {broken[0]!r}, which would end the line or be lost; remove it")
-    # [spec] An event whose type is the empty string is a "message".
-    return text or None
-
-
-def _id(value: str) -> str:
-    text = _str("id", value)
-    if broken := _CONTROL.search(text):
-        raise EncodeError(
-            f"id: {shown(text)} holds the control character {broken[0]!r}, and no request could carry it back; remove it"
-        )
-    if len(text) > MAX_ID_BYTES or len(_utf8("id", text)) > MAX_ID_BYTES:
-        raise EncodeError(
-            f"id: {shown(text)} is over {MAX_ID_BYTES:,} bytes, and no request could carry it back; send a key to it"
-        )
-    return text
-
-
-def _retry(value: int) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_RETRY:
-        raise EncodeError(f"retry: {shown(value)} is not an int of milliseconds from 0 to {MAX_RETRY:,}")
-    return int(value)
-
-
-def _refuse_ended(id: str) -> None:
-    if ENDED_ID.fullmatch(_str("id", id)):
-        raise EncodeError(f"id: {id!r} has the form by which rx_sse says that a stream has ended; use another")

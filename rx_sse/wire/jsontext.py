@@ -17,8 +17,8 @@ pydantic model                    what ``model_dump(mode="json")`` gives
 numpy scalar and array            what ``tolist()`` gives
 ================================  ==========================================================================
 
-Never guesses: bytes, NaN, Infinity, lone surrogates and unknown types are refused, and the message says where in
-the value they are and what to do.
+Never guesses: bytes, NaN, Infinity, lone surrogates and unknown types are refused, and the message says where
+in the value they are and what to do.
 """
 
 from __future__ import annotations
@@ -28,73 +28,83 @@ import datetime
 import decimal
 import enum
 import json
+import operator
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ..errors import EncodeError
+from .fields import shown
 
-__all__ = ["dumps", "shown"]
+__all__ = ["dumps", "dumps_utf8"]
 
-
-def shown(value: object) -> str:
-    """`value` as an error message shows it: its repr, shortened."""
-    try:
-        text = repr(value)
-    except Exception as error:
-        text = f"<{type(value).__name__} whose repr() raised {type(error).__name__}>"
-    return text if len(text) <= 120 else f"{text[:100]}… ({len(text)} characters)"
+_quick: Callable[[Any], bytes | None] | None
+try:
+    from .jsonfast import plain_json as _quick
+except ImportError:
+    _quick = None
 
 
 class _Refused(Exception):
     """A value that JSON cannot carry; its text is the advice."""
 
 
+def _refuse(advice: str) -> Callable[[Any], Any]:
+    def refuse(value: Any) -> Any:
+        raise _Refused(advice)
+
+    return refuse
+
+
+_NO_NUMBER = "JSON has no such number; send None instead"
+
+
+def _decimal(value: decimal.Decimal) -> str:
+    if not value.is_finite():
+        raise _Refused(_NO_NUMBER)
+    return str(value)
+
+
+# The table above, for what the encoder does not know by itself; the first that fits.
+_KNOWN: tuple[tuple[type | tuple[type, ...], Callable[[Any], Any]], ...] = (
+    (type, _refuse("this is a class; send an instance of it")),
+    (enum.Enum, operator.attrgetter("value")),
+    ((datetime.datetime, datetime.date, datetime.time), operator.methodcaller("isoformat")),
+    (datetime.timedelta, _refuse("send its total_seconds()")),
+    (uuid.UUID, str),
+    (decimal.Decimal, _decimal),
+    ((set, frozenset), list),
+    (Mapping, dict),
+    ((bytes, bytearray, memoryview), _refuse("decode it or send base64; a finished frame is a RawFrame")),
+)
+
+
 def _simpler(value: Any) -> Any:
-    """`value` in terms of what the JSON encoder knows, one step; called only for types that it does not know."""
-    if isinstance(value, enum.Enum):
-        return value.value
-    if isinstance(value, (datetime.datetime, datetime.date, datetime.time)):
-        return value.isoformat()
-    if isinstance(value, uuid.UUID):
-        return str(value)
-    if isinstance(value, decimal.Decimal):
-        if not value.is_finite():
-            raise _Refused("JSON has no such number; send None instead")
-        return str(value)
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        raise _Refused("JSON has no bytes; decode them, or send base64.b64encode(…).decode()")
-    if isinstance(value, type):
-        raise _Refused("this is a class; send an instance of it")
+    """`value` by one step in terms of what JSON knows; called for types that the encoder does not know."""
+    for kind, simpler in _KNOWN:
+        if isinstance(value, kind):
+            return simpler(value)
     if dataclasses.is_dataclass(value):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    if isinstance(value, (set, frozenset)):
-        return list(value)
-    if isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, datetime.timedelta):
-        raise _Refused("send its total_seconds()")
     return _foreign(value)
 
 
 def _foreign(value: Any) -> Any:
     """Values of libraries that are known by what they offer, so that none of them is imported."""
-    dump = getattr(value, "model_dump", None)  # pydantic
-    if dump is not None:
-        return dump(mode="json")
+    if hasattr(value, "model_dump"):  # pydantic
+        return value.model_dump(mode="json")
     kind = getattr(getattr(value, "dtype", None), "kind", "")  # numpy, and what follows it
-    if kind == "m":
-        raise _Refused("send its number of seconds")
     if kind == "M":
         return value.astype(str).tolist()  # tolist() alone gives nanoseconds as a bare integer
-    plain = getattr(value, "tolist", None)
-    if plain is not None:
-        simple = plain()
+    if kind == "m":
+        raise _Refused("send its number of seconds")
+    if hasattr(value, "tolist"):
+        simple = value.tolist()
         if type(simple) is not type(value):  # numpy.longdouble answers with itself
             return simple
     names = getattr(value, "__struct_fields__", None)  # msgspec.Struct
     if names is None:
-        names = [attribute.name for attribute in getattr(type(value), "__attrs_attrs__", ())]  # attrs
+        names = [attribute.name for attribute in getattr(value, "__attrs_attrs__", ())]  # attrs
     if names:
         return {name: getattr(value, name) for name in names}
     raise _Refused("give a dict, a dataclass or a str, or pass dumps=")
@@ -110,55 +120,75 @@ _encode = json.JSONEncoder(
 
 
 def dumps(value: Any) -> str:
-    """`value` as compact JSON text.
+    """`value` as compact JSON text, without a line feed in it.
 
     Raises:
         EncodeError: some part of it cannot be sent as JSON; the message says which and why.
     """
+    return dumps_utf8(value).decode()
+
+
+def dumps_utf8(value: Any) -> bytes:
+    """The same as the bytes that go on the wire."""
+    if _quick is not None:
+        text = _quick(value)
+        if text is not None:
+            return text
+    return standard(value)
+
+
+def standard(value: Any) -> bytes:
+    """The same by the standard library alone."""
     try:
-        text = _encode(value)
-        if not text.isascii():
-            text.encode()
-    except (TypeError, ValueError, RecursionError, _Refused) as error:
+        return _encode(value).encode()
+    except Exception as error:  # also what a property or a model_dump() of the user's raised
         raise _explained(value, error) from error
-    return text
 
 
 def _explained(value: Any, error: Exception) -> EncodeError:
     """The error that names the smallest part of `value` that fails. Not hot: it encodes the parts again."""
     path = "data"
-    for _ in range(64):  # a circle has no smallest part
+    for _ in range(32):  # a circle has no smallest part
         inner = _failing_part(value)
         if inner is None:
             break
         step, value, error = inner
         path += step
     if isinstance(error, UnicodeError):
-        why = "it holds a lone surrogate, which UTF-8 cannot carry; repair the text where it was read"
+        why = "it has a lone surrogate, which UTF-8 cannot carry; repair the text where it was read"
     elif isinstance(error, RecursionError):
         why = "it is nested too deeply, or contains itself"
     elif isinstance(value, float):
-        why = "JSON has no such number; send None instead"
-    else:
+        why = _NO_NUMBER
+    elif isinstance(error, (_Refused, TypeError, ValueError)):
         why = str(error)
+    else:
+        why = f"{type(error).__name__}: {error}"
     return EncodeError(f"{path}: {shown(value)} of type {type(value).__name__} cannot be sent as JSON: {why}")
 
 
 def _failing_part(value: Any) -> tuple[str, Any, Exception] | None:
-    if not isinstance(value, (dict, list, tuple)):
-        try:
-            value = _simpler(value)
-        except Exception:
-            return None
-    if isinstance(value, dict):
-        parts = [(f"[{key!r}]", part) for key, part in value.items()]
-    elif isinstance(value, (list, tuple)):
-        parts = [(f"[{index}]", part) for index, part in enumerate(value)]
-    else:
-        parts = []
-    for step, part in parts:
+    """The first member that fails by itself: its place, the member, and how it fails."""
+    for key, part in _members(value):
         try:
             _encode(part).encode()
-        except (TypeError, ValueError, RecursionError, _Refused) as error:
-            return step, part, error
+        except Exception as error:
+            return f"[{key!r}]", part, error
     return None
+
+
+def _members(value: Any) -> Iterable[tuple[Any, Any]]:
+    for kind, members in _CONTAINERS:
+        if isinstance(value, kind):
+            return members(value)
+    try:
+        return _members(_simpler(value))
+    except Exception:
+        return ()
+
+
+_CONTAINERS: tuple[tuple[type | tuple[type, ...], Callable[[Any], Iterable[tuple[Any, Any]]]], ...] = (
+    (dict, dict.items),
+    ((list, tuple), enumerate),
+    ((str, int, float, type(None)), lambda value: ()),
+)
