@@ -72,7 +72,7 @@ def group(name: str, groups: dict[str, list[Any]]) -> list[str]:
 def install(level: str, project: dict[str, Any]) -> None:
     """Bring .venv up to `level`. The stamp is written last: an interrupted set-up is done again."""
     content = (ROOT / "pyproject.toml").read_bytes()
-    digest = hashlib.sha256(content + sys.version.encode() + str(ROOT).encode()).hexdigest()
+    digest = hashlib.sha256(content + repr((sys.version_info[:3], str(ROOT))).encode()).hexdigest()
     stamps = [VENV / "dev.stamp"] if level == "dev" else [VENV / "dev.stamp", VENV / f"{level}.stamp"]
     if any(stamp.exists() and stamp.read_text("utf-8") == digest for stamp in stamps):
         return
