@@ -1,0 +1,125 @@
+"""Coarse deadlines for very many connections: heartbeats, write timeouts, expiry.
+
+One timer of the loop for all of them. A connection stands in the bucket of its next deadline and nowhere
+else; it is not moved when it writes, but looks at its own clock when its bucket comes up and says when it
+wants to be asked next.
+
+Standard: a hashed timing wheel (Varghese and Lauck, 1987) with one level.
+Never: it fires early, or holds a connection that was discarded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import math
+import time
+from typing import Protocol
+
+GRANULARITY = 0.1
+"""Seconds by which a deadline may be late. The shortest deadline that users see, an expiring token, is in
+seconds."""
+SLICE = 0.004
+
+
+class Ticking(Protocol):
+    """Something with a deadline."""
+
+    bucket: int | None
+    """The wheel's own note of where the item stands; None when it stands nowhere."""
+
+    def tick(self, now: float) -> float | None:
+        """Do what is due; returns the time of the next deadline (the loop's clock, seconds), None for
+        never."""
+        ...
+
+
+class Wheel:
+    """The deadlines of one loop. Loop thread only.
+
+    Args:
+        loop: whose clock is meant.
+        granularity: the width of a bucket in seconds.
+    """
+
+    __slots__ = ("_buckets", "_due", "_granularity", "_handle", "_loop", "_wake_at")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, granularity: float = GRANULARITY) -> None:
+        self._loop = loop
+        self._granularity = granularity
+        self._buckets: dict[int, set[Ticking]] = {}
+        self._due: list[int] = []
+        self._handle: asyncio.TimerHandle | None = None
+        self._wake_at: int | None = None
+
+    def __len__(self) -> int:
+        return sum(map(len, self._buckets.values()))
+
+    def add(self, item: Ticking, when: float) -> None:
+        """Have `item.tick` called at `when` (the loop's clock), instead of at the deadline it had."""
+        bucket = math.ceil(when / self._granularity)
+        if item.bucket == bucket:
+            return
+        self.discard(item)
+        item.bucket = bucket
+        if (items := self._buckets.get(bucket)) is None:
+            self._buckets[bucket] = items = set()
+            heapq.heappush(self._due, bucket)
+        items.add(item)
+        if self._wake_at is None or bucket < self._wake_at:
+            self._arm(bucket)
+
+    def discard(self, item: Ticking) -> None:
+        """Forget the item's deadline, if it has one."""
+        if item.bucket is not None:
+            if (items := self._buckets.get(item.bucket)) is not None:
+                items.discard(item)
+            item.bucket = None
+
+    def close(self) -> None:
+        """Forget all deadlines."""
+        if self._handle is not None:
+            self._handle.cancel()
+        self._handle = self._wake_at = None
+        for items in self._buckets.values():
+            for item in items:
+                item.bucket = None
+        self._buckets.clear()
+        self._due.clear()
+
+    def _arm(self, bucket: int) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+        self._wake_at = bucket
+        self._handle = self._loop.call_at(bucket * self._granularity, self._turn)
+
+    def _turn(self) -> None:
+        self._handle = None
+        self._wake_at = -1  # whoever is added meanwhile does not arm a timer: the end of this turn does
+        now = self._loop.time()
+        end = time.perf_counter() + SLICE
+        while self._due and self._due[0] * self._granularity <= now:
+            items = self._buckets[self._due[0]]
+            while items:
+                item = items.pop()
+                item.bucket = None
+                self._tick(item, now)
+                if time.perf_counter() > end:
+                    self._wake_at = self._due[0]
+                    self._handle = self._loop.call_later(0, self._turn)
+                    return
+            del self._buckets[heapq.heappop(self._due)]
+        self._wake_at = None
+        if self._due:
+            self._arm(self._due[0])
+
+    def _tick(self, item: Ticking, now: float) -> None:
+        try:
+            when = item.tick(now)
+        except Exception as error:
+            self._loop.call_exception_handler(
+                {"message": f"rx_sse: a deadline of {item!r} failed", "exception": error}
+            )
+            return
+        if when is not None and item.bucket is None:
+            self.add(item, max(when, now + self._granularity))

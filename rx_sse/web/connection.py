@@ -1,0 +1,292 @@
+"""One socket while it streams.
+
+Between the transport and aiohttp's protocol stands this one, which passes everything on and also notes what
+aiohttp tells no handler: that the client has left, and that the socket is full. It is put in place with
+`transport.set_protocol`, a public name, and taken out again before the response ends, so that keep-alive goes
+on as if it had never been there.
+
+It writes: what the outbox holds, once a loop turn, at most 64 KiB at a time; and a heartbeat when nothing
+else was written.
+
+Standard: RFC 9112 §7.1 (chunked coding, done beforehand in each frame), HTML Living Standard §9.2.7 (comments
+as heartbeats).
+Never: it writes after `connection_lost`, and never waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable
+from typing import Protocol, cast
+
+from rx_sse.delivery import Flusher, Outbox, Wheel
+
+WRITE_LIMIT = 64 * 1024
+"""Bytes of one write: what is beyond stays in the outbox, within reach of its policy."""
+KERNEL_LIMIT = 16 * 1024
+"""Bytes that may wait unsent in the kernel, and in the transport. A stalled reader then holds some 200 events
+of 1 KB instead of 4 MB (measured); never 0, which wedges TLS."""
+
+NOTSENT_LOWAT: int | None = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+USER_TIMEOUT: int | None = getattr(socket, "TCP_USER_TIMEOUT", None)
+
+
+class Owner(Protocol):
+    """Who is told what happens to the connection."""
+
+    def lost(self) -> None:
+        """The client has gone; nothing can be written any more."""
+        ...
+
+    def stuck(self) -> None:
+        """A full socket took no byte for `write_timeout`."""
+        ...
+
+    def heartbeat(self) -> bytes:
+        """What keeps the connection alive; called when it is due and nothing is queued."""
+        ...
+
+    def deadline(self, now: float) -> float | None:
+        """Do what is due, and tell the time of the next deadline."""
+        ...
+
+
+class Connection(asyncio.Protocol):
+    """The forwarding protocol and writer of one stream.
+
+    Args:
+        transport: the request's transport.
+        outbox: what is to be written.
+        owner: hears of loss, stall and deadlines.
+        flusher: writes once a turn.
+        wheel: keeps the deadlines.
+        heartbeat: seconds without traffic after which one is sent; None for never.
+        write_timeout: seconds after which a full socket counts as stuck.
+    """
+
+    __slots__ = (
+        "_drained",
+        "_flusher",
+        "_heartbeat",
+        "_inner",
+        "_outbox",
+        "_owner",
+        "_saved",
+        "_stuck_since",
+        "_stuck_size",
+        "_transport",
+        "_wheel",
+        "_write_timeout",
+        "bucket",
+        "last_write",
+        "lost",
+        "marked",
+        "open",
+        "paused",
+        "sent",
+    )
+
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        outbox: Outbox,
+        owner: Owner,
+        flusher: Flusher,
+        wheel: Wheel,
+        *,
+        heartbeat: float | None,
+        write_timeout: float,
+    ) -> None:
+        self._transport = transport
+        self._outbox = outbox
+        self._owner = owner
+        self._flusher = flusher
+        self._wheel = wheel
+        self._heartbeat = heartbeat
+        self._write_timeout = write_timeout
+        self._stuck_size = 0
+        self._stuck_since = 0.0
+        self._drained: list[Callable[[], None]] | None = None
+        self._saved: tuple[int, int, int | None, int | None] | None = None
+        self.bucket: int | None = None
+        self.last_write = 0.0
+        self.sent = 0
+        self.marked = True  # until the headers are out nothing is flushed, so nothing needs to be marked
+        self.open = False
+        self.lost = False
+        self._inner = cast(asyncio.Protocol, transport.get_protocol())
+        transport.set_protocol(self)
+        self._tune()
+        self.paused = transport.get_write_buffer_size() > KERNEL_LIMIT
+
+    # -- from the transport ----------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        self._inner.data_received(data)
+        self.check_reading()
+
+    def eof_received(self) -> bool | None:
+        # aiohttp takes a half-close for leaving; and a stalled half-closer would never get its
+        # connection_lost.
+        self._inner.eof_received()
+        self.abort()
+        return None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.open = False
+        self.lost = True
+        try:
+            self._inner.connection_lost(exc)
+        finally:
+            self._wheel.discard(self)
+            self._drained = None
+            self._owner.lost()
+
+    def pause_writing(self) -> None:
+        self._inner.pause_writing()
+        self.paused = True
+        self._stuck_since = now = asyncio.get_running_loop().time()
+        self._stuck_size = self._transport.get_write_buffer_size()
+        self._wheel.add(self, now + self._write_timeout / 4)
+
+    def resume_writing(self) -> None:
+        self._inner.resume_writing()
+        self.paused = False
+        self.mark()
+
+    # -- writing ---------------------------------------------------------------------------------------------
+
+    def start(self, now: float) -> None:
+        """The headers are out: from now on the outbox goes to the socket."""
+        self.open = True
+        self.last_write = now
+        self.marked = False
+        self.check_reading()
+        self.mark()
+        self.schedule(now)
+
+    def mark(self) -> None:
+        """Something is queued: write it in this turn of the loop."""
+        if not self.marked and self.open:
+            self.marked = True
+            self._flusher.mark(self)
+
+    def flush(self, now: float) -> bool:
+        self.marked = False
+        if self.paused or not self.open:
+            return False
+        outbox = self._outbox
+        data = outbox.take(WRITE_LIMIT)
+        if data:
+            self.last_write = now
+            self.sent += len(data)
+            self._transport.write(data)
+        if not outbox.idle and outbox:
+            self.marked = not self.paused
+            return self.marked
+        if self._drained is not None and not self.paused:
+            callbacks, self._drained = self._drained, None
+            for callback in callbacks:
+                callback()
+        return False
+
+    @property
+    def drained(self) -> bool:
+        """True when nothing is queued and the socket takes bytes."""
+        return self.open and not self.paused and (self._outbox.idle or not self._outbox)
+
+    def on_drained(self, callback: Callable[[], None]) -> None:
+        """Have `callback()` called once, from the flush that leaves nothing queued; not at all if the client
+        goes first."""
+        self._drained = [*(self._drained or ()), callback]
+        self.mark()
+
+    # -- deadlines -------------------------------------------------------------------------------------------
+
+    def schedule(self, now: float) -> None:
+        """Look at the deadlines again (one has changed)."""
+        if not self.lost and (when := self._next(now)) is not None:
+            self._wheel.add(self, when)
+
+    def tick(self, now: float) -> float | None:
+        if self.lost:
+            return None
+        if self.paused:
+            size = self._transport.get_write_buffer_size()
+            if size < self._stuck_size:
+                self._stuck_size, self._stuck_since = size, now
+            elif now - self._stuck_since >= self._write_timeout:
+                self._owner.stuck()
+                return None
+        elif self.open and self._heartbeat is not None and now >= self.last_write + self._heartbeat:
+            if not self._outbox and (beat := self._owner.heartbeat()):
+                self.sent += len(beat)
+                self._transport.write(beat)
+            self.last_write = now
+        return self._next(now)
+
+    def _next(self, now: float) -> float | None:
+        when = self._owner.deadline(now)
+        if self.lost:
+            return None
+        if self.paused:
+            due: float | None = now + self._write_timeout / 4
+        else:
+            due = self.last_write + self._heartbeat if self._heartbeat is not None and self.open else None
+        return due if when is None else when if due is None else min(due, when)
+
+    # -- the end ---------------------------------------------------------------------------------------------
+
+    def check_reading(self) -> None:
+        """A connection that aiohttp has stopped reading (pipelined requests, an unread body) hides its end:
+        abort it."""
+        if self.open and not self.lost and not self._transport.is_reading():
+            self.abort()
+
+    def abort(self) -> None:
+        """End the connection now; what was not taken by the socket is gone."""
+        self.open = False
+        self._transport.abort()
+
+    def detach(self) -> None:
+        """Hand the transport back to aiohttp as it was found."""
+        self.open = False
+        self._wheel.discard(self)
+        self._drained = None
+        if self.lost:
+            return
+        self._untune()
+        if self._transport.get_protocol() is self:
+            self._transport.set_protocol(self._inner)
+
+    def _tune(self) -> None:
+        low, high = self._transport.get_write_buffer_limits()
+        lowat = timeout = None
+        sock: socket.socket | None = self._transport.get_extra_info("socket")
+        if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
+            with contextlib.suppress(OSError):
+                if NOTSENT_LOWAT is not None:
+                    lowat = sock.getsockopt(socket.IPPROTO_TCP, NOTSENT_LOWAT)
+                    sock.setsockopt(socket.IPPROTO_TCP, NOTSENT_LOWAT, KERNEL_LIMIT)
+                if USER_TIMEOUT is not None:
+                    timeout = sock.getsockopt(socket.IPPROTO_TCP, USER_TIMEOUT)
+                    sock.setsockopt(socket.IPPROTO_TCP, USER_TIMEOUT, int(self._write_timeout * 1000))
+        self._saved = (low, high, lowat, timeout)
+        self._transport.set_write_buffer_limits(high=KERNEL_LIMIT)
+
+    def _untune(self) -> None:
+        if self._saved is None:
+            return
+        low, high, lowat, timeout = self._saved
+        self._saved = None
+        sock: socket.socket | None = self._transport.get_extra_info("socket")
+        with contextlib.suppress(OSError):
+            if sock is not None and NOTSENT_LOWAT is not None and lowat is not None:
+                # 0 reads back as "no limit" but is refused as "limit of nothing" by some kernels: say the
+                # maximum.
+                sock.setsockopt(socket.IPPROTO_TCP, NOTSENT_LOWAT, lowat or 2**31 - 1)
+            if sock is not None and USER_TIMEOUT is not None and timeout is not None:
+                sock.setsockopt(socket.IPPROTO_TCP, USER_TIMEOUT, timeout)
+        self._transport.set_write_buffer_limits(high=high, low=low)

@@ -1,0 +1,275 @@
+"""What one application knows of its streams: the parts they share, who may open one, how they all end.
+
+Standard: RFC 9110 §15.6.4 for what is shed.
+Never: it holds a stream that has ended, or keeps a shutdown waiting beyond its window.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from rx_sse.bus import Bus
+from rx_sse.errors import UsageError
+from rx_sse.web.ends import End
+from rx_sse.web.limits import Limits
+from rx_sse.web.options import Options, resolve
+from rx_sse.web.parts import Parts
+from rx_sse.web.principal import Principal
+from rx_sse.web.refusal import shed
+from rx_sse.web.stream import Stream
+
+logger = logging.getLogger("rx_sse")
+
+GRACE = 0.5
+"""Seconds that stalled readers have at a shutdown without a drain window. `SIGTERM` then ends within a
+second."""
+RECONNECT_FROM = 1000
+"""The earliest reconnect after a shutdown, in milliseconds: a new process needs about that long to listen."""
+RECONNECT_SPREAD = 4
+"""Milliseconds between two clients that reconnect after a shutdown; together at least two seconds."""
+BATCH = 64
+"""Streams that are closed in one loop turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeStats:
+    """The streams of one application, at one moment.
+
+    Attributes:
+        open: streams that are open now.
+        opened: streams opened since the start.
+        shed: requests that were refused because a limit was reached or the application was closing.
+        dropped: events that slow readers lost to their policy, in streams that have ended.
+        ended: how many streams ended, by reason.
+        closing: True from the shutdown on.
+    """
+
+    open: int
+    opened: int
+    shed: int
+    dropped: int
+    ended: Mapping[str, int]
+    closing: bool
+
+
+class Edge:
+    """The streaming state of an application, kept under `EDGE`.
+
+    Args:
+        bus: whose life the application owns; None without one.
+        allow_origins: origins that may read streams from other sites.
+        limits: how many streams.
+        drain: seconds over which streams are closed at a shutdown.
+        options: defaults for every stream.
+    """
+
+    def __init__(
+        self,
+        *,
+        bus: Bus | None,
+        allow_origins: frozenset[str],
+        limits: Limits,
+        drain: float,
+        options: Mapping[str, Any],
+    ) -> None:
+        self.bus = bus
+        self.allow_origins = allow_origins
+        self.limits = limits
+        self.drain = drain
+        self.closing = False
+        self.streams: set[Stream] = set()
+        self._options = options
+        self._resolved: dict[int, tuple[Mapping[str, Any], Options]] = {}
+        self._parts: Parts | None = None
+        self._by_user: dict[str, set[Stream]] = {}
+        self._by_address: Counter[str] = Counter()
+        self._opened = 0
+        self._shed = 0
+        self._dropped = 0
+        self._ended: Counter[str] = Counter()
+        self._empty: asyncio.Future[None] | None = None
+        resolve(options)
+
+    @property
+    def parts(self) -> Parts:
+        """What the streams share.
+
+        Raises:
+            UsageError: the application has not been started.
+        """
+        if self._parts is None:
+            raise UsageError(
+                "the application has not been started: rx_sse streams need a running aiohttp application"
+            )
+        return self._parts
+
+    def options(self, own: Mapping[str, Any]) -> Options:
+        """The options of a handler over those of the application. `own` is remembered, so it must not
+        change."""
+        found = self._resolved.get(id(own))
+        if found is None:
+            found = self._resolved[id(own)] = (own, resolve(self._options, own))
+        return found[1]
+
+    def once(self, own: Mapping[str, Any]) -> Options:
+        """The options of a single stream over those of the application."""
+        return resolve(self._options, own)
+
+    def stats(self) -> EdgeStats:
+        """The streams at this moment."""
+        return EdgeStats(
+            open=len(self.streams),
+            opened=self._opened,
+            shed=self._shed,
+            dropped=self._dropped + sum(stream.dropped for stream in self.streams),
+            ended=dict(self._ended),
+            closing=self.closing,
+        )
+
+    # -- admission -------------------------------------------------------------------------------------------
+
+    def refuse(self, request: web.BaseRequest, principal: Principal | None) -> web.StreamResponse | None:
+        """The answer to a request that may not open a stream now, or None if it may.
+
+        Raises:
+            web.HTTPUnauthorized: the principal has been revoked.
+        """
+        limits = self.limits
+        answer: web.StreamResponse | None = None
+        if self.closing or (limits.connections is not None and len(self.streams) >= limits.connections):
+            answer = shed(request)
+        elif (
+            principal is not None
+            and limits.per_user is not None
+            and len(self._by_user.get(principal.user, ())) >= limits.per_user
+        ) or (
+            limits.per_address is not None and self._by_address[request.remote or ""] >= limits.per_address
+        ):
+            answer = shed(request, status=429)
+        if answer is not None:
+            self._shed += 1
+            return answer
+        if principal is not None and self.bus is not None:
+            revocations = self.bus.revocations
+            if not revocations.loaded:  # never seen the set: nobody with a token may in
+                self._shed += 1
+                return shed(request)
+            if revocations.is_revoked(principal.user, principal.token_id, principal.issued_at):
+                raise web.HTTPUnauthorized(
+                    text="The access token was revoked.",
+                    headers={"WWW-Authenticate": 'Bearer error="invalid_token"'},
+                )
+        return None
+
+    def add(self, stream: Stream) -> None:
+        """A stream begins."""
+        self.streams.add(stream)
+        self._opened += 1
+        if stream.principal is not None:
+            self._by_user.setdefault(stream.principal.user, set()).add(stream)
+        if stream.address is not None and self.limits.per_address is not None:
+            self._by_address[stream.address] += 1
+
+    def remove(self, stream: Stream, end: End) -> None:
+        """A stream has ended."""
+        if stream not in self.streams:
+            return
+        self.streams.discard(stream)
+        self._ended[end.value] += 1
+        self._dropped += stream.dropped
+        if stream.principal is not None and (own := self._by_user.get(stream.principal.user)) is not None:
+            own.discard(stream)
+            if not own:
+                del self._by_user[stream.principal.user]
+        if stream.address is not None and self.limits.per_address is not None:
+            self._by_address[stream.address] -= 1
+            if self._by_address[stream.address] <= 0:
+                del self._by_address[stream.address]
+        if self._empty is not None and not self.streams and not self._empty.done():
+            self._empty.set_result(None)
+
+    def revoked(self, user: str | None, token_id: str | None, issued_before: float | None) -> None:
+        """End the streams of a user whose tokens were revoked, or of one token."""
+        streams = self._by_user.get(user, ()) if user is not None else self.streams
+        for stream in list(streams):
+            principal = stream.principal
+            if principal is None or (token_id is not None and principal.token_id != token_id):
+                continue
+            if (
+                issued_before is not None
+                and principal.issued_at is not None
+                and principal.issued_at >= issued_before
+            ):
+                continue
+            stream.expire("token revoked", End.REVOKED)
+
+    # -- life ------------------------------------------------------------------------------------------------
+
+    async def life(self, app: web.Application) -> AsyncIterator[None]:
+        """The `cleanup_ctx` of the application: the bus works from before the first stream until after the
+        last."""
+        self._parts = parts = Parts()
+        self.closing = False
+        watching = None
+        try:
+            if self.bus is not None:
+                await self.bus.start()
+                watching = self.bus.revocations.watch(self.revoked)
+            yield
+        finally:
+            self.closing = True
+            if watching is not None:
+                watching.dispose()
+            if self.bus is not None:
+                await self.bus.close()
+            parts.close()
+
+    async def shutdown(self, app: web.Application) -> None:
+        """Close every stream, each with its own time to come back, and wait for them within the window."""
+        self.closing = True
+        loop = asyncio.get_running_loop()
+        begin = loop.time()
+        streams = list(self.streams)
+        random.shuffle(streams)
+        spread = max(2000, RECONNECT_SPREAD * len(streams))
+        for index, stream in enumerate(streams):
+            retry = RECONNECT_FROM + int(spread * (index + random.random()) / len(streams))
+            stream.close_for_reconnect(End.SHUTDOWN, retry)
+            if self.drain:
+                await asyncio.sleep(begin + self.drain * (index + 1) / len(streams) - loop.time())
+            elif index % BATCH == BATCH - 1:
+                await asyncio.sleep(0)
+        left = max(begin + self.drain - loop.time(), GRACE)
+        for stream in self.streams:
+            stream.hurry(left)
+        if self.streams:
+            self._empty = loop.create_future()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._empty, left + GRACE)
+        if self.streams:
+            logger.warning("%d streams did not end within the shutdown window", len(self.streams))
+
+
+EDGE: web.AppKey[Edge] = web.AppKey("rx_sse.edge", Edge)
+
+
+def edge_of(request: web.BaseRequest) -> Edge:
+    """The streaming state that serves a request: that of the outermost application with a `setup`.
+
+    Raises:
+        UsageError: no application around the request was set up.
+    """
+    apps = request.match_info.apps if isinstance(request, web.Request) else ()
+    for app in apps:
+        if (edge := app.get(EDGE)) is not None:
+            return edge
+    raise UsageError("this application streams without rx_sse: call rx_sse.setup(app) before it is started")

@@ -1,0 +1,90 @@
+"""When the response headers of a stream may leave.
+
+At its first emission, at its end, or when the hold is over, whichever comes first; a failure before that
+becomes a status. A stream of a bus waits for its position too: open means subscribed, and the position is
+known.
+
+Standard: design §5 ("before the stream"), rule 9.
+Never: it lets headers out for a source that has failed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from rx_sse.bus.handle import Resume
+from rx_sse.errors import Overloaded
+
+POSITION_TIMEOUT = 5.0
+"""Seconds that the headers wait for a bus to tell its position; then the client is shed."""
+
+
+class Gate:
+    """The headers of one stream.
+
+    Args:
+        loop: the loop of the stream.
+        handle: through which a bus tells that it knows its position; None without one.
+        hold: seconds that the headers wait for a first emission.
+
+    Attributes:
+        passed: resolves when the headers may leave; fails with what the source failed with.
+    """
+
+    __slots__ = ("_handle", "_hold", "_loop", "_timer", "passed")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, handle: Resume | None, hold: float) -> None:
+        self._loop = loop
+        self._handle = handle
+        self._hold = hold
+        self._timer: asyncio.TimerHandle | None = None
+        self.passed: asyncio.Future[None] = loop.create_future()
+
+    @property
+    def shut(self) -> bool:
+        """True while the headers must wait."""
+        return not self.passed.done()
+
+    def await_first(self) -> None:
+        """The source is subscribed and has emitted nothing yet: hold the headers for a while."""
+        if not self.shut:
+            return
+        if self._unpositioned():
+            assert self._handle is not None
+            self._handle.on_ready(self.hold_over)
+        self._timer = self._loop.call_later(self._hold, self.hold_over)
+
+    def hold_over(self) -> None:
+        """The headers need not wait any longer for an emission."""
+        if not self.shut:
+            return
+        if self._unpositioned():
+            self.close()
+            self._timer = self._loop.call_later(POSITION_TIMEOUT, self._give_up)
+        else:
+            self.open()
+
+    def open(self) -> None:
+        """The headers may leave now."""
+        self.close()
+        if self.shut:
+            self.passed.set_result(None)
+
+    def fail(self, error: Exception) -> None:
+        """The source failed first."""
+        self.close()
+        if self.shut:
+            self.passed.set_exception(error)
+            self.passed.exception()  # it has been looked at, should the client be gone and nobody await it
+
+    def close(self) -> None:
+        """Leave no timer behind."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _unpositioned(self) -> bool:
+        return self._handle is not None and self._handle.attached and not self._handle.ready
+
+    def _give_up(self) -> None:
+        self.fail(Overloaded("the bus did not tell its position in time"))

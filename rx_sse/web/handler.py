@@ -1,0 +1,149 @@
+"""The decorator `sse`.
+
+It turns what a person writes (a function that returns an Observable, an async generator, a method) into the
+coroutine function that aiohttp serves. What stands between a request and its stream happens here, in this
+order: is a stream acceptable, who asks, may one more be opened, the handler, the stream.
+
+Standard: RFC 9110, RFC 6750 (through `auth=`).
+Never: it changes the handler; `__wrapped__` is the function as written.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
+from typing import Any, ParamSpec, Unpack, cast, overload
+
+from aiohttp import web
+from reactivex import Observable
+
+from rx_sse.errors import Overloaded, UsageError
+from rx_sse.web.edge import edge_of
+from rx_sse.web.options import StreamOptions, resolve
+from rx_sse.web.principal import PRINCIPAL, Principal
+from rx_sse.web.response import answer_failure, check_source, precondition, respond
+
+P = ParamSpec("P")
+Result = Observable[Any] | AsyncIterable[Any] | web.StreamResponse
+Handler = Callable[P, "Result | Awaitable[Result]"]
+Auth = Callable[[web.Request], "Awaitable[Principal | None] | Principal | None"]
+Streaming = Callable[P, "Awaitable[web.StreamResponse]"]
+
+MARK = "__rx_sse__"
+
+
+@overload
+def sse(handler: Handler[P], /) -> Streaming[P]: ...
+@overload
+def sse(
+    handler: None = None, /, *, auth: Auth | None = None, **options: Unpack[StreamOptions]
+) -> Callable[[Handler[P]], Streaming[P]]: ...
+def sse(handler: Any = None, /, *, auth: Auth | None = None, **options: Unpack[StreamOptions]) -> Any:
+    """Serve what a handler returns as an event stream.
+
+    It stands below the route::
+
+        @routes.get("/ticks")
+        @rx_sse.sse
+        def ticks(request: web.Request) -> rx.Observable[int]:
+            return rx.interval(1.0)
+
+    Args:
+        handler: a function, coroutine function or async generator of a request; a method of a `web.View` or
+            of any class. It returns an Observable (subscribed), an async iterable (pulled), or a
+            `web.StreamResponse` (passed through).
+        auth: called with the request before the handler, for HEAD too; returns a `Principal`, or None for
+            401; may be a coroutine function and may raise a `web.HTTPException`.
+        **options: see `StreamOptions`; they overlay those of `setup`.
+
+    Returns:
+        The coroutine function for aiohttp's routes; without a handler, a decorator. `__wrapped__` is the
+        handler itself.
+
+    Raises:
+        UsageError: at once for wrong options or use as `@sse("/path")`; per request (and so 500, logged) for
+            a handler that returns something else, or an application without `setup`.
+    """
+    if handler is None:
+        resolve(options)
+        return functools.partial(_decorate, auth=auth, options=cast(Mapping[str, Any], options))
+    if not callable(handler):
+        raise UsageError(
+            f"@rx_sse.sse({handler!r}): sse takes no path; put @routes.get({handler!r}) above @rx_sse.sse"
+            if isinstance(handler, str)
+            else f"@rx_sse.sse decorates a handler, not a {type(handler).__name__}"
+        )
+    return _decorate(handler, auth=auth, options=cast(Mapping[str, Any], options))
+
+
+def _decorate(
+    handler: Callable[..., Any], *, auth: Auth | None, options: Mapping[str, Any]
+) -> Callable[..., Any]:
+    if not callable(handler):
+        raise UsageError(f"@rx_sse.sse decorates a handler, not {handler!r}")
+    if inspect.isclass(handler):
+        raise UsageError(
+            f"@rx_sse.sse on the class {handler.__name__}: decorate its methods (get, post) instead"
+        )
+    name = getattr(handler, "__qualname__", repr(handler))
+
+    @functools.wraps(handler)
+    async def streaming(*args: Any, **kwargs: Any) -> web.StreamResponse:
+        request = _request_among(args, name)
+        edge = edge_of(request)
+        resolved = edge.options(options)
+        if auth is not None:
+            try:
+                request[PRINCIPAL] = await authenticate(auth, request)
+            except Overloaded as error:  # who asks cannot be told at the moment
+                return answer_failure(request, error)
+        refusal = precondition(request, resolved) or edge.refuse(request, request.get(PRINCIPAL))
+        if refusal is not None:
+            return refusal
+        try:
+            result = handler(*args, **kwargs)
+            if not isinstance(result, Observable | AsyncIterable) and inspect.isawaitable(result):
+                result = await result
+        except Exception as error:
+            return answer_failure(request, error)
+        if isinstance(result, web.StreamResponse):
+            return result
+        return await respond(edge, request, check_source(result, f"what {name} returned"), resolved)
+
+    setattr(streaming, MARK, True)
+    return streaming
+
+
+def is_streaming(handler: object) -> bool:
+    """True for what `sse` returned."""
+    return getattr(handler, MARK, False) is True
+
+
+async def authenticate(auth: Auth, request: web.Request) -> Principal:
+    """Whom `auth` takes the request for.
+
+    Raises:
+        web.HTTPUnauthorized: it takes it for nobody.
+        UsageError: it returned something else than a `Principal` or None.
+    """
+    found = auth(request)
+    principal = await found if inspect.isawaitable(found) else found
+    if principal is None:
+        raise web.HTTPUnauthorized(text="Authentication is required.", headers={"WWW-Authenticate": "Bearer"})
+    if not isinstance(principal, Principal):
+        raise UsageError(
+            f"auth={auth!r} returned a {type(principal).__name__}: return a rx_sse.Principal, or None for 401"
+        )
+    return principal
+
+
+def _request_among(args: tuple[Any, ...], name: str) -> web.Request:
+    for arg in reversed(args):
+        if isinstance(arg, web.Request):
+            return arg
+        if isinstance(arg, web.View):
+            return arg.request
+    raise UsageError(
+        f"{name} was called without a request: it serves aiohttp's routes; call its __wrapped__ in tests"
+    )

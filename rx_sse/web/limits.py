@@ -1,0 +1,45 @@
+"""How many streams one process carries, in all and for one of its users.
+
+Standard: RFC 6585 §4 (429) and RFC 9110 §10.2.3 (Retry-After) for clients that understand a status.
+Never: it counts requests; a stream counts from its admission to its end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from rx_sse.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Upper bounds; None for no bound. What is over them is shed.
+
+    Args:
+        connections: open streams of the process. The default leaves room under a file-descriptor limit of
+            32,768.
+        per_user: open streams of one principal; a browser opens six to an origin over HTTP/1.1.
+        per_address: open streams of one peer address. Off by default: behind a proxy all peers have its
+            address.
+        topics: topics on one stream.
+        cursor: bytes of a `Last-Event-ID` that are looked at; a longer one counts as unknown.
+
+    Raises:
+        UsageError: a bound that is not an integer of at least 1.
+    """
+
+    connections: int | None = 20_000
+    per_user: int | None = 100
+    per_address: int | None = None
+    topics: int = 32
+    cursor: int = 4096
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            optional = field.default is None or field.name in ("connections", "per_user")
+            if (value is None and optional) or (type(value) is int and value >= 1):
+                continue
+            raise UsageError(
+                f"limit {field.name}={value!r} must be an integer of at least 1" + " or None" * optional
+            )

@@ -1,0 +1,63 @@
+"""What a request says about its client.
+
+Standard: RFC 9110 §12.5.1 (Accept), HTML Living Standard §9.2.3 (what an EventSource sends).
+Never: it looks at User-Agent.
+"""
+
+from __future__ import annotations
+
+from aiohttp import hdrs, web
+from multidict import MultiMapping
+
+EVENT_STREAM = "text/event-stream"
+LAST_EVENT_ID_QUERY = "lastEventId"
+"""The query parameter that EventSource polyfills use where they may not set a header. The header wins."""
+
+
+def _quality(parameters: list[str]) -> float:
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip().lower() == "q":
+            try:
+                return float(value)
+            except ValueError:
+                return 0.0
+    return 1.0
+
+
+def accepts_events(headers: MultiMapping[str]) -> bool:
+    """True unless `Accept` excludes event streams: the most specific range that matches decides, q=0
+    excludes."""
+    ranges = headers.getall(hdrs.ACCEPT, [])
+    best = -1
+    quality = 1.0 if not ranges else 0.0
+    for item in ",".join(ranges).split(","):
+        name, *parameters = item.split(";")
+        rank = (
+            ("*/*", "text/*", EVENT_STREAM).index(n)
+            if (n := name.strip().lower()) in ("*/*", "text/*", EVENT_STREAM)
+            else -1
+        )
+        if rank > best:
+            best, quality = rank, _quality(parameters)
+    return quality > 0
+
+
+def is_event_source(request: web.BaseRequest) -> bool:
+    """True for what may be a browser's EventSource: a GET whose `Accept` names `text/event-stream`."""
+    return request.method == hdrs.METH_GET and EVENT_STREAM in request.headers.get(hdrs.ACCEPT, "").lower()
+
+
+def raw_last_event_id(request: web.BaseRequest) -> str | None:
+    """The `Last-Event-ID` header, or else the query parameter `lastEventId`; None if there is neither."""
+    header = request.headers.get("Last-Event-ID")
+    return request.query.get(LAST_EVENT_ID_QUERY) if header is None else header
+
+
+def resource_of(request: web.BaseRequest) -> tuple[str, str, str]:
+    """Method, path and query that make a stream the same stream; a polyfill's `lastEventId` is no part of
+    it."""
+    query = request.rel_url.raw_query_string
+    if LAST_EVENT_ID_QUERY in query:
+        query = request.rel_url.without_query_params(LAST_EVENT_ID_QUERY).raw_query_string
+    return request.method, request.rel_url.raw_path, query

@@ -1,0 +1,121 @@
+"""The options of a stream, their defaults and their checks.
+
+The same names serve `sse`, `setup` (as defaults) and `stream_response`. All durations are seconds; `retry`
+alone is integer milliseconds, because it mirrors the wire (HTML Living Standard §9.2.6, "retry").
+Never: an option is looked at while a stream runs; they are resolved once, when it starts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal, TypedDict
+
+from rx_sse.delivery import Overflow
+from rx_sse.delivery.overflow import Policy
+from rx_sse.errors import UsageError
+
+Dumps = Callable[[Any], "str | bytes"]
+OnEnd = Literal["stop", "reconnect"]
+
+
+class StreamOptions(TypedDict, total=False):
+    """Keyword options of `sse`, `setup` and `stream_response`."""
+
+    overflow: Policy | Overflow
+    """What happens to a slow reader: a policy's name, or an `Overflow` with limits. Default
+    `"disconnect"`."""
+    heartbeat: float | None
+    """Seconds without traffic after which a comment is sent; 0 or None for never. Default 15."""
+    retry: int | None
+    """Milliseconds after which the client is told to reconnect; None leaves the client its own default.
+    Default None."""
+    hold_headers: float
+    """Seconds that the response headers wait for a first emission or failure. Default 0.05."""
+    write_timeout: float
+    """Seconds after which a reader that takes no byte is ended. Default 30."""
+    on_end: OnEnd
+    """`"stop"`: after `stream-end` the browser's reconnect is answered 204. `"reconnect"`: the source runs
+    again. Default `"stop"`."""
+    max_duration: float | None
+    """Seconds after which a stream is closed, to be resumed (with 10 % of jitter); None for never. Default
+    None."""
+    prelude_bytes: int
+    """Bytes that a source may emit while it is being subscribed. Default 8 MiB."""
+    close_timeout: float
+    """Seconds that a reader has to take what is queued when its stream ends. Default 2."""
+    dumps: Dumps | None
+    """Replaces the JSON encoder for values that are not events: returns JSON text. Default None."""
+
+
+DISCONNECT = Overflow("disconnect")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`StreamOptions`, complete and checked."""
+
+    overflow: Overflow = DISCONNECT
+    heartbeat: float | None = 15.0
+    retry: int | None = None
+    hold_headers: float = 0.05
+    write_timeout: float = 30.0
+    on_end: OnEnd = "stop"
+    max_duration: float | None = None
+    prelude_bytes: int = 8 * 1024 * 1024
+    close_timeout: float = 2.0
+    dumps: Dumps | None = None
+
+
+NAMES = frozenset(field.name for field in fields(Options))
+DEFAULTS: Mapping[str, Any] = {field.name: field.default for field in fields(Options)} | {
+    "overflow": "disconnect"
+}
+
+
+def seconds(name: str, value: object, *, zero: bool, optional: bool = False) -> float | None:
+    """A duration, checked.
+
+    Raises:
+        UsageError: not a finite number of at least 0 (more than 0 unless `zero`; or None if `optional`).
+    """
+    if value is None and optional:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+        raise UsageError(f"{name}={value!r} must be a number of seconds" + (" or None" if optional else ""))
+    if value == 0 and not zero:
+        raise UsageError(f"{name}=0 would end every stream at once; give a positive number of seconds")
+    return float(value)
+
+
+def resolve(*layers: Mapping[str, Any]) -> Options:
+    """Defaults, overlaid by each layer in turn.
+
+    Raises:
+        UsageError: an unknown name or a value that cannot work, told with the value.
+    """
+    given: dict[str, Any] = {}
+    for layer in layers:
+        given.update(layer)
+    if unknown := given.keys() - NAMES:
+        raise UsageError(f"unknown option {min(unknown)!r}; the options are {', '.join(sorted(NAMES))}")
+    if "overflow" in given:
+        given["overflow"] = Overflow.of(given["overflow"])
+    for name in ("hold_headers", "write_timeout", "close_timeout"):
+        if name in given:
+            given[name] = seconds(name, given[name], zero=name == "hold_headers")
+    if "heartbeat" in given:
+        given["heartbeat"] = seconds("heartbeat", given["heartbeat"], zero=True, optional=True) or None
+    if "max_duration" in given:
+        given["max_duration"] = seconds("max_duration", given["max_duration"], zero=False, optional=True)
+    retry = given.get("retry")
+    if retry is not None and (type(retry) is not int or retry < 0):
+        raise UsageError(f"retry={retry!r} must be an integer number of milliseconds, at least 0, or None")
+    if type(given.get("prelude_bytes", 1)) is not int or given.get("prelude_bytes", 1) < 1:
+        raise UsageError(f"prelude_bytes={given['prelude_bytes']!r} must be an integer of at least 1")
+    if given.get("on_end", "stop") not in ("stop", "reconnect"):
+        raise UsageError(f"on_end={given['on_end']!r} must be 'stop' or 'reconnect'")
+    if (dumps := given.get("dumps")) is not None and not callable(dumps):
+        raise UsageError(f"dumps={dumps!r} must be a function of a value that returns JSON text, or None")
+    return Options(**given)

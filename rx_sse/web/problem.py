@@ -1,0 +1,28 @@
+"""What a client is told about an error.
+
+Standard: RFC 9457 (problem details).
+Never: the text of an exception that was not written for the client.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import web
+
+from rx_sse.errors import StreamError
+
+MASKED: dict[str, Any] = {"type": "about:blank", "title": "Internal Server Error", "status": 500}
+
+
+def problem_of(error: Exception) -> dict[str, Any]:
+    """Problem details of an error: its own for a `StreamError` or a `web.HTTPException`, masked for anything
+    else."""
+    if isinstance(error, StreamError):
+        return error.problem()
+    if isinstance(error, web.HTTPException):
+        problem: dict[str, Any] = {"type": "about:blank", "title": error.reason, "status": error.status}
+        if error.text and error.text != f"{error.status}: {error.reason}":
+            problem["detail"] = error.text
+        return problem
+    return dict(MASKED)

@@ -1,0 +1,101 @@
+"""Pulls an async iterable into a stream.
+
+The next item is asked for only when less than one write is waiting, so a cursor over a table or the tokens of
+a language model are never dropped and never pile up: the reader's speed is the source's speed.
+
+Standard: PEP 525 (asynchronous generators; `aclose` runs their `finally`).
+Never: it leaves a generator open, or a task that nobody hears of.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterable, Callable
+from typing import Any, Protocol
+
+from reactivex import abc
+
+from rx_sse.errors import UsageError
+
+logger = logging.getLogger("rx_sse")
+
+AHEAD_BYTES = 64 * 1024
+AHEAD_EVENTS = 256
+"""What may wait before the source is asked again: one write's worth, and never more than this many items in
+one loop turn."""
+
+
+class Pulled(Protocol):
+    """The stream that a pump fills."""
+
+    @property
+    def label(self) -> str: ...
+    @property
+    def queued(self) -> int: ...
+    @property
+    def queued_bytes(self) -> int: ...
+    def fail(self, error: Exception) -> None: ...
+    def complete(self) -> None: ...
+    def on_drained(self, callback: Callable[[], None]) -> None: ...
+
+
+class Pump(abc.DisposableBase):
+    """A supervised task that pulls; `dispose` cancels it and closes the generator.
+
+    Args:
+        source: what is pulled.
+        stream: what is filled, asked whether it has room, and told how the source ended.
+        emit: takes an item.
+    """
+
+    __slots__ = ("_emit", "_source", "_stream", "_task")
+
+    def __init__(self, source: AsyncIterable[Any], stream: Pulled, emit: Callable[[Any], None]) -> None:
+        self._source = source
+        self._emit = emit
+        self._stream = stream
+        self._task: asyncio.Task[None] | None = asyncio.get_running_loop().create_task(
+            self._run(), name=f"rx_sse pump of {stream.label}"
+        )
+        self._task.add_done_callback(self._ended)
+
+    def dispose(self) -> None:
+        """Stop pulling. The source's `finally` blocks run in the task, which nobody waits for."""
+        task, self._task = self._task, None
+        if task is not None and task is not asyncio.current_task():
+            task.cancel()
+
+    async def _run(self) -> None:
+        stream = self._stream
+        iterator = aiter(self._source)
+        try:
+            async for value in iterator:
+                self._emit(value)
+                if self._task is None:
+                    return
+                if stream.queued >= AHEAD_EVENTS or stream.queued_bytes >= AHEAD_BYTES:
+                    room = asyncio.Event()
+                    stream.on_drained(room.set)
+                    await room.wait()
+        finally:
+            if (aclose := getattr(iterator, "aclose", None)) is not None:
+                await aclose()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        disposed = self._task is None
+        self._task = None
+        error = None if task.cancelled() else task.exception()
+        if disposed:
+            if error is not None:
+                logger.error(
+                    "the source of %s failed while it was closed", self._stream.label, exc_info=error
+                )
+        elif task.cancelled():
+            self._stream.fail(UsageError("the async iterable cancelled its own task"))
+        elif error is None:
+            self._stream.complete()
+        elif isinstance(error, Exception):
+            self._stream.fail(error)
+        else:
+            self._stream.fail(RuntimeError(f"the async iterable raised {type(error).__name__}"))

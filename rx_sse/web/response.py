@@ -1,0 +1,149 @@
+"""A source becomes the response to a request.
+
+`stream_response` is `sse` without the decorator: for handlers that decide late whether they stream.
+
+Standard: HTML Living Standard §9.2 (server-sent events), RFC 9112 (HTTP/1.1), design §5.
+Never: it subscribes to a source whose client has gone, or returns with a subscription left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterable, Mapping
+from typing import Any, Unpack, cast
+
+from aiohttp import HttpVersion11, web
+from reactivex import Observable
+
+from rx_sse.errors import Overloaded, UsageError
+from rx_sse.web.edge import Edge, edge_of
+from rx_sse.web.negotiation import accepts_events, is_event_source, raw_last_event_id, resource_of
+from rx_sse.web.options import Options, StreamOptions
+from rx_sse.web.principal import PRINCIPAL
+from rx_sse.web.refusal import STREAM_HEADERS, failed_again, failure
+from rx_sse.web.resume import RESUME
+from rx_sse.web.stream import Source, Stream
+from rx_sse.wire.control import ended_id
+
+
+async def stream_response(
+    request: web.Request, source: Observable[Any] | AsyncIterable[Any], /, **options: Unpack[StreamOptions]
+) -> web.StreamResponse:
+    """Answer a request with a stream, and return when it has ended.
+
+    Args:
+        request: the request that the handler got.
+        source: an Observable, or an async iterable (which is pulled, as fast as the client reads).
+        **options: as for `sse`; they overlay the application's.
+
+    Returns:
+        The response, finished; return it from the handler.
+
+    Raises:
+        UsageError: the application was not set up, or the source is neither.
+        web.HTTPException: the source failed with it before the headers, or the client does not accept event
+        streams.
+    """
+    edge = edge_of(request)
+    resolved = edge.once(cast(Mapping[str, Any], options))
+    refusal = precondition(request, resolved) or edge.refuse(request, request.get(PRINCIPAL))
+    return (
+        refusal
+        if refusal is not None
+        else await respond(edge, request, check_source(source, "source"), resolved)
+    )
+
+
+def precondition(request: web.BaseRequest, options: Options) -> web.StreamResponse | None:
+    """The answer to a request that gets no stream, whatever the handler: HEAD, 406, or 204 for what has
+    ended."""
+    if not accepts_events(request.headers):
+        return web.Response(status=406, text="This resource is an event stream (text/event-stream).")
+    if request.method == "HEAD":
+        return web.StreamResponse(headers=STREAM_HEADERS)
+    came_from = raw_last_event_id(request) if options.on_end == "stop" else None
+    if came_from is not None and came_from == ended_id(*resource_of(request)):
+        return web.Response(status=204)
+    return None
+
+
+def check_source(source: object, what: str) -> Source:
+    """The source, if it is one.
+
+    Raises:
+        UsageError: with what was given instead, and what to do.
+    """
+    if isinstance(source, Observable | AsyncIterable):
+        return source
+    if source is None:
+        raise UsageError(
+            f"{what} is None: return an Observable or an async iterable (is a 'return' missing?)"
+        )
+    raise UsageError(
+        f"{what} is a {type(source).__name__}: an event stream needs an Observable or an async iterable"
+        + (" (rx.from_iterable makes one of a list)" if isinstance(source, list | tuple | set) else "")
+    )
+
+
+async def respond(edge: Edge, request: web.Request, source: Source, options: Options) -> web.StreamResponse:
+    """Stream a source to the client of a request."""
+    transport = request.transport
+    if transport is None or transport.is_closing():
+        return web.StreamResponse()  # the client has gone: nothing is subscribed, and nobody reads this
+    framed = request.version >= HttpVersion11
+    stream = Stream(
+        edge,
+        transport,
+        options,
+        framed=framed,
+        end_id=ended_id(*resource_of(request)) if options.on_end == "stop" else None,
+        handle=request.get(RESUME),
+        principal=request.get(PRINCIPAL),
+        address=request.remote,
+        label=f"{request.method} {request.rel_url.raw_path}",
+    )
+    try:
+        stream.subscribe(source)
+        try:
+            await stream.gate.passed
+        except Exception as error:
+            return answer_failure(request, error)
+        response = web.StreamResponse(headers=STREAM_HEADERS)
+        if not framed:
+            response.force_close()
+        if stream.connection.lost:
+            return response
+        try:
+            writer = await response.prepare(request)
+        except ConnectionError:
+            return response
+        if writer is None or stream.connection.lost:
+            return response
+        if ("Transfer-Encoding" in response.headers) is not framed:
+            raise UsageError("something gave the event stream a Content-Length: a stream has none")
+        stream.open(transport.write)
+        await stream.closed
+        stream.connection.detach()
+        writer.output_size += stream.connection.sent
+        if not stream.connection.lost:
+            with contextlib.suppress(ConnectionError):
+                await response.write_eof()
+        return response
+    finally:
+        stream.release()
+
+
+def answer_failure(request: web.BaseRequest, error: Exception) -> web.StreamResponse:
+    """The answer to a failure before the headers: a status, unless that would end an EventSource that comes
+    back."""
+    unexpected = not isinstance(error, web.HTTPException | Overloaded)
+    if unexpected and is_event_source(request) and raw_last_event_id(request) is not None:
+        asyncio.get_running_loop().call_exception_handler(
+            {
+                "message": f"rx_sse: {request.method} {request.rel_url.raw_path} failed on a reconnect",
+                "exception": error,
+            }
+        )
+        return failed_again(error)
+    return failure(request, error)

@@ -1,0 +1,38 @@
+"""Where a request's client was: `last_event_id`.
+
+Standard: HTML Living Standard §9.2.4 (`Last-Event-ID`).
+Never: it trusts the value; whoever uses it parses it.
+"""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from rx_sse.bus.handle import Resume
+from rx_sse.web.edge import edge_of
+from rx_sse.web.negotiation import raw_last_event_id
+from rx_sse.web.principal import PRINCIPAL
+
+RESUME: web.RequestKey[Resume] = web.RequestKey("rx_sse.resume", Resume)
+
+
+def last_event_id(request: web.Request) -> Resume:
+    """The `Last-Event-ID` with which the client comes back.
+
+    Give it to `bus.events(..., after=...)`: the bus then resumes there, and through it gives the connection
+    positions and gaps beside your pipeline. For ids of your own, `.value` is the text, or None.
+
+    Args:
+        request: the request that the handler got.
+
+    Returns:
+        One object per request. `str()` of it is the id, `""` if there is none; it is true if there is one.
+    """
+    handle = request.get(RESUME)
+    if handle is None:
+        value = raw_last_event_id(request)
+        if value is not None and len(value) > edge_of(request).limits.cursor:
+            value = "?"  # present, and unknown: an id that cannot be one of ours
+        principal = request.get(PRINCIPAL)
+        handle = request[RESUME] = Resume(value, user=None if principal is None else principal.user)
+    return handle

@@ -1,0 +1,164 @@
+"""`setup`: what an application needs before it can stream.
+
+Standard: the Fetch standard's CORS protocol (§3.2), for the origins of the list and for streams alone.
+Never: it touches a route that is not a stream, or allows credentials to an origin that is not on the list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, Unpack, cast
+
+from aiohttp import hdrs, web
+from reactivex import Observable
+
+from rx_sse.bus import Bus
+from rx_sse.errors import UsageError
+from rx_sse.web.edge import EDGE, Edge
+from rx_sse.web.handler import is_streaming
+from rx_sse.web.limits import Limits
+from rx_sse.web.options import StreamOptions, seconds
+from rx_sse.web.origin import ALLOW_ORIGINS
+
+ALLOW_HEADERS = ("Last-Event-ID", "Authorization", "Cache-Control", "Content-Type", "Idempotency-Key")
+PREFLIGHT_AGE = "600"
+"""Seconds that a browser may remember a preflight; Chromium's cap is 7,200, its default 5."""
+
+
+def setup(
+    app: web.Application,
+    *,
+    bus: Bus | None = None,
+    allow_origins: Iterable[str] = (),
+    limits: Limits | None = None,
+    drain: float = 0.0,
+    **options: Unpack[StreamOptions],
+) -> web.Application:
+    """Prepare an application for streams. Call it once, before the application is started.
+
+    Args:
+        app: the application. In a tree of sub-applications the outermost `setup` wins.
+        bus: started and closed with the application. A malformed URL fails at the start, an unreachable Redis
+            does not.
+        allow_origins: origins of other sites whose pages may read the streams, like `"https://app.example"`;
+            with `"*"` any page may, without credentials.
+        limits: how many streams; see `Limits`.
+        drain: seconds over which open streams are closed at a shutdown. 0 closes all at once.
+        **options: defaults for every stream; see `StreamOptions`.
+
+    Returns:
+        The same application.
+
+    Raises:
+        UsageError: wrong options, an origin that is none, an application that is set up or started already.
+    """
+    if not isinstance(app, web.Application):
+        raise UsageError(f"rx_sse.setup(app) takes an aiohttp web.Application, not a {type(app).__name__}")
+    if EDGE in app:
+        raise UsageError("rx_sse.setup(app) was called twice for the same application")
+    if app.frozen:
+        raise UsageError("rx_sse.setup(app) came too late: the application has been started")
+    drain = seconds("drain", drain, zero=True) or 0.0
+    origins = frozenset(_origins(allow_origins))
+    edge = Edge(
+        bus=bus,
+        allow_origins=origins,
+        limits=limits or Limits(),
+        drain=drain,
+        options=cast(Mapping[str, Any], options),
+    )
+    app[EDGE] = edge
+    app[ALLOW_ORIGINS] = origins
+    app.cleanup_ctx.append(edge.life)
+    app.on_shutdown.append(edge.shutdown)
+    app.middlewares.append(_guard)
+    app.on_response_prepare.append(_allow_origin)
+    return app
+
+
+def _origins(given: Iterable[str]) -> Iterable[str]:
+    if isinstance(given, str):
+        raise UsageError(f"allow_origins={given!r} is a string; give a list of origins")
+    for origin in given:
+        scheme, separator, host = origin.partition("://")
+        if origin != "*" and (
+            not separator or not scheme or not host or "/" in host or origin != origin.strip()
+        ):
+            raise UsageError(
+                f"allow_origins holds {origin!r}; an origin is scheme://host or scheme://host:port, or '*'"
+            )
+        yield origin if origin == "*" else origin.lower()
+
+
+Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@web.middleware
+async def _guard(request: web.Request, handler: Next) -> web.StreamResponse:
+    if request.method == hdrs.METH_OPTIONS and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers:
+        answer = await _preflight(request)
+        if answer is not None:
+            return answer
+    response = await handler(request)
+    if isinstance(
+        response, Observable
+    ):  # reached aiohttp as it is: `sse` is missing, or stands above the route
+        raise UsageError(
+            f"the handler of {request.rel_url.raw_path} returned an Observable to aiohttp: "
+            "put @rx_sse.sse directly above the function, below @routes.get(...)"
+        )
+    return response
+
+
+def _allowed(request: web.Request) -> str | None:
+    """The value for Access-Control-Allow-Origin, if the request's origin may read streams."""
+    origin = request.headers.get(hdrs.ORIGIN)
+    origins = request.config_dict[ALLOW_ORIGINS]
+    if origin is None or origin == "null":
+        return "*" if "*" in origins and origin is not None else None
+    if origin.lower() in origins:
+        return origin
+    return "*" if "*" in origins else None
+
+
+def _streams(handler: object, method: str) -> bool:
+    """True if a route's handler streams: a function that `sse` made, or a class-based view with such a
+    method."""
+    if is_streaming(handler):
+        return True
+    return isinstance(handler, type) and is_streaming(getattr(handler, method.lower(), None))
+
+
+async def _preflight(request: web.Request) -> web.StreamResponse | None:
+    """The answer to a CORS preflight for a stream; None if it asks for something else, which is not ours to
+    answer."""
+    method = request.headers[hdrs.ACCESS_CONTROL_REQUEST_METHOD].upper()
+    if not method.isalpha() or _allowed(request) is None:
+        return None
+    asked = await request.match_info.apps[0].router.resolve(request.clone(method=method))
+    if not _streams(asked.handler, method):
+        return None
+    headers = {
+        hdrs.ACCESS_CONTROL_ALLOW_METHODS: method,
+        hdrs.ACCESS_CONTROL_ALLOW_HEADERS: ", ".join(ALLOW_HEADERS),
+        hdrs.ACCESS_CONTROL_MAX_AGE: PREFLIGHT_AGE,
+    }
+    return _with_origin(request, web.Response(status=204, headers=headers))
+
+
+async def _allow_origin(request: web.Request, response: web.StreamResponse) -> None:
+    if _streams(request.match_info.handler, request.method):
+        _with_origin(request, response)
+
+
+def _with_origin(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
+    if not request.config_dict[ALLOW_ORIGINS]:
+        return response
+    vary = [value.strip() for value in response.headers.get(hdrs.VARY, "").split(",") if value.strip()]
+    if hdrs.ORIGIN not in vary:
+        response.headers[hdrs.VARY] = ", ".join([*vary, hdrs.ORIGIN])
+    if (allowed := _allowed(request)) is not None:
+        response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = allowed
+        if allowed != "*":
+            response.headers[hdrs.ACCESS_CONTROL_ALLOW_CREDENTIALS] = "true"
+    return response

@@ -1,0 +1,123 @@
+"""What a source is subscribed with: an observer for any thread, which never raises and never waits.
+
+Why order is kept: on the loop's thread, and while nothing waits in the inbox, an emission goes straight into
+the outbox. From any other thread, or while something waits, it goes through the inbox, which delivers in
+order. An emission is encoded where it is made, so that the inbox knows its size. What finds the inbox full is
+counted, and a `stream-gap` stands in its place, before the next emission that finds room.
+
+Standard: the Observable contract (ReactiveX, "The Observable Contract"), design rules 2 and 3.
+Never: it knows what becomes of an event behind `offer`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Hashable
+from typing import Any, Protocol
+
+from rx_sse.web.options import Options
+from rx_sse.web.parts import Parts
+from rx_sse.wire import RawFrame, ServerSentEvent, encode
+from rx_sse.wire.control import stream_gap
+
+logger = logging.getLogger("rx_sse")
+
+Frame = ServerSentEvent | RawFrame
+
+
+class Target(Protocol):
+    """The stream behind a sink. Called on the loop's thread alone."""
+
+    @property
+    def ended(self) -> bool: ...
+    def offer(self, event: Frame, key: Hashable) -> None: ...
+    def control(self, event: ServerSentEvent) -> None: ...
+    def fail(self, error: Exception) -> None: ...
+    def complete(self) -> None: ...
+
+
+class Sink:
+    """The observer of one stream.
+
+    Args:
+        target: the stream.
+        parts: the inbox and the loop.
+        options: how values are encoded, and the key of the policy `latest`.
+    """
+
+    __slots__ = ("_dumps", "_key", "_missed", "_parts", "_target")
+
+    def __init__(self, target: Target, parts: Parts, options: Options) -> None:
+        self._target = target
+        self._parts = parts
+        self._dumps = options.dumps
+        self._key = options.overflow.key
+        self._missed = 0
+
+    def on_next(self, value: Any) -> None:
+        """An emission."""
+        inbox = self._parts.inbox
+        target = self._target
+        if not inbox.here or inbox.pending:
+            self._cross_value(value)
+        elif not target.ended:
+            try:
+                event = value if isinstance(value, ServerSentEvent | RawFrame) else encode(value, self._dumps)
+                key = self._key(value) if self._key is not None else None
+            except Exception as error:
+                target.fail(error)
+                return
+            target.offer(event, key)
+
+    def on_error(self, error: Exception) -> None:
+        """The source failed."""
+        self._cross(self._target.fail, error)
+
+    def on_completed(self) -> None:
+        """The source completed."""
+        self._cross(self._completed, None)
+
+    def _completed(self, _: None) -> None:
+        self._target.complete()
+
+    def _cross(self, target: Callable[[Any], None], value: object) -> None:
+        inbox = self._parts.inbox
+        if inbox.here and not inbox.pending:
+            target(value)
+        elif not inbox.put(target, value):
+            # An end comes once a stream, so it may pass a full inbox; it must not be lost.
+            try:
+                self._parts.loop.call_soon_threadsafe(target, value)
+            except RuntimeError:
+                logger.debug("a source ended after the loop of its stream")
+
+    def _cross_value(self, value: Any) -> None:
+        try:
+            event = value if isinstance(value, ServerSentEvent | RawFrame) else encode(value, self._dumps)
+            key = self._key(value) if self._key is not None else None
+        except Exception as error:
+            self.on_error(error)
+            return
+        inbox = self._parts.inbox
+        with self._parts.losses:
+            missed = self._missed
+            if inbox.put(self._crossed, (event, key, missed), len(event.frame)):
+                self._missed = 0
+                return
+            self._missed += 1
+        if missed == 0:
+            inbox.on_room(self.tell_missed)
+
+    def _crossed(self, entry: tuple[Frame, Hashable, int]) -> None:
+        event, key, missed = entry
+        if not self._target.ended:
+            if missed:
+                self._target.control(stream_gap("overflow", missed=missed))
+            self._target.offer(event, key)
+
+    def tell_missed(self) -> None:
+        """Announce what found the inbox full, if nothing came after it that does."""
+        with self._parts.losses:
+            missed, self._missed = self._missed, 0
+        if missed and not self._target.ended:
+            self._target.control(stream_gap("overflow", missed=missed))

@@ -1,0 +1,397 @@
+"""One stream: a source on one side, a connection on the other.
+
+It subscribes inside the scheduler's queue, so that a source can be stopped while it is still emitting;
+encodes what is emitted; decides when the headers may leave; and ends the stream in exactly one way, with the
+event that says so.
+
+Standard: the Observable contract (ReactiveX, "The Observable Contract"), design rules 2, 7, 9, 11.
+Never: it raises into a source, waits, or leaves a subscription behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterable, Callable, Hashable
+from typing import Any, Protocol
+
+from aiohttp import web
+from reactivex import Observable, abc
+
+from rx_sse.bus.handle import Resume
+from rx_sse.delivery import Outcome, make_outbox
+from rx_sse.delivery.outbox import Gap
+from rx_sse.errors import BusClosed, RxSseError
+from rx_sse.web.connection import Connection
+from rx_sse.web.ends import End, first_deadline, jittered
+from rx_sse.web.gate import Gate
+from rx_sse.web.options import Options
+from rx_sse.web.parts import Parts
+from rx_sse.web.principal import Principal
+from rx_sse.web.problem import problem_of
+from rx_sse.web.pump import Pump
+from rx_sse.web.sink import Frame, Sink
+from rx_sse.wire import ServerSentEvent
+from rx_sse.wire.chunk import chunk
+from rx_sse.wire.control import (
+    HEARTBEAT,
+    OPENING,
+    retry_line,
+    stream_end,
+    stream_error,
+    stream_expired,
+    stream_gap,
+)
+
+logger = logging.getLogger("rx_sse")
+
+Source = Observable[Any] | AsyncIterable[Any]
+
+
+class Home(Protocol):
+    """Where streams are counted."""
+
+    closing: bool
+
+    @property
+    def parts(self) -> Parts: ...
+    def add(self, stream: Stream) -> None: ...
+    def remove(self, stream: Stream, end: End) -> None: ...
+
+
+class Stream:
+    """The life of one stream, from subscription to its end.
+
+    Args:
+        home: the application's streaming state.
+        transport: the socket, still open.
+        options: resolved.
+        framed: True if frames carry HTTP/1.1 chunk framing.
+        end_id: the id that tells a reconnect that the stream has ended; None if it is to run again.
+        handle: the request's `Resume`, if the handler asked for it.
+        principal: whose token ends the stream.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_closing_timer",
+        "_deadline",
+        "_deadline_end",
+        "_end_id",
+        "_framed",
+        "_handle",
+        "_home",
+        "_options",
+        "_outbox",
+        "_sink",
+        "_subscription",
+        "address",
+        "closed",
+        "connection",
+        "end",
+        "gate",
+        "label",
+        "principal",
+        "started",
+    )
+
+    def __init__(
+        self,
+        home: Home,
+        transport: asyncio.Transport,
+        options: Options,
+        *,
+        framed: bool,
+        end_id: str | None,
+        handle: Resume | None,
+        principal: Principal | None,
+        address: str | None,
+        label: str,
+    ) -> None:
+        parts = home.parts
+        self._home = home
+        self._options = options
+        self._framed = framed
+        self._end_id = end_id
+        self._handle = handle
+        self._sink = Sink(self, parts, options)
+        self._subscription: list[abc.DisposableBase] = []
+        self._closing_timer: asyncio.TimerHandle | None = None
+        self._outbox = make_outbox(options.overflow, self._render_gap, options.prelude_bytes)
+        self.principal = principal
+        self.address = address
+        self.label = label
+        self.end: End | None = None
+        self.started = parts.loop.time()
+        self._deadline, self._deadline_end = first_deadline(self.started, principal, options)
+        self.gate = Gate(parts.loop, handle, options.hold_headers)
+        self.closed: asyncio.Future[None] = parts.loop.create_future()
+        self.connection = Connection(
+            transport,
+            self._outbox,
+            self,
+            parts.flusher,
+            parts.wheel,
+            heartbeat=options.heartbeat,
+            write_timeout=options.write_timeout,
+        )
+        home.add(self)
+        if handle is not None:
+            handle.bind(self)
+
+    # -- the beginning ---------------------------------------------------------------------------------------
+
+    def subscribe(self, source: Source) -> None:
+        """Subscribe to the source; `opened` resolves when the headers may leave, or fails if the source fails
+        first."""
+        if isinstance(source, Observable):
+            scheduler = self._home.parts.scheduler
+            self._subscription.append(scheduler.run(lambda: self._subscribe(source), self._settled))
+        else:  # what is pulled never meets the limits of live events: the outbox stays in its prelude
+            self._subscription.append(Pump(source, self, self._sink.on_next))
+            self.gate.await_first()
+
+    @property
+    def ended(self) -> bool:
+        """True from the moment that the stream is ending."""
+        return self.end is not None
+
+    def _subscribe(self, source: Observable[Any]) -> None:
+        if self.ended:
+            return
+        sink = self._sink
+        try:
+            subscription = source.subscribe(
+                sink.on_next, sink.on_error, sink.on_completed, scheduler=self._home.parts.scheduler
+            )
+        except Exception as error:
+            self.fail(error)
+            return
+        self._subscription.append(subscription)
+        if self.ended:
+            subscription.dispose()
+        elif self._options.hold_headers == 0:
+            self.gate.hold_over()
+
+    def _settled(self) -> None:
+        """The source has done all that it does at subscription: the prelude is over."""
+        self._outbox.live()
+        self.connection.mark()
+        self.gate.await_first()
+
+    def open(self, output: Callable[[bytes], object]) -> None:
+        """The headers have been written: write the opening comment and go.
+
+        Args:
+            output: writes straight to the transport, ahead of everything queued.
+        """
+        opening = OPENING
+        if self._options.retry is not None:
+            opening += retry_line(self._options.retry)
+        frame = chunk(opening) if self._framed else opening
+        output(frame)
+        self.connection.sent += len(frame)
+        self.connection.start(self._home.parts.loop.time())
+        if self.end is not None:
+            self._finish_when_drained()
+
+    # -- from the source -------------------------------------------------------------------------------------
+
+    def offer(self, event: Frame, key: Hashable = None) -> None:
+        """Queue an encoded event. Loop thread only."""
+        mark: str | None = None
+        if self._handle is not None and self._handle.attached:
+            event, mark = self._handle.stamp(event)
+        outcome = self._outbox.offer(event.chunk if self._framed else event.frame, mark, key)
+        connection = self.connection
+        if not connection.marked:
+            connection.mark()
+        elif not connection.open:
+            self.gate.open()
+        if outcome is Outcome.OVERFLOW:
+            self._overflow()
+
+    def _overflow(self) -> None:
+        where = "during its subscription" if self.gate.shut else "because its reader is too slow"
+        logger.info("stream %s was disconnected %s", self.label, where)
+        self._stop(End.OVERFLOW)
+        self.connection.abort()
+
+    # -- the outlet that the bus uses ------------------------------------------------------------------------
+
+    def control(self, event: ServerSentEvent) -> None:
+        """Queue an event outside the limits, in its place; the headers may leave."""
+        if self.end is not None:
+            return
+        self._outbox.control(event.chunk if self._framed else event.frame)
+        self.gate.open()
+        self.connection.mark()
+
+    @property
+    def drained(self) -> bool:
+        """Nothing is queued and the socket takes bytes."""
+        return self.connection.drained
+
+    def on_drained(self, callback: Callable[[], None]) -> None:
+        """Have `callback()` called once, when nothing is queued any more."""
+        self.connection.on_drained(callback)
+
+    @property
+    def queued(self) -> int:
+        """Entries that wait for the socket."""
+        return len(self._outbox)
+
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes that wait for the socket."""
+        return self._outbox.size
+
+    @property
+    def dropped(self) -> int:
+        """Events that the policy dropped."""
+        return self._outbox.dropped
+
+    def _render_gap(self, gap: Gap) -> bytes:
+        if self._handle is not None and self._handle.attached:
+            event = self._handle.gap("overflow", gap.missed, gap.mark)
+        else:
+            event = stream_gap("overflow", missed=gap.missed)
+        return event.chunk if self._framed else event.frame
+
+    # -- the end ---------------------------------------------------------------------------------------------
+
+    def complete(self) -> None:
+        """The source has completed. Loop thread only."""
+        if self._home.closing:
+            self.close_for_reconnect(End.SHUTDOWN)
+        else:
+            self._end(End.COMPLETED, stream_end(id=self._end_id))
+
+    def fail(self, error: Exception) -> None:
+        """End the stream because of an error: a status before the headers, `stream-error` after them."""
+        if isinstance(error, BusClosed):
+            self.close_for_reconnect(End.SHUTDOWN)
+        elif self.gate.shut:
+            self._fail(error)
+        elif self.end is None:
+            if not isinstance(error, RxSseError | web.HTTPException):
+                logger.error("stream %s failed", self.label, exc_info=error)
+            self._end(End.FAILED, stream_error(problem_of(error)))
+
+    def expire(self, reason: str, end: End) -> None:
+        """End the stream because its token has expired or was revoked."""
+        self._end(end, stream_expired(reason))
+
+    def close_for_reconnect(self, end: End, retry: int | None = None) -> None:
+        """End the stream so that the client comes back after `retry` milliseconds (jittered if None)."""
+        if self.end is not None:
+            return
+        if retry is None:
+            retry = jittered(self._options.retry)
+        line = retry_line(retry) + b"\n"
+        self._begin_end(end)
+        self._outbox.control(chunk(line) if self._framed else line)
+        self._finish_when_drained()
+
+    def _fail(self, error: Exception) -> None:
+        """The source failed before the headers."""
+        if self.end is None:
+            self._stop(End.FAILED)
+            self.gate.fail(error)
+
+    def _end(self, end: End, last: ServerSentEvent) -> None:
+        if self.end is not None:
+            return
+        self._begin_end(end)
+        self._outbox.control(last.chunk if self._framed else last.frame)
+        self._finish_when_drained()
+
+    def _begin_end(self, end: End) -> None:
+        self._sink.tell_missed()
+        self.end = end
+        self._dispose()
+        self.gate.open()
+
+    def _finish_when_drained(self) -> None:
+        connection = self.connection
+        if self._closing_timer is None:
+            self._closing_timer = self._home.parts.loop.call_later(
+                self._options.close_timeout, connection.abort
+            )
+        connection.on_drained(self._close)
+        connection.mark()
+
+    def hurry(self, seconds: float) -> None:
+        """Shorten the time that an ending stream has left."""
+        if self.end is not None and self._closing_timer is not None:
+            self._closing_timer.cancel()
+            self._closing_timer = self._home.parts.loop.call_later(max(0.0, seconds), self.connection.abort)
+
+    def _close(self) -> None:
+        if not self.closed.done():
+            self.closed.set_result(None)
+
+    def _stop(self, end: End) -> None:
+        """End without a word."""
+        if self.end is None:
+            self.end = end
+        self._dispose()
+        self._outbox.clear()
+
+    def _dispose(self) -> None:
+        subscriptions, self._subscription = self._subscription, []
+        for subscription in reversed(subscriptions):
+            try:
+                subscription.dispose()
+            except Exception:
+                logger.exception("disposing the source of %s failed", self.label)
+        if self._handle is not None:
+            self._handle.close()
+
+    def release(self) -> None:
+        """The handler is about to return, whatever the reason: leave nothing behind."""
+        self._stop(End.LEFT)
+        self.connection.detach()
+        self.gate.close()
+        if self._closing_timer is not None:
+            self._closing_timer.cancel()
+        self._home.remove(self, self.end or End.LEFT)
+
+    # -- what the connection reports -------------------------------------------------------------------------
+
+    def lost(self) -> None:
+        self._stop(End.LEFT)
+        self.gate.open()
+        self._close()
+
+    def stuck(self) -> None:
+        logger.info(
+            "stream %s was ended: its reader took no byte for %g s", self.label, self._options.write_timeout
+        )
+        self._stop(End.STUCK)
+        self.connection.abort()
+
+    def heartbeat(self) -> bytes:
+        if self.end is not None:
+            return b""
+        if (
+            self._handle is not None
+            and self._handle.attached
+            and (moved := self._handle.refresh()) is not None
+        ):
+            return moved.chunk if self._framed else moved.frame
+        return _FRAMED_HEARTBEAT if self._framed else HEARTBEAT
+
+    def deadline(self, now: float) -> float | None:
+        if self._deadline is None or self.end is not None:
+            return None
+        if now < self._deadline:
+            return self._deadline
+        if self._deadline_end is End.EXPIRED:
+            self.expire("token expired", End.EXPIRED)
+        else:
+            self.close_for_reconnect(self._deadline_end)
+        return None
+
+
+_FRAMED_HEARTBEAT = chunk(HEARTBEAT)
