@@ -13,11 +13,10 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from rx_sse.bus import Bus
 from rx_sse.errors import UsageError
 from rx_sse.web.ends import End
 from rx_sse.web.limits import Limits
@@ -26,6 +25,9 @@ from rx_sse.web.parts import Parts
 from rx_sse.web.principal import Principal
 from rx_sse.web.refusal import shed
 from rx_sse.web.stream import Stream
+
+if TYPE_CHECKING:
+    from rx_sse.bus import Bus
 
 logger = logging.getLogger("rx_sse")
 

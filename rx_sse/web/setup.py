@@ -7,18 +7,20 @@ Never: it touches a route that is not a stream, or allows credentials to an orig
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, Unpack, cast
+from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from aiohttp import hdrs, web
 from reactivex import Observable
 
-from rx_sse.bus import Bus
 from rx_sse.errors import UsageError
 from rx_sse.web.edge import EDGE, Edge
 from rx_sse.web.handler import is_streaming
 from rx_sse.web.limits import Limits
 from rx_sse.web.options import StreamOptions, seconds
 from rx_sse.web.origin import ALLOW_ORIGINS
+
+if TYPE_CHECKING:
+    from rx_sse.bus import Bus
 
 ALLOW_HEADERS = ("Last-Event-ID", "Authorization", "Cache-Control", "Content-Type", "Idempotency-Key")
 PREFLIGHT_AGE = "600"

@@ -152,6 +152,11 @@ class Stream:
             self.gate.await_first()
 
     @property
+    def subscribed(self) -> bool:
+        """True while it holds a subscription to its source."""
+        return bool(self._subscription)
+
+    @property
     def ended(self) -> bool:
         """True from the moment that the stream is ending."""
         return self.end is not None

@@ -1,0 +1,64 @@
+"""`no_leaks`: fails a test that leaves a subscription, a task or a socket behind.
+
+Standard: none.
+Never: it imports pytest; make a fixture of it with `no_leaks = pytest.fixture(rx_sse.testing.no_leaks)`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from rx_sse.web.stream import Stream
+
+PATIENCE = 2.0
+"""Seconds that what is being closed has to go: sockets close in the next turns of the loop."""
+STEP = 0.02
+
+
+def subscriptions() -> list[Stream]:
+    """The streams that are subscribed to their source."""
+    return [found for found in gc.get_objects() if isinstance(found, Stream) and found.subscribed]
+
+
+def sockets() -> set[str]:
+    """The sockets of this process (Linux; elsewhere none are seen)."""
+    found: set[str] = set()
+    descriptors = Path("/proc/self/fd")
+    if descriptors.is_dir():
+        for entry in os.listdir(descriptors):
+            try:
+                target = os.readlink(descriptors / entry)
+            except OSError:
+                continue
+            if target.startswith("socket:"):
+                found.add(target)
+    return found
+
+
+async def no_leaks() -> AsyncIterator[None]:
+    """A fixture: what is there after the test must have been there before it.
+
+    Raises:
+        AssertionError: with what was left.
+    """
+    tasks, streams, open_sockets = asyncio.all_tasks(), subscriptions(), sockets()
+    yield
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + PATIENCE
+    while True:
+        new_tasks = [task for task in asyncio.all_tasks() - tasks if task is not asyncio.current_task()]
+        new_streams = [stream for stream in subscriptions() if stream not in streams]
+        new_sockets = sockets() - open_sockets
+        if not (new_tasks or new_streams or new_sockets):
+            return
+        if loop.time() > deadline:
+            raise AssertionError(
+                f"left behind: {len(new_streams)} subscriptions {[stream.label for stream in new_streams[:5]]}, "
+                f"{len(new_tasks)} tasks {[task.get_name() for task in new_tasks[:5]]}, "
+                f"{len(new_sockets)} sockets"
+            )
+        await asyncio.sleep(STEP)

@@ -1,0 +1,116 @@
+"""`open_stream` and `serve`: an application as production runs it, on a real socket, for the length of a
+test.
+
+The server is `AppRunner` with aiohttp's defaults. aiohttp's own test server cancels a handler when its client
+leaves; production does not, and that difference hides leaks.
+
+Standard: none.
+Never: it imports pytest, or listens on anything but loopback.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl as tls
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiohttp import web
+
+from rx_sse.testing.raw import TIMEOUT, OpenStream, send
+
+
+@asynccontextmanager
+async def serve(
+    app: web.Application, *, ssl: tls.SSLContext | None = None, **runner: Any
+) -> AsyncIterator[str]:
+    """Run an application on a free port of loopback.
+
+    Args:
+        app: the application.
+        ssl: a server context, for https.
+        **runner: options of `web.AppRunner`.
+
+    Yields:
+        Its address, like `http://127.0.0.1:41234`.
+    """
+    serving = web.AppRunner(app, **runner)
+    await serving.setup()
+    try:
+        await web.TCPSite(serving, "127.0.0.1", 0, ssl_context=ssl).start()
+        host, port = serving.addresses[0][:2]
+        yield f"http{'s' if ssl else ''}://{host}:{port}"
+    finally:
+        await serving.cleanup()
+
+
+@asynccontextmanager
+async def open_stream(
+    app_or_url: web.Application | str,
+    path: str = "/",
+    *,
+    method: str = "GET",
+    headers: Mapping[str, str] | None = None,
+    body: bytes = b"",
+    timeout: float = TIMEOUT,
+    http10: bool = False,
+    ssl: tls.SSLContext | None = None,
+    receive_buffer: int | None = None,
+) -> AsyncIterator[OpenStream]:
+    """Open one stream, and close it at the end of the block.
+
+    ::
+
+        async with open_stream(app, "/ticks") as stream:
+            assert (await stream.next_event(timeout=2)).json() == {"count": 0}
+
+    Args:
+        app_or_url: an application, served for the length of the block; or the address of one that is served.
+        path: path and query.
+        method: the HTTP method.
+        headers: beside `Host` and `Accept: text/event-stream`, which they may replace.
+        body: sent with its length.
+        timeout: seconds that the response headers may take.
+        http10: speak HTTP/1.0.
+        ssl: a client context, for https.
+        receive_buffer: bytes that the kernel buffers for this client (it doubles them); small makes a slow
+            reader of it soon.
+
+    Yields:
+        The stream; its `status` may be anything.
+
+    Raises:
+        TimeoutError: no response headers came in time.
+    """
+    if isinstance(app_or_url, web.Application):
+        async with (
+            serve(app_or_url) as url,
+            open_stream(
+                url,
+                path,
+                method=method,
+                headers=headers,
+                body=body,
+                timeout=timeout,
+                http10=http10,
+                receive_buffer=receive_buffer,
+            ) as stream,
+        ):
+            yield stream
+        return
+    stream = await send(
+        app_or_url + path,
+        method=method,
+        headers=headers,
+        body=body,
+        http10=http10,
+        ssl=ssl,
+        receive_buffer=receive_buffer,
+    )
+    try:
+        async with asyncio.timeout(timeout):
+            await stream.read_head()
+        yield stream
+    finally:
+        await stream.aclose()
