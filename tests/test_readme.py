@@ -211,6 +211,7 @@ async def test_every_stream_of_a_fragment_opens(block: Block, tmp_path: Path) ->
 def test_the_tests_shown_pass(block: Block, tmp_path: Path) -> None:
     (tmp_path / "test_shown.py").write_text(PREAMBLE + block.text, "utf-8")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "asyncio_mode=auto"]
+    command += ["-o", "asyncio_default_fixture_loop_scope=function"]
     command += ["-W", "error", "--rootdir", str(tmp_path), str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0 and "passed" in done.stdout, done.stdout + done.stderr
