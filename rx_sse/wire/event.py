@@ -21,7 +21,7 @@ from .jsontext import dumps
 
 __all__ = ["RawFrame", "ServerSentEvent"]
 
-_BODY = re.compile(rb"(?::(?: [^\r\n]*)?\n)*(?:(?:event: [^\r\n\0]+\n)?(?:data: [^\r\n]*\n)+)?")
+_BODY = re.compile(rb"(?:: [^\r\n]*\n)*(?:(?:event: [^\r\n\0]+\n)?(?:data: [^\r\n]*\n)+)?")
 _BLANK_LINE = re.compile(rb"(?:\r\n|\r(?!\n)|\n)(?:\r\n|\r|\n)\Z")
 
 

@@ -36,7 +36,7 @@ from typing import Any
 from ..errors import EncodeError
 from .fields import shown
 
-__all__ = ["dumps", "dumps_utf8"]
+__all__ = ["dumps", "dumps_utf8", "shown"]
 
 _quick: Callable[[Any], bytes | None] | None
 try:
@@ -177,18 +177,22 @@ def _failing_part(value: Any) -> tuple[str, Any, Exception] | None:
     return None
 
 
-def _members(value: Any) -> Iterable[tuple[Any, Any]]:
-    for kind, members in _CONTAINERS:
-        if isinstance(value, kind):
-            return members(value)
+def _members(value: Any) -> list[tuple[Any, Any]]:
     try:
+        for kind, members in _CONTAINERS:
+            if isinstance(value, kind):
+                return list(members(value))
         return _members(_simpler(value))
-    except Exception:
-        return ()
+    except Exception:  # then it is the value itself that fails
+        return []
+
+
+def _numbered(parts: Iterable[Any]) -> Iterable[tuple[Any, Any]]:
+    return enumerate(parts)
 
 
 _CONTAINERS: tuple[tuple[type | tuple[type, ...], Callable[[Any], Iterable[tuple[Any, Any]]]], ...] = (
-    (dict, dict.items),
-    ((list, tuple), enumerate),
+    (dict, lambda value: value.items()),
+    ((list, tuple), _numbered),
     ((str, int, float, type(None)), lambda value: ()),
 )
