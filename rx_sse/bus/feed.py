@@ -1,0 +1,370 @@
+"""What `bus.events(...)` returns, and one subscription to it.
+
+A feed has one reader for each topic and one observer for all of them. With a handle
+(`after=last_event_id(request)`) it waits until the connection has written the opening `stream-cursor`, and
+gives positions and gaps to the handle, beside the pipeline. `filter` and `map` run here, inside, so that the
+position moves for what they drop.
+
+Standard: resume rules §2, §3.
+Never: an exception of a user's function poisons the stream: it is a gap for that one entry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Generator
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from reactivex import Observable, abc
+
+from rx_sse.bus.cursor import SEQ_BITS, UNKNOWN, Position, ref_of
+from rx_sse.bus.entry import Entry, Gap, Mark, marked
+from rx_sse.bus.handle import Resume
+from rx_sse.bus.reader import Reader
+from rx_sse.bus.relay import Relay
+from rx_sse.bus.subscriber import Callbacks, callbacks_of
+from rx_sse.errors import EncodeError, Overloaded, RxSseError, UsageError
+from rx_sse.wire.encode import encode
+from rx_sse.wire.event import RawFrame, ServerSentEvent
+
+if TYPE_CHECKING:
+    from rx_sse.bus.bus import Bus
+
+Filter = Callable[[ServerSentEvent], bool]
+Map = Callable[[ServerSentEvent], Any]
+Snapshot = Callable[[str], Any | Awaitable[Any]]
+
+
+class Events(Observable[ServerSentEvent]):
+    """The events of topics, resumable. Endless: subscribe to it or return it, do not await it."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        topics: dict[str, str],
+        handle: Resume | None,
+        *,
+        last: int,
+        snapshot: Snapshot | None,
+        filter: Filter | None,
+        map: Map | None,
+        on_gap: Callable[[Gap], None] | None,
+    ) -> None:
+        super().__init__()
+        self.bus = bus
+        self.topics = topics
+        self.handle = handle
+        self.newest = last
+        self.snapshot = snapshot
+        self.filter_by = filter
+        self.map_by = map
+        self.on_gap = on_gap
+
+    def subscribe(
+        self,
+        on_next: abc.ObserverBase[ServerSentEvent] | abc.OnNext[ServerSentEvent] | None = None,
+        on_error: abc.OnError | None = None,
+        on_completed: abc.OnCompleted | None = None,
+        *,
+        scheduler: abc.SchedulerBase | None = None,
+    ) -> abc.DisposableBase:
+        """Subscribe, on the bus's loop. The position is that of this moment; events come from the next turn
+        of the loop on.
+        """
+        feed = Feed(self, callbacks_of(on_next, on_error, on_completed))
+        try:
+            feed.start()
+        except Exception as error:
+            feed.fail(error)
+        return feed
+
+    def __await__(self) -> Generator[Any, None, NoReturn]:
+        raise UsageError(
+            "events() is endless: return it from the handler, or subscribe to it, but do not await it"
+        )
+
+
+class Feed(abc.DisposableBase):
+    """One subscription to `Events`."""
+
+    __slots__ = (
+        "_bus",
+        "_callbacks",
+        "_deadline",
+        "_disposed",
+        "_events",
+        "_handle",
+        "_left",
+        "_read",
+        "_readers",
+        "_replaying",
+        "_shaped",
+        "_unlocated",
+        "ready",
+        "refs",
+    )
+
+    def __init__(self, events: Events, callbacks: Callbacks) -> None:
+        self._events = events
+        self._bus = events.bus
+        self._handle = events.handle
+        self._callbacks = callbacks
+        self._readers: dict[Reader, None] = {}
+        self._disposed = False
+        self._unlocated = 0
+        self._left = len(events.topics)
+        self._replaying = False
+        self._read = 0
+        self._shaped = events.filter_by is not None or events.map_by is not None
+        self._deadline: Any = None
+        self.ready = False
+        self.refs = {ref: topic for topic, ref in events.topics.items()}
+
+    @property
+    def user(self) -> str | None:
+        """Who listens."""
+        return None if self._handle is None else self._handle.user
+
+    def start(self) -> None:
+        """Find out where to begin."""
+        bus, events = self._bus, self._events
+        bus.require_loop()
+        bus.enter(self)
+        if self._handle is None:
+            cursors: dict[str, Position | None] = dict.fromkeys(self.refs)
+        else:
+            cursors = self._handle.attach(self, self.refs)
+        self._unlocated = len(cursors)
+        readers: list[Reader] = []
+        for ref, topic in self.refs.items():
+            emit: Callable[[Any], None] = self._callbacks.on_next
+            relay = bus.relay(topic)
+            if self._shaped:
+                emit = partial(self._shape, relay)
+            last = 0 if events.snapshot is not None else events.newest
+            reader = Reader(relay, bus, self, emit, after=cursors[ref], last=last)
+            self._readers[reader] = None
+            readers.append(reader)
+            bus.rosters.join(topic, self.user)
+        for reader in readers:
+            reader.locate()
+        if not self.ready and not self._disposed:
+            self._deadline = bus.after(bus.position_timeout, self._overdue)
+
+    def release(self) -> None:
+        """The client knows where the stream begins: replay, then go live."""
+        for reader in list(self._readers):
+            if self._needs_snapshot(reader):
+                self._bus.snapshots.take(
+                    self._events.snapshot, reader.relay, self.user, partial(self._snapshot, reader)
+                )
+            else:
+                reader.go()
+
+    def dispose(self) -> None:
+        """Let everything go. On any thread."""
+        if self._disposed:
+            return
+        self._disposed = True
+        self._bus.run_on_loop(self._leave)
+
+    def fail(self, error: Exception) -> None:
+        """End the subscription with an error."""
+        if not self._disposed:
+            self.dispose()
+            self._callbacks.on_error(error)
+
+    # -- the readers' side -----------------------------------------------------------------------------------
+
+    def located(self, reader: Reader) -> None:
+        """One topic knows where it begins."""
+        if self._disposed:
+            return
+        if reader.from_log and not self._replaying:
+            try:
+                self._bus.replays.enter(self.user)
+            except Overloaded as error:
+                self.fail(error)
+                return
+            self._replaying = True
+        relay, handle = reader.relay, self._handle
+        if handle is not None:
+            position: Position | None = reader.position
+            order = self._order(relay, reader.position)
+            pending = reader.gap is not None
+            if pending:  # until it is told, the client's cursor stays as bad as it was
+                position = UNKNOWN if reader.gap is None else reader.gap.last or UNKNOWN
+                order = -1
+            elif self._needs_snapshot(reader):
+                position, order, pending = None, -1, True
+            handle.starts(relay.ref, position, order, resumed=reader.resumed, pending=pending)
+        self._unlocated -= 1
+        if self._unlocated == 0:
+            self.ready = True
+            if self._deadline is not None:
+                self._deadline.cancel()
+            if handle is not None:
+                handle.settled(self._bus.soon)
+            else:
+                self._bus.soon(self._begin)
+
+    def missed(self, reader: Reader, gap: Gap) -> None:
+        """Entries are missing for this reader."""
+        self._bus.counted("gaps_told")
+        if self._handle is not None and self._handle.outlet is not None:
+            order = -1 if gap.next is None else self._order(reader.relay, gap.next)
+            self._handle.missed(reader.relay.ref, gap, order)
+        else:
+            self._bus.lost(gap)
+        if self._events.on_gap is not None:
+            try:
+                self._events.on_gap(gap)
+            except Exception as error:
+                self._bus.report("rx_sse: on_gap raised", error)
+
+    def passed(self, reader: Reader, entry: Entry) -> None:
+        """An entry that the client gets nothing of."""
+        # Without a filter nobody counts what is still on its way through the pipeline, so the cursor waits
+        # for an event.
+        if self._handle is not None and self._shaped:
+            relay = reader.relay
+            self._handle.passed(Mark(relay.ref, entry.position, relay.epoch), self._bus.history)
+
+    def ended(self, reader: Reader, entry: Entry | None) -> None:
+        """A topic was ended; the stream ends with the last of them."""
+        if entry is not None:
+            self.passed(reader, entry)
+        self._let_go(reader)
+        self._left -= 1
+        if self._left == 0 and not self._disposed:
+            self.dispose()
+            self._callbacks.on_completed()
+
+    def room(self, again: Callable[[], None]) -> bool:
+        """Whether the connection takes the next block; without one, the loop gets a turn between two
+        blocks.
+        """
+        outlet = None if self._handle is None else self._handle.outlet
+        if outlet is None or outlet.drained:
+            self._bus.soon(again)
+        else:
+            outlet.on_drained(again)
+        return False
+
+    def failed(self, reader: Reader, error: Exception) -> None:
+        """The observer raised: it is let go."""
+        self._bus.report("rx_sse: an observer of events() raised and was let go", error)
+        self.dispose()
+
+    def shutdown(self, error: RxSseError) -> None:
+        """The bus closes."""
+        self.fail(error)
+
+    # -- inside ----------------------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        if not self._disposed:
+            self.release()
+
+    def _overdue(self) -> None:
+        if not self.ready:
+            self.fail(
+                Overloaded(
+                    "the bus did not tell its position in time", retry_after=self._bus.position_timeout
+                )
+            )
+
+    def _leave(self) -> None:
+        for reader in list(self._readers):
+            self._let_go(reader)
+        if self._deadline is not None:
+            self._deadline.cancel()
+        if self._replaying:
+            self._replaying = False
+            self._bus.replays.leave(self.user, self._read)
+        if self._handle is not None:
+            self._handle.detach(self)
+        self._bus.leave(self)
+
+    def _let_go(self, reader: Reader) -> None:
+        if reader in self._readers:
+            del self._readers[reader]
+            self._read += reader.read
+            self._bus.rosters.leave(reader.relay.topic, self.user)
+            reader.close()
+
+    def _order(self, relay: Relay, position: Position) -> int:
+        return relay.epoch << SEQ_BITS | position.seq
+
+    def _needs_snapshot(self, reader: Reader) -> bool:
+        return self._events.snapshot is not None and reader.gap is None and not reader.resumed
+
+    def _snapshot(self, reader: Reader, position: Position, outcome: Any) -> None:
+        """The state of a topic as of `position`, or the exception with which it failed."""
+        if self._disposed or reader not in self._readers:
+            return
+        if isinstance(outcome, Exception):
+            self.fail(outcome)
+            return
+        relay = reader.relay
+        reader.position = position
+        if outcome is not None:
+            try:
+                event = _encoded(outcome)
+            except Exception as error:
+                self.fail(error)
+                return
+            made = marked(event, relay.topic, Mark(relay.ref, position, relay.epoch))
+            try:
+                self._callbacks.on_next(made)
+            except Exception as error:
+                self.failed(reader, error)
+                return
+        elif self._handle is not None:
+            self._handle.passed(Mark(relay.ref, position, relay.epoch), 1)
+        reader.go()
+
+    def _shape(self, relay: Relay, event: ServerSentEvent) -> None:
+        """`filter` and `map` of one event."""
+        mark: Any = event.position
+        events, handle = self._events, self._handle
+        try:
+            if events.filter_by is not None and not events.filter_by(event):
+                if handle is not None:
+                    handle.passed(mark, self._bus.history)
+                return
+            if events.map_by is not None:
+                shaped = events.map_by(event)
+                if shaped is not event:
+                    mark = Mark(relay.ref, mark.position, mark.order >> SEQ_BITS)
+                    event = marked(_encoded(shaped), relay.topic, mark)
+        except Exception as error:
+            self._bus.trouble(error, relay.topic)
+            reader = next(reader for reader in self._readers if reader.relay is relay)
+            self.missed(reader, Gap(relay.topic, "failed", 1, None, mark.position))
+            return
+        if handle is not None:
+            handle.entered(mark)
+        self._callbacks.on_next(event)
+
+
+def _encoded(value: Any) -> ServerSentEvent:
+    """A value as an event that has no id of its own."""
+    event = encode(value)
+    if isinstance(event, RawFrame):
+        raise EncodeError(
+            "a RawFrame has no place for the cursor of a resumable stream; return a ServerSentEvent"
+        )
+    if event.id is not None and event.position is None:
+        raise EncodeError(f"id: {event.id!r}: on a resumable stream the bus gives the ids; leave it out")
+    return event
+
+
+def references(topics: tuple[str, ...]) -> dict[str, str]:
+    """The topics of a stream and their references in cursors."""
+    refs = {topic: ref_of(topic) for topic in topics}
+    if len(set(refs.values())) != len(refs):
+        raise UsageError(
+            f"topics {', '.join(refs)}: two of them cannot be on one stream, their cursors would look alike"
+        )
+    return refs

@@ -1,0 +1,387 @@
+"""The cursor of one connection: what `last_event_id(request)` returns.
+
+The connection owns the cursor, not the pipeline between the bus and it. The feeds of a stream tell the handle
+where they begin and what they dropped; the connection asks it, for every event it writes, which id the event
+carries. So no operator can swallow or alter a position, and the feeds of a `merge` have one vector.
+
+When it moves (resume rules §3): with an event that is written, never backwards; an event that would take it
+back makes the stream live-only, and so does a value without a position. A copy of an event (`replace`) may be
+one of several that stand for the same entry, and only the last may carry the id, which nobody knows while
+they come: copies carry none, and a `stream-cursor` follows as soon as all of them are written. What a feed's
+own `filter` dropped moves it as well, once nothing older is on its way through the pipeline.
+
+Standard: HTML Living Standard §9.2.6 (``Last-Event-ID``), resume rules §3.
+Never: an id on the wire from which the stream would not go on without a loss that was not told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from rx_sse.bus.cursor import LIVE_ONLY, MAX_TOPICS, UNKNOWN, Position, cursor_of, parse, part_of
+from rx_sse.bus.entry import Gap, Mark
+from rx_sse.errors import UsageError
+from rx_sse.wire.control import stream_cursor, stream_gap
+from rx_sse.wire.event import RawFrame, ServerSentEvent
+
+QUARTER = 4
+"""A `stream-cursor` goes out after a quarter of the history was filtered away: three quarters are left to
+come back in.
+"""
+
+
+class Outlet(Protocol):
+    """The connection, as the bus sees it. Loop thread only."""
+
+    def control(self, event: ServerSentEvent) -> None:
+        """Write `event` in its place in the order, outside the limits."""
+        ...
+
+    @property
+    def drained(self) -> bool:
+        """Nothing is queued and the transport takes bytes."""
+        ...
+
+    def on_drained(self, callback: Callable[[], None]) -> None:
+        """Call back once, from the flush that empties the queue."""
+        ...
+
+
+class Attached(Protocol):
+    """A feed, as the handle sees it."""
+
+    ready: bool
+    refs: dict[str, str]
+
+    def release(self) -> None:
+        """The opening `stream-cursor` is out: begin."""
+        ...
+
+
+class Start:
+    """Where a feed's topic begins, as far as the handle is concerned."""
+
+    __slots__ = ("order", "pending", "position", "resumed")
+
+    def __init__(self, position: Position | None, order: int, resumed: bool, pending: bool) -> None:
+        self.position = position
+        self.order = order
+        self.resumed = resumed
+        self.pending = pending
+
+
+class Resume:
+    """Where a client was, and where it is.
+
+    Args:
+        value: the ``Last-Event-ID`` of the request, None if there was none. It is not trusted.
+        user: whose request it is; snapshots and presence are by user.
+        granted: tells which topics the client may read; a position in another one counts as unknown.
+
+    `str()` of it is the id, ``""`` if there is none; it is true if there is one.
+    """
+
+    __slots__ = (
+        "_carried",
+        "_cursor",
+        "_dropped",
+        "_entered",
+        "_feeds",
+        "_granted",
+        "_live_only",
+        "_on_ready",
+        "_opening",
+        "_orders",
+        "_outlet",
+        "_owed",
+        "_parts",
+        "_passed",
+        "_resumed",
+        "_starts",
+        "_waiting",
+        "closed",
+        "user",
+        "value",
+    )
+
+    def __init__(
+        self,
+        value: str | None = None,
+        *,
+        user: str | None = None,
+        granted: Callable[[str], bool] | None = None,
+    ) -> None:
+        self.value = value
+        self.user = user
+        self.closed = False
+        self._granted = granted
+        # What the client knows: by topic reference; None if it says something that is no cursor.
+        self._cursor = dict(parsed) if value and (parsed := parse(value)) is not None else None
+        self._carried: dict[str, Position] = dict(self._cursor or {})
+        self._outlet: Outlet | None = None
+        self._feeds: dict[Attached, None] = {}
+        self._waiting: list[Attached] = []
+        self._starts: dict[str, Start] = {}
+        self._orders: dict[str, int] = {}  # of the last position written
+        self._parts: dict[str, str] = {}
+        self._entered: dict[
+            str, int
+        ] = {}  # of the last position that went into the pipeline, where a filter is
+        self._passed: dict[str, Mark] = {}
+        self._dropped = 0
+        self._owed = False
+        self._live_only = False
+        self._opening = False
+        self._resumed = False
+        self._on_ready: list[Callable[[], None]] = []
+
+    def __str__(self) -> str:
+        return self.value or ""
+
+    def __bool__(self) -> bool:
+        return bool(self.value)
+
+    def __repr__(self) -> str:
+        return f"Resume({self.value!r})"
+
+    # -- the connection's side -------------------------------------------------------------------------------
+
+    def bind(self, outlet: Outlet) -> None:
+        """This connection writes the stream. Before the source is subscribed."""
+        self._outlet = outlet
+
+    @property
+    def outlet(self) -> Outlet | None:
+        """The connection, while there is one."""
+        return None if self.closed else self._outlet
+
+    @property
+    def attached(self) -> bool:
+        """At least one feed of a bus belongs to this stream."""
+        return bool(self._orders)
+
+    @property
+    def ready(self) -> bool:
+        """Every feed knows where it begins."""
+        return all(feed.ready for feed in self._feeds)
+
+    def on_ready(self, callback: Callable[[], None]) -> None:
+        """Call back once, as soon as it is `ready`."""
+        if self.ready:
+            callback()
+        else:
+            self._on_ready.append(callback)
+
+    def stamp(self, event: ServerSentEvent | RawFrame) -> tuple[Any, str | None]:
+        """What to write for an emission of the pipeline, and the id that it carries."""
+        mark = event.position if isinstance(event, ServerSentEvent) else None
+        if type(mark) is not Mark or isinstance(event, RawFrame):
+            self.unpositioned()
+            return _bare(event), None
+        last = self._orders.get(mark.ref)
+        if self._live_only or last is None or mark.order < last:
+            self.unpositioned()
+            return _bare(event), None
+        parts = self._parts
+        if mark.order > last and mark.original == id(event):
+            self._orders[mark.ref] = mark.order
+            parts[mark.ref] = mark.part
+            if len(parts) == 1:
+                return event, event.id
+            wire = cursor_of(parts.values())
+            return event.stamped(wire, topic=event.topic, position=mark), wire
+        self._orders[mark.ref] = mark.order
+        parts[mark.ref] = mark.part
+        self._owe()
+        return _bare(event), None
+
+    def unpositioned(self) -> None:
+        """Something without a place went by: from now on the stream cannot be resumed, and says so."""
+        if self._live_only:
+            return
+        self._live_only = True
+        if (outlet := self.outlet) is not None:
+            outlet.control(stream_cursor(resumed=self._resumed, resumable=False, id=LIVE_ONLY))
+
+    def refresh(self) -> ServerSentEvent | None:
+        """A `stream-cursor`, if the position has moved without an event that told it. The queue must be
+        empty.
+        """
+        moved = self._owed
+        for ref, mark in self._passed.items():
+            # What is still on its way through the pipeline must not be passed over.
+            if self._entered.get(ref, -1) <= self._orders[ref] < mark.order:
+                self._orders[ref] = mark.order
+                self._parts[ref] = mark.part
+                moved = True
+        if not moved or self._live_only:
+            return None
+        self._owed = False
+        self._dropped = 0
+        self._passed.clear()
+        return stream_cursor(resumed=self._resumed, id=self._vector())
+
+    def gap(self, reason: str, missed: int | None, last_id: str | None) -> ServerSentEvent:
+        """The event that takes the place of a run that the outbox dropped, of which `last_id` was the
+        last.
+        """
+        if self._live_only:
+            last_id = None
+        return stream_gap(reason, missed=missed, next=last_id, id=last_id)
+
+    def close(self) -> None:
+        """The connection is over."""
+        self.closed = True
+        self._outlet = None
+        self._on_ready.clear()
+        self._waiting.clear()
+
+    # -- the feeds' side -------------------------------------------------------------------------------------
+
+    def attach(self, feed: Attached, refs: dict[str, str]) -> dict[str, Position | None]:
+        """A feed belongs to this stream; `refs` are its topics by reference.
+
+        Returns:
+            Where each topic goes on: a position, None for the beginning without a cursor, `UNKNOWN`.
+
+        Raises:
+            UsageError: a topic is on this stream already.
+        """
+        taken = [topic for ref, topic in refs.items() if any(ref in other.refs for other in self._feeds)]
+        if taken:
+            raise UsageError(
+                f"topic {taken[0]!r} is already on this stream; one stream has one cursor for it: "
+                "use one events(...) and share() it"
+            )
+        if len(self._orders.keys() | refs.keys()) > MAX_TOPICS:
+            raise UsageError(f"a stream has at most {MAX_TOPICS} topics")
+        self._feeds[feed] = None
+        self._waiting.append(feed)
+        return {ref: self._begin(ref, topic) for ref, topic in refs.items()}
+
+    def detach(self, feed: Attached) -> None:
+        """The feed was disposed of. Its positions stay: what it emitted may still be on its way."""
+        self._feeds.pop(feed, None)
+        if feed in self._waiting:
+            self._waiting.remove(feed)
+        self.settled(None)
+
+    def starts(
+        self, ref: str, position: Position | None, order: int, *, resumed: bool, pending: bool
+    ) -> None:
+        """A feed's topic begins at `position`, which holds at once unless something is to be told first."""
+        self._starts[ref] = Start(position, order, resumed, pending)
+
+    def settled(self, schedule: Callable[[Callable[[], None]], object] | None) -> None:
+        """A feed became ready, or left: open the stream if that was the last that it waited for."""
+        if not self.ready:
+            return
+        ready, self._on_ready = self._on_ready, []
+        for callback in ready:
+            callback()
+        if self._waiting and not self._opening and schedule is not None:
+            # In the next turn: a `merge` subscribes to its sources one after the other, and they open as one.
+            self._opening = True
+            schedule(self._open)
+
+    def entered(self, mark: Mark) -> None:
+        """An event went into the pipeline, of a feed that filters."""
+        self._entered[mark.ref] = mark.order
+
+    def passed(self, mark: Mark, history: int) -> None:
+        """A feed dropped an entry: nothing of it is to come."""
+        self._passed[mark.ref] = mark
+        self._dropped += 1
+        if self._dropped * QUARTER >= history:
+            self._dropped = 0
+            self._when_drained(self._tell)
+
+    def missed(self, ref: str, gap: Gap, order: int) -> None:
+        """Tell the client that entries are missing, and from where it goes on."""
+        outlet = self.outlet
+        before = self._parts.get(ref)
+        if gap.next is not None:
+            self._orders[ref] = order
+            self._entered[ref] = order
+            self._passed.pop(ref, None)
+            self._parts[ref] = part_of(ref, gap.next)
+        if outlet is None:
+            return
+        known = before is not None and not before.endswith(part_of("", UNKNOWN))
+        outlet.control(
+            stream_gap(
+                gap.reason,
+                missed=gap.missed,
+                last=cursor_of([before]) if known and before is not None else None,
+                next=None if gap.next is None else cursor_of([part_of(ref, gap.next)]),
+                id=None if self._live_only or gap.next is None else self._vector(),
+            )
+        )
+
+    # -- inside ----------------------------------------------------------------------------------------------
+
+    def _begin(self, ref: str, topic: str) -> Position | None:
+        self._carried.pop(ref, None)
+        if ref in self._orders and ref in self._parts:  # subscribed to again, by `retry` or `repeat`
+            _, seq, nonce = self._parts[ref].split(".")
+            return Position(int(seq), int(nonce))
+        self._orders[ref] = -1
+        if not self.value:
+            return None
+        if self._cursor is None or (self._granted is not None and not self._granted(topic)):
+            return UNKNOWN
+        return self._cursor.get(ref)
+
+    def _open(self) -> None:
+        """Tell the client where the stream stands, and let the feeds go."""
+        self._opening = False
+        if self.closed or not self.ready:
+            return
+        waiting, self._waiting = self._waiting, []
+        starts, self._starts = self._starts, {}
+        for ref, start in starts.items():
+            if start.position is not None:
+                self._parts[ref] = part_of(ref, start.position)
+            self._orders[ref] = self._entered[ref] = start.order
+        # Topics that the client knows and this stream does not have stay in its cursor, so that it can come
+        # back to them.
+        for ref, position in list(self._carried.items())[: MAX_TOPICS - len(self._orders)]:
+            self._parts.setdefault(ref, part_of(ref, position))
+        self._carried.clear()
+        self._resumed = bool(starts) and all(start.resumed for start in starts.values())
+        pending = any(start.pending for start in starts.values())
+        if self._outlet is not None and not self._live_only and waiting:
+            self._outlet.control(stream_cursor(resumed=self._resumed, id=None if pending else self._vector()))
+        for feed in waiting:
+            feed.release()
+
+    def _vector(self) -> str | None:
+        return cursor_of(self._parts.values()) if self._parts else None
+
+    def _owe(self) -> None:
+        if not self._owed:
+            self._owed = True
+            if (outlet := self.outlet) is not None:
+                outlet.on_drained(self._tell)
+
+    def _when_drained(self, action: Callable[[], None]) -> None:
+        outlet = self.outlet
+        if outlet is None:
+            return
+        if outlet.drained:
+            action()
+        else:
+            outlet.on_drained(action)
+
+    def _tell(self) -> None:
+        outlet = self.outlet
+        if outlet is not None and (event := self.refresh()) is not None:
+            outlet.control(event)
+
+
+def _bare(event: ServerSentEvent | RawFrame) -> ServerSentEvent | RawFrame:
+    """`event` without an id."""
+    if isinstance(event, RawFrame) or event.id is None:
+        return event
+    return event.stamped(None, topic=event.topic, position=event.position)

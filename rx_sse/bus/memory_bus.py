@@ -1,0 +1,86 @@
+"""The bus of one process.
+
+Standard: none.
+Never: it reaches another process. Under several workers it is several buses, which `setup` warns of.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+import warnings
+
+from rx_sse.bus.bus import Bus
+from rx_sse.bus.log import Retention
+from rx_sse.bus.memory import MAX_BYTES, MAX_TOPICS, MemoryLog
+
+
+class MemoryBus(Bus):
+    """Topics with history and resume, in the memory of this process.
+
+    Args:
+        history: entries that a topic keeps.
+        history_bytes: bytes that a topic keeps.
+        ttl: seconds that an entry is kept, and a topic that nobody touches.
+        max_bytes: history of all topics; beyond it the topics used least recently lose their oldest entries.
+        max_topics: topics that are remembered; beyond it those used least recently are forgotten.
+        publish_timeout: seconds that a publisher waits for room.
+        grace: seconds that a listener may be away without having left (`presence`).
+        max_token_life: seconds that a token may live at most; revocations of users are kept so long.
+    """
+
+    def __init__(
+        self,
+        *,
+        history: int = 1000,
+        history_bytes: int = 8 * 1024 * 1024,
+        ttl: float = 3600.0,
+        max_bytes: int = MAX_BYTES,
+        max_topics: int = MAX_TOPICS,
+        publish_timeout: float = 5.0,
+        grace: float = 10.0,
+        max_token_life: float = 86_400.0,
+    ) -> None:
+        retention = Retention(history, history_bytes, ttl)
+        super().__init__(
+            MemoryLog(retention, max_bytes=max_bytes, max_topics=max_topics),
+            retention,
+            publish_timeout=publish_timeout,
+            grace=grace,
+            max_token_life=max_token_life,
+        )
+        self._made_in = os.getpid()
+
+    def check_workers(self) -> None:
+        """Warn if this process looks like one of several that serve the same application. `setup` calls
+        it.
+        """
+        if (sign := self._several_workers()) is not None:
+            warnings.warn(
+                f"MemoryBus under several workers ({sign}) is several buses: what is published in one "
+                "does not reach the listeners of another. Use rx_sse.RedisBus, or one worker.",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+
+    def _several_workers(self) -> str | None:
+        if os.getpid() != self._made_in:
+            return "it was made before a fork"
+        if multiprocessing.parent_process() is not None:
+            return "this is a process of multiprocessing"
+        words = [
+            *os.environ.get("GUNICORN_CMD_ARGS", "").split(),
+            *(sys.argv if "gunicorn" in sys.argv[0] else []),
+        ]
+        counts = [os.environ.get("WEB_CONCURRENCY", "")]
+        for word, following in zip(words, [*words[1:], ""], strict=True):
+            name, _, value = word.partition("=")
+            if name in ("-w", "--workers"):
+                counts.append(value or following)
+            elif name.startswith("-w"):
+                counts.append(name[2:])
+        for count in counts:
+            if count.isdecimal() and int(count) > 1:
+                return f"{count} workers"
+        return None

@@ -1,0 +1,85 @@
+"""Names of topics, and the patterns that grants are written in.
+
+A name is literal: what a client may not read can never be reached by a name that looks like another one.
+Letters and digits of ASCII, and ``_ - . ~ % : / @ + = ,``; nothing that a broker, a shell or a pattern could
+read as something else. `topic_name` builds one from parts that come from outside, such as the id of a user,
+and no two lists of parts give the same name.
+
+Standard: percent-encoding as RFC 3986 §2.1 has it.
+Never: a pattern in a subscription. Patterns grant, they do not subscribe.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import quote
+
+from rx_sse.errors import TopicNameError
+from rx_sse.wire.jsontext import shown
+
+MAX_NAME = 255
+"""Characters in a name; the precedent is a file name on every common file system."""
+
+_NAME = re.compile(r"[A-Za-z0-9_.~%:/@+=,-]{1,255}")
+_PATTERN = re.compile(r"\*|[A-Za-z0-9_.~%:/@+=,-]{1,254}[:/.]\*|[A-Za-z0-9_.~%:/@+=,-]{1,255}")
+
+CONTROL = "!"
+"""The first character of the library's own topics: no name of a user can begin with it."""
+
+
+def check_topic(name: str) -> str:
+    """`name`, if it is the name of a topic.
+
+    Raises:
+        TopicNameError: it is not; the message says what is allowed.
+    """
+    if not isinstance(name, str) or not _NAME.fullmatch(name):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TopicNameError(
+            f"{shown(name)} is not the name of a topic: 1 to {MAX_NAME} characters of "
+            "A-Z a-z 0-9 _ - . ~ % : / @ + = , "
+            "(rx_sse.topic_name('user', user) builds a safe name from any text)"
+        )
+    return name
+
+
+def topic_name(*parts: str | int) -> str:
+    """The name of a topic, from parts that may hold anything.
+
+    Use it wherever a part comes from outside: ``f"user:{user}"`` with a user called ``7:admin`` is another
+    user's topic, ``topic_name("user", user)`` never is.
+
+    Args:
+        *parts: joined with ``:``; whatever is not a letter, a digit or one of ``_ - . ~`` is percent-encoded
+            in them.
+
+    Returns:
+        A name that no other list of parts gives.
+
+    Raises:
+        TopicNameError: no parts, or a name that would be longer than 255 characters.
+    """
+    try:
+        name = ":".join(quote(str(part), safe="") for part in parts)
+    except UnicodeEncodeError:
+        raise TopicNameError(f"{shown(parts)} holds a lone surrogate, which no name can carry") from None
+    if parts == ("",):
+        name = "%"  # one empty part and no part at all are not the same; quote() never gives a bare %
+    return check_topic(name)
+
+
+def check_pattern(pattern: str) -> str:
+    """`pattern`, if it is one: a name, or a name's beginning up to a separator and ``*``, or ``*`` alone.
+
+    Raises:
+        TopicNameError: it is not.
+    """
+    if not isinstance(pattern, str) or not _PATTERN.fullmatch(pattern):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TopicNameError(
+            f"{shown(pattern)} is neither a topic nor a prefix like 'team:*' (one *, last, after : / or .)"
+        )
+    return pattern
+
+
+def covers(pattern: str, topic: str) -> bool:
+    """Whether a grant for `pattern` includes `topic`."""
+    return topic.startswith(pattern[:-1]) if pattern.endswith("*") else topic == pattern

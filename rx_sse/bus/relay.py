@@ -1,0 +1,252 @@
+"""A topic in this process: one position, one ring of recent entries, the readers that are live.
+
+Why nothing is lost or repeated between replay and live. There is one position, and an entry moves it only if
+the entry's `prev` is that position; so what passes here is the log's chain, each entry once, in order. An
+entry that does not link is thrown away and only marks the topic dirty; a repair then reads the log from the
+position on. A reader is live exactly from the moment its own position equals this one: before that it pulls
+from ring and log (`reader`), after that it is among the receivers of every entry that moves the position.
+Both happen on the loop's thread, and nothing comes between the comparison and the joining, so no entry falls
+between replay and live, and none is in both. Threads never get here: a push ends in the inbox, and `seq`,
+history and delivery are one step behind it.
+
+When the position is no longer in the log, what is missing is told once, and the process goes on from where
+the log does. If the log is of the same lineage and reaches back far enough, it took back what this process
+had delivered (a stale replica was promoted): then a gap entry goes into the log, so that readers behind the
+fork are told as well.
+
+Standard: resume rules §1 and §2.
+Never: an entry is delivered whose `prev` is not the position.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rx_sse.bus.cursor import Position, ref_of
+from rx_sse.bus.dispatch import Audience
+from rx_sse.bus.entry import END, GAP, Entry, Gap
+from rx_sse.bus.host import Host
+from rx_sse.bus.log import Page, Query
+from rx_sse.bus.run import Run
+
+RING_ENTRIES = 1000
+RING_BYTES = 1_048_576
+
+
+class Relay:
+    """What this process knows of a topic while somebody listens, and for a while after.
+
+    Args:
+        topic: its name.
+        host: the bus.
+
+    Attributes:
+        position: the last entry that passed, or the topic's beginning; None until the log has told.
+        ring: the entries that led to it.
+        epoch: how often the chain was broken; orders positions of different lineages.
+        ended: whether the last entry is an end mark.
+        told: up to which sequence number readers that begin here know that the log lost something.
+        values, plain, events: those who get values, events without ids, and events with their place.
+        users: how many use this relay, live or not yet.
+    """
+
+    __slots__ = (
+        "_asking",
+        "_callers",
+        "_dirty",
+        "_host",
+        "_looping",
+        "_resting",
+        "_stop",
+        "closed",
+        "ended",
+        "epoch",
+        "events",
+        "lineage",
+        "plain",
+        "position",
+        "ref",
+        "ring",
+        "told",
+        "topic",
+        "users",
+        "values",
+    )
+
+    def __init__(self, topic: str, host: Host) -> None:
+        self.topic = topic
+        self.ref = ref_of(topic)
+        self._host = host
+        self.position: Position | None = None
+        self.lineage = 0
+        self.ring = Run(Position(0, 0))
+        self.epoch = 0
+        self.ended = False
+        self.told = -1
+        self.values = Audience()
+        self.plain = Audience()
+        self.events = Audience()
+        self.users = 0
+        self.closed = False
+        self._dirty = True
+        self._asking = False
+        self._looping = False
+        self._resting = False
+        self._callers: list[Callable[[], None]] = []
+        self._stop = host.log.watch(topic, self)
+        self._repair()
+
+    # -- the log's side --------------------------------------------------------------------------------------
+
+    def arrived(self, entry: Entry) -> None:
+        """A new entry, perhaps late, perhaps twice."""
+        if self.closed:
+            return
+        if entry.prev == self.position:
+            self._accept(entry)
+        elif self.ring.find(entry.position) is None:
+            self.dirty()
+
+    def dirty(self) -> None:
+        """Something may have been missed."""
+        self._dirty = True
+        self._repair()
+
+    # -- the readers' side -----------------------------------------------------------------------------------
+
+    def known(self, callback: Callable[[], None]) -> None:
+        """Call back as soon as there is a position: now, if there is one."""
+        if self.position is not None:
+            callback()
+        else:
+            self._callers.append(callback)
+            self._repair()
+
+    def catch_up(self, callback: Callable[[], None]) -> None:
+        """Call back after a repair that began later than this call. Any number of readers share one."""
+        self._callers.append(callback)
+        self._repair()
+
+    def hold(self) -> None:
+        """One more uses this relay."""
+        self.users += 1
+
+    def release(self) -> None:
+        """One less does."""
+        self.users -= 1
+        if self.users == 0 and not self.closed:
+            self._host.unused(self)
+
+    def close(self) -> None:
+        """Nobody has used it for a while: forget the ring, stop watching."""
+        self.closed = True
+        self._stop()
+        self._callers.clear()
+        self._host.rings.clear(self.ring, Position(0, 0))
+
+    # -- repair ----------------------------------------------------------------------------------------------
+
+    def _repair(self) -> None:
+        """Read on from the position while there is a reason to. One question at a time."""
+        if self._looping:
+            return
+        self._looping = True
+        try:
+            while (
+                (self._dirty or self._callers) and not self._asking and not self._resting and not self.closed
+            ):
+                self._ask()
+        finally:
+            self._looping = False
+
+    def _ask(self) -> None:
+        asked = self.position
+        callers, self._callers = self._callers, []
+        self._dirty = False
+        self._asking = True
+        self._host.counted("repairs")
+
+        def answered(page: Page | None) -> None:
+            self._asking = False
+            if self.closed:
+                return
+            if page is None or not self._take(asked, page):
+                self._dirty = True
+                self._callers = callers + self._callers
+                self._resting = page is None
+                if page is None:
+                    self._host.later(self._rested)
+            else:
+                for caller in callers:
+                    caller()
+            self._repair()
+
+        self._host.log.read(Query(self.topic, asked), answered)
+
+    def _rested(self) -> None:
+        self._resting = False
+        self._repair()
+
+    def _take(self, asked: Position | None, page: Page) -> bool:
+        """Go on with what the log says; False if it must be asked again."""
+        if asked is None or self.position is None:
+            self.position = page.start
+            self.lineage = page.lineage
+            self.ended = page.ended
+            self.ring.clear(page.start)
+        elif page.start != asked:
+            if self.position != asked:
+                return False  # live entries moved it meanwhile: the answer is to another question
+            self._lost(self.position, page)
+        self.lineage = page.lineage
+        for entry in page.entries:
+            if entry.prev == self.position:
+                self._accept(entry)
+        last = page.entries[-1].position if page.entries else page.start
+        # Known to the ring it is ours, or older than what came live meanwhile. Otherwise that came from
+        # another branch.
+        return last == page.head and self.ring.find(last) is not None
+
+    def _lost(self, position: Position, page: Page) -> None:
+        """The position is not in the log: say so, and go on from where the log does."""
+        same = page.lineage == self.lineage
+        fork = same and position.seq >= page.base.seq
+        gap = Gap(
+            self.topic,
+            "withdrawn" if fork else "trimmed" if same else "reset",
+            page.start.seq - position.seq if same and not fork else None,
+            position,
+            page.start,
+        )
+        self.epoch += 1
+        self.told = position.seq
+        self.position = page.start
+        self.ended = page.ended and page.start == page.head
+        self._host.rings.clear(self.ring, page.start)
+        self._host.counted("gaps")
+        # Values carry no position, so nobody can tell their readers in-band; the bus's errors do.
+        self._host.lost(gap)
+        self._host.dispatcher.hand(self.events.members(), gap, lambda reader, it: reader.missed(it))
+        if fork:
+            self._host.withdrawn(self.topic, position)
+
+    def _accept(self, entry: Entry) -> None:
+        """The one place where the position moves along the chain, and with it every live reader."""
+        host = self._host
+        self.position = entry.position
+        host.rings.append(self.ring, entry)
+        if len(self.ring) > RING_ENTRIES or self.ring.size > RING_BYTES:
+            host.rings.drop_first(self.ring)
+        self.ended = entry.kind == END
+        hand = host.dispatcher.hand
+        if entry.kind == END or entry.kind == GAP:
+            for audience in (self.values, self.plain, self.events):
+                if len(audience):
+                    hand(audience.members(), entry, lambda reader, it: reader.special(it))
+            return
+        if len(self.events):
+            hand(self.events.members(), entry.marked(self.topic, self.ref, self.epoch), None, entry.size)
+        if len(self.plain):
+            hand(self.plain.members(), entry.plain(), None, entry.size)
+        if len(self.values):
+            hand(self.values.members(), entry.value(), None, entry.size)

@@ -1,0 +1,103 @@
+"""What a bus says about itself.
+
+Standard: none; the precedent is trio's statistics records.
+Never: the name of a user, or a payload.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rx_sse.bus.entry import Gap
+from rx_sse.bus.memory import MemoryLog
+
+if TYPE_CHECKING:
+    from rx_sse.bus.bus import Bus
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Something that went wrong and has no other place to be told.
+
+    Attributes:
+        topic: where, if it belongs to one.
+        gap: events that are missing for a reader without a connection, or None.
+        error: the exception, or None.
+    """
+
+    topic: str | None
+    gap: Gap | None
+    error: Exception | None
+
+    def __str__(self) -> str:
+        if self.gap is not None:
+            return f"rx_sse: topic {self.topic}: events are missing ({self.gap.reason})"
+        return f"rx_sse: topic {self.topic}: {type(self.error).__name__}: {self.error}"
+
+
+@dataclass(frozen=True, slots=True)
+class BusStats:
+    """The state of a bus at one moment.
+
+    Attributes:
+        running: whether it was started and not yet closed.
+        ready: whether what is published reaches this process's listeners.
+        published: entries accepted from this process.
+        refused: pushes that found no room, on a loop.
+        delivered: calls of subscribers.
+        waiting: entries whose delivery has not ended.
+        topics: topics in use in this process, or lingering.
+        subscriptions: feeds and subscriptions to values.
+        ring_bytes: recent entries kept ready.
+        repairs: questions to the log on behalf of a whole topic.
+        reads: questions to the log on behalf of one reader.
+        replays: replays from the log that are running.
+        gaps: topics that lost their place in the log.
+        gaps_told: gaps that readers were told of.
+        troubles: what `errors` emitted.
+        stored_topics, stored_bytes: what a memory log holds; 0 for others.
+    """
+
+    running: bool
+    ready: bool
+    published: int
+    refused: int
+    delivered: int
+    waiting: int
+    topics: int
+    subscriptions: int
+    ring_bytes: int
+    repairs: int
+    reads: int
+    replays: int
+    gaps: int
+    gaps_told: int
+    troubles: int
+    stored_topics: int
+    stored_bytes: int
+
+    @staticmethod
+    def of(bus: Bus) -> BusStats:
+        """The state of `bus` now."""
+        publisher, counts, log = bus.publisher, bus.counts, bus.log
+        memory = log if isinstance(log, MemoryLog) else None
+        return BusStats(
+            running=bus.running,
+            ready=bus.ready(),
+            published=0 if publisher is None else publisher.accepted,
+            refused=0 if publisher is None else publisher.refused,
+            delivered=bus.dispatcher.delivered,
+            waiting=len(bus.dispatcher),
+            topics=bus.topics_in_use,
+            subscriptions=bus.subscriptions,
+            ring_bytes=bus.rings.size,
+            repairs=counts.get("repairs", 0),
+            reads=counts.get("reads", 0),
+            replays=bus.replays.running,
+            gaps=counts.get("gaps", 0),
+            gaps_told=counts.get("gaps_told", 0),
+            troubles=counts.get("troubles", 0),
+            stored_topics=0 if memory is None else memory.topics,
+            stored_bytes=0 if memory is None else memory.size,
+        )

@@ -1,0 +1,182 @@
+"""Who is refused from now on, whatever his token says.
+
+A revocation is an entry of a topic of the library's own, and its reader's state: every process reads that
+topic from its oldest entry, and is told of new ones like of any other. So a revocation made while a process
+was cut off reaches it with the repair, and a log that was lost is written again by those who remember.
+
+By user, tokens issued before the revocation are refused, for as long as any of them may live; by token id,
+until the token expires.
+
+Standard: none for the carrying; ``jti``, ``sub``, ``iat``, ``exp`` are RFC 7519's.
+Never: a token that is refused once is accepted later, unless the log and every process that knew were lost at
+once.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from reactivex import abc
+from reactivex.disposable import Disposable
+
+from rx_sse.bus.entry import JSON, Entry, Gap
+from rx_sse.bus.log import Draft, Retention
+from rx_sse.bus.reader import Reader, Way
+from rx_sse.wire.event import ServerSentEvent
+
+if TYPE_CHECKING:
+    from rx_sse.bus.bus import Bus
+
+TOPIC = "!revocations"
+ALL = 1_000_000
+"""Revocations that are kept at most; each is about 150 bytes."""
+
+Watcher = Callable[["str | None", "str | None", "float | None"], None]
+
+
+class Revocations:
+    """What was revoked. Loop thread only.
+
+    Args:
+        bus: whose log carries it.
+        max_token_life: seconds that a token may live at most.
+        blind_limit: seconds for which a process that is cut off from its log goes on with what it knows.
+    """
+
+    def __init__(self, bus: Bus, max_token_life: float, blind_limit: float) -> None:
+        self._bus = bus
+        self._life = max_token_life
+        self._blind_limit = blind_limit
+        self._blind_since: float | None = None
+        self._users: dict[str, tuple[float, float]] = {}
+        self._tokens: dict[str, float] = {}
+        self._watchers: dict[object, Watcher] = {}
+        self._reader: Reader | None = None
+
+    @property
+    def loaded(self) -> bool:
+        """Whether what is said here may be relied on: the topic was read, and the log can be reached or could
+        a while ago.
+        """
+        if self._reader is None or self._reader.way is not Way.LIVE:
+            return False
+        return self._blind_since is None or self._bus.now() - self._blind_since <= self._blind_limit
+
+    def is_revoked(self, user: str | None, token_id: str | None, issued_at: float | None) -> bool:
+        """Whether a token is refused.
+
+        Args:
+            user: its subject.
+            token_id: its ``jti``, None if it has none.
+            issued_at: its ``iat`` in seconds; a token without one counts as issued before any revocation.
+        """
+        if token_id is not None and token_id in self._tokens:
+            return True
+        known = self._users.get(user) if user is not None else None
+        # `iat` is in whole seconds: a token of the very second of the revocation may be the one that was
+        # meant.
+        return known is not None and (issued_at is None or issued_at <= known[0])
+
+    def watch(self, callback: Watcher) -> abc.DisposableBase:
+        """Call `callback(user, token_id, issued_before)` for every revocation from now on.
+
+        Args:
+            callback: one of `user` and `token_id` is None.
+        """
+        key = object()
+        self._watchers[key] = callback
+        return Disposable(lambda: self._watchers.pop(key, None) and None)
+
+    # -- the bus's side --------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Read what there is, then follow."""
+        relay = self._bus.relay(TOPIC)
+        self._reader = Reader(relay, self._bus, self, self._apply, last=ALL)
+        self._reader.locate()
+
+    def stop(self) -> None:
+        """The bus closes; what is known stays, for the next start."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    def sweep(self, now: float, ready: bool) -> None:
+        """Forget what has expired by itself; note whether the log can be reached."""
+        self._blind_since = None if ready else now if self._blind_since is None else self._blind_since
+        wall = time.time()
+        if any(until <= wall for until in self._tokens.values()):
+            self._tokens = {token: until for token, until in self._tokens.items() if until > wall}
+        if any(until <= wall for _, until in self._users.values()):
+            self._users = {user: known for user, known in self._users.items() if known[1] > wall}
+
+    def draft(
+        self,
+        user: str | None,
+        token_id: str | None,
+        until: float | None,
+        settle: Callable[[Any], None] | None,
+        before: float | None = None,
+    ) -> Draft:
+        """The entry that says so."""
+        now = time.time()
+        said: dict[str, Any] = {"until": until if until is not None else now + self._life}
+        if user is not None:
+            said |= {"user": user, "before": now if before is None else before}
+        else:
+            said |= {"token": token_id}
+        kept = Retention(entries=ALL, bytes=256 * ALL, age=self._life)
+        return Draft(TOPIC, JSON, json.dumps(said), None, kept, settle=settle)
+
+    # -- the reader's side -----------------------------------------------------------------------------------
+
+    def located(self, reader: Reader) -> None:
+        """The beginning is known."""
+        reader.go()
+
+    def missed(self, reader: Reader, gap: Gap) -> None:
+        """The log lost something: write again what this process knows, if it might be that."""
+        if gap.reason == "trimmed":  # what is trimmed is over
+            return
+        for user, (before, until) in list(self._users.items()):
+            self._bus.log.append(self.draft(user, None, until, None, before))
+        for token, until in list(self._tokens.items()):
+            self._bus.log.append(self.draft(None, token, until, None))
+
+    def passed(self, reader: Reader, entry: Entry) -> None:
+        """Nothing."""
+
+    def ended(self, reader: Reader, entry: Entry | None) -> None:
+        """Nobody can end this topic."""
+
+    def room(self, again: Callable[[], None]) -> bool:
+        """There is always room."""
+        return True
+
+    def failed(self, reader: Reader, error: Exception) -> None:
+        """A watcher raised."""
+        self._bus.report("rx_sse: a watcher of revocations raised", error)
+
+    def _apply(self, event: ServerSentEvent) -> None:
+        said = event.json()
+        until = float(said["until"])
+        if until <= time.time():
+            return
+        user, token, before = said.get("user"), said.get("token"), said.get("before")
+        if user is not None:
+            known = self._users.get(user, (0.0, 0.0))
+            if before <= known[0]:
+                return  # written again by a process that remembered
+            self._users[user] = (before, max(until, known[1]))
+        elif token is not None:
+            if token in self._tokens:
+                return
+            self._tokens[token] = until
+        for callback in list(self._watchers.values()):
+            try:
+                callback(user, token, before)
+            except Exception as error:
+                self._bus.report("rx_sse: a watcher of revocations raised", error)

@@ -1,0 +1,143 @@
+"""Those who subscribe: the three callbacks of an observer, and a subscription to a topic's values.
+
+reactivex wraps every observer in two objects and a trampoline; at a thousand subscribers that is most of a
+delivery. A subscription to a topic is one object, and a delivery is one call of the observer's own `on_next`.
+
+Standard: the Observable contract (ReactiveX).
+Never: a call after `dispose`, `on_error` or `on_completed`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from reactivex import abc
+
+from rx_sse.bus.dispatch import Audience, ignore
+from rx_sse.bus.entry import END, Entry
+from rx_sse.bus.relay import Relay
+from rx_sse.errors import BusClosed
+
+if TYPE_CHECKING:
+    from rx_sse.bus.bus import Bus
+
+
+class Callbacks:
+    """What an observer is called with."""
+
+    __slots__ = ("on_completed", "on_error", "on_next")
+
+    def __init__(
+        self, on_next: abc.OnNext[Any], on_error: abc.OnError, on_completed: abc.OnCompleted
+    ) -> None:
+        self.on_next = on_next
+        self.on_error = on_error
+        self.on_completed = on_completed
+
+
+def callbacks_of(
+    on_next: abc.ObserverBase[Any] | abc.OnNext[Any] | None,
+    on_error: abc.OnError | None,
+    on_completed: abc.OnCompleted | None,
+) -> Callbacks:
+    """The callbacks of `subscribe`'s arguments, an observer or functions."""
+    target: Any = on_next
+    if on_next is not None and (
+        isinstance(on_next, abc.ObserverBase) or callable(getattr(on_next, "on_next", None))
+    ):
+        return Callbacks(target.on_next, target.on_error, target.on_completed)
+    return Callbacks(target or ignore, on_error or _raise, on_completed or _nothing)
+
+
+class Subscription(abc.DisposableBase):
+    """A subscription to a topic's values, live.
+
+    Args:
+        bus: whose topic.
+        topic: its name.
+        audience: which of the relay's audiences to join.
+        callbacks: the observer's.
+    """
+
+    __slots__ = ("_audience", "_bus", "_callbacks", "_choose", "_disposed", "_relay", "_topic", "emit")
+
+    emit: Callable[[Any], None]
+
+    def __init__(
+        self, bus: Bus, topic: str, choose: Callable[[Relay], Audience], callbacks: Callbacks
+    ) -> None:
+        self._bus = bus
+        self._topic = topic
+        self._choose = choose
+        self._callbacks = callbacks
+        self._disposed = False
+        self._relay: Relay | None = None
+        self._audience: Audience | None = None
+        self.emit = callbacks.on_next
+
+    def start(self) -> None:
+        """Join. On the loop's thread."""
+        if self._disposed:
+            return
+        bus = self._bus
+        bus.enter(self)
+        self._relay = relay = bus.relay(self._topic)
+        relay.hold()
+        self._audience = self._choose(relay)
+        self._audience.join(self)
+        bus.rosters.join(self._topic, None)
+        relay.known(self._check_end)
+
+    def dispose(self) -> None:
+        """Get nothing any more. On any thread."""
+        if not self._disposed:
+            self._disposed = True
+            self.emit = ignore
+            self._bus.run_on_loop(self._leave)
+
+    def fail(self, error: Exception) -> None:
+        """The observer raised: it is let go, as reactivex does."""
+        self.dispose()
+
+    def shutdown(self, error: BusClosed) -> None:
+        """The bus closes."""
+        if not self._disposed:
+            self.dispose()
+            if self._callbacks.on_error is not _raise:
+                self._callbacks.on_error(error)
+
+    def special(self, entry: Entry) -> None:
+        """An entry that is no value."""
+        if entry.kind == END:
+            self._complete()
+
+    def refuse(self, error: Exception) -> None:
+        """The subscription cannot begin."""
+        self._disposed = True
+        self._callbacks.on_error(error)
+
+    def _check_end(self) -> None:
+        if self._relay is not None and self._relay.ended:
+            self._complete()
+
+    def _complete(self) -> None:
+        if not self._disposed:
+            self.dispose()
+            self._callbacks.on_completed()
+
+    def _leave(self) -> None:
+        relay, self._relay = self._relay, None
+        if relay is not None and self._audience is not None:
+            self._audience.leave(self)
+            self._bus.rosters.leave(self._topic, None)
+            relay.release()
+        self._bus.leave(self)
+
+
+def _raise(error: Exception) -> None:
+    raise error
+
+
+def _nothing() -> None:
+    pass

@@ -1,0 +1,123 @@
+"""`bus.topic(name)`: a Subject of values.
+
+Push anything into it, from any thread, without await; out come the values as JSON gives them back, live, in
+order. It holds nothing itself: it is a name and its bus, made anew whenever it is asked for, so a million
+topics that were used once leave nothing here.
+
+It is a relay. A source that completes or fails into it does not end it; a failure goes to `bus.errors`, and
+`await bus.end(name)` ends it, in the log, for the readers of every process.
+
+Standard: the Observable contract (ReactiveX); the name of the role is Subject.
+Never: `on_next` delivers inside the call, or waits on a loop's thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from reactivex import Observable, abc
+
+from rx_sse.bus.dispatch import Audience
+from rx_sse.bus.relay import Relay
+from rx_sse.bus.subscriber import Subscription, callbacks_of
+from rx_sse.errors import BusClosed, UsageError
+from rx_sse.wire.event import ServerSentEvent
+
+if TYPE_CHECKING:
+    from rx_sse.bus.bus import Bus
+
+
+class _Live(Observable[Any]):
+    """What a topic has from now on, in one of its forms."""
+
+    def __init__(self, bus: Bus, name: str, choose: Callable[[Relay], Audience]) -> None:
+        super().__init__()
+        self.bus = bus
+        self.name = name
+        self._choose = choose
+
+    def subscribe(
+        self,
+        on_next: abc.ObserverBase[Any] | abc.OnNext[Any] | None = None,
+        on_error: abc.OnError | None = None,
+        on_completed: abc.OnCompleted | None = None,
+        *,
+        scheduler: abc.SchedulerBase | None = None,
+    ) -> abc.DisposableBase:
+        """Subscribe, from any thread that has no other loop; the observer is called on the bus's loop."""
+        subscription = Subscription(
+            self.bus, self.name, self._choose, callbacks_of(on_next, on_error, on_completed)
+        )
+        try:
+            self.bus.require_no_other_loop()
+        except (BusClosed, UsageError) as error:
+            subscription.refuse(error)
+        else:
+            self.bus.run_on_loop(subscription.start)
+        return subscription
+
+    def __await__(self) -> Generator[Any, None, NoReturn]:
+        raise UsageError(
+            f"topic {self.name!r} is endless: return it from the handler, or subscribe; do not await it"
+        )
+
+
+class Topic(_Live, abc.SubjectBase[Any]):
+    """A Subject of a topic's values.
+
+    Values are shared by all subscribers: do not change them. A `ServerSentEvent` that was pushed comes out as
+    its text.
+    """
+
+    def __init__(self, bus: Bus, name: str) -> None:
+        super().__init__(bus, name, _values)
+
+    def on_next(self, value: Any) -> None:
+        """Publish a value, at most once. Returns before anybody gets it.
+
+        Args:
+            value: as in a handler: a `str` as text, a `ServerSentEvent` with its event name, anything else as
+                JSON.
+
+        Raises:
+            EncodeError: the value cannot be sent.
+            EventTooLarge: it is over 1 MB.
+            QueueFull: there is no room. A thread without a loop has waited `publish_timeout` for it; on a
+                loop, readers are told of the loss as soon as there is room.
+            BusClosed: the bus is not running.
+        """
+        self.bus.push(self.name, value)
+
+    def on_error(self, error: Exception) -> None:
+        """A source failed into the topic: it goes to `bus.errors`, and the topic goes on."""
+        self.bus.trouble(error, self.name)
+
+    def on_completed(self) -> None:
+        """A source completed into the topic, which goes on."""
+
+    def as_events(self) -> Observable[ServerSentEvent]:
+        """The same as events without ids, encoded once for all subscribers. A topic returned from a handler
+        is sent this way.
+        """
+        return _Live(self.bus, self.name, _plain)
+
+    def __repr__(self) -> str:
+        return f"Topic({self.name!r})"
+
+
+def _values(relay: Relay) -> Audience:
+    return relay.values
+
+
+def _plain(relay: Relay) -> Audience:
+    return relay.plain
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """The loop that runs on this thread, if one does."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
