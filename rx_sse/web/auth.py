@@ -1,0 +1,267 @@
+"""JSON Web Tokens as an authenticator: who does this request speak for?
+
+::
+
+    auth = JWTAuth(key=SECRET, algorithms="HS256", cookie="__Host-session")
+    auth = JWTAuth(jwks_url="https://issuer/.well-known/jwks.json", algorithms="RS256", audience="chat",
+    issuer="https://issuer/")
+
+    @routes.get("/stream")
+    @rx_sse.sse(auth=auth)                                  # rx_sse.principal(request) in the handler
+    def stream(request): ...
+
+    @routes.post("/messages")
+    async def send(request):
+        principal = await auth(request)                     # the same, in an ordinary handler
+
+    @rx_sse.sse(auth=auth.require("events:read"))           # 403 without the scope
+
+The token comes from ``Authorization: Bearer``, or from the cookie; with the cookie, the request must be the
+user's own (`rx_sse.web.origin`). What a token must say is in `rx_sse.web.auth_verify`, how keys come from an
+issuer in `rx_sse.web.jwks`; `rx_sse.web.auth_tickets` is for pages that can send neither header nor cookie.
+
+Cost, of which the README has the numbers: the first use of a token costs its signature, the next ones a hash.
+
+Standard: RFC 7519 (JWT), RFC 6750 (Bearer), RFC 8725 (best practice).
+Never: a token from the query; a token, or a part of one, in a log, an error or a repr; an algorithm from a
+token.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from types import TracebackType
+
+from aiohttp import web
+from yarl import URL
+
+from rx_sse.errors import Overloaded, UsageError
+from rx_sse.web.auth_keys import Key, checked_algorithms, static_key
+from rx_sse.web.auth_verify import Refused, Rules, claimed_birth, header, texts, verify
+from rx_sse.web.challenge import Unavailable, invalid_token, no_credentials, not_meant
+from rx_sse.web.credentials import Credential, checked_cookie_name, find_credential
+from rx_sse.web.jwks import JWKS, JWKSStats
+from rx_sse.web.origin import ALLOW_ORIGINS, meant
+from rx_sse.web.principal import PRINCIPAL, REVOKED, Principal
+from rx_sse.web.scopes import Scoped, Withdrawn
+from rx_sse.web.token_cache import TokenCache, fingerprint
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class AuthStats:
+    """What a `JWTAuth` has done.
+
+    Args:
+        cached: tokens whose answer is kept.
+        hits: requests answered from the cache.
+        verified: tokens whose signature was looked at and that were good.
+        refused: requests with a token that was not.
+        jwks: what the key set has done; None with a fixed key.
+    """
+
+    cached: int
+    hits: int
+    verified: int
+    refused: int
+    jwks: JWKSStats | None
+
+
+class JWTAuth:
+    """Lets in who brings a good JSON Web Token. Give it to ``sse(auth=…)``, or call it with a request.
+
+    Args:
+        key: what verifies the tokens: an HMAC secret of at least 32 random bytes, or a public key as PEM.
+        jwks_url: instead of ``key``, where the issuer publishes its keys; a `rx_sse.web.jwks.JWKS` to set its
+            times.
+        algorithms: what the issuer signs with, one name or several for one type of key. Never read from a
+            token.
+        audience: who we are to the issuer; one of these must be in ``aud``. Without it, a token with ``aud``
+            is refused.
+        issuer: who may have made the token (``iss``).
+        cookie: the cookie that may carry the token, beside the header; it begins with ``__Host-`` or
+            ``__Secure-``.
+        leeway: seconds by which the issuer's clock may be ahead of ours. ``exp`` is never stretched: streams
+            end by it.
+        insecure_http: for development over plain http only: a cookie without its prefix, and a ``jwks_url``
+            without TLS.
+
+    Raises:
+        UsageError: the configuration is not safe, or not one.
+    """
+
+    def __init__(
+        self,
+        *,
+        key: object = None,
+        jwks_url: str | URL | JWKS | None = None,
+        algorithms: str | Iterable[str],
+        audience: str | Iterable[str] | None = None,
+        issuer: str | Iterable[str] | None = None,
+        cookie: str | None = None,
+        leeway: float = 5.0,
+        insecure_http: bool = False,
+    ) -> None:
+        if (key is None) == (jwks_url is None):
+            raise UsageError("JWTAuth needs key= or jwks_url=, and not both")
+        self._algorithms = checked_algorithms(algorithms, public=jwks_url is not None)
+        self._rules = Rules(texts("audience", audience), texts("issuer", issuer), leeway)
+        self._cookie = None if cookie is None else checked_cookie_name(cookie, insecure_http=insecure_http)
+        self._jwks: JWKS | None = None
+        self._static: tuple[Key, ...] = ()
+        if jwks_url is None:
+            self._static = (static_key(key, self._algorithms),)
+        else:
+            self._jwks = (
+                jwks_url if isinstance(jwks_url, JWKS) else JWKS(jwks_url, insecure_http=insecure_http)
+            )
+        self._cache = TokenCache()
+        self._version = 0
+        self._hits = self._verified = self._refused = 0
+
+    async def __call__(self, request: web.Request) -> Principal:
+        """Return who ``request`` speaks for, and keep it with the request.
+
+        Raises:
+            web.HTTPUnauthorized: it brings no token, or one that is not good.
+            web.HTTPForbidden: it brings a cookie from a page that may not act for the user.
+            Unavailable: it cannot be told for now; a 503 that sheds a stream.
+        """
+        credential = find_credential(request.headers, self._cookie)
+        if credential is None:
+            raise no_credentials()
+        if credential.carrier == "cookie":
+            allowed = request.config_dict.get(ALLOW_ORIGINS, frozenset[str]())
+            if not meant(request.method, request.headers, allowed):
+                raise not_meant()
+        principal = await self._principal(credential)
+        if principal is None or revoked(request, principal):
+            self._refused += 1
+            raise invalid_token()
+        request[PRINCIPAL] = principal
+        return principal
+
+    @property
+    def audience(self) -> tuple[str, ...]:
+        """Who we are to the issuer; empty if that was not said."""
+        return self._rules.audience or ()
+
+    def presented(self, request: web.Request) -> bool:
+        """Tell whether ``request`` has a carrier that this authenticator would judge, good or bad."""
+        return find_credential(request.headers, self._cookie) is not None
+
+    def require(self, *scopes: str) -> Scoped:
+        """Return an authenticator that asks for these scopes too, and answers 403 to who lacks one."""
+        return Scoped(self, scopes)
+
+    def watch(self, callback: Withdrawn) -> Callable[[], None]:
+        """Be told when the issuer takes back a key.
+
+        While anybody watches, the key set is kept fresh without any request; with a fixed key nothing ever
+        comes.
+
+        Args:
+            callback: called on the loop with a predicate: the principals that it is true for were vouched for
+                by a key that is no longer one, and their streams should end.
+
+        Returns:
+            A function that ends the watching; it may be called again.
+        """
+        if self._jwks is None:
+            return lambda: None
+        return self._jwks.watch(lambda gone: callback(lambda who: any(who.voucher is key for key in gone)))
+
+    async def start(self) -> None:
+        """Fetch the issuer's keys now and keep them fresh. Optional: without it the first request waits for
+        them."""
+        if self._jwks is not None:
+            await self._jwks.start()
+
+    async def close(self) -> None:
+        """End what `start` began, and whatever is under way."""
+        if self._jwks is not None:
+            await self._jwks.close()
+
+    async def __aenter__(self) -> JWTAuth:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def stats(self) -> AuthStats:
+        """Return what it has done so far."""
+        jwks = None if self._jwks is None else self._jwks.stats()
+        return AuthStats(len(self._cache), self._hits, self._verified, self._refused, jwks)
+
+    async def _principal(self, credential: Credential) -> Principal | None:
+        # Returns instead of raising, so that the answer's exception has no other behind it: theirs quote
+        # tokens.
+        token, carrier = credential.token, credential.carrier
+        if token is None:
+            return _refused("too long, not ASCII, empty or given twice")
+        mark = fingerprint(carrier, token)
+        if self._jwks is not None:
+            self._jwks.touch()
+            self._follow(self._jwks)
+        known = self._cache.get(mark, time.time())
+        if known is not None:
+            self._hits += 1
+            return known
+        try:
+            keys = self._static if self._jwks is None else await self._keys(self._jwks, token)
+            principal = verify(token, keys, self._algorithms, self._rules, carrier)
+        except Refused as refused:
+            return _refused(str(refused))
+        self._verified += 1
+        self._cache.put(mark, principal)
+        return principal
+
+    def _follow(self, jwks: JWKS) -> None:
+        """Forget what was verified with keys that may not be any more."""
+        if self._version != jwks.version:
+            self._version = jwks.version
+            self._cache.clear()
+
+    async def _keys(self, jwks: JWKS, token: str) -> list[Key]:
+        now = time.time()
+        kid, algorithm = header(token)
+        if algorithm not in self._algorithms:
+            raise Refused("alg not allowed")
+        found = jwks.find(kid, algorithm)
+        if found is None:
+            await jwks.ask()
+            self._follow(jwks)
+            found = jwks.find(kid, algorithm)
+        if found is not None:
+            return found
+        # Unknown is not yet wrong: the issuer may have a key from after our copy. A copy that is from after
+        # this request, or after the token was made, has the last word.
+        if jwks.knew(min(now, claimed_birth(token) + self._rules.leeway)):
+            raise Refused("unknown key")
+        raise Unavailable(jwks.retry_after)
+
+
+def _refused(reason: str) -> Principal | None:
+    logger.debug("a token was refused: %s", reason)
+    return None
+
+
+def revoked(request: web.Request, principal: Principal) -> bool:
+    """Ask the application, if it keeps revocations, whether it has revoked ``principal``.
+
+    Raises:
+        Unavailable: it does not know yet.
+    """
+    ask = request.config_dict.get(REVOKED)
+    try:
+        return ask is not None and ask(principal)
+    except Overloaded as error:
+        retry_after = error.retry_after
+    raise Unavailable(retry_after or 1.0)

@@ -1,0 +1,155 @@
+"""Short tokens for the query, for pages whose EventSource can send neither a header nor a cookie.
+
+A page on another site holds an access token, and a native EventSource takes no headers. It trades the token
+for a ticket, and opens its stream with that::
+
+    tickets = Tickets(auth, key=SECRET)
+
+    @routes.post("/ticket")
+    async def ticket(request):
+        return web.json_response({"ticket": tickets.issue(await auth(request))})
+
+    @routes.get("/stream")                                  # new EventSource("/stream?ticket=…")
+    @rx_sse.sse(auth=tickets)
+    def stream(request): ...
+
+What it costs: a ticket stands in URLs, and so in the access logs of this server and of every proxy before it.
+That is why an access token must never stand there, and why a ticket lives for minutes, has an audience of its
+own, opens streams and does nothing else, and is revoked with the token that it was made from. It may be used
+again until it ends, because an EventSource comes back with the URL that it has; after that it is answered
+401, and the page fetches a new one.
+
+Standard: RFC 9700 §4.3.2 (no access token in the query), RFC 7519.
+Never: a ticket outlives its token, or is good for anything but a GET that asks for ``text/event-stream``.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import secrets
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, cast
+
+import jwt
+from aiohttp import web
+
+from rx_sse.errors import UsageError
+from rx_sse.web.auth import JWTAuth, revoked
+from rx_sse.web.auth_keys import checked_algorithms, static_key
+from rx_sse.web.auth_verify import Refused, Rules, verify
+from rx_sse.web.challenge import invalid_token
+from rx_sse.web.credentials import only_token
+from rx_sse.web.negotiation import is_event_source
+from rx_sse.web.principal import PRINCIPAL, Principal
+from rx_sse.web.scopes import Scoped, Withdrawn
+
+logger = logging.getLogger(__name__)
+
+_OURS = frozenset({"aud", "exp", "iat", "iss", "jti", "nbf", "scope", "scp", "sub"})
+
+
+class Tickets:
+    """Lets in who brings a ticket, and whom ``auth`` lets in. Give it to ``sse(auth=…)`` of the streams it is
+    for.
+
+    A header or a cookie that ``auth`` judges comes first, and is not rescued by a ticket.
+
+    Args:
+        auth: who else is let in, and whose principals get tickets.
+        key: the secret of this application that signs its tickets: at least 32 random bytes.
+        query: the parameter of the URL that carries a ticket.
+        audience: what tells a ticket from every other token; ``auth`` must not take it.
+        lifetime: seconds that a ticket lives at most.
+        claims: names of claims that a ticket takes along from its token.
+
+    Raises:
+        UsageError: the configuration is not safe, or not one.
+    """
+
+    def __init__(
+        self,
+        auth: JWTAuth,
+        *,
+        key: str | bytes,
+        query: str = "ticket",
+        audience: str = "rx_sse:ticket",
+        lifetime: float = 300.0,
+        claims: Iterable[str] = (),
+    ) -> None:
+        if not (math.isfinite(lifetime) and lifetime >= 1):
+            raise UsageError(f"lifetime={lifetime!r} must be at least one second")
+        if audience in auth.audience:
+            raise UsageError(f"audience={audience!r} is that of access tokens: tickets need one of their own")
+        self._claims = frozenset(claims)
+        if self._claims & _OURS:
+            raise UsageError(f"claims={sorted(self._claims & _OURS)} are the ticket's own")
+        self._auth = auth
+        self._algorithms = checked_algorithms("HS256", public=False)
+        self._key = static_key(key, self._algorithms)
+        self._query = query
+        self._lifetime = lifetime
+        self._audience = audience
+        # iat and exp are whole seconds, which makes a life a second longer at most.
+        self._rules = Rules((audience,), None, leeway=5.0, max_life=lifetime + 1)
+
+    def issue(self, principal: Principal) -> str:
+        """Return a ticket for ``principal``, which ends with its token if that ends first."""
+        now = time.time()
+        ends = now + self._lifetime
+        if principal.expires_at is not None:
+            ends = min(ends, principal.expires_at)
+        claims = {name: _thawed(value) for name, value in principal.claims.items() if name in self._claims}
+        claims |= {
+            "sub": principal.user,
+            "aud": self._audience,
+            "iat": int(now),
+            "exp": int(ends),
+            "jti": principal.token_id or secrets.token_hex(8),
+            "scope": sorted(principal.scopes),
+        }
+        return jwt.encode(claims, self._key.material, algorithm="HS256")
+
+    async def __call__(self, request: web.Request) -> Principal:
+        """Return who ``request`` speaks for, and keep it with the request.
+
+        Raises:
+            web.HTTPException: what ``auth`` raises; 401 for a ticket that is not good, or not good for this.
+        """
+        values = request.query.getall(self._query, [])
+        if not values or self._auth.presented(request):
+            return await self._auth(request)
+        principal = self._verified(only_token(values)) if is_event_source(request) else None
+        if principal is None or revoked(request, principal):
+            raise invalid_token()
+        request[PRINCIPAL] = principal
+        return principal
+
+    def require(self, *scopes: str) -> Scoped:
+        """Return an authenticator that asks for these scopes too."""
+        return Scoped(self, scopes)
+
+    def watch(self, callback: Withdrawn) -> Callable[[], None]:
+        """Be told when the issuer of the access tokens takes back a key. Tickets end by themselves."""
+        return self._auth.watch(callback)
+
+    def _verified(self, ticket: str | None) -> Principal | None:
+        if ticket is None:
+            return None
+        try:
+            return verify(ticket, (self._key,), self._algorithms, self._rules, "query")
+        except Refused as refused:
+            logger.debug("a ticket was refused: %s", refused)
+            return None
+
+
+def _thawed(value: Any) -> Any:
+    """Return frozen claims as the JSON encoder of PyJWT wants them."""
+    match value:
+        case Mapping():
+            return {name: _thawed(member) for name, member in cast("Mapping[str, Any]", value).items()}
+        case tuple():
+            return [_thawed(item) for item in cast("tuple[object, ...]", value)]
+        case _:
+            return value

@@ -1,0 +1,196 @@
+"""From a token to the principal that it speaks for, or the reason why it speaks for nobody.
+
+What is asked of every token, beyond its signature: an ``exp`` that has not come, a ``sub`` that is a text and
+not empty, the audience and the issuer of the configuration, and claims of the right type. A token with an
+``aud`` is refused where no audience is configured: it was made for somebody, and nobody said that this is us
+(RFC 7519 §4.1.3).
+
+Standard: RFC 7519 §4.1, RFC 8725; scopes from ``scope`` (RFC 8693 §4.2) or else ``scp``.
+Never: an exception or a log of this module holds a part of a token.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, cast
+
+import jwt
+
+from rx_sse.errors import UsageError
+from rx_sse.web.auth_keys import Key
+from rx_sse.web.principal import Carrier, Principal
+
+_YEAR_10000 = 253_402_300_800.0  # beyond it, datetime cannot follow
+
+
+class Refused(Exception):
+    """A token is not good. Its one argument is the reason: a fixed word or two, never anything from the
+    token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a token must say.
+
+    Args:
+        audience: one of these must be in ``aud``; None: the token must have none.
+        issuer: ``iss`` must be one of these; None: it is not looked at.
+        leeway: seconds by which the issuer's clock may be ahead of ours (``nbf``, ``iat``).
+        max_life: seconds between ``iat`` and ``exp``; None: not looked at. With it, ``aud`` must be one text.
+    """
+
+    audience: tuple[str, ...] | None
+    issuer: tuple[str, ...] | None
+    leeway: float
+    max_life: float | None = None
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.leeway) and self.leeway >= 0):
+            raise UsageError(f"leeway={self.leeway!r} must be a number of seconds, 0 or more")
+
+
+def texts(name: str, given: str | Iterable[str] | None) -> tuple[str, ...] | None:
+    """Return one text or several as a tuple.
+
+    Raises:
+        UsageError: there is none, or an empty one, as an unset variable gives it.
+    """
+    if given is None:
+        return None
+    found = (given,) if isinstance(given, str) else tuple(given)
+    if not found or not all(isinstance(text, str) and text for text in cast("tuple[object, ...]", found)):
+        raise UsageError(
+            f"{name}={given!r} must be a text or several, none of them empty; leave it out for none"
+        )
+    return found
+
+
+def header(token: str) -> tuple[object, str]:
+    """Return the ``kid`` and ``alg`` that a token claims for itself; good for choosing among known keys only.
+
+    Raises:
+        Refused: it is not a token.
+    """
+    try:
+        found = jwt.get_unverified_header(token)
+    except jwt.PyJWTError as error:
+        raise Refused(type(error).__name__) from None
+    algorithm = found.get("alg")
+    if not isinstance(algorithm, str):
+        raise Refused("no alg")
+    return found.get("kid"), algorithm
+
+
+def claimed_birth(token: str) -> float:
+    """Return the ``iat`` that a token claims for itself, unverified; infinity if it claims none."""
+    try:
+        claims = jwt.decode(token, options={"verify_signature": False})
+        return _seconds(claims, "iat") or math.inf
+    except (jwt.PyJWTError, Refused):
+        return math.inf
+
+
+def verify(
+    token: str, keys: Sequence[Key], algorithms: frozenset[str], rules: Rules, carrier: Carrier
+) -> Principal:
+    """Return who a token speaks for.
+
+    Args:
+        token: what the carrier held.
+        keys: those that may have signed it.
+        algorithms: what the configuration allows.
+        rules: what it must say.
+        carrier: where it was found.
+
+    Raises:
+        Refused: it speaks for nobody.
+    """
+    reason = "unknown key"
+    for key in keys:
+        try:
+            claims = jwt.decode(
+                token,
+                key.material,
+                algorithms=sorted(key.algorithms & algorithms),
+                audience=rules.audience,
+                issuer=rules.issuer,
+                leeway=rules.leeway,
+                options={
+                    "require": ["exp", "sub"],
+                    "enforce_minimum_key_length": True,
+                },
+            )
+            return _principal(claims, key, rules, carrier)
+        except jwt.InvalidSignatureError as error:
+            reason = type(error).__name__  # another key of this name may fit
+        except jwt.PyJWTError as error:
+            raise Refused(type(error).__name__) from None
+        except RecursionError:
+            raise Refused("nested too deeply") from None
+    raise Refused(reason)
+
+
+def _principal(claims: dict[str, Any], key: Key, rules: Rules, carrier: Carrier) -> Principal:
+    user, ends, made = claims["sub"], _seconds(claims, "exp"), _seconds(claims, "iat")
+    if not user or not _encodable(user):
+        raise Refused("bad sub")
+    # Without leeway, which PyJWT has given: a stream ends at `exp`, so none may begin after it.
+    if ends is None or ends <= time.time():
+        raise Refused("expired")
+    if rules.max_life is not None:
+        if made is None or ends - made > rules.max_life:
+            raise Refused("lives too long")
+        if not isinstance(claims["aud"], str):
+            raise Refused("more than one audience")
+    return Principal(
+        user=user,
+        scopes=_scopes(claims.get("scope", claims.get("scp"))),
+        claims=_frozen(claims),
+        expires_at=ends,
+        token_id=claims.get("jti"),
+        issued_at=made,
+        carrier=carrier,
+        voucher=key,
+    )
+
+
+def _seconds(claims: Mapping[str, Any], name: str) -> float | None:
+    """Return a NumericDate. PyJWT takes a text for one as well, and any size."""
+    value = claims.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < _YEAR_10000:
+        raise Refused(f"bad {name}")
+    return float(value)
+
+
+def _encodable(text: str) -> bool:
+    # "\ud800" is a text in JSON and in Python, and nowhere else: not in UTF-8, not in Redis.
+    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _scopes(value: object) -> frozenset[str]:
+    if isinstance(value, str):
+        return frozenset(value.split())
+    if isinstance(value, list):
+        return frozenset(scope for scope in cast("list[object]", value) if isinstance(scope, str))
+    return frozenset()
+
+
+def _frozen(claims: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return JSON that nobody can change: one principal serves many requests."""
+    return MappingProxyType({name: _frozen_value(value) for name, value in claims.items()})
+
+
+def _frozen_value(value: Any) -> Any:
+    match value:
+        case dict():
+            return _frozen(cast("dict[str, Any]", value))
+        case list():
+            return tuple(_frozen_value(item) for item in cast("list[object]", value))
+        case _:
+            return value

@@ -1,0 +1,95 @@
+"""Where a request carries its token.
+
+``Authorization: Bearer`` first, then the cookie, if one is configured. The first carrier that is present
+decides: a bad token in the header is never rescued by a good one in the cookie. What cannot be a token at all
+(too long, not ASCII, given twice) is found as a `Credential` without one, and refused like any bad token.
+
+Standard: RFC 6750 §2.1 (the header), RFC 6265bis §4.1.3 (``__Secure-`` and ``__Host-``).
+Never: no token shows in a repr, and none is looked for in the query: URLs are logged (RFC 9700 §4.3.2).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from aiohttp import hdrs
+from multidict import MultiMapping
+
+from rx_sse.errors import UsageError
+from rx_sse.web.principal import Carrier
+
+MAX_TOKEN = 8192
+"""Bytes of a token that are looked at. A longer one is refused before it costs anything; aiohttp's own
+default limit for a header (8,190 with the word ``Bearer``) is just below, so that whatever arrives by default
+is judged here."""
+
+_COOKIE_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", re.ASCII)
+_SAFE_COOKIE_NAME = re.compile(r"__(?:Host|Secure)-.+")
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What a carrier holds.
+
+    Args:
+        carrier: which one it is.
+        token: what it holds; None if that cannot be a token.
+    """
+
+    carrier: Carrier
+    token: str | None = field(repr=False)
+
+
+def find_credential(headers: MultiMapping[str], cookie: str | None) -> Credential | None:
+    """Return what the first carrier that is present holds, or None if there is none.
+
+    Args:
+        headers: the request's headers.
+        cookie: the name of the cookie that may carry a token; None if none may.
+    """
+    if bearer := _bearers(headers.getall(hdrs.AUTHORIZATION, ())):
+        return Credential("header", only_token(bearer))
+    if cookie is not None and (baked := _cookies(headers.getall(hdrs.COOKIE, ()), cookie)):
+        return Credential("cookie", only_token(baked))
+    return None
+
+
+def only_token(values: list[str]) -> str | None:
+    """Return the one value if it may be a token, else None."""
+    token = values[0]
+    return token if len(values) == 1 and token and len(token) <= MAX_TOKEN and token.isascii() else None
+
+
+def _bearers(values: Iterable[str]) -> list[str]:
+    # Another scheme is not ours: a proxy's Basic must not hide the cookie.
+    parts = [value.partition(" ") for value in values]
+    return [token.strip(" ") for scheme, _, token in parts if scheme.lower() == "bearer"]
+
+
+def _cookies(headers: Iterable[str], wanted: str) -> list[str]:
+    # Not request.cookies: it keeps the last of two cookies of one name, and logs what it cannot read.
+    pairs = [pair.partition("=") for header in headers for pair in header.split(";")]
+    values = [value.strip().strip('"') for name, _, value in pairs if name.strip() == wanted]
+    return [value for value in values if value]  # an empty one is how a cookie is taken away
+
+
+def checked_cookie_name(name: str, *, insecure_http: bool) -> str:
+    """Return ``name`` if it may name a cookie that authenticates.
+
+    Args:
+        name: the cookie's name.
+        insecure_http: let it go without the prefix.
+
+    Raises:
+        UsageError: it is no name, or has no prefix that makes browsers insist on ``Secure``.
+    """
+    if not _COOKIE_NAME.fullmatch(name):
+        raise UsageError(f"cookie={name!r} is not the name of a cookie")
+    if not insecure_http and not _SAFE_COOKIE_NAME.fullmatch(name):
+        raise UsageError(
+            f"cookie={name!r} must begin with __Host- or __Secure-, or other sites and plain http could "
+            "set it; insecure_http=True lifts this for development"
+        )
+    return name

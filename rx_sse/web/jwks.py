@@ -1,0 +1,305 @@
+"""The keys of an issuer that publishes them: fetched, refreshed, and taken back when it does.
+
+How it behaves, in the order in which things go wrong:
+
+* A request with a known key never waits. A set older than ``refresh`` is asked for again beside it.
+* An unknown ``kid`` asks for the set, once per ``cooldown`` for all requests together, and they share
+  the answer.
+* A fetch that fails changes nothing, for ``max_age``; then the keys are gone, as if there had never been any.
+* A key that is missing from a good answer is withdrawn: whoever watches is told, and `version` moves.
+* While somebody watches (an open stream does), the set is refreshed without any request.
+
+There is nothing to close but what is under way: a fetch opens its own session, and a timer runs only while
+somebody watches or between `start` and `close`.
+
+Standard: RFC 7517 §5 (JWK Set); RFC 8725 §3.10 (no URL from a token is ever fetched).
+Never: it blocks the loop, follows a redirect, reads more than `MAX_DOCUMENT`, or logs what the issuer sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import math
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+import aiohttp
+from yarl import URL
+
+from rx_sse.errors import UsageError
+from rx_sse.web.auth_keys import BadKeySet, Key, key_set
+
+logger = logging.getLogger(__name__)
+
+MAX_DOCUMENT = 256 * 1024
+"""Bytes of a key set. Two keys with their certificates are 4 KB; an issuer with 32 would fill a fifth of
+this."""
+
+_ACCEPT = {"Accept": "application/jwk-set+json, application/json"}
+
+
+@dataclass(frozen=True, slots=True)
+class JWKSStats:
+    """What a `JWKS` has done.
+
+    Args:
+        keys: usable keys that it has.
+        age: seconds since the last good answer; None if there is none.
+        fetches: how often the issuer was asked.
+        failures: how often it gave no usable answer.
+        withdrawn: keys that it took back.
+    """
+
+    keys: int
+    age: float | None
+    fetches: int
+    failures: int
+    withdrawn: int
+
+
+class JWKS:
+    """The key set at a URL. `JWTAuth` makes one from ``jwks_url=``; make it yourself to change its times.
+
+    Args:
+        url: where the issuer publishes its keys: https, or http to this machine.
+        refresh: seconds between two fetches while all is well.
+        cooldown: seconds between two fetches that something unusual asks for; also the pace during an outage.
+        max_age: seconds for which the last good answer is used during an outage.
+        timeout: seconds for one fetch, and so for a request that waits for it.
+        insecure_http: allow plain http to another machine, whose keys anybody on the way can replace.
+
+    Raises:
+        UsageError: the URL cannot be used, or a time is not a positive number.
+    """
+
+    def __init__(
+        self,
+        url: str | URL,
+        *,
+        refresh: float = 600.0,
+        cooldown: float = 10.0,
+        max_age: float = 86_400.0,
+        timeout: float = 5.0,
+        insecure_http: bool = False,
+    ) -> None:
+        self.url = _checked(url, insecure_http)
+        for name, value in (
+            ("refresh", refresh),
+            ("cooldown", cooldown),
+            ("max_age", max_age),
+            ("timeout", timeout),
+        ):
+            if not (math.isfinite(value) and value > 0):
+                raise UsageError(f"{name}={value!r} must be a positive number of seconds")
+        self.refresh = refresh
+        self.cooldown = cooldown
+        self.max_age = max_age
+        self.timeout = timeout
+        self.version = 0
+        """Moves whenever the set has changed."""
+        self._keys: list[Key] = []
+        self._asked_at: float | None = None  # epoch seconds at which the good answer was asked for
+        self._good_at = -math.inf  # the same, monotonic
+        self._next = -math.inf  # monotonic time from which the issuer may be asked again
+        self._task: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._started = False
+        self._watchers: dict[object, Callable[[frozenset[Key]], None]] = {}
+        self._fetches = self._failures = self._withdrawn = 0
+
+    # -- what a request asks ---------------------------------------------------------------------------------
+
+    def find(self, kid: object, algorithm: str) -> list[Key] | None:
+        """Return the keys that may have signed a token, or None if that may take a key that we do not know.
+
+        Args:
+            kid: the key that the token names; if it names none, all keys for its algorithm are returned.
+            algorithm: what it says that it was signed with; a known key that is not for that is left out.
+        """
+        named = [key for key in self._keys if kid in (None, key.kid)]
+        fitting = [key for key in named if algorithm in key.algorithms]
+        return fitting if fitting or (named and kid is not None) else None
+
+    def knew(self, moment: float) -> bool:
+        """Tell whether the set is from after ``moment`` (epoch seconds): a key that it lacks did not exist
+        then."""
+        return self._asked_at is not None and self._asked_at >= moment
+
+    @property
+    def retry_after(self) -> float:
+        """Seconds until the issuer may be asked again."""
+        return max(0.0, self._next - time.monotonic())
+
+    def touch(self) -> None:
+        """A request uses the set: ask for it again, beside the request, if it has grown old."""
+        now = time.monotonic()
+        if now < self._good_at + self.refresh or now < self._next:
+            return
+        self._outlived(now)
+        if self._under_way() is None:
+            self._launch()
+
+    async def ask(self) -> None:
+        """Wait for a newer set, if one is on its way or the cool-down is over; failing is quiet."""
+        task = self._under_way()
+        if task is None:
+            if time.monotonic() < self._next:
+                return
+            task = self._launch()
+        await asyncio.wait({task})  # not `await task`: a client that leaves must not cancel it for the others
+
+    # -- its life --------------------------------------------------------------------------------------------
+
+    def watch(self, callback: Callable[[frozenset[Key]], None]) -> Callable[[], None]:
+        """Have ``callback`` called on the loop with the keys that were withdrawn; what is returned stops
+        that.
+
+        While anybody watches, the set is kept fresh. Call it on the loop.
+        """
+        place = object()
+        self._watchers[place] = callback
+        self._schedule()
+
+        def dispose() -> None:
+            if self._watchers.pop(place, None) is not None:
+                self._schedule()
+
+        return dispose
+
+    async def start(self) -> None:
+        """Fetch the set now, and keep it fresh until `close`. Optional: the first request does the first
+        half."""
+        self._started = True
+        await self.ask()
+        self._schedule()
+
+    async def close(self) -> None:
+        """End the refreshing and whatever is under way. The keys stay; the next request starts it again."""
+        self._started = False
+        self._watchers.clear()
+        self._schedule()
+        task = self._under_way()
+        if task is not None:
+            task.cancel()
+            await asyncio.wait({task})
+
+    def stats(self) -> JWKSStats:
+        """Return what it has done so far."""
+        age = None if self._asked_at is None else time.monotonic() - self._good_at
+        return JWKSStats(len(self._keys), age, self._fetches, self._failures, self._withdrawn)
+
+    def _schedule(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if not self._started and not self._watchers:
+            return
+        now = time.monotonic()
+        due = max(self._next, min(self._good_at + self.refresh, self._good_at + self.max_age))
+        # Up to a tenth early or late, so that the processes of a site do not ask in step.
+        delay = max(0.0, due - now) * random.uniform(0.9, 1.1)
+        self._timer = asyncio.get_running_loop().call_later(delay, self._due)
+
+    def _due(self) -> None:
+        self._timer = None
+        if self._under_way() is None:
+            self._launch()
+
+    # -- a fetch ---------------------------------------------------------------------------------------------
+
+    def _under_way(self) -> asyncio.Task[None] | None:
+        task = self._task
+        if task is None or task.done() or task.get_loop() is not asyncio.get_running_loop():
+            return None  # a fetch that died with its loop silences nobody
+        return task
+
+    def _launch(self) -> asyncio.Task[None]:
+        self._task = asyncio.get_running_loop().create_task(self._renew(), name="rx_sse: fetch the key set")
+        return self._task
+
+    async def _renew(self) -> None:
+        asked_at, good_at = time.time(), time.monotonic()
+        self._fetches += 1
+        try:
+            keys = key_set(await self._fetch())
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError, RecursionError) as error:
+            self._failures += 1
+            logger.warning("the key set of %s was not refreshed: %s", self.url.host, _reason(error))
+        else:
+            self._asked_at, self._good_at = asked_at, good_at
+            self._install(keys)
+        self._next = time.monotonic() + self.cooldown
+        self._outlived(time.monotonic())
+        self._schedule()
+
+    async def _fetch(self) -> object:
+        timeout = aiohttp.ClientTimeout(total=self.timeout)
+        async with (
+            aiohttp.ClientSession(
+                timeout=timeout, cookie_jar=aiohttp.DummyCookieJar(), headers=_ACCEPT
+            ) as session,
+            session.get(self.url, allow_redirects=False) as response,
+        ):
+            if response.status != 200:
+                raise BadKeySet(f"status {response.status}")
+            document = bytearray()
+            async for part in response.content.iter_any():
+                document += part
+                if len(document) > MAX_DOCUMENT:
+                    raise BadKeySet(f"more than {MAX_DOCUMENT} bytes")
+        return json.loads(document)
+
+    def _install(self, keys: list[Key]) -> None:
+        known = {key.identity: key for key in self._keys}
+        fresh = {key.identity: known.get(key.identity, key) for key in keys}
+        if fresh.keys() == known.keys():
+            return
+        self._keys = list(fresh.values())
+        self._changed(frozenset(key for identity, key in known.items() if identity not in fresh))
+
+    def _outlived(self, now: float) -> None:
+        if self._keys and now >= self._good_at + self.max_age:
+            logger.warning("the keys of %s are too old to be used", self.url.host)
+            gone, self._keys, self._asked_at = frozenset(self._keys), [], None
+            self._changed(gone)
+
+    def _changed(self, withdrawn: frozenset[Key]) -> None:
+        self.version += 1
+        self._withdrawn += len(withdrawn)
+        for watcher in tuple(self._watchers.values()) if withdrawn else ():
+            try:
+                watcher(withdrawn)
+            except Exception as error:
+                asyncio.get_running_loop().call_exception_handler(
+                    {"message": "a watcher of withdrawn keys failed", "exception": error}
+                )
+
+
+def _reason(error: BaseException) -> str:
+    """Say what went wrong without what the issuer sent: the text of a JSON error may quote it."""
+    if isinstance(error, BadKeySet):
+        return str(error)
+    return "no JSON" if isinstance(error, ValueError | RecursionError) else type(error).__name__
+
+
+def _checked(url: str | URL, insecure_http: bool) -> URL:
+    parsed = URL(url)
+    if parsed.scheme not in ("http", "https") or parsed.host is None:
+        raise UsageError(f"jwks_url={str(url)!r} is no https URL")
+    if parsed.scheme == "http" and not insecure_http and not _loopback(parsed.host):
+        raise UsageError(
+            f"jwks_url={str(url)!r} is plain http, so anybody on the way could replace the keys: use https"
+        )
+    return parsed
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

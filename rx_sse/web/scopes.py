@@ -1,0 +1,77 @@
+"""An authenticator that asks for scopes.
+
+Standard: RFC 6749 §3.3 (what a scope may be called), RFC 6750 §3.1 (403 ``insufficient_scope``).
+Never: it looks at anything but `Principal.scopes`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+from aiohttp import web
+
+from rx_sse.errors import UsageError
+from rx_sse.web.challenge import insufficient_scope
+from rx_sse.web.principal import Principal
+
+Withdrawn = Callable[[Callable[[Principal], bool]], None]
+"""Called when an authenticator takes back a key, with the test by which its principals are known."""
+
+_SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
+
+
+class Authenticator(Protocol):
+    """What `JWTAuth` and its kind offer beyond being called."""
+
+    def __call__(self, request: web.Request, /) -> Awaitable[Principal]:
+        """Return who the request speaks for, or raise the answer that refuses it."""
+        ...
+
+    def watch(self, callback: Withdrawn, /) -> Callable[[], None]:
+        """Have ``callback`` called when a key is taken back; what is returned stops that."""
+        ...
+
+
+class Scoped:
+    """Lets in whom another authenticator lets in and whose token has all of some scopes; 403 for the rest."""
+
+    __slots__ = ("_auth", "_scopes")
+
+    def __init__(self, auth: Authenticator, scopes: tuple[str, ...]) -> None:
+        if not scopes:
+            raise UsageError(
+                "require() without a scope asks for nothing: give one, as in require('events:read')"
+            )
+        for scope in scopes:
+            _check(scope)
+        self._auth = auth
+        self._scopes = frozenset(scopes)
+
+    async def __call__(self, request: web.Request) -> Principal:
+        """Return who ``request`` speaks for.
+
+        Raises:
+            web.HTTPForbidden: a scope is missing.
+            web.HTTPException: what the authenticator beneath raises.
+        """
+        principal = await self._auth(request)
+        if not self._scopes <= principal.scopes:
+            raise insufficient_scope(self._scopes)
+        return principal
+
+    def require(self, *scopes: str) -> Scoped:
+        """Return an authenticator that asks for these scopes as well."""
+        return Scoped(self._auth, (*self._scopes, *scopes))
+
+    def watch(self, callback: Withdrawn) -> Callable[[], None]:
+        """Have ``callback`` called when the authenticator beneath takes back a key."""
+        return self._auth.watch(callback)
+
+
+def _check(scope: Any) -> None:
+    if not isinstance(scope, str) or not _SCOPE.fullmatch(scope):
+        raise UsageError(
+            f'{scope!r} is not a scope: one or more visible characters, without blanks, " and \\'
+        )

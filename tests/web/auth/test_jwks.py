@@ -1,0 +1,516 @@
+"""An issuer that publishes its keys: rotates them, fails, hangs and lies."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import logging
+import time
+from collections.abc import AsyncGenerator, Callable
+from typing import Any
+
+import jwt
+import pytest
+from aiohttp import web
+from yarl import URL
+
+from rx_sse.errors import Overloaded
+from rx_sse.web.auth import JWTAuth
+from rx_sse.web.challenge import Unavailable
+from rx_sse.web.jwks import JWKS, MAX_DOCUMENT
+from rx_sse.web.principal import Principal
+
+from .support import (
+    INVALID_TOKEN,
+    Issuer,
+    asking,
+    ec_key,
+    issuing,
+    jwk,
+    keep,
+    pem,
+    rsa_key,
+    token,
+    until,
+    with_signature,
+)
+
+A, B = jwk(rsa_key("a"), kid="a"), jwk(rsa_key("b"), kid="b")
+
+
+def by(kid: str | None, key: str | None = None, **claims: Any) -> str:
+    """A token of the key `kid`, or of another one under its name."""
+    return token(rsa_key(key or kid or "a"), "RS256", kid=kid, **claims)
+
+
+@pytest.fixture
+async def issuer() -> AsyncGenerator[Issuer, None]:
+    async with issuing(A) as issuer:
+        yield issuer
+
+
+def trusting(issuer: Issuer, *, algorithms: Any = "RS256", **times: float) -> JWTAuth:
+    return JWTAuth(jwks_url=JWKS(issuer.url, **times), algorithms=algorithms)  # pyright: ignore[reportArgumentType]
+
+
+def jwks_of(auth: JWTAuth) -> JWKS:
+    found = vars(auth)["_jwks"]
+    assert isinstance(found, JWKS)
+    return found
+
+
+# -- the good days -------------------------------------------------------------------------------------------
+
+
+async def test_the_first_request_fetches_and_the_others_share_it(issuer: Issuer) -> None:
+    auth = trusting(issuer)
+    async with asking(auth) as client:
+        users = await asyncio.gather(*(client.user(by("a", sub=str(n))) for n in range(50)))
+        assert users == [str(n) for n in range(50)]
+        assert issuer.asked == 1
+
+
+async def test_another_key_under_a_known_name_is_refused_without_asking(issuer: Issuer) -> None:
+    auth = trusting(issuer, cooldown=0.001)
+    async with asking(auth) as client:
+        assert await client.user(by("a")) == "7"
+        for _ in range(5):
+            assert await client.status(by("a", "b")) == 401
+        assert issuer.asked == 1
+
+
+async def test_an_algorithm_that_is_not_allowed_is_refused_without_asking(issuer: Issuer) -> None:
+    auth = trusting(issuer, cooldown=0.001)
+    async with asking(auth) as client:
+        assert await client.status(token(ec_key(), "ES256", kid="x")) == 401
+        assert await client.status(token(kid="x")) == 401
+        assert issuer.asked == 0
+
+
+async def test_a_public_key_is_no_secret(issuer: Issuer) -> None:
+    """HS256 with the published key as the secret, in every form in which somebody could have it."""
+    auth = trusting(issuer)
+    header = {"alg": "HS256", "kid": "a"}
+    async with asking(auth) as client:
+        assert await client.user(by("a")) == "7"
+        for secret in (pem(rsa_key("a")), json.dumps(A), A["n"]):
+            bare = jwt.encode({"sub": "7", "exp": int(time.time()) + 60}, "x" * 32, headers=header).rsplit(
+                ".", 1
+            )[0]
+            assert await client.status(with_signature(bare, secret)) == 401
+
+
+async def test_a_key_is_used_for_what_it_says_only() -> None:
+    async with issuing(jwk(rsa_key("a"), kid="a", alg="RS256"), jwk(rsa_key("b"), kid="b")) as issuer:
+        auth = trusting(issuer, algorithms=["RS256", "PS256"], cooldown=0.001)
+        async with asking(auth) as client:
+            assert await client.status(by("a")) == 200
+            assert await client.status(token(rsa_key("a"), "PS256", kid="a")) == 401
+            assert await client.status(token(rsa_key("b"), "PS256", kid="b")) == 200
+            assert await client.status(token(rsa_key("b"), "RS384", kid="b")) == 401
+
+
+async def test_keys_of_one_name_and_tokens_without_one() -> None:
+    async with issuing(
+        jwk(rsa_key("a"), kid="x"), jwk(rsa_key("b"), kid="x"), jwk(ec_key(), kid="y")
+    ) as issuer:
+        auth = trusting(issuer, algorithms=["RS256", "ES256"], cooldown=0.001)
+        async with asking(auth) as client:
+            for name in ("a", "b"):
+                assert await client.status(by("x", name)) == 200
+                assert await client.status(by(None, name)) == 200
+            assert await client.status(token(ec_key(), "ES256")) == 200
+            assert await client.status(by("x", "c")) == 401
+            assert await client.status(by(None, "c")) == 401
+
+
+async def test_no_address_from_a_token_is_asked(issuer: Issuer) -> None:
+    auth = trusting(issuer, cooldown=0.001)
+    async with issuing(jwk(rsa_key("evil"), kid="evil")) as evil, asking(auth) as client:
+        payload = {"sub": "7", "exp": int(time.time()) + 60}
+        for header in ({"jku": evil.url}, {"x5u": evil.url}, {"jwk": jwk(rsa_key("evil"))}):
+            for kid in ("a", "evil"):
+                text = keep(jwt.encode(payload, rsa_key("evil"), "RS256", headers={"kid": kid, **header}))
+                assert await client.status(text) == 401
+        assert evil.asked == 0
+
+
+# -- rotation ------------------------------------------------------------------------------------------------
+
+
+async def test_a_new_key_is_fetched_once_for_all_who_bring_it(issuer: Issuer) -> None:
+    auth = trusting(issuer, cooldown=0.05)
+    async with asking(auth) as client:
+        assert await client.user(by("a")) == "7"
+        issuer.keys = [A, B]
+        await until(lambda: jwks_of(auth).retry_after == 0)
+        users = await asyncio.gather(*(client.user(by("b", sub=str(n))) for n in range(30)))
+        assert users == [str(n) for n in range(30)]
+        assert issuer.asked == 2
+
+
+async def test_a_storm_of_unknown_keys_asks_once_per_cool_down(issuer: Issuer) -> None:
+    auth = trusting(issuer, cooldown=30.0)
+    async with asking(auth) as client:
+        long_ago = int(time.time()) - 600
+        storm = [by(f"x{n}", "b", iat=long_ago) for n in range(100)]
+        statuses = await asyncio.gather(*(client.status(text) for text in storm))
+        assert set(statuses) == {401}
+        assert await client.user(by("a")) == "7"
+        assert issuer.asked == 1
+
+
+async def test_a_token_newer_than_our_copy_is_not_called_bad_during_the_cool_down(issuer: Issuer) -> None:
+    """401 would end an EventSource for good, and the issuer may have rotated a moment ago."""
+    auth = trusting(issuer, cooldown=0.3)
+    async with asking(auth) as client:
+        assert await client.user(by("a")) == "7"
+        issuer.keys = [A, B]
+        status, body, response = await client.ask(by("b"))
+        assert (status, body) == (503, "503: Service Unavailable")
+        assert response.headers["Retry-After"] == "1"
+        assert issuer.asked == 1
+        assert await client.status(by("b", iat=int(time.time()) - 60)) == 401
+        assert await client.status(by("b", iat=None)) == 503
+        await until(lambda: jwks_of(auth).retry_after == 0)
+        assert await client.status(by("b")) == 200
+        assert await client.status(by("c", iat=None)) == 503
+        await until(lambda: jwks_of(auth).retry_after == 0)
+        status, _, response = await client.ask(by("c", iat=None))
+        assert status == 401
+        assert response.headers["WWW-Authenticate"] == INVALID_TOKEN
+
+
+async def test_a_withdrawn_key_clears_the_cache_and_is_told_to_who_watches(issuer: Issuer) -> None:
+    issuer.keys = [A, B]
+    auth = trusting(issuer, refresh=0.2, cooldown=0.05)
+    other = trusting(issuer)
+    principals: dict[str, Principal] = {}
+
+    async def remember(request: web.Request) -> Principal:
+        who = await auth(request)
+        principals[who.user] = who
+        return who
+
+    async with asking(remember) as client:
+        a, b = by("a", sub="anna"), by("b", sub="bert")
+        assert await client.user(a) == "anna"
+        assert await client.user(b) == "bert"
+        assert await client.user(a) == "anna"
+        assert auth.stats().cached == 2 and auth.stats().hits == 1
+        told: list[Callable[[Principal], bool]] = []
+        dispose = auth.watch(told.append)
+        issuer.keys = [jwk(rsa_key("a"), kid="a", x5t="changed"), B]  # not another key
+        asked = issuer.asked
+        await until(lambda: issuer.asked >= asked + 2)
+        assert not told and auth.stats().cached == 2
+        issuer.keys = [B]
+        await until(lambda: bool(told))  # nobody asks for anything: the watching keeps the keys fresh
+        assert [told[0](principals[name]) for name in ("anna", "bert")] == [True, False]
+        assert not told[0](Principal("anna"))
+        async with asking(other) as elsewhere:
+            await elsewhere.ask(b)
+        # Newer than our copy, as the token is, its key might be a new one: until the next fetch says no.
+        assert await client.status(a) in (401, 503)
+        await until(lambda: client.says(401, a))
+        assert await client.user(b) == "bert"
+        assert jwks_of(auth).stats().withdrawn == 1
+        dispose()
+        dispose()
+        asked = issuer.asked
+        await asyncio.sleep(0.4)
+        assert issuer.asked == asked
+    await auth.close()
+
+
+async def test_a_cached_token_does_not_keep_the_keys_from_being_refreshed(issuer: Issuer) -> None:
+    auth = trusting(issuer, refresh=0.1, cooldown=0.05)
+    async with asking(auth) as client:
+        text = by("a")
+        assert await client.user(text) == "7"
+        issuer.keys = [B]
+        await until(lambda: client.says(401, text))
+    await auth.close()
+
+
+async def test_one_watcher_that_raises_does_not_silence_the_next(issuer: Issuer) -> None:
+    auth = trusting(issuer, refresh=0.05, cooldown=0.01)
+    told: list[object] = []
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+
+    def fail(_: object) -> None:
+        raise RuntimeError("mine")
+
+    auth.watch(fail)
+    auth.watch(told.append)
+    await until(lambda: issuer.asked > 0)
+    issuer.keys = [B]
+    await until(lambda: bool(told))
+    assert [str(c["exception"]) for c in complaints] == ["mine"]
+    await auth.close()
+
+
+# -- the bad days --------------------------------------------------------------------------------------------
+
+LIES: dict[str, Callable[[Issuer], None]] = {
+    "a failure": lambda i: i.fail(),
+    "a page": lambda i: i.lie(b"<html>login</html>", headers={"Content-Type": "text/html"}),
+    "nothing": lambda i: i.lie(b"", 204),
+    "no JSON": lambda i: i.lie(b"{"),
+    "no set": lambda i: i.lie(b"[]"),
+    "no keys": lambda i: i.lie(b'{"keys": []}'),
+    "no usable keys": lambda i: i.lie(json.dumps({"keys": [jwk(rsa_key("a"), use="enc")]}).encode()),
+    "a secret": lambda i: i.lie(json.dumps({"keys": [{"kty": "oct", "kid": "a", "k": "QUFB"}]}).encode()),
+    "a pit": lambda i: i.lie(b"[" * 100_000),
+    "no UTF-8": lambda i: i.lie(b'{"keys": "\xff"}'),
+    "an endless number": lambda i: i.lie(b'{"keys": ' + b"1" * 10_000 + b"}"),
+    "too much": lambda i: i.lie(json.dumps({"keys": [A], "x": "x" * MAX_DOCUMENT}).encode()),
+    "too much, packed": lambda i: i.lie(
+        gzip.compress(b" " * 50_000_000), headers={"Content-Encoding": "gzip"}
+    ),
+    "no gzip": lambda i: i.lie(b"xxxx", headers={"Content-Encoding": "gzip"}),
+    "a redirect": lambda i: i.lie(b"", 302, {"Location": "/elsewhere"}),
+    "a permanent redirect": lambda i: i.lie(b"", 308, {"Location": "/elsewhere"}),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+async def test_an_answer_that_is_no_key_set_changes_nothing(
+    issuer: Issuer, lie: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    auth = trusting(issuer, cooldown=0.02)
+    async with asking(auth) as client:
+        assert await client.user(by("a")) == "7"
+        LIES[lie](issuer)
+        await until(lambda: jwks_of(auth).retry_after == 0)
+        status, _, response = await client.ask(by("b"))  # asks, and gets the lie
+        assert status == 503 and int(response.headers["Retry-After"]) >= 1
+        assert issuer.asked == 2
+        assert await client.user(by("a", sub="8")) == "8"
+        issuer.keys.append(B)
+        issuer.recover()
+        await until(lambda: jwks_of(auth).retry_after == 0)
+        assert await client.user(by("b")) == "7"
+    warnings = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
+    assert len(warnings) == 1 and warnings[0].startswith("the key set of 127.0.0.1 was not refreshed: ")
+    assert len(warnings[0]) < 120
+
+
+@pytest.mark.parametrize("lie", LIES)
+async def test_whoever_never_had_keys_says_come_back_and_not_go_away(issuer: Issuer, lie: str) -> None:
+    auth = trusting(issuer, cooldown=0.05)
+    LIES[lie](issuer)
+    async with asking(auth) as client:
+        for _ in range(3):
+            status, body, response = await client.ask(by("a"))
+            assert (status, body) == (503, "503: Service Unavailable")
+            assert response.headers["Retry-After"] == "1"
+            assert "WWW-Authenticate" not in response.headers
+        issuer.recover()
+        await until(lambda: jwks_of(auth).retry_after == 0)
+        assert await client.user(by("a")) == "7"
+
+
+async def test_an_issuer_that_is_not_there(caplog: pytest.LogCaptureFixture) -> None:
+    async with issuing(A) as gone:
+        pass
+    auth = trusting(gone)
+    async with asking(auth) as client:
+        status, _, response = await client.ask(by("a"))
+        assert status == 503
+        assert 1 <= int(response.headers["Retry-After"]) <= 10
+        assert await client.status() == 401
+        assert await client.status("nonsense") == 401
+    assert "was not refreshed: ClientConnectorError" in caplog.text
+
+
+async def test_unavailable_is_an_overload_to_a_stream(issuer: Issuer) -> None:
+    issuer.fail()
+    auth = trusting(issuer)
+    raised: list[BaseException] = []
+
+    async def handler(request: web.Request) -> web.Response:
+        try:
+            await auth(request)
+        except Overloaded as error:
+            raised.append(error)
+            raise
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_get("/", handler)
+    async with asking(app) as client:
+        assert await client.status(by("a")) == 503
+    (error,) = raised
+    assert isinstance(error, Unavailable)
+    assert 1.0 <= error.retry_after <= 10.0
+    assert error.__context__ is None
+
+
+async def test_an_issuer_that_hangs_holds_up_nobody_with_a_known_key(issuer: Issuer) -> None:
+    auth = trusting(issuer, cooldown=0.01, timeout=1.0)
+    async with asking(auth) as client:
+        assert await client.user(by("a")) == "7"
+        issuer.hang()
+        await until(lambda: jwks_of(auth).retry_after == 0)
+        unknown = asyncio.create_task(client.status(by("b")))
+        await issuer.hanging.wait()
+        began = time.monotonic()
+        for n in range(10):
+            assert await client.user(by("a", sub=f"u{n}")) == f"u{n}"
+        assert not unknown.done()
+        assert time.monotonic() - began < 0.8
+        assert await unknown == 503
+        assert issuer.asked == 2
+
+
+async def test_a_client_that_leaves_does_not_end_the_fetch_of_the_others(issuer: Issuer) -> None:
+    good = issuer.handle
+    released = asyncio.Event()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        issuer.answer = None
+        issuer.hanging.set()
+        await released.wait()
+        issuer.asked -= 1
+        return await good(request)
+
+    issuer.answer = answer
+    auth = trusting(issuer)
+    # The test server's way, in which the handler of a client that leaves is cancelled.
+    async with asking(auth, handler_cancellation=True) as client:
+        leaver = asyncio.create_task(client.status(by("a")))
+        await issuer.hanging.wait()
+        other = asyncio.create_task(client.user(by("a")))
+        leaver.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await leaver
+        await asyncio.sleep(0.05)
+        released.set()
+        assert await other == "7"
+        assert issuer.asked == 1
+
+
+async def test_an_issuer_that_drips_is_given_up(issuer: Issuer) -> None:
+    async def drip(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while True:
+            await response.write(b" ")
+            await asyncio.sleep(0.05)
+
+    issuer.answer = drip
+    auth = trusting(issuer, timeout=0.3)
+    async with asking(auth) as client:
+        began = time.monotonic()
+        assert await client.status(by("a")) == 503
+        assert 0.25 < time.monotonic() - began < 2
+
+
+async def test_an_outage_that_outlasts_max_age_ends_the_old_keys(issuer: Issuer) -> None:
+    auth = trusting(issuer, refresh=0.1, cooldown=0.05, max_age=0.6)
+    who: list[Principal] = []
+
+    async def remember(request: web.Request) -> Principal:
+        who.append(await auth(request))
+        return who[-1]
+
+    async with asking(remember) as client:
+        text = by("a")
+        assert await client.user(text) == "7"
+        issuer.fail()
+        began = time.monotonic()
+        told: list[Callable[[Principal], bool]] = []
+        auth.watch(told.append)
+        assert await client.user(text) == "7"
+        await until(lambda: bool(told))
+        assert time.monotonic() - began > 0.4
+        assert told[0](who[0])
+        assert await client.status(text) == 503
+        issuer.recover()
+        await until(lambda: client.says(200, text))
+    await auth.close()
+
+
+# -- its life ------------------------------------------------------------------------------------------------
+
+
+def fetching() -> list[asyncio.Task[Any]]:
+    return [task for task in asyncio.all_tasks() if task.get_name().startswith("rx_sse")]
+
+
+async def test_start_fetches_ahead_and_close_leaves_nothing(issuer: Issuer) -> None:
+    async with trusting(issuer, refresh=0.1, cooldown=0.05) as auth:
+        assert issuer.asked == 1
+        issuer.keys = [A, B]
+        await until(lambda: issuer.asked >= 3)
+        async with asking(auth) as client:
+            assert await client.user(by("b")) == "7"
+    asked = issuer.asked
+    await asyncio.sleep(0.3)
+    assert issuer.asked == asked
+    assert not fetching()
+
+
+async def test_close_ends_a_fetch_that_hangs(issuer: Issuer) -> None:
+    issuer.hang()
+    auth = trusting(issuer, timeout=60)
+    async with asking(auth) as client:
+        waiting = asyncio.create_task(client.status(by("a")))
+        await issuer.hanging.wait()
+        await auth.close()
+        assert await waiting == 503
+        await auth.close()
+        assert not fetching()
+
+
+async def test_an_issuer_down_at_the_start_does_not_keep_the_application_from_starting(
+    issuer: Issuer,
+) -> None:
+    issuer.fail()
+    async with trusting(issuer, cooldown=0.05) as auth, asking(auth) as client:
+        assert await client.status(by("a")) == 503
+        issuer.recover()
+        await until(lambda: (jwks := auth.stats().jwks) is not None and jwks.keys == 1)
+        assert await client.user(by("a")) == "7"
+
+
+def test_one_object_lives_through_several_loops() -> None:
+    """At module level, as a program has it; each test of that program has a loop of its own."""
+    auths: list[JWTAuth] = []
+
+    async def run() -> None:
+        async with issuing(A) as issuer:
+            if not auths:
+                auths.append(trusting(issuer, cooldown=0.001))
+            auth = auths[0]
+            jwks_of(auth).url = URL(issuer.url)
+            auth.watch(lambda _: None)
+            async with asking(auth) as client:
+                assert await client.user(by("a")) == "7"
+                issuer.keys = [A, B]
+                await until(lambda: client.says(200, by("b")))
+                issuer.keys = [A]
+                await until(lambda: jwks_of(auth).retry_after == 0)
+                await until(lambda: client.says(401, by("c")))
+
+    asyncio.run(run())
+    asyncio.run(run())
+
+
+async def test_a_fetch_of_another_loop_is_not_waited_for(issuer: Issuer) -> None:
+    auth = trusting(issuer, timeout=60)
+    issuer.hang()
+    here = asyncio.create_task(jwks_of(auth).ask())
+    await issuer.hanging.wait()
+    issuer.recover()
+    await asyncio.to_thread(asyncio.run, jwks_of(auth).ask())
+    assert jwks_of(auth).stats().keys == 1
+    async with asking(auth) as client:
+        assert await client.user(by("a")) == "7"
+    assert not here.done()
+    (hanging,) = fetching()
+    hanging.cancel()
+    await here
