@@ -1,4 +1,7 @@
-"""Where Rx meets an event loop: the scheduler, operators, and bridges to async iterables. Imports no web framework."""
+"""Where Rx meets an event loop: a scheduler, operators, and bridges to async iterables.
+
+Knows reactivex and asyncio, never aiohttp or redis.
+"""
 
 from __future__ import annotations
 

@@ -1,0 +1,96 @@
+"""Timers of one loop: a heap of due times, and one timer of the loop for the earliest of them.
+
+Operations wanted: add (each tick of each interval, each value into a `debounce`), forget (the same), and run
+all that are due. asyncio's own heap compares timers in Python code and wakes the loop for each of them;
+uvloop makes a handle of libuv for each. Here an entry is a tuple, compared in C, and what is due together is
+handed over together, so that its receiver can run it in slices. Adding is O(log n). A disposed entry stays as
+an empty husk until it is due, or until husks may be half of the heap: then one pass throws them out. So
+forgetting is O(1) for the caller, and O(1) here when shared out over all.
+
+Standard: `time.monotonic`, also where the loop's clock is coarser (uvloop counts whole milliseconds, and not
+while it sleeps).
+Never: it rings early, or reads the wall clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from heapq import heapify, heappop, heappush
+from math import inf
+from time import monotonic
+from typing import Generic, Protocol, TypeVar
+
+LONGEST_WAIT = 86_400.0
+"""Seconds: asyncio's own cap on one wait. uvloop overflows on infinity."""
+EARLY_WAKE = 0.001
+"""Seconds: uvloop rounds to whole milliseconds and may wake us early; asking for less than one would spin."""
+COMPACT_FROM = 64
+"""Entries: a smaller heap is not worth a pass."""
+
+
+class Timed(Protocol):
+    """What a timer is for."""
+
+    disposed: bool
+
+
+T = TypeVar("T", bound=Timed)
+
+
+class Timers(Generic[T]):
+    """Hands over what is due. Belongs to the loop's thread.
+
+    Args:
+        loop: the loop that wakes us.
+        due: called with what is due, the earliest first, and of equals the first that was added.
+    """
+
+    __slots__ = ("_alarm", "_alarm_at", "_compact_at", "_due", "_heap", "_loop", "_serial")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, due: Callable[[list[T]], None]) -> None:
+        self._loop = loop
+        self._due = due
+        self._heap: list[tuple[float, int, T]] = []
+        self._serial = 0  # between equal times the order of adding decides
+        self._compact_at = COMPACT_FROM
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at = inf
+
+    def add(self, when: float, what: T) -> None:
+        """Have `what` handed over at a time of `time.monotonic`."""
+        heap = self._heap
+        if len(heap) >= self._compact_at:
+            heap[:] = [entry for entry in heap if not entry[2].disposed]
+            heapify(heap)
+            self._compact_at = max(COMPACT_FROM, 2 * len(heap))
+        self._serial += 1
+        heappush(heap, (when, self._serial, what))
+        if when < self._alarm_at:
+            self._set_alarm(when, when - monotonic())
+
+    def _set_alarm(self, when: float, wait: float) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm_at = when
+        self._alarm = self._loop.call_later(min(max(wait, 0.0), LONGEST_WAIT), self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        self._alarm_at = -inf  # what is added meanwhile is seen below
+        heap = self._heap
+        now = monotonic()
+        due: list[T] = []
+        while heap and (heap[0][0] <= now or heap[0][2].disposed):
+            what = heappop(heap)[2]
+            if not what.disposed:
+                due.append(what)
+        try:
+            if due:
+                self._due(due)
+        finally:
+            self._alarm_at = inf
+            if heap:
+                when = heap[0][0]
+                wait = when - monotonic()
+                self._set_alarm(when, wait if due else max(wait, EARLY_WAKE))

@@ -1,0 +1,123 @@
+"""What a scheduler queues: one piece of work, and the group that it belongs to.
+
+A `Work` is at the same time the disposable that reactivex gets for it. Groups are linked lists through their
+work, so that the thousands of streams that are idle own no container.
+
+Standard: reactivex's `DisposableBase`; `dispose` may be called from any thread, as often as one likes.
+Never: keeps an action, its state or what it returned after it was disposed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import floor
+from time import monotonic
+from typing import Any
+
+from reactivex import abc
+
+from rx_sse.reactive.timers import Timers
+
+
+class Work(abc.DisposableBase):
+    """One scheduled action, and the disposable that takes it back."""
+
+    __slots__ = ("action", "disposed", "following", "group", "inner", "state")
+
+    def __init__(self, action: Callable[..., Any], state: Any) -> None:
+        self.action: Callable[..., Any] | None = action
+        self.state = state
+        self.group: Group | None = None
+        self.following: Work | None = None
+        self.inner: abc.DisposableBase | None = None
+        self.disposed = False
+
+    def invoke(self, scheduler: abc.SchedulerBase) -> None:
+        """Run the action, once."""
+        action, state = self.action, self.state
+        self.action = self.state = None
+        if action is None:
+            return
+        inner = action(scheduler, state)
+        if isinstance(inner, abc.DisposableBase):
+            # First stored, then asked: a dispose() from another thread in between finds it.
+            self.inner = inner
+            if self.disposed:
+                self.dispose()
+
+    def dispose(self) -> None:
+        """Take the action back, or dispose of what it returned."""
+        self.disposed = True
+        self.action = self.state = None
+        inner, self.inner = self.inner, None
+        if inner is not None:
+            inner.dispose()
+
+
+class PeriodicWork(Work):
+    """An action that comes back on a fixed grid of times."""
+
+    __slots__ = ("_period", "_timers", "_when")
+
+    def __init__(
+        self, action: Callable[[Any], Any], state: Any, when: float, period: float, timers: Timers[Work]
+    ) -> None:
+        super().__init__(action, state)
+        self._when = when
+        self._period = period
+        self._timers = timers
+
+    def invoke(self, scheduler: abc.SchedulerBase) -> None:
+        """Run the action and ask to be run again."""
+        action = self.action
+        if action is None:
+            return
+        try:
+            self.state = action(self.state)
+        except BaseException:
+            self.dispose()
+            raise
+        if self.disposed:
+            self.state = None
+            return
+        due = self._when + self._period
+        now = monotonic()
+        if due <= now:
+            # Late by a period or more: what was missed is skipped, not made up for in a burst.
+            ticks = floor((now - self._when) / self._period) + 1 if self._period else 0
+            due = max(now, self._when + ticks * self._period)
+        self._when = due
+        self._timers.add(due, self)
+
+
+class Group:
+    """A first-in-first-out queue of work."""
+
+    __slots__ = ("_head", "_tail", "settled", "waiting")
+
+    def __init__(self, settled: Callable[[], None] | None = None) -> None:
+        self._head: Work | None = None
+        self._tail: Work | None = None
+        self.settled = settled  # called when nothing is left for the first time
+        self.waiting = False  # it has its place among the groups that have work
+
+    def __bool__(self) -> bool:
+        return self._head is not None
+
+    def put(self, work: Work) -> None:
+        """Queue a piece of work."""
+        if self._tail is None:
+            self._head = work
+        else:
+            self._tail.following = work
+        self._tail = work
+
+    def take(self) -> Work | None:
+        """The piece of work whose turn it is."""
+        work = self._head
+        if work is not None:
+            self._head = work.following
+            if self._head is None:
+                self._tail = None
+            work.following = None
+        return work
