@@ -57,7 +57,7 @@ async def no_leaks() -> AsyncIterator[None]:
             return
         if loop.time() > deadline:
             raise AssertionError(
-                f"left behind: {len(new_streams)} subscriptions {[stream.label for stream in new_streams[:5]]}, "
+                f"left behind: {len(new_streams)} subscriptions {[s.label for s in new_streams[:5]]}, "
                 f"{len(new_tasks)} tasks {[task.get_name() for task in new_tasks[:5]]}, "
                 f"{len(new_sockets)} sockets"
             )

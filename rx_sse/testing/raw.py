@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import socket
 import ssl as tls
 import struct
@@ -52,6 +53,7 @@ class OpenStream:
         self._parser = EventParser(last_event_id=last_event_id, on_comment=self._comment)
         self._events: deque[ServerSentEvent] = deque()
         self._left = 0  # of the current chunk
+        self._length: float = math.inf  # what is left of a response that has a length
         self._chunked = False
         self._finished: bool | None = None
 
@@ -181,12 +183,13 @@ class OpenStream:
         try:
             if self._chunked:
                 return await self._piece_of_chunk()
-            data = await self._reader.read(65536)
+            data = await self._reader.read(int(min(self._length, 65536)))
         except (OSError, asyncio.IncompleteReadError):
             self._finished = False
             return b""
-        if not data:
-            self._finished = True
+        self._length -= len(data)
+        if not data or not self._length:
+            self._finished = not self._length or self._length == math.inf
         return data
 
     async def _piece_of_chunk(self) -> bytes:
@@ -215,7 +218,8 @@ class OpenStream:
             for name, _, value in (h.partition(":") for h in head[1:] if h)
         }
         self._chunked = self.headers.get("transfer-encoding") == "chunked"
-        if self.status in (204, 304):
+        self._length = float(self.headers.get("content-length", math.inf))
+        if self.status in (204, 304) or self._length == 0:
             self._finished = True
 
 

@@ -102,14 +102,14 @@ def _decorate(
         if refusal is not None:
             return refusal
         try:
-            result = handler(*args, **kwargs)
+            result: Any = handler(*args, **kwargs)
             if not isinstance(result, Observable | AsyncIterable) and inspect.isawaitable(result):
                 result = await result
         except Exception as error:
             return answer_failure(request, error)
         if isinstance(result, web.StreamResponse):
             return result
-        return await respond(edge, request, check_source(result, f"what {name} returned"), resolved)
+        return await respond(edge, request, check_source(cast(object, result), f"what {name} returned"), resolved)
 
     setattr(streaming, MARK, True)
     return streaming

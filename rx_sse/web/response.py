@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterable, Mapping
-from typing import Any, Unpack, cast
+from typing import Any, TypeGuard, Unpack, cast
 
 from aiohttp import HttpVersion11, web
 from reactivex import Observable
@@ -68,13 +68,17 @@ def precondition(request: web.BaseRequest, options: Options) -> web.StreamRespon
     return None
 
 
+def _is_source(source: object) -> TypeGuard[Source]:
+    return isinstance(source, Observable | AsyncIterable)
+
+
 def check_source(source: object, what: str) -> Source:
     """The source, if it is one.
 
     Raises:
         UsageError: with what was given instead, and what to do.
     """
-    if isinstance(source, Observable | AsyncIterable):
+    if _is_source(source):
         return source
     if source is None:
         raise UsageError(
