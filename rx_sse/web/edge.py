@@ -11,13 +11,14 @@ import contextlib
 import logging
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from rx_sse.errors import UsageError
+from rx_sse.errors import Overloaded, UsageError
+from rx_sse.web.challenge import invalid_token
 from rx_sse.web.ends import End
 from rx_sse.web.limits import Limits
 from rx_sse.web.options import Options, resolve
@@ -99,6 +100,7 @@ class Edge:
         self._dropped = 0
         self._ended: Counter[str] = Counter()
         self._empty: asyncio.Future[None] | None = None
+        self._heeded: dict[int, Callable[[], None]] = {}
         resolve(options)
 
     @property
@@ -146,31 +148,37 @@ class Edge:
             web.HTTPUnauthorized: the principal has been revoked.
         """
         limits = self.limits
-        answer: web.StreamResponse | None = None
         if self.closing or (limits.connections is not None and len(self.streams) >= limits.connections):
-            answer = shed(request)
-        elif (
-            principal is not None
-            and limits.per_user is not None
-            and len(self._by_user.get(principal.user, ())) >= limits.per_user
-        ) or (
-            limits.per_address is not None and self._by_address[request.remote or ""] >= limits.per_address
-        ):
-            answer = shed(request, status=429)
-        if answer is not None:
-            self._shed += 1
-            return answer
-        if principal is not None and self.bus is not None:
-            revocations = self.bus.revocations
-            if not revocations.loaded:  # never seen the set: nobody with a token may in
-                self._shed += 1
-                return shed(request)
-            if revocations.is_revoked(principal.user, principal.token_id, principal.issued_at):
-                raise web.HTTPUnauthorized(
-                    text="The access token was revoked.",
-                    headers={"WWW-Authenticate": 'Bearer error="invalid_token"'},
-                )
+            return self.shed(request)
+        own = self._by_user.get(principal.user) if principal is not None else None
+        if own is not None and limits.per_user is not None and len(own) >= limits.per_user:
+            return self.shed(request, status=429)
+        if limits.per_address is not None and self._by_address[request.remote or ""] >= limits.per_address:
+            return self.shed(request, status=429)
+        if principal is not None:
+            try:
+                if self.is_revoked(principal):
+                    raise invalid_token()
+            except Overloaded:
+                return self.shed(request)
         return None
+
+    def is_revoked(self, principal: Principal) -> bool:
+        """Whether the bus has revoked a principal.
+
+        Raises:
+            Overloaded: that is not known yet: nobody with a token may in.
+        """
+        if self.bus is None:
+            return False
+        if not self.bus.revocations.loaded:
+            raise Overloaded("the revocations are not known yet", retry_after=1.0)
+        return self.bus.revocations.is_revoked(principal.user, principal.token_id, principal.issued_at)
+
+    def shed(self, request: web.BaseRequest, *, status: int = 503) -> web.StreamResponse:
+        """Refuse a stream for now, and count it."""
+        self._shed += 1
+        return shed(request, status=status)
 
     def add(self, stream: Stream) -> None:
         """A stream begins."""
@@ -200,19 +208,22 @@ class Edge:
             self._empty.set_result(None)
 
     def revoked(self, user: str | None, token_id: str | None, issued_before: float | None) -> None:
-        """End the streams of a user whose tokens were revoked, or of one token."""
-        streams = self._by_user.get(user, ()) if user is not None else self.streams
-        for stream in list(streams):
-            principal = stream.principal
-            if principal is None or (token_id is not None and principal.token_id != token_id):
-                continue
-            if (
-                issued_before is not None
-                and principal.issued_at is not None
-                and principal.issued_at >= issued_before
-            ):
-                continue
-            stream.expire("token revoked", End.REVOKED)
+        """End the streams whose tokens a revocation of the bus is about."""
+        for stream in list(self._by_user.get(user, ()) if user is not None else self.streams):
+            if stream.principal is not None and self.is_revoked(stream.principal):
+                stream.expire("token revoked", End.REVOKED)
+
+    def withdrawn(self, concerned: Callable[[Principal], bool]) -> None:
+        """End the streams of principals that an authenticator no longer vouches for (a key was withdrawn)."""
+        for stream in list(self.streams):
+            if stream.principal is not None and concerned(stream.principal):
+                stream.expire("token revoked", End.REVOKED)
+
+    def heed(self, auth: object) -> None:
+        """Listen, once, to what an authenticator withdraws."""
+        watch = getattr(auth, "watch", None)
+        if watch is not None and id(auth) not in self._heeded:
+            self._heeded[id(auth)] = watch(self.withdrawn)
 
     # -- life ------------------------------------------------------------------------------------------------
 
@@ -231,6 +242,8 @@ class Edge:
             self.closing = True
             if watching is not None:
                 watching.dispose()
+            while self._heeded:
+                self._heeded.popitem()[1]()
             if self.bus is not None:
                 await self.bus.close()
             parts.close()

@@ -19,6 +19,7 @@ from aiohttp import web
 from reactivex import Observable
 
 from rx_sse.errors import Overloaded, UsageError
+from rx_sse.web.challenge import no_credentials
 from rx_sse.web.edge import edge_of
 from rx_sse.web.options import StreamOptions, resolve
 from rx_sse.web.principal import PRINCIPAL, Principal
@@ -94,6 +95,7 @@ def _decorate(
         edge = edge_of(request)
         resolved = edge.options(options)
         if auth is not None:
+            edge.heed(auth)
             try:
                 request[PRINCIPAL] = await authenticate(auth, request)
             except Overloaded as error:  # who asks cannot be told at the moment
@@ -109,7 +111,9 @@ def _decorate(
             return answer_failure(request, error)
         if isinstance(result, web.StreamResponse):
             return result
-        return await respond(edge, request, check_source(cast(object, result), f"what {name} returned"), resolved)
+        return await respond(
+            edge, request, check_source(cast(object, result), f"what {name} returned"), resolved
+        )
 
     setattr(streaming, MARK, True)
     return streaming
@@ -130,7 +134,7 @@ async def authenticate(auth: Auth, request: web.Request) -> Principal:
     found = auth(request)
     principal = await found if inspect.isawaitable(found) else found
     if principal is None:
-        raise web.HTTPUnauthorized(text="Authentication is required.", headers={"WWW-Authenticate": "Bearer"})
+        raise no_credentials()
     if not isinstance(principal, Principal):
         raise UsageError(
             f"auth={auth!r} returned a {type(principal).__name__}: return a rx_sse.Principal, or None for 401"

@@ -95,6 +95,8 @@ async def respond(edge: Edge, request: web.Request, source: Source, options: Opt
     transport = request.transport
     if transport is None or transport.is_closing():
         return web.StreamResponse()  # the client has gone: nothing is subscribed, and nobody reads this
+    if edge.closing:  # while the handler was at work
+        return edge.shed(request)
     framed = request.version >= HttpVersion11
     stream = Stream(
         edge,

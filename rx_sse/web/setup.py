@@ -18,6 +18,7 @@ from rx_sse.web.handler import is_streaming
 from rx_sse.web.limits import Limits
 from rx_sse.web.options import StreamOptions, seconds
 from rx_sse.web.origin import ALLOW_ORIGINS
+from rx_sse.web.principal import REVOKED
 
 if TYPE_CHECKING:
     from rx_sse.bus import Bus
@@ -71,6 +72,8 @@ def setup(
     )
     app[EDGE] = edge
     app[ALLOW_ORIGINS] = origins
+    if bus is not None:
+        app[REVOKED] = edge.is_revoked
     app.cleanup_ctx.append(edge.life)
     app.on_shutdown.append(edge.shutdown)
     app.middlewares.append(_guard)
