@@ -38,7 +38,7 @@ from aiohttp import web
 from rx_sse.errors import UsageError
 from rx_sse.web.auth import JWTAuth, revoked
 from rx_sse.web.auth_keys import checked_algorithms, static_key
-from rx_sse.web.auth_verify import Refused, Rules, verify
+from rx_sse.web.auth_verify import Refused, Rules, texts, verify
 from rx_sse.web.challenge import invalid_token
 from rx_sse.web.credentials import only_token
 from rx_sse.web.negotiation import is_event_source
@@ -80,6 +80,9 @@ class Tickets:
     ) -> None:
         if not (math.isfinite(lifetime) and lifetime >= 1):
             raise UsageError(f"lifetime={lifetime!r} must be at least one second")
+        if not query:
+            raise UsageError("query='' is no parameter of a URL")
+        audiences = texts("audience", audience)
         if audience in auth.audience:
             raise UsageError(f"audience={audience!r} is that of access tokens: tickets need one of their own")
         self._claims = frozenset(claims)
@@ -92,7 +95,7 @@ class Tickets:
         self._lifetime = lifetime
         self._audience = audience
         # iat and exp are whole seconds, which makes a life a second longer at most.
-        self._rules = Rules((audience,), None, leeway=5.0, max_life=lifetime + 1)
+        self._rules = Rules(audiences, None, leeway=5.0, max_life=lifetime + 1)
 
     def issue(self, principal: Principal) -> str:
         """Return a ticket for ``principal``, which ends with its token if that ends first."""
