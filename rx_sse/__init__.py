@@ -24,10 +24,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     # What a type checker sees: the names of _HOMES below, from the same homes. One line here, one there.
+    from .bus.bus import Bus as Bus
+    from .bus.memory_bus import MemoryBus as MemoryBus
+    from .bus.names import topic_name as topic_name
+    from .bus.topic import Topic as Topic
     from .delivery.overflow import Overflow as Overflow
     from .errors import RxSseError as RxSseError
     from .errors import StreamError as StreamError
     from .reactive.scheduler import LoopScheduler as LoopScheduler
+    from .web.auth import JWTAuth as JWTAuth
     from .web.handler import sse as sse
     from .web.limits import Limits as Limits
     from .web.options import StreamOptions as StreamOptions
@@ -41,10 +46,13 @@ if TYPE_CHECKING:
     from .wire.parser import EventParser as EventParser
 else:
     _HOMES = {
+        "Bus": "bus.bus",
         "EventParser": "wire.parser",
+        "JWTAuth": "web.auth",
         "last_event_id": "web.resume",
         "Limits": "web.limits",
         "LoopScheduler": "reactive.scheduler",
+        "MemoryBus": "bus.memory_bus",
         "Overflow": "delivery.overflow",
         "Principal": "web.principal",
         "principal": "web.principal",
@@ -56,6 +64,8 @@ else:
         "stream_response": "web.response",
         "StreamError": "errors",
         "StreamOptions": "web.options",
+        "Topic": "bus.topic",
+        "topic_name": "bus.names",
     }
 
     __all__ = list(_HOMES)
