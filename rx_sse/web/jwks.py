@@ -201,8 +201,8 @@ class JWKS:
             return
         now = time.monotonic()
         due = max(self._next, min(self._good_at + self.refresh, self._good_at + self.max_age))
-        # Up to a tenth early or late, so that the processes of a site do not ask in step.
-        delay = max(0.0, due - now) * random.uniform(0.9, 1.1)
+        # Up to a tenth late, so that the processes of a site do not ask in step.
+        delay = max(0.0, due - now) * random.uniform(1.0, 1.1)
         self._timer = asyncio.get_running_loop().call_later(delay, self._due)
 
     def _due(self) -> None:

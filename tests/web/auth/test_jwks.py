@@ -128,7 +128,8 @@ async def test_keys_of_one_name_and_tokens_without_one() -> None:
 async def test_no_address_from_a_token_is_asked(issuer: Issuer) -> None:
     auth = trusting(issuer, cooldown=0.001)
     async with issuing(jwk(rsa_key("evil"), kid="evil")) as evil, asking(auth) as client:
-        payload = {"sub": "7", "exp": int(time.time()) + 60}
+        now = int(time.time())
+        payload = {"sub": "7", "iat": now - 60, "exp": now + 60}
         for header in ({"jku": evil.url}, {"x5u": evil.url}, {"jwk": jwk(rsa_key("evil"))}):
             for kid in ("a", "evil"):
                 text = keep(jwt.encode(payload, rsa_key("evil"), "RS256", headers={"kid": kid, **header}))
