@@ -1,0 +1,13 @@
+"""The other end of a stream: `EventSource`, an Observable and an async iterable of server-sent events.
+
+Standard: WHATWG HTML §9.2, the client's side of it; its words stand beside the lines that follow them.
+
+Never imports web, and nothing of delivery's or bus's insides: a client knows the wire, not the server.
+"""
+
+from __future__ import annotations
+
+from .source import EventSource
+from .state import ConnectionState
+
+__all__ = ["ConnectionState", "EventSource"]

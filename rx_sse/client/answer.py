@@ -1,0 +1,81 @@
+"""A server's answer: whether it is an event stream, how it is read, how it is let go.
+
+Standard: WHATWG HTML §9.2.2 for what may be read, RFC 9110 §10.2.3 for ``Retry-After``.
+
+Never reads an answer that is refused further than its first packet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from email.utils import parsedate_to_datetime
+from time import time
+from typing import Any, Final, cast
+
+import aiohttp
+from aiohttp import hdrs
+
+from ..wire.fields import MAX_RETRY
+
+__all__ = ["abort", "read", "refusal", "retry_after"]
+
+# Bytes of a refused answer that its error quotes, and the seconds they have to come.
+_EXCERPT: Final = 1024
+_PATIENCE: Final = 1.0
+
+
+async def refusal(response: aiohttp.ClientResponse) -> tuple[str, str] | None:
+    """Why an answer is not an event stream, and how it begins; None if it is one."""
+    if response.status != 200:
+        reason = f"{response.status} {response.reason or ''}".strip()
+    else:
+        # [spec] The type is compared without its parameters, and ASCII case-insensitively.
+        kind = response.headers.get(hdrs.CONTENT_TYPE, "")
+        if kind.partition(";")[0].strip().lower() == "text/event-stream":
+            return None
+        reason = f"the answer is {kind[:100]!r}, not 'text/event-stream'" if kind else "no Content-Type"
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            excerpt = await response.content.read(_EXCERPT)
+    except (aiohttp.ClientError, OSError):
+        excerpt = b""
+    words = " ".join(excerpt.decode("utf-8", "replace").split())
+    return reason, "".join(character if character.isprintable() else "\ufffd" for character in words)
+
+
+def retry_after(response: aiohttp.ClientResponse) -> float:
+    """The seconds that a ``Retry-After`` asks for; 0 if it asks for none."""
+    value = response.headers.get(hdrs.RETRY_AFTER, "").strip()
+    if re.fullmatch(r"[0-9]+", value, re.ASCII):
+        seconds = float(int(value[:11]))
+    else:
+        try:
+            seconds = parsedate_to_datetime(value).timestamp() - time()
+        except (ValueError, OverflowError):
+            seconds = 0.0
+    return min(max(seconds, 0.0), MAX_RETRY / 1000)
+
+
+async def read(content: aiohttp.StreamReader) -> bytes:
+    """What has come; ``b""`` at the end. A lost connection raises when what came before it was read.
+
+    aiohttp keeps what came, but raises first. The standard dispatches it: it was received.
+    """
+    try:
+        return await content.readany()
+    except (aiohttp.ClientError, OSError) as error:
+        content.set_exception(cast(Any, None))
+        rest = content.read_nowait()
+        content.set_exception(error)
+        if not rest:
+            raise
+        return rest
+
+
+def abort(response: aiohttp.ClientResponse) -> None:
+    """Let go of an answer at once. A plain close would have TLS wait for the other side's farewell."""
+    connection = response.connection
+    if connection is not None and connection.transport is not None:
+        connection.transport.abort()
+    response.close()

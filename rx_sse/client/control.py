@@ -1,0 +1,46 @@
+"""What a client understands of the library's own events: that a stream has ended, and why one failed.
+
+Standard: RFC 9457 for the data of ``stream-error``. The data comes from outside: whatever it holds, a record
+or an error is made of it, and nothing raises.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from ..errors import StreamError
+from ..wire.event import ServerSentEvent
+
+__all__ = ["end_reason", "stream_error"]
+
+
+def end_reason(event: ServerSentEvent) -> str:
+    """Why the stream ended, as a ``stream-end`` says it."""
+    reason = _object(event).get("reason")
+    return f"stream-end: {reason}" if isinstance(reason, str) and reason else "stream-end"
+
+
+def stream_error(event: ServerSentEvent) -> StreamError:
+    """The error that a ``stream-error`` tells of, as the server's handler raised it."""
+    problem = _object(event)
+    status = problem.pop("status", None)
+    kind = problem.pop("type", None)
+    title = problem.pop("title", None)
+    detail = problem.pop("detail", None)
+    error = StreamError(
+        detail if isinstance(detail, str) else "",
+        title=title if isinstance(title, str) else None,
+        type=kind if isinstance(kind, str) else "about:blank",
+        status=status if type(status) is int and 400 <= status <= 599 else None,
+        retry=event.retry,
+    )
+    error.extra = problem
+    return error
+
+
+def _object(event: ServerSentEvent) -> dict[str, Any]:
+    try:
+        value = event.json()
+    except (ValueError, RecursionError):
+        return {}
+    return cast(dict[str, Any], value) if isinstance(value, dict) else {}

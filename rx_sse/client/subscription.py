@@ -1,0 +1,98 @@
+"""A connection, pushed into an observer: one task, from `subscribe` to the end.
+
+Standard: the observer contract of ReactiveX: values one after another, then at most one of completion and
+error, and nothing after `dispose`.
+
+Never holds the loop for long, never lets an observer that raises hurt anybody but its own stream, and never
+ends an observer before everything behind it is cleaned up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from time import monotonic
+from typing import Final
+
+from reactivex import abc
+
+from ..wire.event import ServerSentEvent
+from .connection import Connection
+
+__all__ = ["Subscription"]
+
+# Seconds of uninterrupted pushing after which the loop gets a turn; the same as in `reactive.scheduler`.
+_SLICE: Final = 0.005
+
+
+class Subscription(abc.DisposableBase):
+    """Runs until the connection ends, or somebody disposes of it, from whichever thread."""
+
+    def __init__(self, connection: Connection, observer: abc.ObserverBase[ServerSentEvent]) -> None:
+        self._observer = observer
+        self._stopped = False  # nothing more is pushed
+        self._closing = False  # the clean-up runs, and must not be interrupted
+        self._loop = asyncio.get_running_loop()
+        self._task = self._loop.create_task(self._run(connection), name="rx_sse EventSource")
+
+    def dispose(self) -> None:
+        """Abort the connection. From now on nothing is pushed; from another thread, from the next turn on."""
+        try:
+            here = asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            here = False
+        if here:
+            self._stop()
+        else:
+            with suppress(RuntimeError):  # the loop is closed, and took the task with it
+                self._loop.call_soon_threadsafe(self._stop)
+
+    def _stop(self) -> None:
+        self._stopped = True
+        if self._closing:
+            return
+        if asyncio.current_task() is self._task:
+            # Disposed by what it pushes. A task that cancels itself would be interrupted while it cleans up.
+            self._loop.call_soon(self._stop)
+        else:
+            self._task.cancel()
+
+    async def _run(self, connection: Connection) -> None:
+        batches = connection.batches()
+        failure: Exception | None = None
+        turn = monotonic() + _SLICE
+        try:
+            async for events in batches:
+                if not self._push(events):
+                    return
+                if monotonic() >= turn:
+                    await asyncio.sleep(0)
+                    turn = monotonic() + _SLICE
+        except Exception as error:
+            failure = error
+        finally:
+            self._closing = True
+            await batches.aclose()
+        try:
+            if failure is not None:
+                self._observer.on_error(failure)
+            else:
+                self._observer.on_completed()
+        except Exception as error:
+            self._report("an observer did not take the end of its stream", error)
+
+    def _push(self, events: list[ServerSentEvent]) -> bool:
+        """Whether to go on."""
+        on_next = self._observer.on_next
+        try:
+            for event in events:
+                if self._stopped:
+                    return False
+                on_next(event)
+        except Exception as error:
+            self._report("an observer raised; its stream is closed", error)
+            return False
+        return not self._stopped
+
+    def _report(self, message: str, error: Exception) -> None:
+        self._loop.call_exception_handler({"message": f"rx_sse: {message}", "exception": error})
