@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .web.auth import JWTAuth as JWTAuth
     from .web.handler import sse as sse
     from .web.limits import Limits as Limits
+    from .web.mount import bus_app as bus_app
     from .web.options import StreamOptions as StreamOptions
     from .web.principal import Principal as Principal
     from .web.principal import principal as principal
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 else:
     _HOMES = {
         "Bus": "bus.bus",
+        "bus_app": "web.mount",
         "EventParser": "wire.parser",
         "JWTAuth": "web.auth",
         "last_event_id": "web.resume",

@@ -1,7 +1,8 @@
 """`python -m rx_sse demo`: the first minute with the library, on real input.
 
-A page with a clock, live readings of this machine, the progress of a real job, a message to everyone who watches, and two
-people whose streams are guarded by a token and resume where they broke. Every part of it is a few lines that a reader may copy.
+A page with a clock, live readings of this machine, the progress of a real job, a message to everyone who
+watches, and two people whose streams are guarded by a token and resume where they broke. Every part of it is
+a few lines that a reader may copy.
 
 Standard: none.
 Never: it listens on anything but loopback unless it is told to, or loads anything from elsewhere.
@@ -41,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             shutdown_timeout=2.0,
         )
     except OSError as error:
-        print(f"cannot listen on {options.host}:{options.port}: {error.strerror}; try --port 0", file=sys.stderr)
+        print(
+            f"cannot listen on {options.host}:{options.port}: {error.strerror}; try --port 0", file=sys.stderr
+        )
         return 1
     return 0

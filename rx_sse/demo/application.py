@@ -41,7 +41,9 @@ class Live:
         viewer = request.query.get("viewer", "")[:64]
         seconds = self._throttles.setdefault(viewer, BehaviorSubject(_seconds(request.query.get("seconds"))))
         machine = seconds.pipe(
-            ops.map(lambda pause: self._machine.pipe(rx_sse.throttle_latest(pause)) if pause else self._machine),
+            ops.map(
+                lambda pause: self._machine.pipe(rx_sse.throttle_latest(pause)) if pause else self._machine
+            ),
             ops.switch_latest(),
         )
         clock = rx.interval(1.0).map(lambda n: n + 1).start_with(0).map(lambda n: {"ticks": n})

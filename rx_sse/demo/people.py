@@ -75,7 +75,9 @@ class People:
     async def cut(self, request: web.Request) -> web.Response:
         """Cut the connections of the one who is signed in, as a bad network does."""
         user = (await self._auth(request)).user
-        streams = [s for s in edge_of(request).streams if s.principal is not None and s.principal.user == user]
+        streams = [
+            s for s in edge_of(request).streams if s.principal is not None and s.principal.user == user
+        ]
         for stream in streams:
             stream.connection.abort()
         return web.json_response({"cut": len(streams)})
