@@ -26,7 +26,7 @@ from time import monotonic
 from typing import Any, TypeVar
 
 from reactivex import abc, typing
-from reactivex.scheduler import CurrentThreadScheduler, ScheduledItem
+from reactivex.scheduler import CurrentThreadScheduler, ScheduledItem, TimeoutScheduler
 from reactivex.scheduler.periodicscheduler import PeriodicScheduler
 from reactivex.scheduler.trampoline import Trampoline
 
@@ -204,14 +204,8 @@ class LoopScheduler(PeriodicScheduler):
 
     # Submission, from any thread.
 
-    def _on_loop(self) -> bool:
-        try:
-            return asyncio.get_running_loop() is self._loop
-        except RuntimeError:
-            return False
-
     def _submit(self, work: Work) -> None:
-        if not self._on_loop():
+        if not on_loop(self._loop):
             self._loop.call_soon_threadsafe(self._put_all, (work,))
             return
         self._put(work)
@@ -229,7 +223,7 @@ class LoopScheduler(PeriodicScheduler):
             trampoline.run(self._all)
 
     def _submit_at(self, when: float, work: Work) -> None:
-        if self._on_loop():
+        if on_loop(self._loop):
             work.group = self._current
             self._timers.add(when, work)
         else:
@@ -355,3 +349,22 @@ def _nothing(_: abc.SchedulerBase, __: Any) -> None:
 
 def _call(_: abc.SchedulerBase, action: Callable[[], object]) -> None:
     action()
+
+
+def on_loop(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether this is the thread that the loop is running in."""
+    try:
+        return asyncio.get_running_loop() is loop
+    except RuntimeError:
+        return False
+
+
+def first_given(*schedulers: abc.SchedulerBase | None) -> abc.SchedulerBase:
+    """The first that is one; else a new one for the running loop; without a loop, reactivex's threads."""
+    for scheduler in schedulers:
+        if scheduler is not None:
+            return scheduler
+    try:
+        return LoopScheduler()
+    except RuntimeError:
+        return TimeoutScheduler.singleton()

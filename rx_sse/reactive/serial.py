@@ -1,0 +1,48 @@
+"""Notifications from several threads, one at a time and in order, without anyone waiting.
+
+An operator with a timer has two sources: its upstream, pushed from any thread, and the loop. Downstream may
+rely on the Observable contract all the same: notifications do not overlap. Whoever comes while another
+delivers leaves his notification behind and goes; a notification that is made inside a delivery is appended,
+never nested.
+
+Standard: the Observable contract, "notifications are serial"; the method is RxJava's `SerializedObserver`.
+Never: it holds its lock while it calls an observer.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from threading import Lock
+
+
+class Serial:
+    """Runs calls in the order in which they were put."""
+
+    __slots__ = ("_busy", "_calls", "_lock")
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._calls: deque[Callable[[], None]] = deque()
+        self._busy = False
+
+    def put(self, call: Callable[[], None]) -> None:
+        """Run a call, here and now or after those that are before it, by whoever runs them."""
+        with self._lock:
+            self._calls.append(call)
+            if self._busy:
+                return
+            self._busy = True
+        while True:
+            with self._lock:
+                if not self._calls:
+                    self._busy = False
+                    return
+                call = self._calls.popleft()
+            try:
+                call()
+            except BaseException:
+                # It goes to whoever pushed, as in reactivex. What waits is delivered with the next call.
+                with self._lock:
+                    self._busy = False
+                raise
