@@ -82,6 +82,7 @@ class Outbox:
 
     __slots__ = (
         "_bytes",
+        "_events",
         "_head",
         "_live",
         "_prelude",
@@ -112,6 +113,7 @@ class Outbox:
         self._prelude_bytes = 0
         self._queue: deque[Entry] | None = None
         self._bytes = 0  # of the live events in _queue
+        self._events = 0  # how many they are: gaps and control events take no room from them
 
     def __bool__(self) -> bool:
         return not self.idle and bool(self._slot or self._head or self._prelude or self._waiting())
@@ -170,7 +172,7 @@ class Outbox:
     def clear(self) -> None:
         """Forget everything (the reader has gone)."""
         self._slot = self._head = self._prelude = None
-        self._prelude_bytes = self._bytes = 0
+        self._prelude_bytes = self._bytes = self._events = 0
         self._forget()
         self.idle = self._live
 
@@ -191,27 +193,41 @@ class Outbox:
 
     def _offer_slow(self, frame: bytes, mark: str | None, key: Hashable) -> Outcome:
         queue = self._spill()
-        rules = self.overflow
-        if (len(queue) >= rules.max_events or self._bytes + len(frame) > rules.max_bytes) and queue:
-            if rules.policy == "disconnect":
+        outcome = Outcome.QUEUED
+        if self._full(frame):
+            if self.overflow.policy == "disconnect":
                 return Outcome.OVERFLOW
-            if rules.policy == "drop_newest":
+            outcome = Outcome.DROPPED
+            if self.overflow.policy == "drop_newest":
                 self._count_dropped(queue, mark)
-                return Outcome.DROPPED
-            while len(queue) >= rules.max_events or self._bytes + len(frame) > rules.max_bytes:
-                if not self._drop_oldest(queue):
-                    break
-            self._append(queue, frame, mark)
-            return Outcome.DROPPED
+                return outcome
+            while self._full(frame):
+                self._drop_oldest(queue)
         self._append(queue, frame, mark)
-        return Outcome.QUEUED
+        return outcome
+
+    def _full(self, frame: bytes) -> bool:
+        """There is no room for `frame`. One that finds no other event waiting is always taken."""
+        rules = self.overflow
+        return self._events > 0 and (
+            self._events >= rules.max_events or self._bytes + len(frame) > rules.max_bytes
+        )
 
     def _append_control(self, frame: bytes) -> None:
         self._spill().append(Control(frame))
 
     def _append(self, queue: deque[Entry], frame: bytes, mark: str | None) -> None:
         queue.append((frame, mark))
+        self._count(frame)
+
+    def _count(self, frame: bytes) -> None:
+        """`frame` waits as a live event."""
+        self._events += 1
         self._bytes += len(frame)
+
+    def _uncount(self, frame: bytes) -> None:
+        self._events -= 1
+        self._bytes -= len(frame)
 
     def _count_dropped(self, queue: deque[Entry], mark: str | None) -> None:
         """One more event went that stood behind the last entry of `queue`."""
@@ -221,20 +237,18 @@ class Outbox:
         else:
             queue.append(Gap(1, mark))
 
-    def _drop_oldest(self, queue: deque[Entry]) -> bool:
-        """Drop the oldest live event; the run that went is one gap in its place. False: there is none left to
-        drop."""
+    def _drop_oldest(self, queue: deque[Entry]) -> None:
+        """Drop the oldest live event; the run that went is one gap in its place."""
         for index, entry in enumerate(queue):
             if isinstance(entry, tuple):
-                self._bytes -= len(entry[0])
+                self._uncount(entry[0])
                 self.dropped += 1
                 if index and isinstance(before := queue[index - 1], Gap):
                     before.add(entry[1])
                     del queue[index]
                 else:
                     queue[index] = Gap(1, entry[1])
-                return True
-        return False
+                return
 
     def _spill(self) -> deque[Entry]:
         """The queue, with the slot's event moved to its front."""
@@ -256,13 +270,8 @@ class Outbox:
         assert self._queue is not None
         entry = self._queue.popleft()
         if isinstance(entry, tuple):
-            self._bytes -= len(entry[0])
+            self._uncount(entry[0])
         return entry
-
-    def _push_back(self, frame: bytes) -> None:
-        """Return a frame that was popped but not taken. It has been counted, so it is beyond the policy's
-        reach."""
-        self._head = memoryview(frame)
 
     def _take_slow(self, limit: int) -> bytes | memoryview:
         if self._head is not None:
@@ -274,7 +283,7 @@ class Outbox:
         while (entry := self._next()) is not None:
             frame = entry[0] if isinstance(entry, tuple) else self._frame(entry)
             if size + len(frame) > limit:
-                self._push_back(frame)
+                self._head = memoryview(frame)  # from now on beyond the policy's reach
                 if not frames:
                     return self._take_head(limit)
                 break
@@ -335,37 +344,32 @@ class LatestOutbox(Outbox):
 
     def _offer_slow(self, frame: bytes, mark: str | None, key: Hashable) -> Outcome:
         self._move_slot()
-        waiting, rules = self._keyed, self.overflow
-        if isinstance(old := waiting.pop(key, None), tuple):
+        if isinstance(old := self._keyed.pop(key, None), tuple):
             self.conflated += 1
-            self._bytes -= len(old[0])
+            self._uncount(old[0])
         outcome = Outcome.QUEUED
-        while len(waiting) >= rules.max_events or self._bytes + len(frame) > rules.max_bytes:
-            if not self._drop_first():
-                break
+        while self._full(frame):
+            self._drop_first()
             outcome = Outcome.DROPPED
-        waiting[key] = (frame, mark)
-        self._bytes += len(frame)
+        self._keyed[key] = (frame, mark)
+        self._count(frame)
         return outcome
 
-    def _drop_first(self) -> bool:
-        """More keys than room: drop the oldest event, and say so at its place. False: there is none left to
-        drop."""
+    def _drop_first(self) -> None:
+        """More keys than room: drop the oldest event, and say so at its place."""
         front = self._queue = self._queue or deque()
-        while self._keyed:
+        while True:
             _, entry = self._keyed.popitem(last=False)
-            if isinstance(entry, Control):
-                front.append(entry)
-                continue
-            self._bytes -= len(entry[0])
-            self._count_dropped(front, entry[1])
-            return True
-        return False
+            if isinstance(entry, tuple):
+                self._uncount(entry[0])
+                self._count_dropped(front, entry[1])
+                return
+            front.append(entry)
 
     def _move_slot(self) -> None:
         if self._slot is not None:
             self._keyed[self._slot_key] = (self._slot, self._slot_mark)
-            self._bytes += len(self._slot)
+            self._count(self._slot)
             self._slot = self._slot_mark = self._slot_key = None
 
     def _spill(self) -> deque[Entry]:
@@ -384,7 +388,7 @@ class LatestOutbox(Outbox):
             return self._queue.popleft()
         _, entry = self._keyed.popitem(last=False)
         if isinstance(entry, tuple):
-            self._bytes -= len(entry[0])
+            self._uncount(entry[0])
         return entry
 
 
