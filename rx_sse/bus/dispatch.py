@@ -25,8 +25,10 @@ CHECK_EVERY = 32
 class Receiver(Protocol):
     """A reader of live entries."""
 
-    emit: Callable[[Any], None]
-    """Takes one payload. Replaced by something that does nothing once the reader has left."""
+    @property
+    def emit(self) -> Callable[[Any], None]:
+        """Takes one payload. Once the reader has left, it is something that does nothing."""
+        ...
 
     def fail(self, error: Exception) -> None:
         """`emit` raised: leave."""

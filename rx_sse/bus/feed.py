@@ -22,7 +22,7 @@ from rx_sse.bus.entry import Entry, Gap, Mark, marked
 from rx_sse.bus.handle import Resume
 from rx_sse.bus.reader import Reader
 from rx_sse.bus.relay import Relay
-from rx_sse.bus.subscriber import Callbacks, callbacks_of
+from rx_sse.bus.subscriber import Callbacks, callbacks_of, unhandled
 from rx_sse.errors import EncodeError, Overloaded, RxSseError, UsageError
 from rx_sse.wire.encode import encode
 from rx_sse.wire.event import RawFrame, ServerSentEvent
@@ -258,7 +258,10 @@ class Feed(abc.DisposableBase):
 
     def shutdown(self, error: RxSseError) -> None:
         """The bus closes."""
-        self.fail(error)
+        if self._callbacks.on_error is unhandled:
+            self.dispose()
+        else:
+            self.fail(error)
 
     # -- inside ----------------------------------------------------------------------------------------------
 

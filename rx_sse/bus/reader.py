@@ -140,7 +140,7 @@ class Reader:
         self._wish = False
         self._page: Sequence[Entry] = ()
         self._page_at = 0
-        self._told = -1
+        self._told: frozenset[Position] = frozenset()
         self._fresh_end: Position | None = None
 
     @property
@@ -302,11 +302,9 @@ class Reader:
             return
         said = entry.detail()
         upto = said.get("upto")
-        if isinstance(upto, list) and upto and isinstance(upto[0], int):
-            if upto[0] <= self._told:
-                self._sink.passed(self, entry)
-                return
-            self._told = upto[0]
+        if isinstance(upto, list) and tuple(upto) in self._told:  # pyright: ignore[reportUnknownArgumentType]
+            self._sink.passed(self, entry)
+            return
         gap = Gap(self.relay.topic, str(said.get("reason", "withdrawn")), None, entry.prev, entry.position)
         self._sink.missed(self, gap)
 
@@ -351,7 +349,7 @@ class Reader:
 
     def _gap(self, page: Page) -> Gap:
         """The position is not in the log."""
-        self._told = self.position.seq
+        self._told = frozenset((self.position,))
         # A cursor does not say of which lineage it is, so an entry that should be there may never have been.
         reason = "trimmed" if self.position.seq < page.base.seq else "unknown"
         return Gap(self.relay.topic, reason, None, self.position, page.start)

@@ -45,7 +45,7 @@ class Relay:
         ring: the entries that led to it.
         epoch: how often the chain was broken; orders positions of different lineages.
         ended: whether the last entry is an end mark.
-        told: up to which sequence number readers that begin here know that the log lost something.
+        told: positions of the lost branch that readers here were told of; who begins here need not be.
         values, plain, events: those who get values, events without ids, and events with their place.
         users: how many use this relay, live or not yet.
     """
@@ -82,7 +82,7 @@ class Relay:
         self.ring = Run(Position(0, 0))
         self.epoch = 0
         self.ended = False
-        self.told = -1
+        self.told: frozenset[Position] = frozenset()
         self.values = Audience()
         self.plain = Audience()
         self.events = Audience()
@@ -219,7 +219,7 @@ class Relay:
             page.start,
         )
         self.epoch += 1
-        self.told = position.seq
+        self.told = frozenset(self.ring.positions())
         self.position = page.start
         self.ended = page.ended and page.start == page.head
         self._host.rings.clear(self.ring, page.start)

@@ -12,7 +12,7 @@ Never: a hole. What does not link to the end is a mistake of the caller's.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rx_sse.bus.cursor import Position
 from rx_sse.bus.entry import Entry
@@ -98,6 +98,13 @@ class Run:
         entry = self._entries[self._first + index - 1]
         assert entry is not None
         return entry.position
+
+    def positions(self) -> Iterator[Position]:
+        """Those of the base and of all entries."""
+        yield self.base
+        for entry in self._entries[self._first :]:
+            assert entry is not None
+            yield entry.position
 
     def slice(self, index: int, max_entries: int, max_bytes: int) -> Sequence[Entry]:
         """The entries from `index` on, as many as the limits allow, but always one if there is one."""

@@ -47,7 +47,7 @@ def callbacks_of(
         isinstance(on_next, abc.ObserverBase) or callable(getattr(on_next, "on_next", None))
     ):
         return Callbacks(target.on_next, target.on_error, target.on_completed)
-    return Callbacks(target or ignore, on_error or _raise, on_completed or _nothing)
+    return Callbacks(target or ignore, on_error or unhandled, on_completed or _nothing)
 
 
 class Subscription(abc.DisposableBase):
@@ -62,8 +62,6 @@ class Subscription(abc.DisposableBase):
 
     __slots__ = ("_audience", "_bus", "_callbacks", "_choose", "_disposed", "_relay", "_topic", "emit")
 
-    emit: Callable[[Any], None]
-
     def __init__(
         self, bus: Bus, topic: str, choose: Callable[[Relay], Audience], callbacks: Callbacks
     ) -> None:
@@ -74,7 +72,8 @@ class Subscription(abc.DisposableBase):
         self._disposed = False
         self._relay: Relay | None = None
         self._audience: Audience | None = None
-        self.emit = callbacks.on_next
+        emit: Callable[[Any], None] = callbacks.on_next
+        self.emit = emit
 
     def start(self) -> None:
         """Join. On the loop's thread."""
@@ -104,7 +103,7 @@ class Subscription(abc.DisposableBase):
         """The bus closes."""
         if not self._disposed:
             self.dispose()
-            if self._callbacks.on_error is not _raise:
+            if self._callbacks.on_error is not unhandled:
                 self._callbacks.on_error(error)
 
     def special(self, entry: Entry) -> None:
@@ -135,7 +134,8 @@ class Subscription(abc.DisposableBase):
         self._bus.leave(self)
 
 
-def _raise(error: Exception) -> None:
+def unhandled(error: Exception) -> None:
+    """What an error does that no `on_error` was given for."""
     raise error
 
 

@@ -1,0 +1,364 @@
+"""A broker, two processes and their clients, as a model: what `relay` and `reader` must survive.
+
+One topic. The broker has a master and a replica that may lag; each process has a connection over which
+questions and answers take their time, and a subscription whose messages lag, get lost with the connection, or
+come twice. The clients are real `Reader`s over real `Relay`s; nothing else here is of the library but the
+records of its port.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from rx_sse.bus.cursor import Position, new_nonce
+from rx_sse.bus.dispatch import Dispatcher
+from rx_sse.bus.entry import GAP, TEXT, Entry, Gap, gap_data
+from rx_sse.bus.log import Draft, Listener, Page, Query, Retention
+from rx_sse.bus.reader import Reader
+from rx_sse.bus.relay import Relay
+from rx_sse.bus.run import Budget
+from rx_sse.wire.event import ServerSentEvent
+
+TOPIC = "t"
+
+
+@dataclass
+class Store:
+    """A topic in a broker: what Redis would hold."""
+
+    lineage: int = field(default_factory=new_nonce)
+    base: Position = field(init=False)
+    entries: list[Entry] = field(default_factory=list)
+    keys: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.base = Position(0, self.lineage)
+
+    @property
+    def head(self) -> Position:
+        return self.entries[-1].position if self.entries else self.base
+
+    def append(self, draft: Draft) -> Entry | None:
+        if draft.key is not None:
+            if draft.key in self.keys:
+                return None
+            self.keys.add(draft.key)
+        for entry in self.entries:
+            if entry.position.nonce == draft.nonce:  # a repeated append
+                return None
+        prev = self.head
+        entry = Entry(Position(prev.seq + 1, draft.nonce), prev, draft.kind, draft.data)
+        self.entries.append(entry)
+        return entry
+
+    def has(self, position: Position) -> bool:
+        return position == self.base or any(entry.position == position for entry in self.entries)
+
+    def trim(self, count: int) -> None:
+        for entry in self.entries[:count]:
+            self.base = entry.position
+        del self.entries[:count]
+
+    def page(self, query: Query) -> Page:
+        if query.after is None:
+            index = max(len(self.entries) - query.last, 0)
+        elif query.after == self.base:
+            index = 0
+        else:
+            index = next((i + 1 for i, e in enumerate(self.entries) if e.position == query.after), -1)
+            if index < 0:
+                later = [i for i, e in enumerate(self.entries) if e.position.seq > query.after.seq]
+                index = later[0] if later else len(self.entries)
+        start = self.base if index == 0 else self.entries[index - 1].position
+        # Pages of two, so that paging is part of every run.
+        return Page(self.lineage, self.base, self.head, start, self.entries[index : index + 2], False)
+
+
+class Broker:
+    """Master and replica."""
+
+    def __init__(self) -> None:
+        self.master = Store()
+        self.replica = copy.deepcopy(self.master)
+        self.accepted: dict[str, int] = {}
+        self.outside: dict[Position, str] = {}
+        """Entries of publishers who will not come back, and that no process has delivered yet."""
+        self.links: list[Link] = []
+        self.clock = 0
+
+    def replicate(self) -> None:
+        self.replica = copy.deepcopy(self.master)
+
+    def publish_from_outside(self, data: str) -> None:
+        """A process that only publishes, and dies right after: if a process has delivered it, that one
+        answers for it.
+        """
+        entry = self.master.append(Draft(TOPIC, TEXT, data, None, Retention()))
+        assert entry is not None
+        self.outside[entry.position] = data
+        self.clock += 1
+        self.accepted[data] = self.clock
+        for link in self.links:
+            if link.store is self.master and link.subscribed:
+                link.messages.append(entry)
+
+    def promote(self) -> None:
+        """The replica is master now, however stale; who is connected stays with the old one until he
+        reconnects.
+        """
+        self.master = copy.deepcopy(self.replica)
+        for position, data in list(self.outside.items()):
+            if not self.master.has(position):  # its publisher died, nobody has seen it: nobody can miss it
+                del self.outside[position]
+                self.accepted.pop(data)
+
+
+class Link:
+    """One process's connection to the broker: a `Log`."""
+
+    def __init__(self, broker: Broker) -> None:
+        self.broker = broker
+        self.store = broker.master
+        self.listener: Listener | None = None
+        self.subscribed = False
+        self.requests: deque[Callable[[], None]] = deque()
+        self.unsent: deque[Draft] = deque()
+        self.replies: deque[Callable[[], None]] = deque()
+        self.reading: list[Callable[[Page | None], None]] = []
+        self.messages: deque[Entry] = deque()
+        self.acknowledged: tuple[int, Position] | None = None
+        broker.links.append(self)
+
+    # -- the port --------------------------------------------------------------------------------------------
+
+    def append(self, draft: Draft) -> None:
+        self.unsent.append(draft)
+
+    def read(self, query: Query, done: Callable[[Page | None], None]) -> None:
+        self.reading.append(done)
+
+        def execute() -> None:
+            page = self.store.page(query)
+
+            def reply() -> None:
+                if done in self.reading:
+                    self.reading.remove(done)
+                    done(page)
+
+            self.replies.append(reply)
+
+        self.requests.append(execute)
+
+    def watch(self, topic: str, listener: Listener) -> Callable[[], None]:
+        self.listener = listener
+        self.subscribed = False
+        self.requests.append(self.acknowledge)
+        return lambda: None
+
+    async def close(self) -> None:
+        pass
+
+    # -- what happens ----------------------------------------------------------------------------------------
+
+    def acknowledge(self) -> None:
+        self.subscribed = True
+        listener = self.listener
+        assert listener is not None
+        self.replies.append(listener.dirty)
+
+    def execute_append(self) -> None:
+        if not self.unsent:
+            return
+        draft = self.unsent.popleft()
+        entry = self.store.append(draft)
+        if entry is None:
+            return
+        self.acknowledged = (self.store.lineage, entry.position)
+        self.broker.clock += 1
+        if draft.kind == TEXT:
+            self.broker.accepted[draft.data] = self.broker.clock
+        for link in self.broker.links:
+            if link.store is self.store and link.subscribed:
+                link.messages.append(entry)
+
+    def execute(self) -> None:
+        if self.requests:
+            self.requests.popleft()()
+
+    def reply(self) -> None:
+        if self.replies:
+            self.replies.popleft()()
+
+    def deliver(self, *, twice: bool = False) -> None:
+        if self.messages and self.listener is not None:
+            entry = self.messages.popleft()
+            self.listener.arrived(entry)
+            if twice:
+                self.listener.arrived(entry)
+
+    def lose(self) -> None:
+        """Redis dropped messages for a reader that lagged, and closed its connection."""
+        self.messages.clear()
+        self.reconnect()
+
+    def reconnect(self) -> None:
+        """The connection broke: what was under way is gone; the new one leads to the present master."""
+        self.requests.clear()
+        self.replies.clear()
+        self.messages.clear()
+        reading, self.reading = self.reading, []
+        moved = self.store is not self.broker.master
+        self.store = self.broker.master
+        self.subscribed = False
+        if moved and self.acknowledged is not None:
+            (lineage, lost), self.acknowledged = self.acknowledged, None
+            trimmed = lineage == self.store.lineage and lost.seq < self.store.base.seq
+            if not trimmed and not self.store.has(lost):
+                # A publisher whose acknowledged id is missing has lost a publish.
+                self.append(
+                    Draft(TOPIC, GAP, gap_data("withdrawn", lost), None, Retention(), key=f"lost {lost}")
+                )
+        if self.listener is not None:
+            self.requests.append(self.acknowledge)
+        for done in reading:
+            done(None)
+
+    def idle(self) -> bool:
+        return not (self.requests or self.replies or self.messages or self.unsent)
+
+
+class Process:
+    """A process: a `Host` with one relay."""
+
+    def __init__(self, broker: Broker) -> None:
+        self.link = Link(broker)
+        self.broker = broker
+        self.turns: deque[Callable[[], None]] = deque()
+        self.waiting: list[Callable[[], None]] = []
+        self.begin()
+
+    def begin(self) -> None:
+        self.rings = Budget(350)  # three entries or so
+        self.dispatcher = Dispatcher(self.turns.append, self.raised)
+        self.relay = Relay(TOPIC, self)
+
+    @property
+    def log(self) -> Link:
+        return self.link
+
+    def raised(self, message: str, error: Exception) -> None:
+        raise AssertionError(message) from error
+
+    def soon(self, action: Callable[[], None]) -> object:
+        self.turns.append(action)
+        return None
+
+    def later(self, action: Callable[[], None]) -> object:
+        self.waiting.append(action)
+        return None
+
+    def withdrawn(self, topic: str, upto: Position) -> None:
+        self.link.append(
+            Draft(topic, GAP, gap_data("withdrawn", upto), None, Retention(), key=f"withdrawn {upto}")
+        )
+
+    def lost(self, gap: Gap) -> None:
+        pass
+
+    def unused(self, relay: Relay) -> None:
+        pass
+
+    def counted(self, what: str) -> None:
+        pass
+
+    # -- what happens ----------------------------------------------------------------------------------------
+
+    def publish(self, data: str) -> None:
+        self.link.append(Draft(TOPIC, TEXT, data, None, Retention()))
+
+    def turn(self) -> None:
+        if self.turns:
+            self.turns.popleft()()
+
+    def retry(self) -> None:
+        waiting, self.waiting = self.waiting, []
+        for action in waiting:
+            action()
+
+    def idle(self) -> bool:
+        return self.link.idle() and not self.turns and not self.waiting
+
+
+class Client:
+    """Somebody with a cursor, who comes and goes."""
+
+    def __init__(self, name: str, broker: Broker) -> None:
+        self.name = name
+        self.broker = broker
+        self.cursor: Position | None = None
+        self.reader: Reader | None = None
+        self.again: Callable[[], None] | None = None
+        self.got: list[str | Gap] = []
+        self.times: list[int] = []
+        self.since: int | None = None
+
+    def connect(self, process: Process) -> None:
+        assert self.reader is None
+        self.reader = Reader(process.relay, process, self, self.receive, after=self.cursor)
+        self.reader.locate()
+
+    def cut(self) -> None:
+        if self.reader is not None:
+            reader, self.reader, self.again = self.reader, None, None
+            reader.close()
+
+    def drain(self) -> None:
+        if self.again is not None:
+            again, self.again = self.again, None
+            again()
+
+    def receive(self, event: ServerSentEvent) -> None:
+        mark = event.position
+        self.cursor = mark.position  # type: ignore[attr-defined]
+        self.got.append(event.data)
+        self.times.append(self.broker.clock)
+
+    # -- the sink --------------------------------------------------------------------------------------------
+
+    def located(self, reader: Reader) -> None:
+        if self.since is None:
+            self.since = self.broker.clock
+            # The position of this process may be behind the broker's: what it has not seen yet is still to
+            # come.
+            behind = [
+                e
+                for e in self.broker.master.entries
+                if e.position.seq > reader.position.seq and e.kind == TEXT
+            ]
+            if behind:
+                self.since = min(self.broker.accepted.get(e.data, self.since) for e in behind) - 1
+        if reader.gap is None:
+            self.cursor = reader.position
+        reader.go()
+
+    def missed(self, reader: Reader, gap: Gap) -> None:
+        assert gap.next is not None
+        self.cursor = gap.next
+        self.got.append(gap)
+        self.times.append(self.broker.clock)
+
+    def passed(self, reader: Reader, entry: Entry) -> None:
+        self.cursor = entry.position
+
+    def ended(self, reader: Reader, entry: Entry | None) -> None:
+        raise AssertionError("nobody ends it")
+
+    def room(self, again: Callable[[], None]) -> bool:
+        self.again = again
+        return False
+
+    def failed(self, reader: Reader, error: Exception) -> None:
+        raise AssertionError from error
