@@ -39,7 +39,8 @@ class EventParser:
             included.
         last_event_id: what was sent as ``Last-Event-ID`` on this connection; events are dispatched with it
             until the stream sets another.
-        on_comment: called with the text of each comment as soon as its line ends.
+        on_comment: called with the text of each comment as soon as its line ends, before `feed` has returned
+            the events that came before it.
 
     Attributes:
         last_event_id: the id for the next request's ``Last-Event-ID``; ``""`` means to send no such header.

@@ -174,6 +174,16 @@ def test_a_lone_surrogate_in_data_is_refused(data: str) -> None:
         ServerSentEvent({"text": data})
 
 
+def test_retry_may_be_any_int_and_is_sent_as_digits() -> None:
+    class Named(int):
+        def __str__(self) -> str:
+            return "soon"
+
+    event = ServerSentEvent("x", retry=Named(7))
+    assert event.frame == b"data: x\nretry: 7\n\n"
+    assert type(event.retry) is int
+
+
 def test_an_event_of_nothing_is_refused() -> None:
     with pytest.raises(EncodeError, match="needs data"):
         ServerSentEvent()
