@@ -28,10 +28,16 @@ if TYPE_CHECKING:
     from .bus.memory_bus import MemoryBus as MemoryBus
     from .bus.names import topic_name as topic_name
     from .bus.topic import Topic as Topic
+    from .client.source import EventSource as EventSource
     from .delivery.overflow import Overflow as Overflow
     from .errors import RxSseError as RxSseError
     from .errors import StreamError as StreamError
+    from .reactive.events import as_events as as_events
+    from .reactive.iterables import from_async_iterable as from_async_iterable
+    from .reactive.iterables import to_async_iterable as to_async_iterable
+    from .reactive.retry import retry_backoff as retry_backoff
     from .reactive.scheduler import LoopScheduler as LoopScheduler
+    from .reactive.throttle import throttle_latest as throttle_latest
     from .web.auth import JWTAuth as JWTAuth
     from .web.handler import sse as sse
     from .web.limits import Limits as Limits
@@ -47,9 +53,12 @@ if TYPE_CHECKING:
     from .wire.parser import EventParser as EventParser
 else:
     _HOMES = {
+        "as_events": "reactive.events",
         "Bus": "bus.bus",
         "bus_app": "web.mount",
         "EventParser": "wire.parser",
+        "EventSource": "client.source",
+        "from_async_iterable": "reactive.iterables",
         "JWTAuth": "web.auth",
         "last_event_id": "web.resume",
         "Limits": "web.limits",
@@ -59,6 +68,7 @@ else:
         "Principal": "web.principal",
         "principal": "web.principal",
         "RawFrame": "wire.event",
+        "retry_backoff": "reactive.retry",
         "RxSseError": "errors",
         "ServerSentEvent": "wire.event",
         "setup": "web.setup",
@@ -66,6 +76,8 @@ else:
         "stream_response": "web.response",
         "StreamError": "errors",
         "StreamOptions": "web.options",
+        "throttle_latest": "reactive.throttle",
+        "to_async_iterable": "reactive.iterables",
         "Topic": "bus.topic",
         "topic_name": "bus.names",
     }

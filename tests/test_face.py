@@ -35,15 +35,8 @@ PROMISED = {
 # Not built yet: a name leaves this set on the day it enters the face.
 TO_COME = {
     "admin_app",
-    "as_events",
-    "bus_app",
-    "EventSource",
-    "from_async_iterable",
     "RedisBus",
     "RedisPublisher",
-    "retry_backoff",
-    "throttle_latest",
-    "to_async_iterable",
 }
 
 ALL: list[str] = vars(rx_sse)["__all__"]  # which type checkers are not shown

@@ -15,6 +15,7 @@ Every program is a process of its own, on a port of its own, and is stopped by S
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
 import re
 import shlex
@@ -29,6 +30,8 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+
+import rx_sse
 
 from .certificate import self_signed
 from .conftest import PROJECT, ROOT
@@ -402,6 +405,19 @@ def test_the_policies_table_is_the_code() -> None:
     from rx_sse.delivery.overflow import POLICIES
 
     assert [name.strip('"') for name in table("When a reader is slow")] == list(POLICIES)
+
+
+def test_the_operators_take_what_is_shown() -> None:
+    shown = table("One source, many readers, any thread")
+    assert len(shown) == 5
+    for call in shown:
+        name, arguments = re.fullmatch(r"(\w+)\((.*)\)", call).groups()
+        parameters = inspect.signature(getattr(rx_sse, name)).parameters
+        for argument in arguments.split(", "):
+            if argument != "…":
+                parameter, _, default = argument.partition("=")
+                assert not default or parameters[parameter].default == eval(default), call
+                assert parameter in parameters, call
 
 
 def test_the_control_events_are_the_code() -> None:
