@@ -28,7 +28,9 @@ FLAGS = (
 
 PAGE = """<!doctype html><meta charset=utf-8><title>test</title><script type=module>
 const origin = location.origin;
-globalThis.report = (...seen) => fetch(origin + "/seen", {method: "POST", body: JSON.stringify(seen)});
+let sent = Promise.resolve();  // one at a time: what is seen first arrives first
+const post = body => fetch(origin + "/seen", {method: "POST", body}).catch(() => {});
+globalThis.report = (...seen) => { sent = sent.then(() => post(JSON.stringify(seen))); };
 %s
 </script>"""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,10 @@ class Live:
             clock.pipe(rx_sse.as_events(event="clock")),
             machine.pipe(rx_sse.as_events(event="machine")),
             self._said,
-        ).pipe(ops.finally_action(lambda: self._throttles.pop(viewer, None)))
+        ).pipe(ops.finally_action(partial(self._forget, viewer)))
+
+    def _forget(self, viewer: str) -> None:
+        self._throttles.pop(viewer, None)
 
     async def throttle(self, request: web.Request) -> web.Response:
         """Change the pause of one viewer's pipeline, while it runs."""

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import os
 from collections.abc import AsyncIterator, Iterator
+from itertools import islice
 from pathlib import Path
 
 from rx_sse.errors import StreamError
@@ -39,7 +40,7 @@ async def hashing(folder: Path) -> AsyncIterator[ServerSentEvent]:
     """
     if not folder.is_dir():
         raise StreamError(f"{folder} is not a folder on this machine", title="No such folder", status=404)
-    found = await asyncio.to_thread(lambda: [pair for _, pair in zip(range(MOST_FILES), files_below(folder))])
+    found = await asyncio.to_thread(lambda: list(islice(files_below(folder), MOST_FILES)))
     total = sum(size for _, size in found)
     yield ServerSentEvent({"files": len(found), "bytes": total}, event="total")
     done = 0

@@ -19,16 +19,19 @@ def readings() -> rx.Observable[dict[str, Any]]:
         counters = psutil.net_io_counters()
         return int(counters.bytes_sent + counters.bytes_recv) if counters is not None else 0
 
-    def read(before: tuple[int, dict[str, Any]], _: int) -> tuple[int, dict[str, Any]]:
-        now = counted()
-        reading = {
-            "cpu": psutil.cpu_percent(),
-            "memory": psutil.virtual_memory().percent,
-            "network": round((now - before[0]) / PERIOD),
-        }
-        return now, reading
-
     def begin(_: Any) -> rx.Observable[dict[str, Any]]:
-        return rx.interval(PERIOD).pipe(ops.scan(read, (counted(), {})), ops.map(lambda pair: pair[1]))
+        before = counted()
+
+        def read(_: int) -> dict[str, Any]:
+            nonlocal before
+            now = counted()
+            network, before = round((now - before) / PERIOD), now
+            return {
+                "cpu": psutil.cpu_percent(),
+                "memory": psutil.virtual_memory().percent,
+                "network": network,
+            }
+
+        return rx.interval(PERIOD).map(read)
 
     return rx.defer(begin).pipe(ops.share())

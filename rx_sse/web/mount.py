@@ -17,8 +17,8 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Awaitable, Callable
-from typing import Any, Literal
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Literal, cast
 
 from aiohttp import web
 from reactivex import Observable
@@ -72,10 +72,10 @@ def by_claim(who: Principal, topic: str, action: Action) -> bool:
     if action == "subscribe" and topic == topic_name("user", who.user):
         return True
     grants = who.claims.get(CLAIM)
-    patterns = grants.get(action) if hasattr(grants, "get") else None
-    if not isinstance(patterns, list | tuple):
+    patterns = cast(Mapping[str, Any], grants).get(action) if isinstance(grants, Mapping) else None
+    if not isinstance(patterns, Sequence) or isinstance(patterns, str):
         return False
-    return any(isinstance(pattern, str) and covers(pattern, topic) for pattern in patterns)
+    return any(isinstance(p, str) and covers(p, topic) for p in cast(Sequence[object], patterns))
 
 
 def bus_app(bus: Bus, *, auth: Auth, allow: Allow = by_claim) -> web.Application:

@@ -1,0 +1,257 @@
+"""Topics through the web edge: resume after cuts, tokens that end, revocation."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+
+import pytest
+import reactivex as rx
+from aiohttp import web
+
+import rx_sse
+from rx_sse.bus.relay import RING_ENTRIES
+from rx_sse.testing import open_stream, serve
+from rx_sse.testing.raw import send
+from rx_sse.web.edge import EDGE
+from tests.browser import Page, visiting
+from tests.soak import cut_at_random
+from tests.web.tokens import bearer, jwt_auth
+
+Sse = rx_sse.ServerSentEvent
+
+
+def notifications(bus: rx_sse.Bus, **options: object) -> web.Application:
+    """The README's notification bus: `/me` by token, `/topic/{name}` open to all."""
+    app = rx_sse.setup(web.Application(), bus=bus, **options)  # type: ignore[arg-type]
+
+    @rx_sse.sse(auth=jwt_auth())
+    def me(request: web.Request) -> rx.Observable[Sse]:
+        mine = rx_sse.topic_name("user", rx_sse.principal(request).user)
+        return bus.events(mine, after=rx_sse.last_event_id(request))
+
+    @rx_sse.sse
+    def topic(request: web.Request) -> rx.Observable[Sse]:
+        return bus.events(request.match_info["name"], after=rx_sse.last_event_id(request))
+
+    @rx_sse.sse(auth=jwt_auth())
+    def ticks(request: web.Request) -> rx.Observable[int]:
+        return rx.interval(0.05)
+
+    app.router.add_get("/me", me)
+    app.router.add_get("/topic/{name}", topic)
+    app.router.add_get("/ticks", ticks)
+    return app
+
+
+async def test_a_token_of_three_seconds_ends_its_stream_between_two_and_three_and_a_half() -> None:
+    async with serve(notifications(rx_sse.MemoryBus())) as url:
+        begin = time.monotonic()
+        async with open_stream(url, "/ticks", headers=bearer("ada", 3.0)) as stream:
+            assert await stream.ended()
+            took = time.monotonic() - begin
+            last = stream.rest(control=True)[-1]
+    assert last.type == "stream-expired"
+    assert last.json() == {"reason": "token expired"}
+    assert 2.0 <= took <= 3.5
+
+
+async def test_a_revocation_ends_all_streams_of_its_user_and_nobody_elses() -> None:
+    bus = rx_sse.MemoryBus()
+    async with serve(notifications(bus)) as url:
+        before = bearer("ada")
+        hers = [await send(url + path, headers=before) for path in ("/me", "/ticks", "/me")]
+        his = await send(url + "/ticks", headers=bearer("ben"))
+        for stream in (*hers, his):
+            await stream.read_head()
+        begin = time.monotonic()
+        await bus.revoke(user="ada")
+        assert all(await asyncio.gather(*(stream.ended() for stream in hers)))
+        took = time.monotonic() - begin
+        assert [stream.rest(control=True)[-1].type for stream in hers] == ["stream-expired"] * 3
+        await his.events(3)
+        assert took < 1.0, f"{took:.3f} s"  # 100 ms on an idle machine
+        async with open_stream(url, "/me", headers=before) as stream:
+            assert stream.status == 401, "a token from before the revocation"
+        async with open_stream(url, "/me", headers=bearer("ada", iat=time.time() + 2)) as stream:
+            assert stream.status == 200, "signed in again"
+        for stream in (*hers, his):
+            await stream.aclose()
+
+
+async def test_a_revoked_token_id_ends_the_streams_of_that_token_alone() -> None:
+    bus = rx_sse.MemoryBus()
+    async with serve(notifications(bus)) as url:
+        one = await send(url + "/ticks", headers=bearer("ada", jti="one"))
+        two = await send(url + "/ticks", headers=bearer("ada", jti="two"))
+        await one.read_head()
+        await two.read_head()
+        await bus.revoke(token_id="one")
+        assert await one.ended()
+        await two.events(3)
+        await one.aclose()
+        await two.aclose()
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        "3",
+        "3-",
+        "1_x.1.1",
+        "1_" + "_".join(f"aaaaaa.{n}.1" for n in range(10_000)),
+        "\x80" * 100,
+        "x" * 8_000,
+    ],
+)
+async def test_a_forged_cursor_is_told_as_a_gap_in_bounded_time(cursor: str) -> None:
+    bus = rx_sse.MemoryBus()
+    async with serve(notifications(bus)) as url:
+        await bus.publish("news", 1)
+        begin = time.perf_counter()
+        async with open_stream(url, "/topic/news", headers={"Last-Event-ID": cursor}) as stream:
+            if stream.status == 400:  # more than aiohttp takes as a header
+                assert len(cursor) > 8190
+            else:
+                events = await stream.events(2, control=True)
+                assert {event.type for event in events} == {"stream-cursor", "stream-gap"}
+        assert time.perf_counter() - begin < 2.0
+
+
+async def test_a_cursor_of_a_megabyte_is_refused() -> None:
+    async with serve(notifications(rx_sse.MemoryBus())) as url:
+        async with open_stream(url, "/topic/news", headers={"Last-Event-ID": "x" * 1_000_000}) as stream:
+            assert stream.status == 400
+
+
+async def test_clients_that_are_cut_at_random_hold_exactly_what_was_published() -> None:
+    """The short form; `python -m tests.soak` runs 1,000 clients for a minute."""
+    result = await cut_at_random(clients=100, topics=5, seconds=4.0, rate=200)
+    assert result.published > 400 and result.cuts > 50
+    assert result.lost == 0 and result.repeated == 0 and result.gaps == 0, result
+
+
+async def test_pushes_from_a_thread_reach_every_client_in_order() -> None:
+    bus = rx_sse.MemoryBus()
+    async with serve(notifications(bus)) as url:
+        streams = [await send(url + "/topic/t") for _ in range(10)]
+        for stream in streams:
+            await stream.read_head()
+            await stream.next_event(control=True)
+
+        def push() -> None:
+            for n in range(500):
+                bus.topic("t").on_next(n)
+
+        thread = threading.Thread(target=push)
+        thread.start()
+        for stream in streams:
+            assert [int(e.data) for e in await stream.events(500, 20)] == list(range(500))
+            await stream.aclose()
+        thread.join()
+
+
+async def test_values_without_a_position_make_the_stream_live_only_and_the_reconnect_is_told() -> None:
+    bus = rx_sse.MemoryBus()
+    app = rx_sse.setup(web.Application(), bus=bus)
+    app.router.add_get(
+        "/", rx_sse.sse(lambda r: bus.events("t", after=rx_sse.last_event_id(r)).map(lambda e: e.json()))
+    )
+    async with serve(app) as url:
+        async with open_stream(url) as stream:
+            assert (await stream.next_event(control=True)).json()["resumable"] is True
+            await bus.publish("t", {"n": 1})
+            cursor, event = await stream.events(2, control=True)
+            assert cursor.json()["resumable"] is False and event.json() == {"n": 1}
+            last = stream.last_event_id
+        async with open_stream(url, headers={"Last-Event-ID": last}) as stream:
+            assert "stream-gap" in [event.type for event in await stream.events(2, control=True)]
+
+
+async def test_a_topic_that_ends_ends_its_streams_now_and_later() -> None:
+    bus = rx_sse.MemoryBus()
+    async with serve(notifications(bus)) as url:
+        async with open_stream(url, "/topic/job") as stream:
+            await stream.next_event(control=True)
+            await bus.publish("job", 1)
+            await bus.end("job")
+            assert await stream.ended()
+            assert [e.type for e in stream.rest(control=True)] == ["message", "stream-end"]
+            ended = stream.last_event_id
+        async with open_stream(url, "/topic/job", headers={"Last-Event-ID": ended}) as stream:
+            assert stream.status == 204
+
+
+async def test_a_closing_bus_is_not_told_as_an_end() -> None:
+    bus = rx_sse.MemoryBus()
+    async with serve(notifications(bus)) as url, open_stream(url, "/topic/t") as stream:
+        await stream.next_event(control=True)
+        await bus.close()
+        assert await stream.ended()
+        assert stream.rest(control=True) == []
+        assert stream.retry is not None
+
+
+async def test_live_streams_are_counted() -> None:
+    bus = rx_sse.MemoryBus()
+    app = notifications(bus)
+    async with serve(app) as url, open_stream(url, "/topic/t") as stream:
+        await stream.next_event(control=True)
+        stats = app[EDGE].stats()
+        assert (stats.open, stats.opened) == (1, 1)
+
+
+@pytest.mark.browser
+async def test_chromium_resumes_over_a_restart_with_nothing_published_in_between(chromium: str) -> None:
+    page = Page(
+        """const source = new EventSource("/topic/t");
+        source.onmessage = e => report("message", e.data);
+        for (const type of ["stream-cursor", "stream-gap"])
+            source.addEventListener(type, e => report(type, JSON.parse(e.data)));"""
+    )
+    log = rx_sse.MemoryBus()
+
+    async def life(port: int) -> tuple[web.AppRunner, int]:
+        app = notifications(log, retry=100)
+        page.add_to(app)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", port).start()
+        return runner, runner.addresses[0][1]
+
+    runner, port = await life(0)
+    async with visiting(chromium, f"http://127.0.0.1:{port}/"):
+        kind, data = await page.seen()
+        assert (kind, data["resumed"]) == ("stream-cursor", False)
+        edge = runner.app[EDGE]
+        for stream in list(edge.streams):
+            stream.connection.abort()  # cut, and nothing published
+        kind, data = await page.seen()
+        assert (kind, data["resumed"]) == ("stream-cursor", True)
+        await log.publish("t", "after")
+        assert await page.seen() == ["message", "after"]
+    await runner.cleanup()
+
+
+@pytest.mark.browser
+async def test_chromium_is_told_a_gap_when_it_was_away_for_longer_than_the_history(chromium: str) -> None:
+    page = Page(
+        """const source = new EventSource("/topic/t");
+        source.onmessage = e => report("message", e.data);
+        source.addEventListener("stream-cursor", e => report("stream-cursor"));
+        source.addEventListener("stream-gap", e => report("stream-gap", JSON.parse(e.data).reason));"""
+    )
+    bus = rx_sse.MemoryBus(history=3)
+    app = notifications(bus, retry=300)
+    page.add_to(app)
+    async with serve(app) as url, visiting(chromium, url):
+        assert (await page.seen())[0] == "stream-cursor"
+        await bus.publish("t", "one")
+        assert await page.seen() == ["message", "one"]
+        for stream in list(app[EDGE].streams):
+            stream.connection.abort()
+        for n in range(RING_ENTRIES + 10):  # a process remembers more than the log keeps
+            bus.topic("t").on_next(f"missed {n}")
+        seen = [await page.seen() for _ in range(3)]
+    assert [kind for kind, *_ in seen] == ["stream-cursor", "stream-gap", "message"]
