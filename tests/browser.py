@@ -42,9 +42,9 @@ class Page:
         self._script = script
         self._seen: asyncio.Queue[Any] = asyncio.Queue()
 
-    def add_to(self, app: web.Application) -> None:
-        """Serve the page at `/` and take its reports at `/seen`."""
-        app.router.add_get("/", self._page)
+    def add_to(self, app: web.Application, path: str = "/") -> None:
+        """Serve the page at `path` and take its reports at `/seen`."""
+        app.router.add_get(path, self._page)
         app.router.add_post("/seen", self._report)
 
     async def seen(self, timeout: float = 15.0) -> Any:

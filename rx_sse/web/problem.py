@@ -6,11 +6,15 @@ Never: the text of an exception that was not written for the client.
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from aiohttp import web
 
-from rx_sse.errors import StreamError
+from rx_sse.errors import EncodeError, StreamError
+from rx_sse.wire.jsontext import dumps
+
+logger = logging.getLogger("rx_sse")
 
 MASKED: dict[str, Any] = {"type": "about:blank", "title": "Internal Server Error", "status": 500}
 
@@ -19,10 +23,23 @@ def problem_of(error: Exception) -> dict[str, Any]:
     """Problem details of an error: its own for a `StreamError` or a `web.HTTPException`, masked for anything
     else."""
     if isinstance(error, StreamError):
-        return error.problem()
+        return _sendable(error.problem())
     if isinstance(error, web.HTTPException):
         problem: dict[str, Any] = {"type": "about:blank", "title": error.reason, "status": error.status}
         if error.text and error.text != f"{error.status}: {error.reason}":
             problem["detail"] = error.text
         return problem
     return dict(MASKED)
+
+
+def _sendable(problem: dict[str, Any]) -> dict[str, Any]:
+    """A user's problem without the members that are no JSON: telling little beats telling nothing."""
+    sendable: dict[str, Any] = {}
+    for name, value in problem.items():
+        try:
+            dumps(value)
+        except EncodeError:
+            logger.exception("member %r of a StreamError cannot be sent", name)
+        else:
+            sendable[name] = value
+    return sendable

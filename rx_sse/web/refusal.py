@@ -9,7 +9,6 @@ Never: two clients are told the same time to come back.
 
 from __future__ import annotations
 
-import json
 import math
 import random
 
@@ -19,6 +18,7 @@ from rx_sse.errors import Overloaded, StreamError
 from rx_sse.web.negotiation import EVENT_STREAM, is_event_source
 from rx_sse.web.problem import MASKED, problem_of
 from rx_sse.wire.control import retry_line, stream_error
+from rx_sse.wire.jsontext import dumps
 
 STREAM_HEADERS = {
     "Content-Type": EVENT_STREAM,
@@ -67,7 +67,7 @@ def failure(request: web.BaseRequest, error: Exception) -> web.StreamResponse:
     if isinstance(error, StreamError):
         problem = problem_of(error)
         status = problem.get("status") or 500
-        return web.Response(status=status, text=json.dumps(problem), content_type="application/problem+json")
+        return web.Response(status=status, text=dumps(problem), content_type="application/problem+json")
     raise error
 
 
