@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, Self
@@ -69,6 +70,7 @@ class Bus:
         max_token_life: seconds that a token may live at most; revocations of users are kept so long.
         blind_limit: seconds that a process which is cut off goes on with the revocations that it knows.
         ring_bytes: recent entries of all topics that are kept ready for reconnects.
+        clock: monotonic seconds, the same as the log's.
     """
 
     def __init__(
@@ -82,8 +84,10 @@ class Bus:
         max_token_life: float = 86_400.0,
         blind_limit: float = 300.0,
         ring_bytes: int = 64 * 1024 * 1024,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.log = log
+        self.clock = clock
         self.retention = retention or Retention()
         self.position_timeout = position_timeout
         self._publish_timeout = publish_timeout

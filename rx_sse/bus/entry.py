@@ -93,7 +93,7 @@ class Entry:
         kind: `JSON`, `TEXT`, `GAP` or `END`.
         data: the text of a value; for a gap the JSON of its reason, for an end mark that of its.
         event: the event's name, None for ``message``.
-        at: when it was appended, by the log's clock; a log's own matter.
+        at: when it was appended, in monotonic seconds of this process, as well as the log knows.
     """
 
     __slots__ = (

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from rx_sse.bus.cursor import Position
 from rx_sse.bus.dispatch import Dispatcher
 from rx_sse.bus.entry import Gap
-from rx_sse.bus.log import Log
+from rx_sse.bus.log import Log, Retention
 from rx_sse.bus.run import Budget
 
 if TYPE_CHECKING:
@@ -34,6 +34,15 @@ class Host(Protocol):
     @property
     def rings(self) -> Budget:
         """What all rings share."""
+        ...
+
+    @property
+    def retention(self) -> Retention:
+        """How much of a topic may be shown to who comes back; a ring keeps no more."""
+        ...
+
+    def clock(self) -> float:
+        """Monotonic seconds, the same as the log's."""
         ...
 
     def soon(self, action: Callable[[], None]) -> object:

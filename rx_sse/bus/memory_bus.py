@@ -9,7 +9,9 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
+import time
 import warnings
+from collections.abc import Callable
 
 from rx_sse.bus.bus import Bus
 from rx_sse.bus.log import Retention
@@ -28,6 +30,7 @@ class MemoryBus(Bus):
         publish_timeout: seconds that a publisher waits for room.
         grace: seconds that a listener may be away without having left (`presence`).
         max_token_life: seconds that a token may live at most; revocations of users are kept so long.
+        clock: monotonic seconds; a test may bring its own.
     """
 
     def __init__(
@@ -41,14 +44,16 @@ class MemoryBus(Bus):
         publish_timeout: float = 5.0,
         grace: float = 10.0,
         max_token_life: float = 86_400.0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         retention = Retention(history, history_bytes, ttl)
         super().__init__(
-            MemoryLog(retention, max_bytes=max_bytes, max_topics=max_topics),
+            MemoryLog(retention, max_bytes=max_bytes, max_topics=max_topics, clock=clock),
             retention,
             publish_timeout=publish_timeout,
             grace=grace,
             max_token_life=max_token_life,
+            clock=clock,
         )
         self._made_in = os.getpid()
 

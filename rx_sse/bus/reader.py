@@ -198,6 +198,7 @@ class Reader:
         head = relay.position
         if self._way is not Way.LOCATING or head is None:
             return
+        relay.trim()
         if self._after is None or self._after == UNKNOWN:
             self._told = relay.told
             self._fresh_end = head
@@ -264,6 +265,7 @@ class Reader:
 
     def _block(self) -> Sequence[Entry]:
         """What comes next and is at hand."""
+        self.relay.trim()
         at = self.relay.ring.find(self.position)
         if at is not None:
             self._page = ()

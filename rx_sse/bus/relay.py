@@ -127,6 +127,14 @@ class Relay:
         self._callers.append(callback)
         self._repair()
 
+    def trim(self) -> None:
+        """Forget what is over the limits: a ring never shows what the log would not."""
+        ring, kept = self.ring, self._host.retention
+        entries = min(RING_ENTRIES, kept.entries)
+        oldest = self._host.clock() - kept.age
+        while ring and (len(ring) > entries or ring.size > RING_BYTES or ring.first().at <= oldest):
+            self._host.rings.drop_first(ring)
+
     def hold(self) -> None:
         """One more uses this relay."""
         self.users += 1
@@ -235,8 +243,7 @@ class Relay:
         host = self._host
         self.position = entry.position
         host.rings.append(self.ring, entry)
-        if len(self.ring) > RING_ENTRIES or self.ring.size > RING_BYTES:
-            host.rings.drop_first(self.ring)
+        self.trim()
         self.ended = entry.kind == END
         hand = host.dispatcher.hand
         if entry.kind == END or entry.kind == GAP:

@@ -252,6 +252,13 @@ class Process:
     def raised(self, message: str, error: Exception) -> None:
         raise AssertionError(message) from error
 
+    @property
+    def retention(self) -> Retention:
+        return Retention(age=float("inf"))
+
+    def clock(self) -> float:
+        return 0.0
+
     def soon(self, action: Callable[[], None]) -> object:
         self.turns.append(action)
         return None

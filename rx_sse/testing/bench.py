@@ -1,0 +1,40 @@
+"""What a check of `check_bus` works with.
+
+Standard: none.
+Never: a bus that is left open.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from rx_sse.bus.bus import Bus
+
+MakeBus = Callable[..., Bus | Awaitable[Bus]]
+
+
+class Bench:
+    """What a check works with.
+
+    Args:
+        make_bus: see `check_bus`.
+    """
+
+    def __init__(self, make_bus: MakeBus) -> None:
+        self._make_bus = make_bus
+
+    @asynccontextmanager
+    async def bus(self, **options: Any) -> AsyncIterator[Bus]:
+        """A started bus."""
+        made = self._make_bus(**options)
+        bus = await made if inspect.isawaitable(made) else made
+        async with bus:
+            yield bus
+
+    def topic(self) -> str:
+        """A name that nobody has used."""
+        return f"check:{os.urandom(6).hex()}"
