@@ -62,7 +62,7 @@ class Inbox:
         self.max_bytes = max_bytes
         self._loop = loop
         self._thread = threading.get_ident()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler that pushes may interrupt a push
         self._room = threading.Condition(self._lock)
         self._waiters = 0
         self._queue: deque[tuple[Target, Any, int]] = deque()
@@ -84,7 +84,9 @@ class Inbox:
         """True on the thread of the loop."""
         return threading.get_ident() == self._thread
 
-    def put(self, target: Target, value: Any, size: int = 0, *, timeout: float = 0.0) -> bool:
+    def put(
+        self, target: Target, value: Any, size: int = 0, *, timeout: float = 0.0, exempt: bool = False
+    ) -> bool:
         """Have `target(value)` called on the loop, after everything put before.
 
         Args:
@@ -92,12 +94,13 @@ class Inbox:
             value: its argument.
             size: bytes that the entry holds, for the limit.
             timeout: seconds to wait for room. Never on the loop's own thread.
+            exempt: take it beyond the limits; for what comes once and must not be lost, like an end.
 
         Returns:
             False if there is no room, or the inbox or its loop is closed.
         """
         with self._lock:
-            if self._full(size) and not self._wait_for_room(size, timeout):
+            if not exempt and self._full(size) and not self._wait_for_room(size, timeout):
                 return False
             if self._closed or self._loop.is_closed():
                 return False
@@ -154,36 +157,31 @@ class Inbox:
                 self._loop.call_soon(self._drain)
             else:
                 self._loop.call_soon_threadsafe(self._drain)
-        except (
-            RuntimeError
-        ):  # the loop was closed in this very moment: the wake-up died, and must not silence the next
-            with self._lock:
-                self._woken = False
-                if self._queue:
-                    self._queue.pop()
-                    self._entries -= 1
+        except RuntimeError:  # the loop was closed in this very moment
+            self.close()
             return False
         return True
 
     def _drain(self) -> None:
         deadline = time.perf_counter() + SLICE
-        while True:
-            with self._lock:
-                batch = self._queue
-                if not batch:
-                    self._woken = False
-                    rooms, self._on_room = self._on_room, []
-                    break
-                self._queue = deque()
-            if not self._deliver(batch, deadline):
+        rooms: list[Callable[[], None]] = []
+        empty = False
+        try:
+            while not empty and time.perf_counter() < deadline:
+                with self._lock:
+                    batch, self._queue = self._queue, deque()
+                    if empty := not batch:
+                        self._woken = False
+                        rooms, self._on_room = self._on_room, []
+                self._deliver(batch, deadline)
+        finally:  # also when a target ended the loop, which may go on later
+            if not empty:
                 self._loop.call_soon(self._drain)
-                return
         for callback in rooms:
             self._guarded(callback)
 
-    def _deliver(self, batch: deque[tuple[Target, Any, int]], deadline: float) -> bool:
-        """Deliver a batch; False if the slice was over first, and the rest is back at the front of the
-        queue."""
+    def _deliver(self, batch: deque[tuple[Target, Any, int]], deadline: float) -> None:
+        """Deliver a batch; when the slice is over first, the rest goes back to the front of the queue."""
         done = freed = 0
         self._draining = True
         try:
@@ -193,11 +191,12 @@ class Inbox:
                 freed += size
                 try:
                     target(value)
-                except Exception as error:
+                except (SystemExit, KeyboardInterrupt):
+                    raise
+                except BaseException as error:  # a CancelledError too: the pusher's, not ours
                     self._report(error, target)
                 if done % CHECK_EVERY == 0 and time.perf_counter() > deadline:
-                    return not batch
-            return True
+                    return
         finally:
             with self._lock:
                 if not self._closed:
@@ -216,7 +215,7 @@ class Inbox:
         except Exception as error:
             self._report(error, callback)
 
-    def _report(self, error: Exception, target: object) -> None:
+    def _report(self, error: BaseException, target: object) -> None:
         self._loop.call_exception_handler(
             {"message": f"rx_sse: {target!r} raised while an event was delivered", "exception": error}
         )

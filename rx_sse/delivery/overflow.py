@@ -38,7 +38,8 @@ class Overflow:
         max_bytes: bytes of encoded events that may wait, an integer of at least 1.
 
     Raises:
-        UsageError: an unknown policy, a limit below 1, or a key for a policy that has no use for it.
+        UsageError: an unknown policy, a limit below 1, a key that is no function, or that the policy has no use
+            for.
     """
 
     policy: Policy
@@ -55,6 +56,10 @@ class Overflow:
         if self.key is not None and self.policy != "latest":
             raise UsageError(
                 f"overflow key= belongs to the policy 'latest', not to {self.policy!r}; leave it out"
+            )
+        if self.key is not None and not callable(self.key):
+            raise UsageError(
+                f"overflow key={self.key!r} must be a function of the emitted value that gives its key"
             )
         for name, limit in (("max_events", self.max_events), ("max_bytes", self.max_bytes)):
             if type(limit) is not int or limit < 1:

@@ -63,11 +63,16 @@ class Wheel:
         self.discard(item)
         item.bucket = bucket
         if (items := self._buckets.get(bucket)) is None:
-            self._buckets[bucket] = items = set()
+            items = self._buckets[bucket] = set[Ticking]()
             heapq.heappush(self._due, bucket)
         items.add(item)
         if self._wake_at is None or bucket < self._wake_at:
             self._arm(bucket)
+
+    def hasten(self, item: Ticking, when: float) -> None:
+        """Have `item.tick` called at `when`, unless its deadline comes before that."""
+        if item.bucket is None or when < item.bucket * self._granularity:
+            self.add(item, when)
 
     def discard(self, item: Ticking) -> None:
         """Forget the item's deadline, if it has one."""
@@ -98,25 +103,26 @@ class Wheel:
         self._wake_at = -1  # whoever is added meanwhile does not arm a timer: the end of this turn does
         now = self._loop.time()
         end = time.perf_counter() + SLICE
-        while self._due and self._due[0] * self._granularity <= now:
-            items = self._buckets[self._due[0]]
-            while items:
-                item = items.pop()
-                item.bucket = None
-                self._tick(item, now)
-                if time.perf_counter() > end:
-                    self._wake_at = self._due[0]
-                    self._handle = self._loop.call_later(0, self._turn)
-                    return
-            del self._buckets[heapq.heappop(self._due)]
-        self._wake_at = None
-        if self._due:
-            self._arm(self._due[0])
+        due = self._due
+        try:
+            while due and due[0] * self._granularity <= now and time.perf_counter() < end:
+                if items := self._buckets[due[0]]:
+                    item = items.pop()
+                    item.bucket = None
+                    self._tick(item, now)
+                else:
+                    del self._buckets[heapq.heappop(due)]
+        finally:  # also when a tick ended the loop, which may go on later
+            self._wake_at = None
+            if due:
+                self._arm(due[0])
 
     def _tick(self, item: Ticking, now: float) -> None:
         try:
             when = item.tick(now)
-        except Exception as error:
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
             self._loop.call_exception_handler(
                 {"message": f"rx_sse: a deadline of {item!r} failed", "exception": error}
             )

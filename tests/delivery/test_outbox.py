@@ -1,7 +1,7 @@
 """The outbox against an oracle of plain lists: whatever is offered, dropped and taken, in any order.
 
 The oracle says what the docstrings say, in the slowest and plainest way. What both agree on: the bytes that
-are written and their order, the limits, what is announced where a run was dropped, and when the queue is idle.
+are written and their order, the limits, what is announced where a run was dropped, when the queue is idle.
 """
 
 from __future__ import annotations
@@ -259,7 +259,7 @@ TestDropNewest = DropNewest.TestCase
 TestLatest = Latest.TestCase
 
 
-# -- what a reader of the docs would try ----------------------------------------------------------------------
+# -- what a reader of the docs would try ---------------------------------------------------------------------
 
 
 def test_one_event_at_a_time_needs_no_queue() -> None:
