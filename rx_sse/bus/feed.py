@@ -28,7 +28,7 @@ from rx_sse.wire.encode import encode
 from rx_sse.wire.event import RawFrame, ServerSentEvent
 
 if TYPE_CHECKING:
-    from rx_sse.bus.bus import Bus
+    from rx_sse.bus.engine import Engine
 
 Filter = Callable[[ServerSentEvent], bool]
 Map = Callable[[ServerSentEvent], Any]
@@ -40,7 +40,7 @@ class Events(Observable[ServerSentEvent]):
 
     def __init__(
         self,
-        bus: Bus,
+        bus: Engine,
         topics: dict[str, str],
         handle: Resume | None,
         *,

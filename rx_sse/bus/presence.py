@@ -21,7 +21,7 @@ from rx_sse.bus.subscriber import Callbacks, callbacks_of
 from rx_sse.errors import UsageError
 
 if TYPE_CHECKING:
-    from rx_sse.bus.bus import Bus
+    from rx_sse.bus.engine import Engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Rosters:
 
     __slots__ = ("_bus", "_grace", "_leaving", "_rosters")
 
-    def __init__(self, bus: Bus, grace: float) -> None:
+    def __init__(self, bus: Engine, grace: float) -> None:
         self._bus = bus
         self._grace = grace
         self._rosters: dict[str, _Roster] = {}
@@ -154,7 +154,7 @@ class _Watch(abc.DisposableBase):
 
     __slots__ = ("_bus", "_callbacks", "_topic", "emit")
 
-    def __init__(self, bus: Bus, topic: str, callbacks: Callbacks) -> None:
+    def __init__(self, bus: Engine, topic: str, callbacks: Callbacks) -> None:
         self._bus = bus
         self._topic = topic
         self._callbacks = callbacks
@@ -181,7 +181,7 @@ class Presence(Observable[PresenceChange]):
     Users are those of `last_event_id(request)` on an authenticated request; who has no name is only counted.
     """
 
-    def __init__(self, bus: Bus, topic: str) -> None:
+    def __init__(self, bus: Engine, topic: str) -> None:
         super().__init__()
         self.bus = bus
         self.topic = topic

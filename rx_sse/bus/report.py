@@ -13,7 +13,7 @@ from rx_sse.bus.entry import Gap
 from rx_sse.bus.memory import MemoryLog
 
 if TYPE_CHECKING:
-    from rx_sse.bus.bus import Bus
+    from rx_sse.bus.engine import Engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class BusStats:
     stored_bytes: int
 
     @staticmethod
-    def of(bus: Bus) -> BusStats:
+    def of(bus: Engine) -> BusStats:
         """The state of `bus` now."""
         publisher, counts, log = bus.publisher, bus.counts, bus.log
         memory = log if isinstance(log, MemoryLog) else None

@@ -28,7 +28,7 @@ from rx_sse.bus.reader import Reader, Way
 from rx_sse.wire.event import ServerSentEvent
 
 if TYPE_CHECKING:
-    from rx_sse.bus.bus import Bus
+    from rx_sse.bus.engine import Engine
 
 TOPIC = "!revocations"
 ALL = 1_000_000
@@ -46,7 +46,7 @@ class Revocations:
         blind_limit: seconds for which a process that is cut off from its log goes on with what it knows.
     """
 
-    def __init__(self, bus: Bus, max_token_life: float, blind_limit: float) -> None:
+    def __init__(self, bus: Engine, max_token_life: float, blind_limit: float) -> None:
         self._bus = bus
         self._life = max_token_life
         self._blind_limit = blind_limit

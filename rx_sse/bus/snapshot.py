@@ -18,7 +18,7 @@ from rx_sse.bus.cursor import Position
 from rx_sse.bus.relay import Relay
 
 if TYPE_CHECKING:
-    from rx_sse.bus.bus import Bus
+    from rx_sse.bus.engine import Engine
 
 Done = Callable[[Position, Any], None]
 
@@ -28,7 +28,7 @@ class Snapshots:
 
     __slots__ = ("_bus", "_flights")
 
-    def __init__(self, bus: Bus) -> None:
+    def __init__(self, bus: Engine) -> None:
         self._bus = bus
         self._flights: dict[tuple[str, str | None, Any], tuple[Position, list[Done]]] = {}
 

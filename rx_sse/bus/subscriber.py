@@ -20,7 +20,7 @@ from rx_sse.bus.relay import Relay
 from rx_sse.errors import BusClosed
 
 if TYPE_CHECKING:
-    from rx_sse.bus.bus import Bus
+    from rx_sse.bus.engine import Engine
 
 
 class Callbacks:
@@ -63,7 +63,7 @@ class Subscription(abc.DisposableBase):
     __slots__ = ("_audience", "_bus", "_callbacks", "_choose", "_disposed", "_relay", "_topic", "emit")
 
     def __init__(
-        self, bus: Bus, topic: str, choose: Callable[[Relay], Audience], callbacks: Callbacks
+        self, bus: Engine, topic: str, choose: Callable[[Relay], Audience], callbacks: Callbacks
     ) -> None:
         self._bus = bus
         self._topic = topic
