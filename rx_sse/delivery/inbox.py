@@ -74,9 +74,14 @@ class Inbox:
         self._on_room: list[Callable[[], None]] = []
 
     @property
+    def direct(self) -> bool:
+        """True on the thread of the loop while nothing waits or is being delivered: a push need not queue
+        behind anything."""
+        return not self._draining and not self._queue and threading.get_ident() == self._thread
+
+    @property
     def pending(self) -> bool:
-        """True while something waits or is being delivered: a push on the loop's thread must then queue
-        behind it."""
+        """True while something waits or is being delivered."""
         return self._draining or bool(self._queue)
 
     @property

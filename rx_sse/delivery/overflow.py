@@ -38,8 +38,8 @@ class Overflow:
         max_bytes: bytes of encoded events that may wait, an integer of at least 1.
 
     Raises:
-        UsageError: an unknown policy, a limit below 1, a key that is no function, or that the policy has no use
-            for.
+        UsageError: an unknown policy, a limit below 1, a key that is no function, or of no use to the
+            policy.
     """
 
     policy: Policy

@@ -61,5 +61,5 @@ def test_what_cannot_work_is_refused(arguments: dict[str, Any], said: str) -> No
 
 @pytest.mark.parametrize("given", ["fastest", 5, None, {"policy": "latest"}])
 def test_of_takes_a_policy_or_its_name_alone(given: Any) -> None:
-    with pytest.raises(UsageError, match="overflow policy .* does not exist"):
+    with pytest.raises(UsageError, match=r"overflow policy .* does not exist"):
         Overflow.of(given)
