@@ -100,6 +100,7 @@ class Resume:
         "_resumed",
         "_starts",
         "_waiting",
+        "attached",
         "closed",
         "user",
         "value",
@@ -115,6 +116,8 @@ class Resume:
         self.value = value
         self.user = user
         self.closed = False
+        self.attached = False
+        """At least one feed of a bus belongs to this stream. (Plain, because it is asked for every event.)"""
         self._granted = granted
         # What the client knows: by topic reference; None if it says something that is no cursor.
         self._cursor = dict(parsed) if value and (parsed := parse(value)) is not None else None
@@ -157,11 +160,6 @@ class Resume:
         return None if self.closed else self._outlet
 
     @property
-    def attached(self) -> bool:
-        """At least one feed of a bus belongs to this stream."""
-        return bool(self._orders)
-
-    @property
     def ready(self) -> bool:
         """Every feed knows where it begins."""
         return all(feed.ready for feed in self._feeds)
@@ -175,24 +173,22 @@ class Resume:
 
     def stamp(self, event: ServerSentEvent | RawFrame) -> tuple[Any, str | None]:
         """What to write for an emission of the pipeline, and the id that it carries."""
-        mark = event.position if isinstance(event, ServerSentEvent) else None
-        if type(mark) is not Mark or isinstance(event, RawFrame):
+        mark = event.position if type(event) is ServerSentEvent else None
+        if type(mark) is not Mark or isinstance(event, RawFrame) or self._live_only:
             self.unpositioned()
             return _bare(event), None
-        last = self._orders.get(mark.ref)
-        if self._live_only or last is None or mark.order < last:
+        orders, parts = self._orders, self._parts
+        last = orders.get(mark.ref)
+        if last is None or mark.order < last:
             self.unpositioned()
             return _bare(event), None
-        parts = self._parts
+        orders[mark.ref] = mark.order
+        parts[mark.ref] = mark.part
         if mark.order > last and mark.original == id(event):
-            self._orders[mark.ref] = mark.order
-            parts[mark.ref] = mark.part
             if len(parts) == 1:
                 return event, event.id
             wire = cursor_of(parts.values())
             return event.stamped(wire, topic=event.topic, position=mark), wire
-        self._orders[mark.ref] = mark.order
-        parts[mark.ref] = mark.part
         self._owe()
         return _bare(event), None
 
@@ -327,6 +323,7 @@ class Resume:
             _, seq, nonce = self._parts[ref].split(".")
             return Position(int(seq), int(nonce))
         self._orders[ref] = -1
+        self.attached = True
         if not self.value:
             return None
         if self._cursor is None or (self._granted is not None and not self._granted(topic)):

@@ -6,7 +6,7 @@ order. An emission is encoded where it is made, so that the inbox knows its size
 counted, and a `stream-gap` stands in its place, before the next emission that finds room.
 
 Standard: the Observable contract (ReactiveX, "The Observable Contract"), design rules 2 and 3.
-Never: it knows what becomes of an event behind `offer`.
+Never: it knows what becomes of an event behind the outbox.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import logging
 from collections.abc import Callable, Hashable
 from typing import Any, Protocol
 
+from rx_sse.bus.handle import Resume
+from rx_sse.delivery import Outbox, Outcome
 from rx_sse.web.options import Options
 from rx_sse.web.parts import Parts
 from rx_sse.wire import RawFrame, ServerSentEvent, encode
@@ -23,51 +25,73 @@ from rx_sse.wire.control import stream_gap
 logger = logging.getLogger("rx_sse")
 
 Frame = ServerSentEvent | RawFrame
+Ready = (ServerSentEvent, RawFrame)
 
 
 class Target(Protocol):
     """The stream behind a sink. Called on the loop's thread alone."""
 
-    @property
-    def ended(self) -> bool: ...
-    def offer(self, event: Frame, key: Hashable) -> None: ...
     def control(self, event: ServerSentEvent) -> None: ...
     def fail(self, error: Exception) -> None: ...
     def complete(self) -> None: ...
+    def offered(self, outcome: Outcome) -> None: ...
 
 
 class Sink:
-    """The observer of one stream.
+    """The observer of one stream, as far as its outbox.
 
     Args:
         target: the stream.
         parts: the inbox and the loop.
+        outbox: where events wait for the socket.
+        handle: knows which id an event carries, if a bus is behind the stream.
+        framed: True if frames carry HTTP/1.1 chunk framing.
         options: how values are encoded, and the key of the policy `latest`.
+
+    Attributes:
+        closed: set by the stream when it ends; what comes after that is nobody's.
     """
 
-    __slots__ = ("_dumps", "_key", "_missed", "_parts", "_target")
+    __slots__ = ("_dumps", "_framed", "_handle", "_key", "_missed", "_outbox", "_parts", "_target", "closed")
 
-    def __init__(self, target: Target, parts: Parts, options: Options) -> None:
+    def __init__(
+        self,
+        target: Target,
+        parts: Parts,
+        outbox: Outbox,
+        handle: Resume | None,
+        framed: bool,
+        options: Options,
+    ) -> None:
         self._target = target
         self._parts = parts
+        self._outbox = outbox
+        self._handle = handle
+        self._framed = framed
         self._dumps = options.dumps
         self._key = options.overflow.key
         self._missed = 0
+        self.closed = False
 
     def on_next(self, value: Any) -> None:
         """An emission."""
-        inbox = self._parts.inbox
-        target = self._target
-        if not inbox.here or inbox.pending:
+        if not self._parts.inbox.direct:
             self._cross_value(value)
-        elif not target.ended:
+        elif not self.closed:
             try:
-                event = value if isinstance(value, ServerSentEvent | RawFrame) else encode(value, self._dumps)
+                event = value if isinstance(value, Ready) else encode(value, self._dumps)
                 key = self._key(value) if self._key is not None else None
             except Exception as error:
-                target.fail(error)
+                self._target.fail(error)
                 return
-            target.offer(event, key)
+            self._offer(event, key)
+
+    def _offer(self, event: Frame, key: Hashable) -> None:
+        mark: str | None = None
+        if self._handle is not None and self._handle.attached:
+            event, mark = self._handle.stamp(event)
+        outcome = self._outbox.offer(event.chunk if self._framed else event.frame, mark, key)
+        self._target.offered(outcome)
 
     def on_error(self, error: Exception) -> None:
         """The source failed."""
@@ -82,7 +106,7 @@ class Sink:
 
     def _cross(self, target: Callable[[Any], None], value: object) -> None:
         inbox = self._parts.inbox
-        if inbox.here and not inbox.pending:
+        if inbox.direct:
             target(value)
         elif not inbox.put(target, value):
             # An end comes once a stream, so it may pass a full inbox; it must not be lost.
@@ -93,7 +117,7 @@ class Sink:
 
     def _cross_value(self, value: Any) -> None:
         try:
-            event = value if isinstance(value, ServerSentEvent | RawFrame) else encode(value, self._dumps)
+            event = value if isinstance(value, Ready) else encode(value, self._dumps)
             key = self._key(value) if self._key is not None else None
         except Exception as error:
             self.on_error(error)
@@ -110,14 +134,14 @@ class Sink:
 
     def _crossed(self, entry: tuple[Frame, Hashable, int]) -> None:
         event, key, missed = entry
-        if not self._target.ended:
+        if not self.closed:
             if missed:
                 self._target.control(stream_gap("overflow", missed=missed))
-            self._target.offer(event, key)
+            self._offer(event, key)
 
     def tell_missed(self) -> None:
         """Announce what found the inbox full, if nothing came after it that does."""
         with self._parts.losses:
             missed, self._missed = self._missed, 0
-        if missed and not self._target.ended:
+        if missed and not self.closed:
             self._target.control(stream_gap("overflow", missed=missed))

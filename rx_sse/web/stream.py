@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterable, Callable, Hashable
+from collections.abc import AsyncIterable, Callable
 from typing import Any, Protocol
 
 from aiohttp import web
 from reactivex import Observable, abc
 
 from rx_sse.bus.handle import Resume
+from rx_sse.bus.topic import Topic
 from rx_sse.delivery import Outcome, make_outbox
 from rx_sse.delivery.outbox import Gap
 from rx_sse.errors import BusClosed, RxSseError
@@ -30,7 +31,7 @@ from rx_sse.web.parts import Parts
 from rx_sse.web.principal import Principal
 from rx_sse.web.problem import problem_of
 from rx_sse.web.pump import Pump
-from rx_sse.web.sink import Frame, Sink
+from rx_sse.web.sink import Sink
 from rx_sse.wire import ServerSentEvent
 from rx_sse.wire.chunk import chunk
 from rx_sse.wire.control import (
@@ -114,10 +115,10 @@ class Stream:
         self._framed = framed
         self._end_id = end_id
         self._handle = handle
-        self._sink = Sink(self, parts, options)
+        self._outbox = make_outbox(options.overflow, self._render_gap, options.prelude_bytes)
+        self._sink = Sink(self, parts, self._outbox, handle, framed, options)
         self._subscription: list[abc.DisposableBase] = []
         self._closing_timer: asyncio.TimerHandle | None = None
-        self._outbox = make_outbox(options.overflow, self._render_gap, options.prelude_bytes)
         self.principal = principal
         self.address = address
         self.label = label
@@ -144,6 +145,8 @@ class Stream:
     def subscribe(self, source: Source) -> None:
         """Subscribe to the source; `opened` resolves when the headers may leave, or fails if the source fails
         first."""
+        if isinstance(source, Topic):  # returned bare: encoded once for all
+            source = source.as_events()
         if isinstance(source, Observable):
             scheduler = self._home.parts.scheduler
             self._subscription.append(scheduler.run(lambda: self._subscribe(source), self._settled))
@@ -202,12 +205,8 @@ class Stream:
 
     # -- from the source -------------------------------------------------------------------------------------
 
-    def offer(self, event: Frame, key: Hashable = None) -> None:
-        """Queue an encoded event. Loop thread only."""
-        mark: str | None = None
-        if self._handle is not None and self._handle.attached:
-            event, mark = self._handle.stamp(event)
-        outcome = self._outbox.offer(event.chunk if self._framed else event.frame, mark, key)
+    def offered(self, outcome: Outcome) -> None:
+        """An event is in the outbox, or met the policy: see that it is written."""
         connection = self.connection
         if not connection.marked:
             connection.mark()
@@ -314,6 +313,7 @@ class Stream:
     def _begin_end(self, end: End) -> None:
         self._sink.tell_missed()
         self.end = end
+        self._sink.closed = True
         self._dispose()
         self.gate.open()
 
@@ -340,6 +340,7 @@ class Stream:
         """End without a word."""
         if self.end is None:
             self.end = end
+        self._sink.closed = True
         self._dispose()
         self._outbox.clear()
 
