@@ -33,6 +33,7 @@ import pytest
 
 import rx_sse
 
+from .browser import FLAGS
 from .certificate import self_signed
 from .conftest import PROJECT, ROOT
 
@@ -279,10 +280,6 @@ app.router.add_get("/", page)
 app.router.add_post("/seen", post)
 app.router.add_get("/seen", get)
 """
-CHROMIUM = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-    "--disable-background-networking", "--disable-component-update",
-]  # fmt: skip
 
 
 @pytest.mark.browser
@@ -292,7 +289,7 @@ async def test_the_page_does_in_chromium_what_is_said(block: Block, tmp_path: Pa
     script = textwrap.indent(block.text, "    ")
     async with running(server_above(block), tmp_path, more=PAGE.format(script=script)) as address:
         browser = await asyncio.create_subprocess_exec(
-            chromium, *CHROMIUM, f"--user-data-dir={tmp_path / 'profile'}", f"{address}/",
+            chromium, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", f"{address}/",
             stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
         told: list[str] = []
