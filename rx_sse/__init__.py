@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from .reactive.retry import retry_backoff as retry_backoff
     from .reactive.scheduler import LoopScheduler as LoopScheduler
     from .reactive.throttle import throttle_latest as throttle_latest
+    from .web.admin import admin_app as admin_app
     from .web.auth import JWTAuth as JWTAuth
     from .web.handler import sse as sse
     from .web.limits import Limits as Limits
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from .wire.parser import EventParser as EventParser
 else:
     _HOMES = {
+        "admin_app": "web.admin",
         "as_events": "reactive.events",
         "Bus": "bus.bus",
         "bus_app": "web.mount",

@@ -226,6 +226,11 @@ class Resume:
             last_id = None
         return stream_gap(reason, missed=missed, next=last_id, id=last_id)
 
+    @property
+    def cursor(self) -> str | None:
+        """The id from which the stream would go on; None if it cannot be resumed."""
+        return None if self._live_only else self._vector()
+
     def close(self) -> None:
         """The connection is over."""
         self.closed = True

@@ -194,3 +194,9 @@ class Probing(Protocol):
     def ready(self) -> bool:
         """Whether entries appended now reach the watchers of this process."""
         ...
+
+    @property
+    def deaf(self) -> bool:
+        """Whether it is cut off although a peer is known to be alive: then it is this process, not the
+        broker."""
+        ...

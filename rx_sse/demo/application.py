@@ -54,6 +54,9 @@ class Live:
             self._said,
         ).pipe(ops.finally_action(partial(self._forget, viewer)))
 
+    def _at_pace(self, seconds: float) -> rx.Observable[dict[str, Any]]:
+        return self._machine.pipe(rx_sse.throttle_latest(seconds)) if seconds else self._machine
+
     def _forget(self, viewer: str) -> None:
         self._throttles.pop(viewer, None)
 

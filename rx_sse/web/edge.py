@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -39,6 +39,8 @@ RECONNECT_FROM = 1000
 """The earliest reconnect after a shutdown, in milliseconds: a new process needs about that long to listen."""
 RECONNECT_SPREAD = 4
 """Milliseconds between two clients that reconnect after a shutdown; together at least two seconds."""
+RECENT = 50
+"""Ends that are remembered for the inspector page."""
 BATCH = 64
 """Streams that are closed in one loop turn."""
 
@@ -62,6 +64,23 @@ class EdgeStats:
     dropped: int
     ended: Mapping[str, int]
     closing: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A stream that has ended.
+
+    Attributes:
+        label: method and path.
+        reason: the end's name.
+        lasted: seconds that it was open.
+        at: when it ended, on the loop's clock.
+    """
+
+    label: str
+    reason: str
+    lasted: float
+    at: float
 
 
 class Edge:
@@ -90,6 +109,7 @@ class Edge:
         self.drain = drain
         self.closing = False
         self.streams: set[Stream] = set()
+        self.recent: deque[Ended] = deque(maxlen=RECENT)
         self._options = options
         self._resolved: dict[int, tuple[Mapping[str, Any], Options]] = {}
         self._parts: Parts | None = None
@@ -134,7 +154,7 @@ class Edge:
             open=len(self.streams),
             opened=self._opened,
             shed=self._shed,
-            dropped=self._dropped + sum(stream.dropped for stream in self.streams),
+            dropped=self._dropped + sum(stream.outbox.dropped for stream in self.streams),
             ended=dict(self._ended),
             closing=self.closing,
         )
@@ -195,7 +215,9 @@ class Edge:
             return
         self.streams.discard(stream)
         self._ended[end.value] += 1
-        self._dropped += stream.dropped
+        now = self.parts.loop.time()
+        self.recent.append(Ended(stream.label, end.value, now - stream.started, now))
+        self._dropped += stream.outbox.dropped
         if stream.principal is not None and (own := self._by_user.get(stream.principal.user)) is not None:
             own.discard(stream)
             if not own:

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from reactivex import abc
 
+from rx_sse.delivery import Outbox
 from rx_sse.errors import UsageError
 
 logger = logging.getLogger("rx_sse")
@@ -32,9 +33,7 @@ class Pulled(Protocol):
     @property
     def label(self) -> str: ...
     @property
-    def queued(self) -> int: ...
-    @property
-    def queued_bytes(self) -> int: ...
+    def outbox(self) -> Outbox: ...
     def fail(self, error: Exception) -> None: ...
     def complete(self) -> None: ...
     def on_drained(self, callback: Callable[[], None]) -> None: ...
@@ -67,14 +66,14 @@ class Pump(abc.DisposableBase):
             task.cancel()
 
     async def _run(self) -> None:
-        stream = self._stream
+        stream, outbox = self._stream, self._stream.outbox
         iterator = aiter(self._source)
         try:
             async for value in iterator:
                 self._emit(value)
                 if self._task is None:
                     return
-                if stream.queued >= AHEAD_EVENTS or stream.queued_bytes >= AHEAD_BYTES:
+                if len(outbox) >= AHEAD_EVENTS or outbox.size >= AHEAD_BYTES:
                     room = asyncio.Event()
                     stream.on_drained(room.set)
                     await room.wait()

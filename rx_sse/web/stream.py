@@ -83,7 +83,6 @@ class Stream:
         "_handle",
         "_home",
         "_options",
-        "_outbox",
         "_sink",
         "_subscription",
         "address",
@@ -92,6 +91,7 @@ class Stream:
         "end",
         "gate",
         "label",
+        "outbox",
         "principal",
         "started",
     )
@@ -115,8 +115,8 @@ class Stream:
         self._framed = framed
         self._end_id = end_id
         self._handle = handle
-        self._outbox = make_outbox(options.overflow, self._render_gap, options.prelude_bytes)
-        self._sink = Sink(self, parts, self._outbox, handle, framed, options)
+        self.outbox = make_outbox(options.overflow, self._render_gap, options.prelude_bytes)
+        self._sink = Sink(self, parts, self.outbox, handle, framed, options)
         self._subscription: list[abc.DisposableBase] = []
         self._closing_timer: asyncio.TimerHandle | None = None
         self.principal = principal
@@ -129,7 +129,7 @@ class Stream:
         self.closed: asyncio.Future[None] = parts.loop.create_future()
         self.connection = Connection(
             transport,
-            self._outbox,
+            self.outbox,
             self,
             parts.flusher,
             parts.wheel,
@@ -183,7 +183,7 @@ class Stream:
 
     def _settled(self) -> None:
         """The source has done all that it does at subscription: the prelude is over."""
-        self._outbox.live()
+        self.outbox.live()
         self.connection.mark()
         self.gate.await_first()
 
@@ -227,7 +227,7 @@ class Stream:
         """Queue an event outside the limits, in its place; the headers may leave."""
         if self.end is not None:
             return
-        self._outbox.control(event.chunk if self._framed else event.frame)
+        self.outbox.control(event.chunk if self._framed else event.frame)
         self.gate.open()
         self.connection.mark()
 
@@ -241,19 +241,9 @@ class Stream:
         self.connection.on_drained(callback)
 
     @property
-    def queued(self) -> int:
-        """Entries that wait for the socket."""
-        return len(self._outbox)
-
-    @property
-    def queued_bytes(self) -> int:
-        """Bytes that wait for the socket."""
-        return self._outbox.size
-
-    @property
-    def dropped(self) -> int:
-        """Events that the policy dropped."""
-        return self._outbox.dropped
+    def cursor(self) -> str | None:
+        """The id from which the stream would be resumed now; None if it cannot be."""
+        return self._handle.cursor if self._handle is not None and self._handle.attached else None
 
     def _render_gap(self, gap: Gap) -> bytes:
         if self._handle is not None and self._handle.attached:
@@ -294,7 +284,7 @@ class Stream:
             retry = jittered(self._options.retry)
         line = retry_line(retry) + b"\n"
         self._begin_end(end)
-        self._outbox.control(chunk(line) if self._framed else line)
+        self.outbox.control(chunk(line) if self._framed else line)
         self._finish_when_drained()
 
     def _fail(self, error: Exception) -> None:
@@ -307,7 +297,7 @@ class Stream:
         if self.end is not None:
             return
         self._begin_end(end)
-        self._outbox.control(last.chunk if self._framed else last.frame)
+        self.outbox.control(last.chunk if self._framed else last.frame)
         self._finish_when_drained()
 
     def _begin_end(self, end: End) -> None:
@@ -342,7 +332,7 @@ class Stream:
             self.end = end
         self._sink.closed = True
         self._dispose()
-        self._outbox.clear()
+        self.outbox.clear()
 
     def _dispose(self) -> None:
         subscriptions, self._subscription = self._subscription, []
