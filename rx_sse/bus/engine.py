@@ -111,6 +111,10 @@ class Engine:
         """Whether what is published now reaches this process's listeners."""
         return self._inbox is not None and (not isinstance(self.log, Probing) or self.log.ready)
 
+    def deaf(self) -> bool:
+        """Whether this process gets nothing though others do: then it should get no more clients."""
+        return self._inbox is not None and isinstance(self.log, Probing) and self.log.deaf
+
     @property
     def running(self) -> bool:
         """Whether it was started and not yet closed."""
@@ -127,6 +131,11 @@ class Engine:
     def publisher(self) -> Publisher | None:
         """The way into the log, while it runs."""
         return self._publisher
+
+    @property
+    def inbox(self) -> Inbox | None:
+        """Where threads cross, while it runs."""
+        return self._inbox
 
     @property
     def counts(self) -> dict[str, int]:
@@ -177,13 +186,13 @@ class Engine:
         """Stop taking, deliver what was pushed, then end every subscription, with `BusClosed` and never with
         a `stream-end`.
         """
-        inbox, loop = self._inbox, self._loop
-        if inbox is None or loop is None:
+        inbox = self._inbox
+        if inbox is None:
             return
         self.require_loop()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FLUSH):
-                await self._flushed(loop, inbox)
+                await self.delivered()
         guests = list(self._guests)
         if self._publisher is not None:
             self._publisher.closed = True
@@ -320,12 +329,14 @@ class Engine:
 
     # -- inside ----------------------------------------------------------------------------------------------
 
-    async def _flushed(self, loop: asyncio.AbstractEventLoop, inbox: Inbox) -> None:
+    async def delivered(self) -> None:
         """Wait until what was pushed before has been delivered."""
-        delivered = loop.create_future()
+        if self._inbox is None or self._loop is None:
+            return
+        future = self._loop.create_future()
         # Through the inbox, then behind the deliveries that wait: whoever is called last resolves it.
-        if inbox.put(lambda last: self.dispatcher.hand((last,), None, _resolve), delivered):
-            await delivered
+        if self._inbox.put(lambda last: self.dispatcher.hand((last,), None, _resolve), future):
+            await future
 
     def _let_go(self) -> None:
         """Forget all that belonged to the loop."""
@@ -352,8 +363,11 @@ class Engine:
         """Once a second: what is over."""
         if self._loop is None:
             return
-        now = self._loop.time()
         self._tick = self._loop.call_later(TICK, self._ticked)
+        self.tick(self._loop.time())
+
+    def tick(self, now: float) -> None:
+        """Let go of what is over at `now`, by the loop's clock."""
         while self._idle and (relay := next(iter(self._idle))) and self._idle[relay] <= now:
             del self._idle[relay]
             if relay.users == 0:  # otherwise somebody came back
@@ -363,6 +377,11 @@ class Engine:
         self.replays.sweep()
         self.revocations.sweep(now, self.ready())
         self._sweep()
+        self.rings.shrink()
+        if not self._relays:  # a dict that was emptied keeps its size
+            self._relays, self._idle = {}, OrderedDict()
+        if not self._guests:
+            self._guests = {}
 
     def _sweep(self) -> None:
         if self._inbox is not None and isinstance(self.log, Sweeping) and self.log.sweep():
