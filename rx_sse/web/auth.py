@@ -44,7 +44,7 @@ from rx_sse.web.auth_verify import Refused, Rules, claimed_birth, header, texts,
 from rx_sse.web.challenge import Unavailable, invalid_token, no_credentials, not_meant
 from rx_sse.web.credentials import Credential, checked_cookie_name, find_credential
 from rx_sse.web.jwks import JWKS, JWKSStats
-from rx_sse.web.origin import ALLOW_ORIGINS, meant
+from rx_sse.web.origin import allowed_origins, meant
 from rx_sse.web.principal import PRINCIPAL, REVOKED, Principal
 from rx_sse.web.scopes import Scoped, Withdrawn
 from rx_sse.web.token_cache import TokenCache, fingerprint
@@ -134,10 +134,10 @@ class JWTAuth:
         credential = find_credential(request.headers, self._cookie)
         if credential is None:
             raise no_credentials()
-        if credential.carrier == "cookie":
-            allowed = request.config_dict.get(ALLOW_ORIGINS, frozenset[str]())
-            if not meant(request.method, request.headers, allowed):
-                raise not_meant()
+        if credential.carrier == "cookie" and not meant(
+            request.method, request.headers, allowed_origins(request)
+        ):
+            raise not_meant()
         principal = await self._principal(credential)
         if principal is None or revoked(request, principal):
             self._refused += 1

@@ -28,7 +28,7 @@ def _quality(parameters: list[str]) -> float:
 def accepts_events(headers: MultiMapping[str]) -> bool:
     """True unless `Accept` excludes event streams: the most specific range that matches decides, q=0
     excludes."""
-    ranges = headers.getall(hdrs.ACCEPT, [])
+    ranges = [value for value in headers.getall(hdrs.ACCEPT, []) if value.strip()]
     best = -1
     quality = 1.0 if not ranges else 0.0
     for item in ",".join(ranges).split(","):

@@ -34,8 +34,7 @@ from multidict import MultiMapping
 from rx_sse.errors import UsageError
 
 ALLOW_ORIGINS: web.AppKey[frozenset[str]] = web.AppKey("rx_sse.allow_origins")
-"""Filled by ``setup(app, allow_origins=…)``; read through ``request.config_dict``, from sub-applications
-too."""
+"""Filled by ``setup(app, allow_origins=…)``; read through `allowed_origins`."""
 
 ANY = "*"
 SEC_FETCH_SITE = "Sec-Fetch-Site"
@@ -69,6 +68,12 @@ def meant(method: str, headers: MultiMapping[str], allowed: Collection[str]) -> 
     if origin is not None:
         return origin != ANY and origin in allowed
     return not sites and method in SAFE
+
+
+def allowed_origins(request: web.BaseRequest) -> frozenset[str]:
+    """The list that counts for a request: that of the outermost application with a ``setup``."""
+    apps = request.match_info.apps if isinstance(request, web.Request) else ()
+    return next((app[ALLOW_ORIGINS] for app in apps if ALLOW_ORIGINS in app), frozenset())
 
 
 def parse_origins(origins: Iterable[str]) -> frozenset[str]:

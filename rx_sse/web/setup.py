@@ -17,7 +17,7 @@ from rx_sse.web.edge import EDGE, Edge
 from rx_sse.web.handler import is_streaming
 from rx_sse.web.limits import Limits
 from rx_sse.web.options import StreamOptions, seconds
-from rx_sse.web.origin import ALLOW_ORIGINS
+from rx_sse.web.origin import ALLOW_ORIGINS, ANY, allowed_origins, parse_origins
 from rx_sse.web.principal import REVOKED
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def setup(
     if app.frozen:
         raise UsageError("rx_sse.setup(app) came too late: the application has been started")
     drain = seconds("drain", drain, zero=True) or 0.0
-    origins = frozenset(_origins(allow_origins))
+    origins = parse_origins(allow_origins)
     edge = Edge(
         bus=bus,
         allow_origins=origins,
@@ -79,20 +79,6 @@ def setup(
     app.middlewares.append(_guard)
     app.on_response_prepare.append(_allow_origin)
     return app
-
-
-def _origins(given: Iterable[str]) -> Iterable[str]:
-    if isinstance(given, str):
-        raise UsageError(f"allow_origins={given!r} is a string; give a list of origins")
-    for origin in given:
-        scheme, separator, host = origin.partition("://")
-        if origin != "*" and (
-            not separator or not scheme or not host or "/" in host or origin != origin.strip()
-        ):
-            raise UsageError(
-                f"allow_origins holds {origin!r}; an origin is scheme://host or scheme://host:port, or '*'"
-            )
-        yield origin if origin == "*" else origin.lower()
 
 
 Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -118,12 +104,10 @@ async def _guard(request: web.Request, handler: Next) -> web.StreamResponse:
 def _allowed(request: web.Request) -> str | None:
     """The value for Access-Control-Allow-Origin, if the request's origin may read streams."""
     origin = request.headers.get(hdrs.ORIGIN)
-    origins = request.config_dict[ALLOW_ORIGINS]
-    if origin is None or origin == "null":
-        return "*" if "*" in origins and origin is not None else None
-    if origin.lower() in origins:
-        return origin
-    return "*" if "*" in origins else None
+    origins = allowed_origins(request)
+    if origin is None:
+        return None
+    return origin if origin in origins else ANY if ANY in origins else None
 
 
 def _streams(handler: object, method: str) -> bool:
@@ -157,13 +141,13 @@ async def _allow_origin(request: web.Request, response: web.StreamResponse) -> N
 
 
 def _with_origin(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
-    if not request.config_dict[ALLOW_ORIGINS]:
+    if not allowed_origins(request):
         return response
     vary = [value.strip() for value in response.headers.get(hdrs.VARY, "").split(",") if value.strip()]
     if hdrs.ORIGIN not in vary:
         response.headers[hdrs.VARY] = ", ".join([*vary, hdrs.ORIGIN])
     if (allowed := _allowed(request)) is not None:
         response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = allowed
-        if allowed != "*":
+        if allowed != ANY:
             response.headers[hdrs.ACCESS_CONTROL_ALLOW_CREDENTIALS] = "true"
     return response
