@@ -1,7 +1,7 @@
 """The command line: ``python -m rx_sse COMMAND``.
 
-A command is a module with ``main(arguments) -> exit status`` and options of its own. It is imported when it is
-asked for, so that one does not need what another needs.
+A command is a module with ``main(arguments) -> exit status`` and options of its own. It is imported when it
+is asked for, so that one does not need what another needs.
 """
 
 from __future__ import annotations
