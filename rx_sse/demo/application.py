@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
@@ -17,6 +18,7 @@ from rx_sse.demo.job import hashing
 from rx_sse.demo.machine import readings
 from rx_sse.demo.people import People
 
+Readings = rx.Observable[dict[str, Any]]
 STATIC = files("rx_sse.demo") / "static"
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 SLOWEST = 5.0
@@ -41,12 +43,7 @@ class Live:
         """A pipeline of this viewer's own, over sources that all viewers share."""
         viewer = request.query.get("viewer", "")[:64]
         seconds = self._throttles.setdefault(viewer, BehaviorSubject(_seconds(request.query.get("seconds"))))
-        machine = seconds.pipe(
-            ops.map(
-                lambda pause: self._machine.pipe(rx_sse.throttle_latest(pause)) if pause else self._machine
-            ),
-            ops.switch_latest(),
-        )
+        machine = seconds.map(self._at_pace).pipe(ops.switch_latest())
         clock = rx.interval(1.0).map(lambda n: n + 1).start_with(0).map(lambda n: {"ticks": n})
         return rx.merge(
             clock.pipe(rx_sse.as_events(event="clock")),
@@ -55,7 +52,10 @@ class Live:
         ).pipe(ops.finally_action(partial(self._forget, viewer)))
 
     def _at_pace(self, seconds: float) -> rx.Observable[dict[str, Any]]:
-        return self._machine.pipe(rx_sse.throttle_latest(seconds)) if seconds else self._machine
+        if not seconds:
+            return self._machine
+        paced: Callable[[Readings], Readings] = rx_sse.throttle_latest(seconds)
+        return self._machine.pipe(paced)
 
     def _forget(self, viewer: str) -> None:
         self._throttles.pop(viewer, None)
@@ -95,7 +95,7 @@ async def page(request: web.Request) -> web.Response:
         raise web.HTTPNotFound
     headers = {
         "Cache-Control": "no-cache",
-        "Content-Security-Policy": "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:",
+        "Content-Security-Policy": "default-src 'self'; img-src 'self' data:",
     }
     return web.Response(text=file.read_text("utf-8"), content_type=kind, headers=headers)
 

@@ -38,7 +38,7 @@ async def hashing(folder: Path) -> AsyncIterator[ServerSentEvent]:
     Raises:
         StreamError: the folder is none.
     """
-    if not folder.is_dir():
+    if not await asyncio.to_thread(folder.is_dir):
         raise StreamError(f"{folder} is not a folder on this machine", title="No such folder", status=404)
     found = await asyncio.to_thread(lambda: list(islice(files_below(folder), MOST_FILES)))
     total = sum(size for _, size in found)
