@@ -152,6 +152,11 @@ class Bus(Engine):
         """Who listens to a topic in this process, and an Observable of who comes and goes."""
         return Presence(self, check_topic(topic))
 
+    def check_workers(self) -> None:
+        """Warn if this kind of bus cannot serve an application of several workers, and this is one. `setup`
+        calls it.
+        """
+
     def stats(self) -> BusStats:
         """What it has done and holds."""
         return BusStats.of(self)

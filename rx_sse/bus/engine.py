@@ -31,7 +31,7 @@ from rx_sse.bus.relay import Relay
 from rx_sse.bus.replays import Replays
 from rx_sse.bus.report import Trouble
 from rx_sse.bus.revocation import Revocations
-from rx_sse.bus.run import Budget
+from rx_sse.bus.run import Budget, shrunk
 from rx_sse.bus.snapshot import Snapshots
 from rx_sse.bus.topic import running_loop
 from rx_sse.delivery.inbox import Inbox
@@ -94,6 +94,7 @@ class Engine:
         self._relays: dict[str, Relay] = {}
         self._idle: OrderedDict[Relay, float] = OrderedDict()
         self._guests: dict[_Guest, None] = {}
+        self._peaks = (0, 0, 0)
         self._tasks: set[asyncio.Task[None]] = set()
         self._later: list[Callable[[], None]] = []
         self._counts: dict[str, int] = {}
@@ -368,6 +369,7 @@ class Engine:
 
     def tick(self, now: float) -> None:
         """Let go of what is over at `now`, by the loop's clock."""
+        self._shrink()
         while self._idle and (relay := next(iter(self._idle))) and self._idle[relay] <= now:
             del self._idle[relay]
             if relay.users == 0:  # otherwise somebody came back
@@ -378,10 +380,15 @@ class Engine:
         self.revocations.sweep(now, self.ready())
         self._sweep()
         self.rings.shrink()
-        if not self._relays:  # a dict that was emptied keeps its size
-            self._relays, self._idle = {}, OrderedDict()
-        if not self._guests:
-            self._guests = {}
+        self._shrink()
+
+    def _shrink(self) -> None:
+        """Give back the memory of a time when there was much more of everything."""
+        relays, idle, guests = self._peaks
+        self._relays, relays = shrunk(self._relays, relays)
+        self._idle, idle = shrunk(self._idle, idle)
+        self._guests, guests = shrunk(self._guests, guests)
+        self._peaks = (relays, idle, guests)
 
     def _sweep(self) -> None:
         if self._inbox is not None and isinstance(self.log, Sweeping) and self.log.sweep():

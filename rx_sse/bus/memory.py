@@ -20,7 +20,7 @@ from rx_sse.bus.cursor import Position, new_nonce
 from rx_sse.bus.entry import END, Entry
 from rx_sse.bus.log import Draft, Listener, Page, Query, Retention
 from rx_sse.bus.names import CONTROL
-from rx_sse.bus.run import Budget, Run
+from rx_sse.bus.run import Budget, Run, shrunk
 from rx_sse.errors import Overloaded, PublishRefused
 
 MAX_BYTES = 256 * 1024 * 1024
@@ -28,6 +28,8 @@ MAX_BYTES = 256 * 1024 * 1024
 MAX_TOPICS = 1_000_000
 """Topics that are remembered; one without entries takes about 0.4 KB."""
 MAX_KEYS = 1_000_000
+PASSES = 4
+"""Topics looked at for one that may be forgotten when a new one finds no room: the oldest may be watched."""
 SLICE = 0.004
 """Seconds of the loop that one sweep takes at most."""
 
@@ -73,6 +75,7 @@ class MemoryLog:
             max_bytes
         )  # the library's own topics: users' history never pushes a revocation out
         self._topics: OrderedDict[str, _Topic] = OrderedDict()
+        self._peak = 0
         self._keys: OrderedDict[str, tuple[float, bytes, Position]] = OrderedDict()
 
     @property
@@ -84,6 +87,11 @@ class MemoryLog:
     def size(self) -> int:
         """Bytes of history."""
         return self._budget.size
+
+    @property
+    def own_size(self) -> int:
+        """Bytes of the library's own topics."""
+        return self._own.size
 
     def append(self, draft: Draft) -> None:
         """Store an entry, trim the topic, tell its watcher."""
@@ -133,8 +141,10 @@ class MemoryLog:
 
         def stop() -> None:
             if watched.listener is listener:
+                self._touch(
+                    topic, self._clock()
+                )  # while it is watched: its life begins again, it is not made anew
                 watched.listener = None
-                self._touch(topic, self._clock())
 
         return stop
 
@@ -151,6 +161,7 @@ class MemoryLog:
         """
         now = self._clock()
         end = time.perf_counter() + SLICE
+        self._shrink()  # notes how much there is
         while self._topics:
             name, topic = next(iter(self._topics.items()))
             if topic.touched + topic.retention.age > now:
@@ -160,7 +171,14 @@ class MemoryLog:
                 return True
         while self._keys and next(iter(self._keys.values()))[0] <= now:
             self._keys.popitem(last=False)
+        self._shrink()
         return False
+
+    def _shrink(self) -> None:
+        self._topics, self._peak = shrunk(self._topics, self._peak)
+        self._budget.shrink()
+        if not self._keys:
+            self._keys = OrderedDict()
 
     def _pass_over(self, name: str, topic: _Topic, now: float) -> None:
         """Let the topic touched least recently go; one that is watched begins its life again."""
@@ -177,7 +195,9 @@ class MemoryLog:
             topic.budget.clear(topic.run, topic.run.head)  # over, if not yet swept
             topic = None
         if topic is None:
-            if len(self._topics) >= self._max_topics:
+            for _ in range(PASSES):
+                if len(self._topics) < self._max_topics:
+                    break
                 self._pass_over(*next(iter(self._topics.items())), now)
             budget = self._own if name.startswith(CONTROL) else self._budget
             topic = self._topics[name] = _Topic(self._retention, budget, now)

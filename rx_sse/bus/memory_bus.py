@@ -79,7 +79,7 @@ class MemoryBus(Bus):
             *(sys.argv if "gunicorn" in sys.argv[0] else []),
         ]
         counts = [os.environ.get("WEB_CONCURRENCY", "")]
-        for word, following in zip(words, [*words[1:], ""], strict=True):
+        for word, following in zip(words, [*words[1:], ""], strict=False):
             name, _, value = word.partition("=")
             if name in ("-w", "--workers"):
                 counts.append(value or following)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from reactivex import Observable, abc
 
 from rx_sse.bus.dispatch import ignore
+from rx_sse.bus.run import shrunk
 from rx_sse.bus.subscriber import Callbacks, callbacks_of
 from rx_sse.errors import UsageError
 
@@ -63,12 +64,13 @@ class Rosters:
         grace: seconds that somebody may be away without having left.
     """
 
-    __slots__ = ("_bus", "_grace", "_leaving", "_rosters")
+    __slots__ = ("_bus", "_grace", "_leaving", "_peak", "_rosters")
 
     def __init__(self, bus: Engine, grace: float) -> None:
         self._bus = bus
         self._grace = grace
         self._rosters: dict[str, _Roster] = {}
+        self._peak = 0
         self._leaving: OrderedDict[tuple[str, str], float] = OrderedDict()
 
     def join(self, topic: str, user: str | None) -> None:
@@ -101,6 +103,7 @@ class Rosters:
 
     def sweep(self, now: float) -> None:
         """Those whose grace is over have left."""
+        self._rosters, self._peak = shrunk(self._rosters, self._peak)
         while self._leaving:
             (topic, user), due = next(iter(self._leaving.items()))
             if due > now:

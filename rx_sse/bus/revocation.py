@@ -54,14 +54,14 @@ class Revocations:
         self._users: dict[str, tuple[float, float]] = {}
         self._tokens: dict[str, float] = {}
         self._watchers: dict[object, Watcher] = {}
-        self._reader: Reader | None = None
+        self.reader: Reader | None = None
 
     @property
     def loaded(self) -> bool:
         """Whether what is said here may be relied on: the topic was read, and the log can be reached or could
         a while ago.
         """
-        if self._reader is None or self._reader.way is not Way.LIVE:
+        if self.reader is None or self.reader.way is not Way.LIVE:
             return False
         return self._blind_since is None or self._bus.now() - self._blind_since <= self._blind_limit
 
@@ -95,14 +95,14 @@ class Revocations:
     def start(self) -> None:
         """Read what there is, then follow."""
         relay = self._bus.relay(TOPIC)
-        self._reader = Reader(relay, self._bus, self, self._apply, last=ALL)
-        self._reader.locate()
+        self.reader = Reader(relay, self._bus, self, self._apply, last=ALL)
+        self.reader.locate()
 
     def stop(self) -> None:
         """The bus closes; what is known stays, for the next start."""
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
+        if self.reader is not None:
+            self.reader.close()
+            self.reader = None
 
     def sweep(self, now: float, ready: bool) -> None:
         """Forget what has expired by itself; note whether the log can be reached."""

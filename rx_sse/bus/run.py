@@ -13,9 +13,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
 
 from rx_sse.bus.cursor import Position
 from rx_sse.bus.entry import Entry
+
+Table = TypeVar("Table", bound=dict[Any, Any])
 
 
 class Run:
@@ -128,11 +131,12 @@ class Budget:
         max_bytes: in all.
     """
 
-    __slots__ = ("_runs", "max_bytes", "size")
+    __slots__ = ("_peak", "_runs", "max_bytes", "size")
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
         self.size = 0
+        self._peak = 0
         self._runs: OrderedDict[Run, None] = OrderedDict()
 
     def append(self, run: Run, entry: Entry) -> None:
@@ -151,8 +155,23 @@ class Budget:
         if not run:
             self._runs.pop(run, None)
 
+    def shrink(self) -> None:
+        """Give back the memory of a time when there were many more runs. Now and then."""
+        self._runs, self._peak = shrunk(self._runs, self._peak)
+
     def clear(self, run: Run, base: Position) -> None:
         """Forget all that a run holds."""
         self.size -= run.size
         run.clear(base)
         self._runs.pop(run, None)
+
+
+def shrunk(table: Table, peak: int) -> tuple[Table, int]:
+    """`table`, made anew once it holds less than an eighth of its `peak`, and the new peak.
+
+    A dict that is emptied keeps the size that it had.
+    """
+    peak = max(peak, len(table))
+    if peak > 64 and len(table) * 8 < peak:
+        return type(table)(table), len(table)
+    return table, peak

@@ -30,6 +30,8 @@ class Listener:
         user: whose connection it is.
         slow: if true, the connection takes a block only when `drain()` is called.
         pipe: what the handler does with the events.
+        source: what the handler returns, given what `last_event_id(request)` would give it; instead of
+            topics.
         **options: of `bus.events`.
 
     Attributes:
@@ -47,6 +49,7 @@ class Listener:
         user: str | None = None,
         slow: bool = False,
         pipe: Callable[[Observable[Any]], Observable[Any]] | None = None,
+        source: Callable[[Resume], Observable[Any]] | None = None,
         **options: Any,
     ) -> None:
         self.written: list[ServerSentEvent] = []
@@ -59,10 +62,13 @@ class Listener:
         self._news = asyncio.Event()
         self.handle = Resume(cursor, user=user)
         self.handle.bind(self)
-        source: Observable[Any] = bus.events(*topics, after=self.handle, **options)
+        if source is not None:
+            events = source(self.handle)
+        else:
+            events = bus.events(*topics, after=self.handle, **options)
         if pipe is not None:
-            source = pipe(source)
-        self._subscription = source.subscribe(self._next, self._failed, self._done)
+            events = pipe(events)
+        self._subscription = events.subscribe(self._next, self._failed, self._done)
 
     # -- the connection, as the bus sees it ------------------------------------------------------------------
 

@@ -1,0 +1,236 @@
+"""A bus's life, and what is left of those who came and went."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import multiprocessing
+import tracemalloc
+from typing import Any
+
+import pytest
+
+from rx_sse.bus import Bus, MemoryBus
+from rx_sse.bus.entry import Gap
+from rx_sse.bus.handle import Resume
+from rx_sse.bus.report import Trouble
+from rx_sse.errors import TopicNameError, UsageError
+from rx_sse.testing.listener import Listener
+
+MODULE_LEVEL = MemoryBus()
+"""Made at import, where no loop runs."""
+
+
+@pytest.mark.parametrize("time", ["first", "second"])
+async def test_a_bus_at_module_level_works_across_loops(time: str) -> None:
+    async with MODULE_LEVEL as bus:
+        listener = await Listener(bus, "t", last=10).opened()
+        await bus.publish("t", time)
+        assert [event.data for event in listener.events] == [time], "another life has another history"
+
+
+def test_a_loop_that_ended_without_close_does_not_keep_the_bus() -> None:
+    bus = MemoryBus()
+
+    async def use() -> list[Any]:
+        await bus.start()
+        got: list[Any] = []
+        bus.topic("t").subscribe(got.append)
+        await bus.publish("t", 1)
+        return got
+
+    assert asyncio.run(use()) == [1] and asyncio.run(use()) == [1]
+
+
+async def test_a_second_loop_gets_a_clear_error() -> None:
+    async with MemoryBus() as bus:
+        await bus.start()  # again on the same loop: nothing
+        with pytest.raises(UsageError, match="another loop"):
+            await asyncio.to_thread(asyncio.run, bus.start())
+
+
+async def test_wrong_use_has_its_own_error() -> None:
+    async with MemoryBus() as bus:
+        for source in (bus.topic("t"), bus.events("t", after=None), bus.presence("t")):
+            with pytest.raises(UsageError, match="endless"):
+                await source
+        with pytest.raises(UsageError):
+            bus.events(after=None)
+        with pytest.raises(UsageError):
+            bus.events(*[f"t{n}" for n in range(33)], after=None)
+        with pytest.raises(UsageError, match="last_event_id"):
+            bus.events("t", after="1_abcdef.1.1")  # type: ignore[arg-type]
+        with pytest.raises(UsageError):
+            await bus.revoke()
+        for name in ("user:*", "a b", "!revocations"):
+            for call in (bus.topic, bus.presence, lambda name: bus.events(name, after=None)):
+                with pytest.raises(TopicNameError):
+                    call(name)
+
+
+async def test_gaps_without_a_connection_and_failures_of_sources_go_to_errors() -> None:
+    troubles: list[Trouble] = []
+    told: list[Gap] = []
+    async with MemoryBus() as bus:
+        bus.errors.subscribe(troubles.append)
+        bus.events("t", after=Resume("garbage"), on_gap=told.append).subscribe(lambda _: None)
+        bus.topic("t").on_error(ValueError("a source failed"))
+        bus.events("t", after=None, filter=lambda event: bool(1 / 0), on_gap=told.append).subscribe(
+            lambda _: None
+        )
+        await asyncio.sleep(0)
+        await bus.publish("t", 1)
+        assert [gap.reason for gap in told] == ["unknown", "failed"]
+        assert [trouble.gap.reason for trouble in troubles if trouble.gap] == ["unknown", "failed"]
+        assert [type(trouble.error) for trouble in troubles if trouble.error] == [
+            ValueError,
+            ZeroDivisionError,
+        ]
+        assert bus.stats().troubles == 4
+
+
+async def test_a_filter_that_raises_is_a_gap_for_that_entry_alone() -> None:
+    def odd(event: Any) -> bool:
+        if event.json() == 2:
+            raise ValueError("two")
+        return True
+
+    async with MemoryBus() as bus:
+        bus.errors.subscribe(lambda _: None)
+        listener = await Listener(bus, "t", filter=odd).opened()
+        for number in range(5):
+            await bus.publish("t", number)
+        assert listener.values == [0, 1, 3, 4]
+        assert len(listener.gaps) == 1 and listener.gaps[0].json()["missed"] == 1
+        resumed = await Listener(bus, "t", cursor=listener.gaps[0].id).received(2)
+        assert resumed.values == [3, 4] and not resumed.gaps
+
+
+async def test_map_keeps_the_position() -> None:
+    async with MemoryBus() as bus:
+        listener = await Listener(bus, "t", map=lambda event: {"double": event.json() * 2}).opened()
+        for number in range(3):
+            await bus.publish("t", number)
+        assert [value["double"] for value in listener.values] == [0, 2, 4]
+        resumed = await Listener(bus, "t", cursor=listener.events[1].id).received(1)
+        assert resumed.values == [2]
+
+
+async def test_a_snapshot_is_made_once_for_all_who_wait_for_it() -> None:
+    calls: list[str] = []
+    go = asyncio.Event()
+
+    async def snapshot(topic: str) -> str:
+        calls.append(topic)
+        await go.wait()
+        return "state"
+
+    async with MemoryBus() as bus:
+        listeners = [Listener(bus, "t", user="a", snapshot=snapshot) for _ in range(5)]
+        other = Listener(bus, "t", user="b", snapshot=snapshot)
+        await asyncio.sleep(0.001)
+        await bus.publish("t", "change")
+        late = Listener(bus, "t", user="a", snapshot=snapshot)
+        await asyncio.sleep(0.001)
+        go.set()
+        for listener in (*listeners, other, late):
+            await listener.received(2)
+            assert [event.data for event in listener.events] == ["state", "change"]
+        assert calls == ["t", "t"], "once for each user"
+
+
+async def test_a_failing_snapshot_fails_its_stream() -> None:
+    async with MemoryBus() as bus:
+        listener = Listener(bus, "t", snapshot=lambda topic: 1 / 0)
+        await listener.until(lambda it: it.error is not None)
+        assert isinstance(listener.error, ZeroDivisionError) and bus.stats().subscriptions == 0
+
+
+async def test_subscribing_from_a_thread_works_and_so_does_leaving() -> None:
+    async with MemoryBus() as bus:
+        got: list[Any] = []
+        subscription = await asyncio.to_thread(bus.topic("t").subscribe, got.append)
+        await bus.publish("t", 1)
+        await asyncio.to_thread(subscription.dispose)
+        await bus.publish("t", 2)
+        assert got == [1] and bus.stats().subscriptions == 0
+
+
+@pytest.mark.parametrize("count", [1_000, pytest.param(10_000, marks=pytest.mark.slow)])
+async def test_users_that_came_and_went_leave_nothing(count: int) -> None:
+    clock = [1000.0]
+    async with MemoryBus(ttl=60.0, clock=lambda: clock[0]) as bus:
+
+        def visit(number: int) -> None:
+            topic = bus.topic(f"user:{number}")
+            feed = bus.events(f"user:{number}", after=Resume(None, user=str(number))).subscribe(
+                lambda _: None
+            )
+            values = topic.subscribe(lambda _: None)
+            topic.on_next({"n": number})
+            feed.dispose()
+            values.dispose()
+
+        def over() -> None:
+            """The time that a topic lingers passes, then the life of what was touched."""
+            bus.tick(bus.now())
+            bus.tick(bus.now() + 100.0)
+            clock[0] += 100.0
+            while bus.log.sweep():  # type: ignore[attr-defined]
+                pass
+
+        visit(0)
+        await bus.delivered()
+        over()
+        gc.collect()
+        tracemalloc.start()
+        before = tracemalloc.get_traced_memory()[0]
+        for number in range(count):
+            visit(number)
+            if number % 100 == 0:
+                await asyncio.sleep(0)
+        await bus.delivered()
+        gc.collect()
+        full = tracemalloc.get_traced_memory()[0] - before
+        over()
+        gc.collect()
+        left = tracemalloc.get_traced_memory()[0] - before
+        tracemalloc.stop()
+        stats = bus.stats()
+        print(f"{count} users: {full / count:.0f} bytes each, {left} left")
+        assert stats.subscriptions == 0 and stats.topics == 1 and stats.stored_bytes == 0
+        assert left < full * 0.05
+
+
+async def test_a_topic_keeps_its_ring_for_a_while_after_its_last_listener() -> None:
+    async with MemoryBus() as bus:
+        (await Listener(bus, "t").opened()).cut()
+        assert bus.stats().topics == 2, "the revocations and t"
+        bus.tick(bus.now() + 29.0)
+        assert bus.stats().topics == 2
+        listener = await Listener(bus, "t").opened()
+        bus.tick(bus.now() + 100.0)
+        assert bus.stats().topics == 2, "somebody came back"
+        await bus.publish("t", 1)
+        assert listener.values == [1]
+        listener.cut()
+        bus.tick(bus.now() + 31.0)
+        assert bus.stats().topics == 1
+
+
+async def test_a_bus_says_when_it_is_one_of_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    MemoryBus().check_workers()
+    monkeypatch.setenv("WEB_CONCURRENCY", "4")
+    with pytest.warns(RuntimeWarning, match="4 workers"):
+        MemoryBus().check_workers()
+    assert multiprocessing.parent_process() is None
+
+
+async def test_ready_and_stats() -> None:
+    bus: Bus = MemoryBus()
+    assert not bus.ready() and not bus.stats().running
+    async with bus:
+        await Listener(bus, "t").opened()
+        await bus.publish("t", 1)
+        stats = bus.stats()
+        assert bus.ready() and stats.published == 1 and stats.delivered == 1 and stats.subscriptions == 1

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rx_sse.bus.names import check_pattern, check_topic, covers, topic_name
+from rx_sse.errors import TopicNameError
+
+
+@pytest.mark.parametrize("name", ["user:7", "a", "a/b.c-d_e~f%20", "x" * 255, "mail+me@example.com"])
+def test_names(name: str) -> None:
+    assert check_topic(name) == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "x" * 256,
+        "a b",
+        "a*",
+        "{a}",
+        "a?",
+        "[a]",
+        "a\n",
+        "a\x00",
+        "é",
+        "!revocations",
+        "a\\b",
+        None,
+        7,
+        b"a",
+    ],
+)
+def test_what_is_no_name(name: object) -> None:
+    with pytest.raises(TopicNameError):
+        check_topic(name)  # type: ignore[arg-type]
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
+
+
+@given(st.lists(TEXT, min_size=1, max_size=3), st.lists(TEXT, min_size=1, max_size=3))
+def test_a_built_name_is_that_of_no_other_parts(one: list[str], other: list[str]) -> None:
+    name = topic_name(*one)
+    assert check_topic(name) == name
+    assert (topic_name(*other) == name) == (one == other)
+
+
+@pytest.mark.parametrize("user", ["*", "7:admin", "{7}", "a b", "\n", "../x", "é", "", "%2A", "!"])
+def test_hostile_users_stay_in_their_own_topic(user: str) -> None:
+    name = topic_name("user", user)
+    assert name.startswith("user:") and name.count(":") == 1 and "*" not in name
+
+
+def test_no_parts_and_lone_surrogates_are_refused() -> None:
+    for parts in ((), ("user", "\ud800"), ("x" * 300,)):
+        with pytest.raises(TopicNameError):
+            topic_name(*parts)
+
+
+def test_patterns_grant_a_name_or_what_is_below_a_separator() -> None:
+    assert (
+        covers(check_pattern("user:*"), "user:7")
+        and not covers("user:*", "users:7")
+        and not covers("user:*", "user")
+    )
+    assert (
+        covers(check_pattern("a"), "a") and not covers("a", "ab") and covers(check_pattern("*"), "anything")
+    )
+    for wrong in ("us*", "*:a", "a:*:b", "a:**", "", "a?*"):
+        with pytest.raises(TopicNameError):
+            check_pattern(wrong)

@@ -1,0 +1,175 @@
+"""The way in: room, no room, threads and loops."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+import pytest
+
+from rx_sse.bus import MemoryBus
+from rx_sse.bus.publisher import draft_of
+from rx_sse.delivery.inbox import Inbox
+from rx_sse.errors import BusClosed, EncodeError, QueueFull, UsageError
+from rx_sse.testing.listener import Listener
+from rx_sse.wire.event import RawFrame, ServerSentEvent
+
+
+def fill(bus: MemoryBus) -> None:
+    """Push on the loop until there is no room."""
+    inbox = bus.inbox
+    assert inbox is not None
+    while inbox.put(lambda _: None, None, 1024):
+        pass
+
+
+async def test_on_a_loop_a_full_inbox_raises_and_the_readers_are_told() -> None:
+    async with MemoryBus() as bus:
+        listener = await Listener(bus, "t").opened()
+        other = await Listener(bus, "other").opened()
+        fill(bus)
+        for _ in range(3):
+            with pytest.raises(QueueFull):
+                bus.topic("t").on_next(1)
+        await listener.until(lambda it: bool(it.gaps))
+        assert len(listener.gaps) == 1 and listener.gaps[0].json()["reason"] == "refused" and not other.gaps
+        assert bus.stats().refused == 3
+        await bus.publish("t", 2)
+        assert listener.values == [2]
+        resumed = await Listener(bus, "t", cursor=listener.gaps[0].id).received(1)
+        assert not resumed.gaps
+
+
+async def test_a_thread_waits_for_room() -> None:
+    async with MemoryBus() as bus:
+        got: list[Any] = []
+        bus.topic("t").subscribe(got.append)
+        fill(bus)
+        thread = threading.Thread(target=bus.topic("t").on_next, args=("patient",))
+        thread.start()
+        await asyncio.to_thread(thread.join)
+        await bus.publish("t", "last")
+        assert got == ["patient", "last"]
+
+
+async def test_a_thread_waits_no_longer_than_it_was_told_to() -> None:
+    async with MemoryBus(publish_timeout=0.05) as bus:
+        raised: list[BaseException] = []
+
+        def push() -> None:
+            try:
+                bus.topic("t").on_next(1)
+            except QueueFull as error:
+                raised.append(error)
+
+        fill(bus)
+        thread = threading.Thread(target=push)
+        thread.start()
+        thread.join()  # the loop is blocked: nobody makes room
+        assert len(raised) == 1
+
+
+async def test_readers_that_do_not_keep_up_make_no_room() -> None:
+    """What was accepted and not delivered is bounded too, not only the inbox."""
+    async with MemoryBus() as bus:
+        blocked = asyncio.Event()
+        bus.dispatcher.size = 10**9
+        with pytest.raises(QueueFull):
+            bus.topic("t").on_next(1)
+        bus.dispatcher.size = 0
+        bus.topic("t").subscribe(lambda _: blocked.set())
+        bus.topic("t").on_next(1)
+        await asyncio.wait_for(blocked.wait(), 5)
+
+
+async def test_a_bus_that_does_not_run_takes_nothing() -> None:
+    bus = MemoryBus()
+    with pytest.raises(BusClosed):
+        bus.topic("t").on_next(1)
+    with pytest.raises(BusClosed):
+        await bus.publish("t", 1)
+    async with bus:
+        bus.topic("t").on_next(1)
+    with pytest.raises(BusClosed):
+        bus.topic("t").on_next(1)
+
+
+async def test_publish_belongs_to_the_loop_and_on_next_to_all() -> None:
+    async with MemoryBus() as bus:
+        got = asyncio.Event()
+        bus.topic("t").subscribe(lambda _: got.set())
+        errors: list[Exception] = []
+
+        async def elsewhere() -> None:
+            bus.topic("t").on_next(1)
+            try:
+                await bus.publish("t", 1)
+            except UsageError as error:
+                errors.append(error)
+            bus.topic("t").subscribe(lambda _: None, errors.append)
+            bus.events("t", after=None).subscribe(lambda _: None, errors.append)
+
+        await asyncio.to_thread(asyncio.run, elsewhere())
+        await asyncio.wait_for(got.wait(), 5)
+        assert len(errors) == 3 and all("another loop" in str(error) for error in errors)
+
+
+def test_what_is_stored() -> None:
+    retention = MemoryBus().retention
+    cases: list[tuple[Any, str | None, tuple[str, str, str | None]]] = [
+        ("a\r\nb", None, ("t", "a\nb", None)),
+        ({"a": 1}, "named", ("j", '{"a":1}', "named")),
+        (ServerSentEvent({"a": 1}, event="x"), None, ("t", '{"a":1}', "x")),
+        (ServerSentEvent("a", event="x"), "y", ("t", "a", "y")),
+        (None, None, ("j", "null", None)),
+    ]
+    for value, event, expected in cases:
+        draft = draft_of("t", value, event, retention)
+        assert (draft.kind, draft.data, draft.event) == expected
+    refused: list[Any] = [
+        RawFrame("data: x\n\n"),
+        ServerSentEvent("x", id="1"),
+        ServerSentEvent("x", retry=1),
+        ServerSentEvent("x", comment="c"),
+        "\ud800",
+    ]
+    for value in refused:
+        with pytest.raises(EncodeError):
+            draft_of("t", value, None, retention)
+    with pytest.raises(EncodeError):
+        draft_of("t", 1, "a\nb", retention)
+
+
+def test_the_inbox_is_the_only_place_where_threads_cross() -> None:
+    assert Inbox.put.__doc__ is not None  # the port that `Publisher` stands on
+
+
+@pytest.mark.parametrize("each", [2_000, pytest.param(20_000, marks=pytest.mark.slow)])
+async def test_four_threads_and_fifty_subscribers(each: int) -> None:
+    async with MemoryBus() as bus:
+        topic = bus.topic("t")
+        got: list[list[tuple[int, int]]] = [[] for _ in range(50)]
+        for mine in got:
+            topic.subscribe(lambda value, mine=mine: mine.append(tuple(value)))
+        raised: list[BaseException] = []
+
+        def push(thread: int) -> None:
+            try:
+                for number in range(each):
+                    topic.on_next((thread, number))
+            except BaseException as error:
+                raised.append(error)
+
+        threads = [threading.Thread(target=push, args=(number,)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            await asyncio.to_thread(thread.join)
+        await bus.publish("t", (9, 0))
+        await bus.delivered()
+        assert not raised
+        for mine in got:
+            assert len(mine) == 4 * each + 1
+            for number in range(4):
+                assert [n for thread, n in mine if thread == number] == list(range(each))

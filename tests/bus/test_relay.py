@@ -1,0 +1,140 @@
+"""A topic in a process, step by step; the model does the same at random."""
+
+from __future__ import annotations
+
+from rx_sse.bus.entry import Gap
+
+from .model import Broker, Client, Process
+
+
+class Scene:
+    """One broker, two processes, everything settled whenever asked."""
+
+    def __init__(self) -> None:
+        self.broker = Broker()
+        self.processes = [Process(self.broker), Process(self.broker)]
+        self.clients: list[Client] = []
+        self.settle()
+
+    def client(self, process: int) -> Client:
+        client = Client(f"c{len(self.clients)}", self.broker)
+        self.clients.append(client)
+        client.connect(self.processes[process])
+        self.settle()
+        return client
+
+    def publish(self, process: int, *data: str) -> None:
+        for one in data:
+            self.processes[process].publish(one)
+        self.settle()
+
+    def settle(self) -> None:
+        for _ in range(400):
+            for process in self.processes:
+                process.link.execute_append()
+                process.link.execute()
+                process.link.reply()
+                process.link.deliver()
+                process.turn()
+                process.retry()
+            for client in self.clients:
+                client.drain()
+
+
+def told(client: Client) -> list[str]:
+    return [item.reason if isinstance(item, Gap) else item for item in client.got]
+
+
+def test_a_lost_message_is_repaired_for_all_with_one_question() -> None:
+    scene = Scene()
+    clients = [scene.client(0) for _ in range(5)]
+    scene.publish(1, "1")
+    link = scene.processes[0].link
+    scene.processes[1].publish("2")
+    scene.processes[1].link.execute_append()
+    link.messages.clear()
+    scene.processes[1].publish("3")
+    scene.processes[1].link.execute_append()
+    link.deliver()
+    assert len(link.requests) == 1, "one repair a topic, however many listen"
+    scene.settle()
+    assert all(told(client) == ["1", "2", "3"] for client in clients)
+
+
+def test_late_and_repeated_messages_cost_nothing() -> None:
+    scene = Scene()
+    client = scene.client(0)
+    scene.publish(0, "1", "2")
+    link = scene.processes[0].link
+    assert link.listener is not None
+    for entry in list(scene.broker.master.entries):
+        link.listener.arrived(entry)
+    assert not link.requests and told(client) == ["1", "2"]
+
+
+def test_a_client_from_a_process_that_is_ahead_makes_this_one_catch_up() -> None:
+    scene = Scene()
+    client = scene.client(0)
+    behind = scene.processes[1].link
+    scene.processes[0].publish("1")
+    scene.processes[0].link.execute_append()
+    scene.processes[0].link.deliver()
+    assert told(client) == ["1"]
+    client.cut()
+    lagging = list(behind.messages)
+    behind.messages.clear()
+    client.connect(scene.processes[1])
+    scene.settle()
+    behind.messages.extend(lagging)
+    scene.publish(0, "2")
+    assert told(client) == ["1", "2"]
+
+
+def test_a_fork_is_told_once_to_those_who_were_there_and_to_those_behind_it() -> None:
+    scene = Scene()
+    there, behind = scene.client(0), scene.client(1)
+    scene.publish(0, "1")
+    scene.broker.replicate()
+    behind.cut()
+    scene.publish(0, "2")
+    assert told(there) == ["1", "2"]
+    scene.broker.promote()
+    for process in scene.processes:
+        process.link.acknowledged = None  # the publisher is another process, and gone
+        process.link.reconnect()
+    scene.settle()
+    assert told(there) == ["1", "2", "withdrawn"], "told at once, and not again by the gap entry"
+    behind.connect(scene.processes[1])
+    scene.settle()
+    assert told(behind) == ["1", "withdrawn"], "who had not got it yet is told that it is lost"
+    scene.publish(1, "3")
+    assert told(there)[-1] == told(behind)[-1] == "3"
+    fresh = scene.client(0)
+    scene.publish(0, "4")
+    assert told(fresh) == ["4"]
+
+
+def test_a_flush_is_a_reset() -> None:
+    scene = Scene()
+    client = scene.client(0)
+    scene.publish(0, "1")
+    store = scene.broker.master
+    fresh = type(store)()
+    store.lineage, store.base = fresh.lineage, fresh.base
+    store.entries.clear()
+    scene.publish(0, "2")
+    assert told(client) == ["1", "reset"], "its position was the old log's, and 2 has a lower number"
+    scene.publish(1, "3")
+    assert told(client) == ["1", "reset", "3"]
+
+
+def test_a_topic_that_is_trimmed_behind_everybody_is_no_gap() -> None:
+    scene = Scene()
+    client = scene.client(0)
+    scene.publish(0, "1", "2", "3")
+    client.cut()
+    scene.broker.master.trim(3)
+    client.connect(scene.processes[1])
+    scene.settle()
+    scene.publish(0, "4")
+    assert told(client) == ["1", "2", "3", "4"]
