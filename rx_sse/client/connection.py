@@ -55,7 +55,8 @@ _CONNECT: Final = 30.0
 _SERVED: Final = 5.0
 
 _NETWORK: Final = (aiohttp.ClientError, OSError)  # a TimeoutError is an OSError
-_FUTILE: Final = (aiohttp.TooManyRedirects, aiohttp.InvalidURL)
+_ASTRAY: Final = (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError)
+_FUTILE: Final = (aiohttp.TooManyRedirects, *_ASTRAY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,6 +170,7 @@ class Connection:
                 request.url,
                 headers=await request.headers(self._last_event_id),
                 data=request.body,
+                skip_auto_headers=request.left_out,
                 max_redirects=_REDIRECTS + 1,
                 timeout=aiohttp.ClientTimeout(sock_connect=_CONNECT, sock_read=settings.read_timeout),
                 read_bufsize=_READ_AHEAD,
@@ -277,6 +279,8 @@ class Connection:
             return "the connection was lost"
         if isinstance(error, aiohttp.TooManyRedirects):
             return f"more than {_REDIRECTS} redirects"
+        if isinstance(error, _ASTRAY):
+            return f"redirected to {str(error)[:200]!r}, which is no http URL"
         return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 

@@ -75,6 +75,11 @@ class Request:
         """The body for one attempt. Of bare bytes over 1 MB aiohttp warns, as it would write them at once."""
         return None if self._body is None else BytesIO(self._body)
 
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Headers that aiohttp must not add: the type of a body that is none."""
+        return (hdrs.CONTENT_TYPE,) if self._body is None else ()
+
     async def headers(self, last_event_id: str) -> CIMultiDict[str]:
         """The headers of the next attempt, with a token that was asked for just now.
 

@@ -10,7 +10,7 @@ Never shows a token, never buffers without a bound, never leaves a task, a socke
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Generator, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from contextlib import aclosing
 from typing import Any, NoReturn
 
@@ -136,7 +136,7 @@ class EventSource(Observable[ServerSentEvent]):
     def __repr__(self) -> str:
         return f"<EventSource {self._request.title}>"
 
-    async def __aiter__(self) -> AsyncIterator[ServerSentEvent]:
+    async def __aiter__(self) -> AsyncGenerator[ServerSentEvent, None]:
         async with aclosing(Connection(self._request, self._settings).batches()) as batches:
             async for events in batches:
                 for event in events:
