@@ -21,7 +21,8 @@ def test_the_module_exports_every_error_it_defines() -> None:
     defined = {
         name
         for name, value in vars(errors).items()
-        if isinstance(value, type) and value.__module__ == errors.__name__
+        # `rx_sse` for those of the public face, once somebody has taken them from there
+        if isinstance(value, type) and value.__module__ in ("rx_sse", errors.__name__)
     }
     assert defined == set(errors.__all__)
 
