@@ -103,6 +103,10 @@ class StreamError(RxSseError):
     ) -> None:
         if status is not None and not 400 <= status <= 599:
             raise UsageError(f"status={status!r}: a StreamError is a failure, give a status from 400 to 599")
+        if retry is not None and (
+            isinstance(retry, bool) or not isinstance(retry, int) or not 0 <= retry < 2**31
+        ):
+            raise UsageError(f"retry={retry!r}: give the milliseconds of a retry: line, an int of 0 or more")
         super().__init__(detail)
         self.detail = detail
         self.title = title

@@ -31,6 +31,7 @@ of 1 KB instead of 4 MB (measured); never 0, which wedges TLS."""
 
 NOTSENT_LOWAT: int | None = getattr(socket, "TCP_NOTSENT_LOWAT", None)
 USER_TIMEOUT: int | None = getattr(socket, "TCP_USER_TIMEOUT", None)
+MAX_INT = 2**31 - 1
 
 
 class Owner(Protocol):
@@ -149,7 +150,7 @@ class Connection(asyncio.Protocol):
         self.paused = True
         self._stuck_since = now = asyncio.get_running_loop().time()
         self._stuck_size = self._transport.get_write_buffer_size()
-        self._wheel.add(self, now + self._write_timeout / 4)
+        self._wheel.hasten(self, now + self._write_timeout / 4)
 
     def resume_writing(self) -> None:
         self._inner.resume_writing()
@@ -161,7 +162,8 @@ class Connection(asyncio.Protocol):
     def start(self, now: float) -> None:
         """The headers are out: from now on the outbox goes to the socket."""
         self.open = True
-        self.last_write = now
+        self.last_write = self._stuck_since = now
+        self._stuck_size = self._transport.get_write_buffer_size()
         self.marked = False
         self.check_reading()
         self.mark()
@@ -231,11 +233,12 @@ class Connection(asyncio.Protocol):
         when = self._owner.deadline(now)
         if self.lost:
             return None
+        dues = [] if when is None else [when]
+        if self._heartbeat is not None and self.open:
+            dues.append((now if self.paused else self.last_write) + self._heartbeat)
         if self.paused:
-            due: float | None = now + self._write_timeout / 4
-        else:
-            due = self.last_write + self._heartbeat if self._heartbeat is not None and self.open else None
-        return due if when is None else when if due is None else min(due, when)
+            dues.append(now + self._write_timeout / 4)
+        return min(dues, default=None)
 
     # -- the end ---------------------------------------------------------------------------------------------
 
@@ -272,7 +275,8 @@ class Connection(asyncio.Protocol):
                     sock.setsockopt(socket.IPPROTO_TCP, NOTSENT_LOWAT, KERNEL_LIMIT)
                 if USER_TIMEOUT is not None:
                     timeout = sock.getsockopt(socket.IPPROTO_TCP, USER_TIMEOUT)
-                    sock.setsockopt(socket.IPPROTO_TCP, USER_TIMEOUT, int(self._write_timeout * 1000))
+                    milliseconds = min(int(self._write_timeout * 1000), MAX_INT)
+                    sock.setsockopt(socket.IPPROTO_TCP, USER_TIMEOUT, milliseconds)
         self._saved = (low, high, lowat, timeout)
         self._transport.set_write_buffer_limits(high=KERNEL_LIMIT)
 
@@ -286,7 +290,7 @@ class Connection(asyncio.Protocol):
             if sock is not None and NOTSENT_LOWAT is not None and lowat is not None:
                 # 0 reads back as "no limit" but is refused as "limit of nothing" by some kernels: say the
                 # maximum.
-                sock.setsockopt(socket.IPPROTO_TCP, NOTSENT_LOWAT, lowat or 2**31 - 1)
+                sock.setsockopt(socket.IPPROTO_TCP, NOTSENT_LOWAT, lowat or MAX_INT)
             if sock is not None and USER_TIMEOUT is not None and timeout is not None:
                 sock.setsockopt(socket.IPPROTO_TCP, USER_TIMEOUT, timeout)
         self._transport.set_write_buffer_limits(high=high, low=low)

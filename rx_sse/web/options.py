@@ -15,6 +15,7 @@ from typing import Any, Literal, TypedDict
 from rx_sse.delivery import Overflow
 from rx_sse.delivery.overflow import Policy
 from rx_sse.errors import UsageError
+from rx_sse.wire.fields import MAX_RETRY
 
 Dumps = Callable[[Any], "str | bytes"]
 OnEnd = Literal["stop", "reconnect"]
@@ -110,8 +111,10 @@ def resolve(*layers: Mapping[str, Any]) -> Options:
     if "max_duration" in given:
         given["max_duration"] = seconds("max_duration", given["max_duration"], zero=False, optional=True)
     retry = given.get("retry")
-    if retry is not None and (type(retry) is not int or retry < 0):
-        raise UsageError(f"retry={retry!r} must be an integer number of milliseconds, at least 0, or None")
+    if retry is not None and (type(retry) is not int or not 0 <= retry <= MAX_RETRY):
+        raise UsageError(
+            f"retry={retry!r} must be an integer number of milliseconds from 0 to {MAX_RETRY}, or None"
+        )
     if type(given.get("prelude_bytes", 1)) is not int or given.get("prelude_bytes", 1) < 1:
         raise UsageError(f"prelude_bytes={given['prelude_bytes']!r} must be an integer of at least 1")
     if given.get("on_end", "stop") not in ("stop", "reconnect"):

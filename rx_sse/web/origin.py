@@ -73,7 +73,7 @@ def meant(method: str, headers: MultiMapping[str], allowed: Collection[str]) -> 
 def allowed_origins(request: web.BaseRequest) -> frozenset[str]:
     """The list that counts for a request: that of the outermost application with a ``setup``."""
     apps = request.match_info.apps if isinstance(request, web.Request) else ()
-    return next((app[ALLOW_ORIGINS] for app in apps if ALLOW_ORIGINS in app), frozenset())
+    return next((app[ALLOW_ORIGINS] for app in apps if ALLOW_ORIGINS in app), frozenset[str]())
 
 
 def parse_origins(origins: Iterable[str]) -> frozenset[str]:

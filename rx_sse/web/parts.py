@@ -23,7 +23,7 @@ class Parts:
         self.scheduler = LoopScheduler(self.loop)
         self.flusher = Flusher(self.loop)
         self.wheel = Wheel(self.loop)
-        self.losses = threading.Lock()
+        self.losses = threading.RLock()
         """Held while a pusher on another thread counts an event that found the inbox full."""
 
     def close(self) -> None:

@@ -12,6 +12,8 @@ from typing import Any
 from aiohttp import web
 
 from rx_sse.errors import EncodeError, StreamError
+from rx_sse.wire import ServerSentEvent
+from rx_sse.wire.control import stream_error
 from rx_sse.wire.jsontext import dumps
 
 logger = logging.getLogger("rx_sse")
@@ -30,6 +32,17 @@ def problem_of(error: Exception) -> dict[str, Any]:
             problem["detail"] = error.text
         return problem
     return dict(MASKED)
+
+
+def error_event(error: Exception) -> ServerSentEvent:
+    """The `stream-error` that tells of an error, with the time to come back that a `StreamError` may have."""
+    retry = error.retry if isinstance(error, StreamError) else None
+    return stream_error(problem_of(error)).replace(retry=retry)
+
+
+def told(error: Exception) -> bool:
+    """True if the client is told what went wrong; anything else is masked, so the log must have it."""
+    return isinstance(error, StreamError | web.HTTPException)
 
 
 def _sendable(problem: dict[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ A native EventSource gives up for good on any status but 200, so what it may try
 with 200, a `retry:` of its own, and a close. Everyone else gets the status that HTTP has for it.
 
 Standard: RFC 9110 §15.6.4 (503), RFC 6585 §4 (429), RFC 9457 (problem details), HTML Living Standard §9.2.3.
-Never: two clients are told the same time to come back.
+Never: two clients are told the same time to come back, unless a `StreamError` names it.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from aiohttp import web
 
 from rx_sse.errors import Overloaded, StreamError
 from rx_sse.web.negotiation import EVENT_STREAM, is_event_source
-from rx_sse.web.problem import MASKED, problem_of
-from rx_sse.wire.control import retry_line, stream_error
+from rx_sse.web.problem import error_event, problem_of
+from rx_sse.wire.control import retry_line
 from rx_sse.wire.jsontext import dumps
 
 STREAM_HEADERS = {
@@ -73,5 +73,5 @@ def failure(request: web.BaseRequest, error: Exception) -> web.StreamResponse:
 
 def failed_again(error: Exception) -> web.Response:
     """The answer to an unexpected error when an EventSource comes back: a 500 would end it for good."""
-    problem = problem_of(error) if isinstance(error, StreamError) else MASKED
-    return events(stream_error(problem).frame, _again(2.0)[1])
+    event = error_event(error)
+    return events(event.frame) if event.retry is not None else events(event.frame, _again(2.0)[1])

@@ -21,6 +21,7 @@ from rx_sse.web.edge import Edge, edge_of
 from rx_sse.web.negotiation import accepts_events, is_event_source, raw_last_event_id, resource_of
 from rx_sse.web.options import Options, StreamOptions
 from rx_sse.web.principal import PRINCIPAL
+from rx_sse.web.problem import told
 from rx_sse.web.refusal import STREAM_HEADERS, failed_again, failure
 from rx_sse.web.resume import RESUME
 from rx_sse.web.stream import Source, Stream
@@ -47,7 +48,7 @@ async def stream_response(
     """
     edge = edge_of(request)
     resolved = edge.once(cast(Mapping[str, Any], options))
-    refusal = precondition(request, resolved) or edge.refuse(request, request.get(PRINCIPAL))
+    refusal = precondition(request, resolved)
     return (
         refusal
         if refusal is not None
@@ -95,8 +96,9 @@ async def respond(edge: Edge, request: web.Request, source: Source, options: Opt
     transport = request.transport
     if transport is None or transport.is_closing():
         return web.StreamResponse()  # the client has gone: nothing is subscribed, and nobody reads this
-    if edge.closing:  # while the handler was at work
-        return edge.shed(request)
+    # Asked again: others may have come while the handler was at work, or the shutdown.
+    if (refusal := edge.refuse(request, request.get(PRINCIPAL))) is not None:
+        return refusal
     framed = request.version >= HttpVersion11
     stream = Stream(
         edge,
@@ -126,7 +128,7 @@ async def respond(edge: Edge, request: web.Request, source: Source, options: Opt
             return response
         if writer is None or stream.connection.lost:
             return response
-        if ("Transfer-Encoding" in response.headers) is not framed:
+        if ("Transfer-Encoding" in response.headers) is not framed or "Content-Length" in response.headers:
             raise UsageError("something gave the event stream a Content-Length: a stream has none")
         stream.open(transport.write)
         await stream.closed
@@ -145,11 +147,12 @@ def answer_failure(request: web.BaseRequest, error: Exception) -> web.StreamResp
     back."""
     unexpected = not isinstance(error, web.HTTPException | Overloaded)
     if unexpected and is_event_source(request) and raw_last_event_id(request) is not None:
-        asyncio.get_running_loop().call_exception_handler(
-            {
-                "message": f"rx_sse: {request.method} {request.rel_url.raw_path} failed on a reconnect",
-                "exception": error,
-            }
-        )
+        if not told(error):
+            asyncio.get_running_loop().call_exception_handler(
+                {
+                    "message": f"rx_sse: {request.method} {request.rel_url.raw_path} failed on a reconnect",
+                    "exception": error,
+                }
+            )
         return failed_again(error)
     return failure(request, error)

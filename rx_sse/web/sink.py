@@ -11,7 +11,6 @@ Never: it knows what becomes of an event behind the outbox.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Hashable
 from typing import Any, Protocol
 
@@ -21,8 +20,6 @@ from rx_sse.web.options import Options
 from rx_sse.web.parts import Parts
 from rx_sse.wire import RawFrame, ServerSentEvent, encode
 from rx_sse.wire.control import stream_gap
-
-logger = logging.getLogger("rx_sse")
 
 Frame = ServerSentEvent | RawFrame
 Ready = (ServerSentEvent, RawFrame)
@@ -80,11 +77,32 @@ class Sink:
         elif not self.closed:
             try:
                 event = value if isinstance(value, Ready) else encode(value, self._dumps)
-                key = self._key(value) if self._key is not None else None
+                key = self._key_of(value) if self._key is not None else None
             except Exception as error:
                 self._target.fail(error)
                 return
             self._offer(event, key)
+
+    def pulled(self, value: Any) -> None:
+        """An emission, on the loop's thread, of a source that this stream alone pulls: it has nothing in the
+        inbox that it could overtake."""
+        if not self.closed:
+            try:
+                event, key = self._encoded(value)
+            except Exception as error:
+                self._target.fail(error)
+                return
+            self._offer(event, key)
+
+    def _encoded(self, value: Any) -> tuple[Frame, Hashable]:
+        event = value if isinstance(value, Ready) else encode(value, self._dumps)
+        return event, self._key_of(value) if self._key is not None else None
+
+    def _key_of(self, value: Any) -> Hashable:
+        assert self._key is not None
+        key = self._key(value)
+        hash(key)  # one that cannot be hashed fails here, and not in the outbox
+        return key
 
     def _offer(self, event: Frame, key: Hashable) -> None:
         mark: str | None = None
@@ -108,17 +126,12 @@ class Sink:
         inbox = self._parts.inbox
         if inbox.direct:
             target(value)
-        elif not inbox.put(target, value):
-            # An end comes once a stream, so it may pass a full inbox; it must not be lost.
-            try:
-                self._parts.loop.call_soon_threadsafe(target, value)
-            except RuntimeError:
-                logger.debug("a source ended after the loop of its stream")
+        else:  # an end comes once a stream: it may pass the limits, but not what came before it
+            inbox.put(target, value, exempt=True)
 
     def _cross_value(self, value: Any) -> None:
         try:
-            event = value if isinstance(value, Ready) else encode(value, self._dumps)
-            key = self._key(value) if self._key is not None else None
+            event, key = self._encoded(value)
         except Exception as error:
             self.on_error(error)
             return

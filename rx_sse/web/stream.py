@@ -15,21 +15,20 @@ import logging
 from collections.abc import AsyncIterable, Callable
 from typing import Any, Protocol
 
-from aiohttp import web
 from reactivex import Observable, abc
 
 from rx_sse.bus.handle import Resume
 from rx_sse.bus.topic import Topic
 from rx_sse.delivery import Outcome, make_outbox
 from rx_sse.delivery.outbox import Gap
-from rx_sse.errors import BusClosed, RxSseError
+from rx_sse.errors import BusClosed
 from rx_sse.web.connection import Connection
 from rx_sse.web.ends import End, first_deadline, jittered
 from rx_sse.web.gate import Gate
 from rx_sse.web.options import Options
 from rx_sse.web.parts import Parts
 from rx_sse.web.principal import Principal
-from rx_sse.web.problem import problem_of
+from rx_sse.web.problem import error_event, told
 from rx_sse.web.pump import Pump
 from rx_sse.web.sink import Sink
 from rx_sse.wire import ServerSentEvent
@@ -39,7 +38,6 @@ from rx_sse.wire.control import (
     OPENING,
     retry_line,
     stream_end,
-    stream_error,
     stream_expired,
     stream_gap,
 )
@@ -151,7 +149,7 @@ class Stream:
             scheduler = self._home.parts.scheduler
             self._subscription.append(scheduler.run(lambda: self._subscribe(source), self._settled))
         else:  # what is pulled never meets the limits of live events: the outbox stays in its prelude
-            self._subscription.append(Pump(source, self, self._sink.on_next))
+            self._subscription.append(Pump(source, self, self._sink.pulled))
             self.gate.await_first()
 
     @property
@@ -180,12 +178,13 @@ class Stream:
             subscription.dispose()
         elif self._options.hold_headers == 0:
             self.gate.hold_over()
+        else:
+            self.gate.await_first()
 
     def _settled(self) -> None:
         """The source has done all that it does at subscription: the prelude is over."""
         self.outbox.live()
         self.connection.mark()
-        self.gate.await_first()
 
     def open(self, output: Callable[[bytes], object]) -> None:
         """The headers have been written: write the opening comment and go.
@@ -268,9 +267,9 @@ class Stream:
         elif self.gate.shut:
             self._fail(error)
         elif self.end is None:
-            if not isinstance(error, RxSseError | web.HTTPException):
+            if not told(error):
                 logger.error("stream %s failed", self.label, exc_info=error)
-            self._end(End.FAILED, stream_error(problem_of(error)))
+            self._end(End.FAILED, error_event(error))
 
     def expire(self, reason: str, end: End) -> None:
         """End the stream because its token has expired or was revoked."""
