@@ -238,7 +238,7 @@ async def test_greedy_groups_share_a_slice_evenly() -> None:
         scheduler.run(lambda index=index: endless(scheduler, count(index)), nothing)
     counts[:] = [0, 0, 0]
     await turns(5)
-    assert min(counts) > 100
+    assert min(counts) > 20
     assert max(counts) - min(counts) <= 5  # at most one a slice
 
 

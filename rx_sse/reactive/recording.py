@@ -1,0 +1,225 @@
+"""A stream as it happened: what was emitted, when, and how it ended.
+
+A `Recording` shows itself (a marble diagram in a notebook, a line of text elsewhere), is saved as one JSON
+value a line, and is replayed at any speed, with the same gaps in time.
+
+Standard: JSON Lines for the file; the marble diagrams of ReactiveX for the picture.
+Never: it changes after it was made.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self, cast
+
+from reactivex import Observable, abc
+from reactivex.disposable import CompositeDisposable
+
+from rx_sse.errors import UsageError
+from rx_sse.reactive.diagram import Lane, Tick, svg, text
+from rx_sse.reactive.scheduler import LoopScheduler
+from rx_sse.wire import ServerSentEvent
+from rx_sse.wire.jsontext import dumps
+
+Kind = Literal["next", "error", "completed"]
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Something that happened.
+
+    Attributes:
+        at: seconds since the recording began.
+        kind: `"next"`, `"error"` or `"completed"`.
+        value: the value, or the text of the error; None for a completion.
+    """
+
+    at: float
+    kind: Kind
+    value: Any = None
+
+
+class Recording:
+    """What a stream did, as far as it was recorded.
+
+    Args:
+        moments: in the order of time; nothing follows an error or a completion.
+        seconds: how long it was recorded.
+        name: what the diagram calls it.
+
+    Raises:
+        UsageError: moments out of order.
+    """
+
+    __slots__ = ("moments", "name", "seconds")
+
+    def __init__(self, moments: Iterable[Moment], *, seconds: float, name: str = "") -> None:
+        self.moments = tuple(moments)
+        self.seconds = seconds
+        self.name = name
+        times = [moment.at for moment in self.moments]
+        if times != sorted(times) or any(moment.kind != "next" for moment in self.moments[:-1]):
+            raise UsageError(
+                "the moments of a recording are in the order of time, and nothing follows its end"
+            )
+
+    @property
+    def values(self) -> list[Any]:
+        """The values, without their times."""
+        return [moment.value for moment in self.moments if moment.kind == "next"]
+
+    @property
+    def events_per_second(self) -> float:
+        """Values a second, on average; 0 if no time passed."""
+        return len(self.values) / self.seconds if self.seconds else 0.0
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __iter__(self) -> Iterator[Moment]:
+        return iter(self.moments)
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            (self.moments, self.seconds, self.name) == (other.moments, other.seconds, other.name)
+            if isinstance(other, Recording)
+            else NotImplemented
+        )
+
+    def replay(self, speed: float = 1.0) -> Observable[Any]:
+        """The recording as a cold Observable, with its pauses.
+
+        Args:
+            speed: 2.0 is twice as fast; 0 emits everything at once.
+
+        Raises:
+            UsageError: a speed below 0.
+        """
+        if speed < 0:
+            raise UsageError(f"speed={speed!r}: time does not run backwards; give 0 or more")
+
+        def subscribe(
+            observer: abc.ObserverBase[Any], given: abc.SchedulerBase | None = None
+        ) -> abc.DisposableBase:
+            scheduler = given or LoopScheduler()
+            timers = CompositeDisposable()
+            begin = scheduler.now.timestamp()
+
+            def step(index: int) -> None:
+                moment = self.moments[index]
+                if moment.kind == "error":
+                    observer.on_error(RuntimeError(str(moment.value)))
+                elif moment.kind == "completed":
+                    observer.on_completed()
+                else:
+                    observer.on_next(moment.value)
+                    plan(index + 1)
+
+            def plan(index: int) -> None:
+                if index == len(self.moments):
+                    observer.on_completed()
+                    return
+                at = self.moments[index].at / speed if speed else 0.0
+                due = begin + at - scheduler.now.timestamp()
+                timers.clear()
+                timers.add(scheduler.schedule_relative(max(0.0, due), lambda *_: step(index)))
+
+            plan(0)
+            return timers
+
+        return Observable(subscribe)
+
+    # -- files -----------------------------------------------------------------------------------------------
+
+    def save(self, path: str | Path) -> None:
+        """Write it, one moment a line.
+
+        Raises:
+            EncodeError: a value that JSON cannot hold.
+        """
+        head = {"rx_sse": VERSION, "name": self.name, "seconds": self.seconds}
+        lines = [json.dumps(head), *(dumps(_written(moment)) for moment in self.moments)]
+        Path(path).write_text("\n".join(lines) + "\n", "utf-8")
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read what `save` wrote.
+
+        Raises:
+            UsageError: the file holds no recording.
+        """
+        head, *lines = Path(path).read_text("utf-8").splitlines() or [""]
+        try:
+            told = json.loads(head)
+            if told["rx_sse"] != VERSION:
+                raise UsageError(
+                    f"{path}: version {told['rx_sse']!r} of a recording; this is version {VERSION}"
+                )
+            moments = [_read(json.loads(line)) for line in lines]
+            return cls(moments, seconds=float(told["seconds"]), name=str(told["name"]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise UsageError(f"{path} holds no recording: {error}") from error
+
+    # -- how it looks ----------------------------------------------------------------------------------------
+
+    def lane(self, name: str | None = None) -> Lane:
+        """It as a lane of a marble diagram."""
+        return Lane(
+            name if name is not None else self.name, [_tick(moment) for moment in self.moments], self.seconds
+        )
+
+    def __repr__(self) -> str:
+        return text([self.lane()], self.seconds)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Mapping[str, str]:
+        return {"text/plain": repr(self), "image/svg+xml": svg([self.lane()], self.seconds)}
+
+
+def _written(moment: Moment) -> dict[str, Any]:
+    record: dict[str, Any] = {"at": round(moment.at, 6), "kind": moment.kind}
+    event = moment.value
+    if isinstance(event, ServerSentEvent):
+        fields = {"data": event.data, "event": event.event, "id": event.id}
+        record["event"] = {name: value for name, value in fields.items() if value is not None}
+    elif moment.kind != "completed":
+        record["value"] = moment.value
+    return record
+
+
+def _read(record: dict[str, Any]) -> Moment:
+    value = record.get("value")
+    if (fields := record.get("event")) is not None:
+        value = ServerSentEvent(**cast(dict[str, Any], fields))
+    if record["kind"] not in ("next", "error", "completed"):
+        raise ValueError(f"kind {record['kind']!r}")
+    return Moment(float(record["at"]), record["kind"], value)
+
+
+def _tick(moment: Moment) -> Tick:
+    if moment.kind != "next":
+        return Tick(moment.at, moment.kind, "" if moment.value is None else str(moment.value))
+    event = moment.value
+    if isinstance(event, ServerSentEvent):
+        if event.type == "stream-gap":
+            return Tick(moment.at, "gap", _missed(event))
+        return Tick(moment.at, "next", event.data, group=event.type)
+    return Tick(moment.at, "next", event if isinstance(event, str) else _shown(event))
+
+
+def _missed(event: ServerSentEvent) -> str:
+    try:
+        missed = event.json().get("missed")
+    except (ValueError, AttributeError):
+        missed = None
+    return "?" if missed is None else str(missed)
+
+
+def _shown(value: Any) -> str:
+    try:
+        return dumps(value)
+    except ValueError:
+        return repr(value)
