@@ -29,6 +29,7 @@ from rx_sse.bus.publisher import draft_of
 from rx_sse.bus.report import BusStats
 from rx_sse.bus.topic import Topic
 from rx_sse.errors import BusClosed, UsageError
+from rx_sse.wire.event import ServerSentEvent
 
 
 class Bus(Engine):
@@ -63,7 +64,7 @@ class Bus(Engine):
         filter: Filter | None = None,
         map: Map | None = None,
         on_gap: Callable[[Gap], None] | None = None,
-    ) -> Observable[Any]:
+    ) -> Observable[ServerSentEvent]:
         """The events of topics, resumable: what came after the client's cursor, then live; no gap, no
         duplicate, in order.
 

@@ -31,7 +31,7 @@ class Receiver(Protocol):
         ...
 
     def fail(self, error: Exception) -> None:
-        """`emit` raised: leave."""
+        """`emit` raised: leave, and report it."""
         ...
 
 
@@ -77,16 +77,12 @@ class Dispatcher:
 
     Args:
         soon: has a function called in the loop's next turn.
-        report: told of a reader that raised.
     """
 
-    __slots__ = ("_at", "_jobs", "_report", "_running", "_scheduled", "_soon", "delivered", "size")
+    __slots__ = ("_at", "_jobs", "_running", "_scheduled", "_soon", "delivered", "size")
 
-    def __init__(
-        self, soon: Callable[[Callable[[], None]], object], report: Callable[[str, Exception], None]
-    ) -> None:
+    def __init__(self, soon: Callable[[Callable[[], None]], object]) -> None:
         self._soon = soon
-        self._report = report
         self._jobs: deque[Job] = deque()
         self._at = 0
         self._running = False
@@ -172,9 +168,7 @@ class Dispatcher:
                         at += 1
                         call(receiver, payload)
             except Exception as error:
-                failed = receivers[at - 1]
-                self._report(f"rx_sse: a subscriber raised and was let go: {failed!r}", error)
-                failed.fail(error)
+                receivers[at - 1].fail(error)
 
 
 def ignore(_: Any) -> None:

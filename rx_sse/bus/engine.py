@@ -100,7 +100,7 @@ class Engine:
         self._counts: dict[str, int] = {}
         self._errors: Subject[Trouble] = Subject()
         self.rings = Budget(ring_bytes)
-        self.dispatcher = Dispatcher(self.soon, self.report)
+        self.dispatcher = Dispatcher(self.soon)
         self.rosters = Rosters(self, grace)
         self.snapshots = Snapshots(self)
         self.replays = Replays(self.now)

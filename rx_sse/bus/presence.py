@@ -168,6 +168,7 @@ class _Watch(abc.DisposableBase):
             self._bus.rosters.watch(self._topic, self)
 
     def fail(self, error: Exception) -> None:
+        self._bus.report("rx_sse: an observer of presence raised and was let go", error)
         self.dispose()
 
     def dispose(self) -> None:

@@ -53,6 +53,7 @@ class Relay:
     __slots__ = (
         "_asking",
         "_callers",
+        "_curious",
         "_dirty",
         "_host",
         "_looping",
@@ -93,6 +94,7 @@ class Relay:
         self._looping = False
         self._resting = False
         self._callers: list[Callable[[], None]] = []
+        self._curious: list[Callable[[], None]] = []
         self._stop = host.log.watch(topic, self)
         self._repair()
 
@@ -118,9 +120,8 @@ class Relay:
         """Call back as soon as there is a position: now, if there is one."""
         if self.position is not None:
             callback()
-        else:
-            self._callers.append(callback)
-            self._repair()
+        else:  # the first answer will do; a catch-up needs one to a question that comes after it
+            self._curious.append(callback)
 
     def catch_up(self, callback: Callable[[], None]) -> None:
         """Call back after a repair that began later than this call. Any number of readers share one."""
@@ -150,6 +151,7 @@ class Relay:
         self.closed = True
         self._stop()
         self._callers.clear()
+        self._curious.clear()
         self._host.rings.clear(self.ring, Position(0, 0))
 
     # -- repair ----------------------------------------------------------------------------------------------
@@ -178,7 +180,12 @@ class Relay:
             self._asking = False
             if self.closed:
                 return
-            if page is None or not self._take(asked, page):
+            taken = page is not None and self._take(asked, page)
+            if self.position is not None:
+                curious, self._curious = self._curious, []
+                for callback in curious:
+                    callback()
+            if not taken:
                 self._dirty = True
                 self._callers = callers + self._callers
                 self._resting = page is None

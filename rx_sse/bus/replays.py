@@ -31,11 +31,11 @@ class Replays:
         now: monotonic seconds.
     """
 
-    __slots__ = ("_buckets", "_now", "running")
+    __slots__ = ("_now", "buckets", "running")
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
-        self._buckets: dict[str, tuple[float, float]] = {}
+        self.buckets: dict[str, tuple[float, float]] = {}
         self.running = 0
 
     def enter(self, user: str | None) -> None:
@@ -54,12 +54,12 @@ class Replays:
         """It is over, and has read `size` bytes."""
         self.running -= 1
         if user is not None:
-            self._buckets[user] = (self._level(user) - size, self._now())
+            self.buckets[user] = (self._level(user) - size, self._now())
 
     def sweep(self) -> None:
         """Forget the buckets that are full again."""
-        self._buckets = {user: bucket for user, bucket in self._buckets.items() if self._level(user) < BUCKET}
+        self.buckets = {user: bucket for user, bucket in self.buckets.items() if self._level(user) < BUCKET}
 
     def _level(self, user: str) -> float:
-        level, at = self._buckets.get(user, (BUCKET, 0.0))
+        level, at = self.buckets.get(user, (BUCKET, 0.0))
         return min(level + (self._now() - at) * REFILL, BUCKET)

@@ -97,6 +97,7 @@ class Subscription(abc.DisposableBase):
 
     def fail(self, error: Exception) -> None:
         """The observer raised: it is let go, as reactivex does."""
+        self._bus.report(f"rx_sse: an observer of topic {self._topic!r} raised and was let go", error)
         self.dispose()
 
     def shutdown(self, error: BusClosed) -> None:

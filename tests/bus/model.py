@@ -242,15 +242,12 @@ class Process:
 
     def begin(self) -> None:
         self.rings = Budget(350)  # three entries or so
-        self.dispatcher = Dispatcher(self.turns.append, self.raised)
+        self.dispatcher = Dispatcher(self.turns.append)
         self.relay = Relay(TOPIC, self)
 
     @property
     def log(self) -> Link:
         return self.link
-
-    def raised(self, message: str, error: Exception) -> None:
-        raise AssertionError(message) from error
 
     @property
     def retention(self) -> Retention:
