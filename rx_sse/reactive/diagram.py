@@ -9,6 +9,7 @@ Never: a value of a stream as markup; everything is escaped.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -169,7 +170,7 @@ def _lane(lane: Lane, y: int, scale: float, hues: dict[str, int], seconds: float
 
 def _crowded(values: Sequence[Tick], scale: float) -> bool:
     """True if labelled marbles would lie on each other: then they become dots."""
-    pairs = zip(values, values[1:], strict=False)
+    pairs = itertools.pairwise(values)
     close = sum((after.at - before.at) * scale < RADIUS * 1.5 for before, after in pairs)
     return close > len(values) / 4
 

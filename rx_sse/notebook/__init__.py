@@ -1,0 +1,24 @@
+"""Streams in Jupyter: look at them, record them, draw them, serve them.
+
+* `await peek(stream, n=5)`: a table that fills, and stays.
+* `await marbles({"source": a, "throttled": b}, seconds=3)`: several streams on one axis of time.
+* `await plot(stream, seconds=5)`: numbers as a line.
+* `await record(stream, seconds=5)`: a `Recording`, to save, load and replay.
+* `await serve(app)`: an application in the kernel, replaced when its cell runs again.
+
+Each takes an Observable, an `EventSource`, an async iterable or a URL, and ends by `n`, by `seconds`, or with
+the stream. In plain Python they do the same, and show text.
+
+Standard: Jupyter's display protocol (`_repr_mimebundle_`); no widgets, so that a saved notebook shows what
+was seen.
+Never: a task that goes on after its cell has ended, but for what `serve` serves.
+"""
+
+from __future__ import annotations
+
+from rx_sse.notebook.looking import peek, plot
+from rx_sse.notebook.recording import Diagram, marbles, record
+from rx_sse.notebook.serving import Served, serve
+from rx_sse.reactive.recording import Moment, Recording
+
+__all__ = ["Diagram", "Moment", "Recording", "Served", "marbles", "peek", "plot", "record", "serve"]

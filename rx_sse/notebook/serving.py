@@ -1,0 +1,105 @@
+"""An application inside the kernel.
+
+Standard: none.
+Never: two of them for one cell: what the cell served before is closed first.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from html import escape
+from typing import Any, cast
+
+import reactivex as rx
+from aiohttp import web
+
+from rx_sse.notebook.recording import Stream, observable_of
+from rx_sse.web.handler import sse
+from rx_sse.web.setup import setup
+
+KEPT = "_rx_sse_served"
+"""The name in the notebook's namespace under which it is known what is served, by `name`."""
+
+
+class Served:
+    """What is served. Shows its addresses.
+
+    Attributes:
+        url: the address, like `http://127.0.0.1:41234`.
+        paths: the paths that it serves.
+    """
+
+    def __init__(self, runner: web.AppRunner, url: str, paths: list[str]) -> None:
+        self._runner = runner
+        self.url = url
+        self.paths = paths
+
+    async def close(self) -> None:
+        """Serve no more; open streams are told to come back."""
+        await self._runner.cleanup()
+
+    def __repr__(self) -> str:
+        return "serving " + (", ".join(self.url + path for path in self.paths) or self.url)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Mapping[str, str]:
+        links = "".join(
+            f'<li><a href="{escape(self.url + path)}">{escape(self.url + path)}</a></li>'
+            for path in self.paths
+        )
+        return {"text/plain": repr(self), "text/html": f"serving<ul>{links}</ul>"}
+
+
+async def serve(
+    app: web.Application | Mapping[str, Stream], *, host: str = "127.0.0.1", port: int = 0, name: str = "app"
+) -> Served:
+    """Serve an application, or streams by name, on the kernel's loop.
+
+    In a notebook, running the cell again replaces what it served.
+
+    Args:
+        app: an application that was set up; or streams by name, each served at `/name`.
+        host: the address to listen on.
+        port: 0 takes a free one.
+        name: tells several that are served at once apart.
+
+    Returns:
+        What is served; it lives until `await served.close()`, or as long as the kernel.
+    """
+    kept = _kept()
+    before = kept.pop(name, None)
+    if before is not None:
+        await before.close()
+    if not isinstance(app, web.Application):
+        app = _application(app)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except BaseException:
+        await runner.cleanup()
+        raise
+    paths = sorted({route.resource.canonical for route in app.router.routes() if route.resource is not None})
+    served = Served(runner, f"http://{host}:{runner.addresses[0][1]}", paths)
+    kept[name] = served
+    return served
+
+
+def _application(streams: Mapping[str, Stream]) -> web.Application:
+    app = setup(web.Application(), allow_origins=["*"])
+    for name, stream in streams.items():
+        app.router.add_get(f"/{name}", sse(_handler(observable_of(stream))))
+    return app
+
+
+def _handler(stream: rx.Observable[Any]) -> Any:
+    def handler(request: web.Request) -> rx.Observable[Any]:
+        return stream
+
+    return handler
+
+
+def _kept() -> dict[str, Served]:
+    module = sys.modules.get("IPython")
+    shell = module.get_ipython() if module is not None else None
+    return {} if shell is None else cast("dict[str, Served]", shell.user_ns.setdefault(KEPT, {}))
