@@ -1,0 +1,1 @@
+"""The benchmarks: `python -m benchmarks`. See README.md beside this file."""

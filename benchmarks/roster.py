@@ -1,0 +1,139 @@
+"""Who runs: the floor, rx_sse in its ways of publishing, the peers as their own documentation writes them."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from benchmarks import load, peers
+from benchmarks.process import Start
+
+SERVERS = peers.SERVERS
+EVERYBODY = frozenset({"broadcast", "users", "connect", "idle", "slow"})
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A contestant that can start."""
+
+    version: str
+    start: Start
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One row of the tables.
+
+    Args:
+        name: as the tables call it.
+        kind: whether it is ours.
+        tasks: the names of the tasks it can do.
+        prepare: installs what is missing, in the cache folder it is given. Raises `peers.Unavailable`.
+        paths: where a task's stream is, if not at `/events`, or `/users/%d` for the task `users`.
+    """
+
+    name: str
+    kind: Literal["floor", "ours", "peer"]
+    tasks: frozenset[str]
+    prepare: Callable[[Path], Ready]
+    paths: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def path(self, task: str) -> str:
+        """Where the stream for `task` is."""
+        return self.paths.get(task, "/users/%d" if task == "users" else "/events")
+
+
+def _floor(cache: Path) -> Ready:
+    program = load.compile_c([SERVERS / "floor.c"], [], "floor", cache)
+    return Ready("C, one epoll loop", Start((str(program), "{port}", "{feed}"), cache))
+
+
+def _ours(way: str, loop: str = "uvloop") -> Callable[[Path], Ready]:
+    def prepare(cache: Path) -> Ready:
+        versions = {
+            name: importlib.metadata.version(name) for name in ("rx-sse", "aiohttp", "reactivex", "uvloop")
+        }
+        command = (sys.executable, str(SERVERS / "rx_sse_server.py"), "{port}", "{feed}", way, loop)
+        text = ", ".join(
+            f"{name} {version}" for name, version in versions.items() if name != "uvloop" or loop == "uvloop"
+        )
+        return Ready(text, Start(command, cache))
+
+    return prepare
+
+
+def _python(script: str, *packages: str) -> Callable[[Path], Ready]:
+    def prepare(cache: Path) -> Ready:
+        interpreter = peers.python(cache)
+        pins = dict(
+            line.split("==")
+            for line in (SERVERS / "requirements.txt").read_text("utf-8").split()
+            if "==" in line
+        )
+        version = ", ".join(f"{name} {pins[name]}" for name in packages)
+        return Ready(version, Start((str(interpreter), str(SERVERS / script), "{port}", "{feed}"), cache))
+
+    return prepare
+
+
+def _node(script: str, *packages: str, arguments: tuple[str, ...] = ()) -> Callable[[Path], Ready]:
+    def prepare(cache: Path) -> Ready:
+        folder = peers.node(cache)
+        pins = json.loads((SERVERS / "package.json").read_text("utf-8"))["dependencies"]
+        version = ", ".join(f"{name} {pins[name]}" for name in packages) or "node:http"
+        return Ready(version, Start(("node", script, "{port}", "{feed}", *arguments), folder))
+
+    return prepare
+
+
+def _nchan(cache: Path) -> Ready:
+    module = peers.nchan(cache)
+    template = (SERVERS / "nchan_server.conf").read_text("utf-8").replace("MODULE", str(module))
+    command = (peers.nginx(), "-c", "{folder}/nginx.conf", "-p", "{folder}")
+    start = Start(command, cache, post="/pub?key=", files=(("nginx.conf", template),))
+    return Ready(f"nchan {peers.nchan_version(module)}", start)
+
+
+_NEST = {"idle": "/idle", "pipeline": "/pipeline"}
+
+ROSTER = (
+    Contestant("C floor", "floor", frozenset({"broadcast", "users", "connect"}), _floor),
+    Contestant("rx_sse, Subject", "ours", frozenset({"broadcast", "users", "idle"}), _ours("subject")),
+    Contestant("rx_sse, topic", "ours", frozenset({"broadcast", "users", "idle"}), _ours("topic")),
+    Contestant("rx_sse, events", "ours", EVERYBODY | {"resume"}, _ours("events")),
+    Contestant("rx_sse, events, asyncio", "ours", frozenset({"broadcast"}), _ours("events", "asyncio")),
+    Contestant("rx_sse, events, probe", "ours", frozenset({"hold"}), _ours("events", "probe")),
+    Contestant("rx_sse, pipeline", "ours", frozenset({"pipeline", "idle"}), _ours("pipeline")),
+    Contestant("nchan (nginx)", "peer", EVERYBODY | {"resume"}, _nchan),
+    Contestant("Node, by hand", "peer", EVERYBODY - {"idle"}, _node("node_server.mjs")),
+    Contestant("better-sse", "peer", EVERYBODY, _node("better_sse_server.mjs", "better-sse", "express")),
+    Contestant(
+        "NestJS, fastify",
+        "peer",
+        EVERYBODY | {"pipeline"},
+        _node("nest_server.js", "@nestjs/core", "@nestjs/platform-fastify", "rxjs", arguments=("fastify",)),
+        _NEST,
+    ),
+    Contestant(
+        "NestJS, express",
+        "peer",
+        EVERYBODY | {"pipeline"},
+        _node("nest_server.js", "@nestjs/core", "@nestjs/platform-express", "rxjs", arguments=("express",)),
+        _NEST,
+    ),
+    Contestant(
+        "aiohttp-sse", "peer", EVERYBODY, _python("aiohttp_sse_server.py", "aiohttp-sse", "aiohttp", "uvloop")
+    ),
+    Contestant(
+        "sse-starlette",
+        "peer",
+        EVERYBODY,
+        _python("sse_starlette_server.py", "sse-starlette", "uvicorn", "uvloop"),
+    ),
+    Contestant("FastAPI", "peer", EVERYBODY, _python("fastapi_server.py", "fastapi", "uvicorn", "uvloop")),
+)

@@ -1,0 +1,31 @@
+"""The feed, the same for every Python server: lines of `key {json}` on a socket, each handed on as a value.
+
+It stands for what a real application has in its place: a broker, a database trigger, another service.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+Deliver = Callable[[str, dict[str, Any]], None]
+"""Called with the key (`all`, or `u` and a user's number) and the value to send."""
+
+
+class _Lines(asyncio.Protocol):
+    def __init__(self, deliver: Deliver) -> None:
+        self._deliver = deliver
+        self._rest = b""
+
+    def data_received(self, data: bytes) -> None:
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            key, _, text = line.partition(b" ")
+            self._deliver(key.decode(), json.loads(text))
+
+
+async def listen(port: int, deliver: Deliver) -> asyncio.Server:
+    """Accept the feed on loopback."""
+    return await asyncio.get_running_loop().create_server(lambda: _Lines(deliver), "127.0.0.1", port)
