@@ -38,6 +38,8 @@ class Outcome(Enum):
     """It, or an older one, was dropped; a gap stands in the place of the loss."""
     OVERFLOW = "overflow"
     """There is no room and the policy is to disconnect: the connection must be ended. Nothing was queued."""
+    EXCEEDED = "exceeded"
+    """The prelude would be over its limit: the source has failed. Nothing was queued."""
 
 
 class Gap:
@@ -181,7 +183,7 @@ class Outbox:
     def _offer_prelude(self, frame: bytes, mark: str | None) -> Outcome:
         cost = len(frame) + ENTRY_COST
         if self._prelude_bytes + cost > self.prelude_limit:
-            return Outcome.OVERFLOW
+            return Outcome.EXCEEDED
         self._prelude_bytes += cost
         self._prelude_queue().append((frame, mark))
         return Outcome.QUEUED

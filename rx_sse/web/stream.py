@@ -21,7 +21,7 @@ from rx_sse.bus.handle import Resume
 from rx_sse.bus.topic import Topic
 from rx_sse.delivery import Outcome, make_outbox
 from rx_sse.delivery.outbox import Gap
-from rx_sse.errors import BusClosed
+from rx_sse.errors import BusClosed, RxSseError
 from rx_sse.web.connection import Connection
 from rx_sse.web.ends import End, first_deadline, jittered
 from rx_sse.web.gate import Gate
@@ -209,16 +209,24 @@ class Stream:
         connection = self.connection
         if not connection.marked:
             connection.mark()
-        elif not connection.open:
+        elif not connection.open and outcome is not Outcome.EXCEEDED:
             self.gate.open()
-        if outcome is Outcome.OVERFLOW:
-            self._overflow()
+        if outcome is not Outcome.QUEUED:
+            self._not_queued(outcome)
 
-    def _overflow(self) -> None:
-        where = "during its subscription" if self.gate.shut else "because its reader is too slow"
-        logger.info("stream %s was disconnected %s", self.label, where)
-        self._stop(End.OVERFLOW)
-        self.connection.abort()
+    def _not_queued(self, outcome: Outcome) -> None:
+        if outcome is Outcome.OVERFLOW:
+            logger.info("stream %s was disconnected: its reader is too slow", self.label)
+            self._stop(End.OVERFLOW)
+            self.connection.abort()
+        elif outcome is Outcome.EXCEEDED:
+            limit = self._options.prelude_bytes
+            self.fail(
+                RxSseError(
+                    f"{self.label} emits more than prelude_bytes={limit} as it is subscribed: "
+                    "raise the limit, or return an async iterable, which is pulled"
+                )
+            )
 
     # -- the outlet that the bus uses ------------------------------------------------------------------------
 

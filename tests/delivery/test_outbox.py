@@ -90,7 +90,7 @@ class Oracle:
         new = Waiting(frame, mark, key)
         if not self.live:
             if self.size_of_prelude() + len(frame) + ENTRY_COST > self.prelude_bytes:
-                return Outcome.OVERFLOW
+                return Outcome.EXCEEDED
             self.prelude.append(new)
             return Outcome.QUEUED
         policy = self.rules.policy
@@ -361,6 +361,6 @@ def test_the_prelude_is_outside_the_limits_of_live_events() -> None:
 
 def test_the_prelude_has_a_limit_of_its_own() -> None:
     box = outbox("drop_oldest", prelude_bytes=2 * (ENTRY_COST + 5))
-    assert [box.offer(b"12345") for _ in range(3)] == [Outcome.QUEUED, Outcome.QUEUED, Outcome.OVERFLOW]
+    assert [box.offer(b"12345") for _ in range(3)] == [Outcome.QUEUED, Outcome.QUEUED, Outcome.EXCEEDED]
     assert bytes(box.take(5)) == b"12345"
     assert box.offer(b"12345") is Outcome.QUEUED  # what was written makes room

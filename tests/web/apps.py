@@ -54,6 +54,16 @@ async def until(condition: Callable[[], bool], timeout: float = 5.0) -> None:
             await asyncio.sleep(0.005)
 
 
+async def at_rest(value: Callable[[], Any], seconds: float = 0.05) -> Any:
+    """Wait until something has stopped changing: as when the sockets of a stalled client are full."""
+    async with asyncio.timeout(10):
+        while True:
+            before = value()
+            await asyncio.sleep(seconds)
+            if value() == before:
+                return before
+
+
 def watched(source: rx.Observable[Any], live: set[object]) -> rx.Observable[Any]:
     """`source`, with a member of `live` for each of its subscriptions."""
 
