@@ -186,3 +186,27 @@ async def test_a_feed_that_is_subscribed_to_again_goes_on_where_it_was() -> None
             await bus.publish("t", number)
         await listener.received(5)
         assert listener.values == [0, 1, 2, 3, 4] and failed == [2]
+
+
+async def test_what_a_feed_drops_does_not_pass_over_what_its_pipeline_holds() -> None:
+    scheduler = LoopScheduler(asyncio.get_running_loop())
+
+    def late(source: rx.Observable[Any]) -> rx.Observable[Any]:
+        delayed = source.pipe(ops.delay(5.0))
+        return rx.create(lambda observer, _: delayed.subscribe(observer, scheduler=scheduler))
+
+    async with MemoryBus(history=8) as bus:
+        listener = await Listener(bus, "t", pipe=late, filter=lambda event: event.json() == 0).opened()
+        for number in range(6):
+            await bus.publish("t", number)
+        assert not listener.events, "0 is still in the delay"
+        resumed = await Listener(bus, "t", cursor=listener.cut()).received(6)
+        assert resumed.values == [0, 1, 2, 3, 4, 5] and not resumed.gaps
+
+
+async def test_a_gap_that_is_not_told_yet_leaves_the_cursor_as_it_was() -> None:
+    async with MemoryBus() as bus:
+        listener = await Listener(bus, "t", cursor="garbage").until(lambda it: bool(it.gaps))
+        assert [event.type for event in listener.written] == ["stream-cursor", "stream-gap"]
+        assert listener.written[0].id is None, "cut after this, the client must be told again"
+        assert listener.written[1].id is not None
