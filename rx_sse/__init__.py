@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from .bus.bus import Bus as Bus
     from .bus.memory_bus import MemoryBus as MemoryBus
     from .bus.names import topic_name as topic_name
+    from .bus.redis.bus import RedisBus as RedisBus
+    from .bus.redis.publisher import RedisPublisher as RedisPublisher
     from .bus.topic import Topic as Topic
     from .client.source import EventSource as EventSource
     from .delivery.overflow import Overflow as Overflow
@@ -70,6 +72,8 @@ else:
         "Principal": "web.principal",
         "principal": "web.principal",
         "RawFrame": "wire.event",
+        "RedisBus": "bus.redis.bus",
+        "RedisPublisher": "bus.redis.publisher",
         "retry_backoff": "reactive.retry",
         "RxSseError": "errors",
         "ServerSentEvent": "wire.event",

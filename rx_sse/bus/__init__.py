@@ -8,9 +8,26 @@ what they missed (`reader`, `feed`). The connection's cursor is kept beside all 
 Standard: none. Never: aiohttp; redis in any file but its own.
 """
 
-from rx_sse.bus.bus import Bus
-from rx_sse.bus.memory_bus import MemoryBus
-from rx_sse.bus.names import topic_name
-from rx_sse.bus.topic import Topic
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 __all__ = ["Bus", "MemoryBus", "Topic", "topic_name"]
+
+if TYPE_CHECKING:
+    from rx_sse.bus.bus import Bus as Bus
+    from rx_sse.bus.memory_bus import MemoryBus as MemoryBus
+    from rx_sse.bus.names import topic_name as topic_name
+    from rx_sse.bus.topic import Topic as Topic
+else:
+
+    def __getattr__(name: str) -> object:
+        # Lazy, because a worker that only publishes comes through here too, and pays for no reactivex.
+        homes = {"Bus": "bus", "MemoryBus": "memory_bus", "Topic": "topic", "topic_name": "names"}
+        if name not in homes:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
+
+        value = getattr(import_module(f"{__name__}.{homes[name]}"), name)
+        globals()[name] = value
+        return value

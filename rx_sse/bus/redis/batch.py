@@ -1,0 +1,146 @@
+"""Many appends as one call.
+
+A batch leaves in one step and is settled in one step: nothing goes behind it in its lane before its outcome
+is known. What Redis refuses is refused for certain, because a script that is refused has not begun. A lost
+reply leaves the outcome unknown; then the same batch is sent again with a window, and the script looks for
+what it stored the first time.
+
+Standard: resume rules §4.
+Never: an entry is stored twice because a reply was lost.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from rx_sse.bus.cursor import Position, new_nonce
+from rx_sse.bus.log import Draft
+from rx_sse.bus.redis.codec import fingerprint, pack, position_of
+from rx_sse.bus.redis.layout import Layout
+from rx_sse.bus.redis.scripts import APPEND, Script
+from rx_sse.errors import PublishRefused, RxSseError
+
+MAX_ENTRIES = 512
+MAX_BYTES = 1_048_576
+"""Of a batch: some 4 ms of Redis's time, which other clients wait for. One entry over it goes alone."""
+MARGIN = 60.0
+"""Seconds added to the window, for clocks that are read late."""
+
+TRANSIENT = (
+    "MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "READONLY", "LOADING", "MASTERDOWN", "BUSY", "OOM", "MISCONF",
+    "NOREPLICAS", "NOSCRIPT", "UNKILLABLE", "CROSSSLOT",
+)  # fmt: skip
+"""Refusals that pass: the same call is worth sending again, perhaps elsewhere."""
+
+Outcome = Position | RxSseError | str
+"""Where it was stored, why it never will be, or the transient refusal after which it may be sent again."""
+
+
+class Batch:
+    """Drafts that leave together.
+
+    Args:
+        drafts: in order.
+        layout: names of keys.
+
+    Attributes:
+        drafts: what is not settled yet.
+        unknown: whether it was sent and the reply was lost.
+    """
+
+    __slots__ = ("_first_sent", "_layout", "drafts", "topics", "unknown")
+
+    def __init__(self, drafts: list[Draft], layout: Layout) -> None:
+        self.drafts = drafts
+        self.topics: list[str] = []
+        self.unknown = False
+        self._layout = layout
+        self._first_sent: float | None = None
+
+    def call(self, announce: str, *, whole: bool = False, clock: Callable[[], float] = time.monotonic) -> Any:
+        """The command.
+
+        Args:
+            announce: ``PUBLISH``, or ``SPUBLISH`` on a cluster.
+            whole: send the script's text, not its digest.
+            clock: monotonic seconds.
+        """
+        layout, numbers = self._layout, dict[str, int]()
+        keys: list[str] = []
+        heads: list[Any] = []
+        for draft in self.drafts:
+            if draft.topic not in numbers:
+                numbers[draft.topic] = len(numbers) + 1
+                keys += (layout.log(draft.topic), layout.meta(draft.topic))
+        kept = {draft.topic: draft.retention for draft in self.drafts}
+        for topic in numbers:
+            retention = kept[topic]
+            age = max(int(retention.age * 1000), 1)
+            heads += (layout.channel(topic), new_nonce(), max(retention.entries, 1), retention.bytes, age)
+        entries: list[Any] = []
+        for draft in self.drafts:
+            entries += (numbers[draft.topic], draft.nonce, pack(draft))
+            if draft.key is None:
+                entries += (0, "", 0)
+            else:
+                keys.append(layout.key(draft.topic, draft.key))
+                entries += (len(keys), fingerprint(draft), max(int(draft.key_life * 1000), 1))
+        now = clock()
+        window = 0
+        if self._first_sent is None:
+            self._first_sent = now
+        elif self.unknown:
+            window = int((now - self._first_sent + MARGIN) * 1000)
+        self.topics = list(numbers)
+        return eval_command(APPEND, keys, (len(numbers), announce, window, *heads, *entries), whole=whole)
+
+    def outcomes(self, answer: Any) -> tuple[dict[str, tuple[int, int]], list[Outcome]]:
+        """The lineage of each topic and the nonce before its new entries, and what became of each draft.
+
+        Raises:
+            ValueError: it is not what the script answers.
+        """
+        count = len(self.topics)
+        if not isinstance(answer, list) or len(answer) != count + len(self.drafts):
+            raise ValueError(f"not an answer to a batch: {str(answer)[:80]}")
+        before: dict[str, tuple[int, int]] = {}
+        for topic, said in zip(self.topics, answer, strict=False):
+            lineage, nonce = said.split()
+            before[topic] = int(lineage), int(nonce)
+        return before, [_outcome(text) for text in answer[count:]]
+
+
+def eval_command(script: Script, keys: list[str], args: tuple[Any, ...], *, whole: bool = False) -> Any:
+    """A script's call."""
+    return ("EVAL" if whole else "EVALSHA", script.text if whole else script.digest, len(keys), *keys, *args)
+
+
+def refusal(error: object) -> RxSseError | str:
+    """What an error reply means: the code of a transient refusal, or the error that it is for good."""
+    text = str(error)
+    code = text.split(" ", 1)[0].rstrip(":")
+    if code == "ERR" and ("max number of clients" in text or "user_script" in text):
+        return "BUSY"
+    return code if code in TRANSIENT else PublishRefused(f"Redis refused it: {text[:200]}")
+
+
+def _outcome(text: bytes) -> Outcome:
+    if not text.startswith(b"!"):
+        return position_of(text)
+    if text == b"!used":
+        return PublishRefused("this idempotency key was used with another payload")
+    return refusal(text[1:].decode("utf-8", "replace"))
+
+
+def take(waiting: Any, layout: Layout) -> Batch:
+    """The next batch from the front of a queue."""
+    drafts: list[Draft] = []
+    size = 0
+    while waiting and len(drafts) < MAX_ENTRIES:
+        size += waiting[0].size
+        if size > MAX_BYTES and drafts:
+            break
+        drafts.append(waiting.popleft())
+    return Batch(drafts, layout)

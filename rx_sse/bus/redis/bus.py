@@ -1,0 +1,83 @@
+"""The bus of many processes.
+
+Standard: none.
+Never: a connection before it is started, so it may be made at module level and before a fork.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from rx_sse.bus.bus import Bus
+from rx_sse.bus.log import Retention
+from rx_sse.bus.redis.address import address_of
+from rx_sse.bus.redis.layout import PARTITIONS, Layout
+from rx_sse.bus.redis.log import RedisLog
+
+
+class RedisBus(Bus):
+    """Topics with history and resume, shared by all processes that use the same Redis and prefix.
+
+    Args:
+        target: a URL (``redis://``, ``rediss://``, ``unix://``, ``redis+sentinel://a:26379,b:26379/mymaster``,
+            ``redis+cluster://a:6379,b:6379``), or a client of redis-py, of which the configuration is read.
+        prefix: of all keys and channels.
+        partitions: among which topics are spread on a cluster; the same in every process.
+        history: entries that a topic keeps at least; Redis trims in blocks.
+        history_bytes: bytes that a topic keeps.
+        ttl: seconds that an entry is kept, and a topic that nobody touches.
+        probe_interval: seconds between two probes; a connection that is deaf is known within two.
+        publish_timeout: seconds that a publisher waits.
+        grace: seconds that a listener may be away without having left (`presence`).
+        max_token_life: seconds that a token may live at most; revocations of users are kept so long.
+        blind_limit: seconds that a process which is cut off goes on with the revocations that it knows.
+        clock: monotonic seconds.
+
+    Raises:
+        UsageError: `target` leads nowhere.
+    """
+
+    def __init__(
+        self,
+        target: Any,
+        *,
+        prefix: str = "rx_sse",
+        partitions: int = PARTITIONS,
+        history: int = 1000,
+        history_bytes: int = 8 * 1024 * 1024,
+        ttl: float = 3600.0,
+        probe_interval: float = 1.0,
+        publish_timeout: float = 5.0,
+        grace: float = 10.0,
+        max_token_life: float = 86_400.0,
+        blind_limit: float = 300.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        retention = Retention(history, history_bytes, ttl)
+        log = RedisLog(
+            address_of(target),
+            Layout(prefix, partitions),
+            retention,
+            timeout=publish_timeout,
+            probe_interval=probe_interval,
+            clock=clock,
+        )
+        super().__init__(
+            log,
+            retention,
+            publish_timeout=publish_timeout,
+            grace=grace,
+            max_token_life=max_token_life,
+            blind_limit=blind_limit,
+            clock=clock,
+        )
+        log.on_trouble = self.trouble
+        self._redis = log
+
+    async def delivered(self) -> None:
+        """Wait until what was pushed before has been stored and delivered."""
+        await super().delivered()
+        await self._redis.flushed()
+        await super().delivered()

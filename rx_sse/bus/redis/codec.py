@@ -1,0 +1,143 @@
+"""Entries as Redis holds them.
+
+An entry's text is ``1<kind><event name>`` in the first line and the data after it. ``1`` is the version: a
+text of another version, or one that some other program wrote there, becomes a gap, never an event. An
+announcement holds all entries that one batch added to a topic: ``<first seq> <nonce before> <time>
+<nonce>:<length> ...``, a line feed, and their texts.
+
+Standard: none.
+Never: what comes from Redis is trusted to be ours. It is parsed strictly, and goes through the same encoder
+as an event of the user's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rx_sse.bus.cursor import Position
+from rx_sse.bus.entry import END, GAP, JSON, TEXT, Entry, gap_data
+from rx_sse.bus.log import Draft, Page
+from rx_sse.wire.event import ServerSentEvent
+
+VERSION = ord("1")
+KINDS = frozenset((JSON, TEXT, GAP, END))
+_ID = re.compile(rb"(0|[1-9]\d{0,15})-(0|[1-9]\d{0,14})")
+_HEADER = re.compile(rb"(\d{1,16}) (\d{1,15}) (\d{1,16})((?: \d{1,15}:\d{1,8})+)\n")
+_ENTRY = re.compile(rb"(\d{1,15}) (\d{1,16}) (\d{1,16})")
+
+At = Callable[[int], float]
+"""From Redis's milliseconds to this process's monotonic seconds."""
+
+
+def pack(draft: Draft) -> bytes:
+    """A draft's text."""
+    return f"1{draft.kind}{draft.event or ''}\n{draft.data}".encode()
+
+
+def fingerprint(draft: Draft) -> str:
+    """What must be the same when an idempotency key is used again."""
+    return hashlib.sha256(pack(draft)).hexdigest()[:32]
+
+
+def position_of(text: bytes) -> Position:
+    """A position from its id.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not (found := _ID.fullmatch(text)):
+        raise ValueError(f"not a position: {text[:40]!r}")
+    return Position(int(found[1]), int(found[2]))
+
+
+def entry_of(position: Position, prev: Position, text: bytes, at: float) -> Entry:
+    """An entry; one that cannot be read is a gap in its place."""
+    head, found, body = text.partition(b"\n")
+    try:
+        kind = chr(head[1])
+        event = head[2:].decode() or None
+        data = body.decode()
+        if head[0] != VERSION or not found or kind not in KINDS or "\r" in data:
+            raise ValueError("not an entry")
+        if event is not None:
+            ServerSentEvent("", event=event)
+        entry = Entry(position, prev, kind, data, event, at)
+        if kind != TEXT:
+            entry.detail() if kind != JSON else entry.value()
+    except (IndexError, ValueError):
+        return Entry(position, prev, GAP, gap_data("unreadable"), None, at)
+    return entry
+
+
+def announced(message: bytes, at: At) -> Sequence[Entry]:
+    """The entries of an announcement.
+
+    Raises:
+        ValueError: it is none.
+    """
+    found = _HEADER.match(message)
+    if not found:
+        raise ValueError("not an announcement")
+    when = at(int(found[3]))
+    prev = Position(int(found[1]) - 1, int(found[2]))
+    place = found.end()
+    entries: list[Entry] = []
+    for item in found[4].split():
+        nonce, _, length = item.partition(b":")
+        position = Position(prev.seq + 1, int(nonce))
+        entries.append(entry_of(position, prev, message[place : place + int(length)], when))
+        place += int(length)
+        prev = position
+    if place != len(message):
+        raise ValueError("not an announcement")
+    return entries
+
+
+def last_of(message: bytes) -> Position | None:
+    """The position of an announcement's last entry, without reading the entries; None if it is none."""
+    found = _HEADER.match(message)
+    if not found:
+        return None
+    items = found[4].split()
+    return Position(int(found[1]) - 1 + len(items), int(items[-1].partition(b":")[0]))
+
+
+class Meta:
+    """What is known of a topic.
+
+    Attributes:
+        head: its last position.
+        lineage: the nonce of its beginning.
+        ended: whether the last entry is an end mark.
+    """
+
+    __slots__ = ("ended", "head", "lineage")
+
+    def __init__(self, text: bytes) -> None:
+        seq, nonce, lineage, _, _, ended = text.split()
+        self.head = Position(int(seq), int(nonce))
+        self.lineage = int(lineage)
+        self.ended = ended == b"1"
+
+
+def page_of(answer: Any, at: At) -> Page:
+    """A page from what the script answered.
+
+    Raises:
+        ValueError, TypeError: it is not what the script answers.
+    """
+    said, base, start, _, raw = answer
+    meta = Meta(said)
+    entries: list[Entry] = []
+    for name, head, text in raw:
+        found = _ENTRY.fullmatch(head)
+        position = position_of(name)
+        if not found:
+            raise ValueError("not an entry")
+        # What links is decided by whoever reads the page; here only what is written is said.
+        before = Position(position.seq - 1, int(found[1]))
+        entries.append(entry_of(position, before, text, at(int(found[2]))))
+    return Page(meta.lineage, position_of(base), meta.head, position_of(start), entries, meta.ended)

@@ -1,0 +1,259 @@
+"""A queue of appends, and the one batch of it that is under way.
+
+Appends of one turn of the loop leave together; what comes while a batch is under way makes the next one. So
+the order is that of the appends, whatever a server refuses or a connection loses in between: a batch is
+sent again until it is settled, and nothing passes it.
+
+Standard: resume rules §4.
+Never: a draft whose publisher was told `PublishRefused` is stored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import hiredis
+
+from rx_sse.bus.cursor import Position
+from rx_sse.bus.entry import Entry
+from rx_sse.bus.log import Draft
+from rx_sse.bus.redis.batch import Batch, Outcome, refusal, take
+from rx_sse.bus.redis.layout import Layout
+from rx_sse.bus.redis.link import Link, Lost
+from rx_sse.errors import PublishRefused, PublishUnknown
+
+FIRST_PAUSE = 0.02
+LONGEST_PAUSE = 0.5
+"""Seconds before a refused batch is sent again."""
+
+
+class Home(Protocol):
+    """Whom a lane serves."""
+
+    @property
+    def layout(self) -> Layout: ...
+
+    @property
+    def sharded(self) -> bool: ...
+
+    @property
+    def timeout(self) -> float:
+        """Seconds after which a publisher that waits is told."""
+        ...
+
+    def link(self, partition: int) -> Link | None:
+        """The connection to who stores a partition now."""
+        ...
+
+    def refused(self, code: str) -> None:
+        """A server refused for a while: it may not be the right one any more."""
+        ...
+
+    def stored(self, topic: str, lineage: int, entries: Sequence[Entry]) -> None:
+        """Entries of ours were stored, in a row."""
+        ...
+
+    def left(self, draft: Draft) -> None:
+        """A draft is no longer waiting."""
+        ...
+
+    def dropped(self, draft: Draft, error: Exception) -> None:
+        """A draft that nobody waits for was refused for good."""
+        ...
+
+    def now(self) -> float: ...
+
+
+class Lane:
+    """The appends of one partition; without a cluster, all.
+
+    Args:
+        home: whom it serves.
+        partition: which.
+    """
+
+    __slots__ = (
+        "_batch",
+        "_deadlines",
+        "_expired",
+        "_home",
+        "_partition",
+        "_pause",
+        "_scheduled",
+        "_timer",
+        "_under_way",
+        "_waiting",
+    )
+
+    def __init__(self, home: Home, partition: int) -> None:
+        self._home = home
+        self._partition = partition
+        self._waiting: deque[Draft] = deque()
+        self._batch: Batch | None = None
+        self._under_way = False
+        self._scheduled = False
+        self._pause = FIRST_PAUSE
+        self._deadlines: OrderedDict[Draft, float] = OrderedDict()
+        self._expired: set[Draft] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def empty(self) -> bool:
+        """Whether everything is settled."""
+        return self._batch is None and not self._waiting
+
+    def append(self, draft: Draft) -> None:
+        """Store it behind everything before it."""
+        self._waiting.append(draft)
+        loop = asyncio.get_running_loop()
+        if draft.settle is not None:
+            self._deadlines[draft] = loop.time() + self._home.timeout
+            if self._timer is None:
+                self._timer = loop.call_later(self._home.timeout, self._expire)
+        if self._batch is None and not self._scheduled:
+            self._scheduled = True
+            loop.call_soon(self.go)
+
+    def go(self) -> None:
+        """Send what there is to send. Called again whenever there may be a connection."""
+        self._scheduled = False
+        if self._under_way:
+            return
+        link = self._home.link(self._partition)
+        if link is None:
+            return
+        if self._batch is None:
+            if self._expired:
+                self._waiting = deque(draft for draft in self._waiting if draft not in self._expired)
+                self._expired.clear()
+            if not self._waiting:
+                return
+            self._batch = take(self._waiting, self._home.layout)
+        self._send(link, self._batch, whole=False)
+
+    def close(self) -> None:
+        """It is over: tell who waits."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        batch, self._batch = self._batch, None
+        if batch is not None:
+            unknown = self._under_way or batch.unknown
+            for draft in batch.drafts:
+                self._settle(draft, _unknown() if unknown else _not_stored("the bus was closed"))
+        for draft in self._waiting:
+            if draft not in self._expired:
+                self._settle(draft, _not_stored("the bus was closed"))
+        self._waiting.clear()
+        self._deadlines.clear()
+        self._expired.clear()
+        self._under_way = False
+
+    def _send(self, link: Link, batch: Batch, *, whole: bool) -> None:
+        self._under_way = True
+
+        def answered(answer: Any) -> None:
+            if self._batch is not batch:
+                return
+            self._under_way = False
+            if isinstance(answer, Lost):
+                batch.unknown = True
+                self._again(FIRST_PAUSE)  # on the next connection, if there is one by then
+            elif isinstance(answer, hiredis.ReplyError):
+                if str(answer).startswith("NOSCRIPT") and not whole:
+                    self._send(link, batch, whole=True)
+                else:
+                    outcome = refusal(answer)
+                    self._settled(batch, {}, [outcome] * len(batch.drafts))
+            else:
+                self._settled(batch, *batch.outcomes(answer))
+
+        link.send(batch.call("SPUBLISH" if self._home.sharded else "PUBLISH", whole=whole), answered)
+
+    def _settled(self, batch: Batch, before: dict[str, tuple[int, int]], outcomes: list[Outcome]) -> None:
+        home = self._home
+        left: list[Draft] = []
+        codes: set[str] = set()
+        added: dict[str, list[Entry]] = {}
+        done: list[tuple[Draft, Position | Exception]] = []
+        for draft, outcome in zip(batch.drafts, outcomes, strict=True):
+            if isinstance(outcome, str):
+                left.append(draft)
+                codes.add(outcome)
+                continue
+            done.append((draft, outcome))
+            if isinstance(outcome, Position) and outcome.nonce == draft.nonce:
+                row = added.setdefault(draft.topic, [])
+                nonce = row[-1].position.nonce if row else before[draft.topic][1]
+                prev = Position(outcome.seq - 1, nonce)
+                row.append(Entry(outcome, prev, draft.kind, draft.data, draft.event, home.now()))
+        for topic, row in added.items():
+            if not batch.unknown:  # otherwise some of it was stored before, and the row may have holes
+                home.stored(topic, before[topic][0], row)
+        for draft, result in done:
+            self._settle(draft, result)
+        if left:
+            batch.drafts = left
+            for code in codes:
+                home.refused(code)
+            self._again(self._pause)
+            self._pause = min(self._pause * 2, LONGEST_PAUSE)
+        else:
+            self._batch = None
+            self._pause = FIRST_PAUSE
+            self.go()
+
+    def _again(self, pause: float) -> None:
+        asyncio.get_running_loop().call_later(pause, self.go)
+
+    def _settle(self, draft: Draft, result: Position | Exception) -> None:
+        self._deadlines.pop(draft, None)
+        self._home.left(draft)
+        if draft.settle is not None:
+            draft.settle(result)
+        elif isinstance(result, Exception):
+            self._home.dropped(draft, result)
+
+    def _expire(self) -> None:
+        """Tell the publishers whose time is over."""
+        self._timer = None
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        batch = self._batch
+        while self._deadlines:
+            draft, due = next(iter(self._deadlines.items()))
+            if due > now:
+                self._timer = loop.call_at(due, self._expire)
+                return
+            del self._deadlines[draft]
+            settle, draft.settle = draft.settle, None
+            assert settle is not None
+            if batch is not None and draft in batch.drafts:
+                if batch.unknown or self._under_way:
+                    draft.settle = _heard_enough  # it stays, until the batch is settled
+                    settle(_unknown())
+                    continue
+                batch.drafts.remove(draft)
+                if not batch.drafts:
+                    self._batch = batch = None
+            else:
+                self._expired.add(draft)
+            self._home.left(draft)
+            settle(_not_stored(f"Redis took nothing for {self._home.timeout} s"))
+
+
+def _heard_enough(_: object) -> None:
+    """Its publisher was told that it is unknown."""
+
+
+def _not_stored(why: str) -> PublishRefused:
+    return PublishRefused(f"{why}; nothing was stored")
+
+
+def _unknown() -> PublishUnknown:
+    return PublishUnknown(
+        "it was sent and no answer came: it may have been stored. Repeat it with the same idempotency_key"
+    )

@@ -1,0 +1,445 @@
+"""The log in Redis: the four verbs of the port, over lanes, watches and servers.
+
+`append` goes through a lane, `read` through a short queue of questions, `watch` to the listening connection
+of the server that has the topic. What is lost on the way is made good from the log: a subscription that
+begins to count, and every topic now and then, has its last position compared (`watches`).
+
+Standard: the port of `bus.log`; resume rules §1, §4, §5.
+Never: an answer of Redis raises out of a callback. What cannot be read is told as trouble, and asked again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import hiredis
+
+from rx_sse.bus.cursor import Position, new_nonce
+from rx_sse.bus.entry import GAP, Entry, gap_data
+from rx_sse.bus.keys import hashed_key
+from rx_sse.bus.log import Draft, Listener, Page, Query, Retention
+from rx_sse.bus.redis.address import Address
+from rx_sse.bus.redis.batch import eval_command
+from rx_sse.bus.redis.codec import Meta, page_of
+from rx_sse.bus.redis.fleet import Fleet
+from rx_sse.bus.redis.lane import Lane
+from rx_sse.bus.redis.layout import Layout
+from rx_sse.bus.redis.link import Link, Lost
+from rx_sse.bus.redis.node import Node
+from rx_sse.bus.redis.scripts import HEADS, LOST, PAGE, Script
+from rx_sse.bus.redis.watches import Watches
+from rx_sse.errors import RxSseError, UsageError
+
+READS = 8
+"""Pages under way at a time: 8 MB of answers, behind which a publish has to wait."""
+AT_ONCE = 512
+OPEN = 2.0
+"""Seconds that a start waits for Redis."""
+SECOND = 1.0
+MAX_WAITING = 131_072
+MAX_WAITING_BYTES = 64 * 1024 * 1024
+"""What may wait for Redis; beyond it pushes are refused."""
+REMEMBERED = 10_000
+"""Topics whose last acknowledged position is remembered, to see whether a failover took it back."""
+
+
+class RedisLog:
+    """A log in Redis.
+
+    Args:
+        address: where it is.
+        layout: names of keys.
+        retention: how much of a topic is kept; its age is also the life of what is known of a topic.
+        timeout: seconds after which a publisher that waits is told.
+        probe_interval: seconds between two probes.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        layout: Layout,
+        retention: Retention,
+        *,
+        timeout: float = 5.0,
+        probe_interval: float = 1.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.layout = layout
+        self.timeout = timeout
+        self.on_trouble: Callable[[Exception, str | None], None] = _ignore
+        self._address = address
+        self._retention = retention
+        self._life = max(int(retention.age * 1000), 1) + 60_000  # a topic's meta outlives its entries
+        self._interval = probe_interval
+        self._clock = clock
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._fleet: Fleet | None = None
+        self._lanes: dict[int, Lane] = {}
+        self._watches = Watches()
+        self._reads: deque[tuple[Query, Callable[[Page | None], None]]] = deque()
+        self._reading = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._offset: float | None = None
+        self._mismatch: UsageError | None = None
+        self._met: asyncio.Event | None = None
+        self._settled: asyncio.Event | None = None
+        self._acknowledged: OrderedDict[str, tuple[Position, int]] = OrderedDict()
+        self._waiting = 0
+        self._waiting_bytes = 0
+        self.sharded = address.kind == "cluster"
+        self.commands = 0
+
+    # -- the port --------------------------------------------------------------------------------------------
+
+    def append(self, draft: Draft) -> None:
+        """Store `draft` behind everything of its topic that was appended before."""
+        self._waiting += 1
+        if self._settled is not None:
+            self._settled.clear()
+        self._waiting_bytes += draft.size
+        partition = self.layout.partition(draft.topic) if self.sharded else 0
+        lane = self._lanes.get(partition)
+        if lane is None:
+            lane = self._lanes[partition] = Lane(self, partition)
+        lane.append(draft)
+
+    def read(self, query: Query, done: Callable[[Page | None], None]) -> None:
+        """Ask for a page; a few questions at a time."""
+        if self._link_of(query.topic) is None:
+            done(None)
+            return
+        self._reads.append((query, done))
+        self._read_on()
+
+    def watch(self, topic: str, listener: Listener) -> Callable[[], None]:
+        """Listen to a topic's channel."""
+        channel = self.layout.channel(topic)
+        watch = self._watches.add(topic, channel, listener)
+        if (node := self._node_of(topic)) is not None:
+            node.join(channel)
+
+        def stop() -> None:
+            if self._watches.remove(watch) and (node := self._node_of(topic)) is not None:
+                node.leave(channel)
+
+        return stop
+
+    async def open(self) -> None:
+        """Connect; a Redis that is not there is waited for in the background.
+
+        Raises:
+            UsageError: another process uses the same prefix with other options.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._met = asyncio.Event()
+        self._settled = asyncio.Event()
+        self._settled.set()
+        self._mismatch = None
+        self._fleet = Fleet(self, self._address, self._probe_topic(), self._interval)
+        self._fleet.start()
+        self._timer = self._loop.call_later(SECOND, self._ticked)
+        try:
+            async with asyncio.timeout(OPEN):
+                await self._met.wait()
+        except TimeoutError:
+            return
+        if self._mismatch is not None:
+            mismatch = self._mismatch
+            await self.close()
+            raise mismatch
+
+    async def close(self) -> None:
+        """Let everything go; who waits for an append is told."""
+        fleet, loop = self._fleet, self._loop
+        self._fleet = self._loop = None
+        lanes, self._lanes = list(self._lanes.values()), {}
+        if loop is None or loop.is_closed():
+            self._forget()
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        for lane in lanes:
+            lane.close()
+        reads, self._reads = self._reads, deque()
+        for _, done in reads:
+            done(None)
+        self._forget()
+        if fleet is not None:
+            await fleet.stop()
+
+    def _forget(self) -> None:
+        self._watches = Watches()
+        self._reads.clear()
+        self._reading = self._waiting = self._waiting_bytes = 0
+        self._offset = None
+        self._acknowledged.clear()
+
+    @property
+    def ready(self) -> bool:
+        """Whether entries appended now reach the watchers of this process."""
+        return (
+            self._fleet is not None and bool(self._fleet.nodes) and all(it.ready for it in self._fleet.nodes)
+        )
+
+    @property
+    def deaf(self) -> bool:
+        """Whether Redis takes what this process publishes, and this process does not hear it."""
+        return self._fleet is not None and any(node.deaf for node in self._fleet.nodes)
+
+    @property
+    def full(self) -> bool:
+        """Whether no more may be appended now. From any thread."""
+        return self._waiting >= MAX_WAITING or self._waiting_bytes >= MAX_WAITING_BYTES
+
+    async def flushed(self) -> None:
+        """Wait until what was appended before is settled, and was handed to the watchers."""
+        if self._settled is not None:
+            await self._settled.wait()
+        if self._fleet is not None:
+            await asyncio.gather(*(node.heard() for node in self._fleet.nodes))
+
+    # -- what a lane asks ------------------------------------------------------------------------------------
+
+    def link(self, partition: int) -> Link | None:
+        """The connection to who stores a partition now."""
+        node = None if self._fleet is None else self._fleet.node(partition)
+        return None if node is None else node.commands.link
+
+    def refused(self, code: str) -> None:
+        """A server refused for a while; perhaps another one does not."""
+        if code in ("READONLY", "MOVED", "ASK", "CLUSTERDOWN", "MASTERDOWN") and self._fleet is not None:
+            self._fleet.refresh()
+
+    def stored(self, topic: str, lineage: int, entries: Sequence[Entry]) -> None:
+        """Entries of this process are in the log."""
+        self._acknowledged[topic] = (entries[-1].position, lineage)
+        self._acknowledged.move_to_end(topic)
+        if len(self._acknowledged) > REMEMBERED:
+            self._acknowledged.popitem(last=False)
+        self._watches.own(topic, entries)
+
+    def left(self, draft: Draft) -> None:
+        """A draft no longer waits."""
+        self._waiting -= 1
+        self._waiting_bytes -= draft.size
+        if self._waiting == 0 and self._settled is not None:
+            self._settled.set()
+
+    def dropped(self, draft: Draft, error: Exception) -> None:
+        """What nobody waits for was refused."""
+        self.on_trouble(error, draft.topic)
+
+    def now(self) -> float:
+        """Monotonic seconds."""
+        return self._clock()
+
+    # -- what a node tells -----------------------------------------------------------------------------------
+
+    def connected(self, node: Node) -> None:
+        """Commands can be sent to a server."""
+        if self._met is not None:
+            self._met.set()
+        link = node.commands.link
+        if link is not None:
+            self._set_clock(link)
+        self._look_for_lost(node)
+        for lane in list(self._lanes.values()):
+            lane.go()
+        self._read_on()
+
+    def counts(self, node: Node, channels: list[str]) -> None:
+        """Subscriptions count from now on: what came before, the log knows."""
+        self._compare(self._watches.topics_of(channels))
+
+    def message(self, channel: bytes, text: bytes) -> None:
+        """An announcement."""
+        try:
+            self._watches.message(channel, text, self._at)
+        except ValueError as error:
+            self.trouble(error)
+
+    def moved(self, node: Node, channel: str) -> None:
+        """A server ended a subscription that nobody gave up."""
+        if self._fleet is not None:
+            self._fleet.moved(node, channel)
+
+    def trouble(self, error: Exception) -> None:
+        """A connection could not be made, or was refused something."""
+        if isinstance(error, UsageError):
+            self._mismatch = error
+            if self._met is not None:
+                self._met.set()
+        self.on_trouble(error, None)
+
+    # -- questions -------------------------------------------------------------------------------------------
+
+    def _read_on(self) -> None:
+        while self._reads and self._reading < READS:
+            query, done = self._reads.popleft()
+            link = self._link_of(query.topic)
+            if link is None:
+                done(None)
+            else:
+                self._reading += 1
+                self._read(link, query, done)
+
+    def _read(self, link: Link, query: Query, done: Callable[[Page | None], None]) -> None:
+        after = ("", "") if query.after is None else query.after
+        keys = [self.layout.log(query.topic), self.layout.meta(query.topic)]
+        args = (new_nonce(), self._life, *after, query.last, query.max_entries, query.max_bytes)
+
+        def answered(answer: Any) -> None:
+            self._reading -= 1
+            page: Page | None = None
+            if isinstance(answer, Exception):
+                self._complain(answer)
+            else:
+                try:
+                    page = page_of(answer, self._at)
+                except (ValueError, TypeError, IndexError) as error:
+                    self.on_trouble(error, query.topic)
+                else:
+                    self._watches.asked(query.topic, page.head)
+            done(page)
+            self._read_on()
+
+        self._run(link, PAGE, keys, args, answered)
+
+    def _compare(self, topics: Sequence[str]) -> None:
+        """Compare what the log says of topics with what was handed over."""
+        groups: dict[int, list[str]] = {}
+        for topic in topics:
+            groups.setdefault(self.layout.partition(topic) if self.sharded else 0, []).append(topic)
+        for partition, members in groups.items():
+            link = self.link(partition)
+            if link is None:
+                continue
+            for begin in range(0, len(members), AT_ONCE):
+                self._ask_heads(link, members[begin : begin + AT_ONCE])
+
+    def _ask_heads(self, link: Link, topics: list[str]) -> None:
+        def answered(answer: Any) -> None:
+            if isinstance(answer, Exception):
+                self._complain(answer)
+                return
+            for topic, said in zip(topics, answer, strict=True):
+                try:
+                    head = None if said is None else Meta(said).head
+                except ValueError:
+                    head = None
+                self._watches.compare(topic, head)
+
+        self._run(link, HEADS, [self.layout.meta(topic) for topic in topics], (self._life,), answered)
+
+    def _look_for_lost(self, node: Node) -> None:
+        """After a reconnect: is what this process was told is stored still there? If not, tell the log."""
+        link = node.commands.link
+        if link is None or node.commands.made == 1:
+            return
+        topics = [it for it in self._acknowledged if self._node_of(it) is node]
+        groups: dict[int, list[str]] = {}
+        for topic in topics:
+            groups.setdefault(self.layout.partition(topic) if self.sharded else 0, []).append(topic)
+        for members in groups.values():
+            for begin in range(0, len(members), AT_ONCE):
+                self._ask_lost(link, members[begin : begin + AT_ONCE])
+
+    def _ask_lost(self, link: Link, topics: list[str]) -> None:
+        keys: list[str] = []
+        args: list[Any] = []
+        positions = [self._acknowledged[topic][0] for topic in topics]
+        for topic in topics:
+            position, lineage = self._acknowledged[topic]
+            keys += (self.layout.log(topic), self.layout.meta(topic))
+            args += (f"{position.seq}-{position.nonce}", position.seq, lineage)
+
+        def answered(answer: Any) -> None:
+            if isinstance(answer, Exception):
+                self._complain(answer)
+                return
+            for number in answer:
+                topic, upto = topics[number - 1], positions[number - 1]
+                key = hashed_key(None, topic, f"withdrawn {upto.seq}-{upto.nonce}")
+                self._acknowledged.pop(topic, None)
+                self.append(Draft(topic, GAP, gap_data("withdrawn", upto), None, self._retention, key=key))
+
+        self._run(link, LOST, keys, tuple(args), answered)
+
+    def _run(
+        self,
+        link: Link,
+        script: Script,
+        keys: list[str],
+        args: tuple[Any, ...],
+        answered: Callable[[Any], None],
+    ) -> None:
+        def first(answer: Any) -> None:
+            if isinstance(answer, hiredis.ReplyError) and str(answer).startswith("NOSCRIPT"):
+                link.send(eval_command(script, keys, args, whole=True), answered)
+            else:
+                answered(answer)
+
+        self.commands += 1
+        link.send(eval_command(script, keys, args), first)
+
+    def _complain(self, error: Exception) -> None:
+        if isinstance(error, Lost):
+            return
+        code = str(error).split(" ", 1)[0]
+        self.refused(code)
+        if code not in ("MOVED", "ASK", "TRYAGAIN", "LOADING", "CLUSTERDOWN", "READONLY", "MASTERDOWN"):
+            self.on_trouble(RxSseError(f"Redis refused a question: {error}"), None)
+
+    # -- time ------------------------------------------------------------------------------------------------
+
+    def _set_clock(self, link: Link) -> None:
+        asked = self._clock()
+
+        def answered(answer: Any) -> None:
+            if isinstance(answer, list) and len(answer) == 2:
+                seconds = int(answer[0]) + int(answer[1]) / 1e6
+                self._offset = (asked + self._clock()) / 2 - seconds
+
+        link.send(("TIME",), answered)
+
+    def _at(self, milliseconds: int) -> float:
+        """When that was, by this process's clock."""
+        return self._clock() if self._offset is None else milliseconds / 1000 + self._offset
+
+    def _ticked(self) -> None:
+        if self._loop is None:
+            return
+        self._timer = self._loop.call_later(SECOND, self._ticked)
+        if len(self._watches):
+            self._compare(self._watches.due())
+
+    # -- where -----------------------------------------------------------------------------------------------
+
+    def _node_of(self, topic: str) -> Node | None:
+        return None if self._fleet is None else self._fleet.node(self.layout.partition(topic))
+
+    def _link_of(self, topic: str) -> Link | None:
+        node = self._node_of(topic)
+        return None if node is None else node.commands.link
+
+    def _probe_topic(self) -> Callable[[int | None], str]:
+        token = os.urandom(6).hex()
+
+        def topic(partition: int | None) -> str:
+            """A topic of this process alone, in a partition if one is asked for."""
+            number = 0
+            while partition is not None and self.layout.partition(f"!probe:{token}:{number}") != partition:
+                number += 1
+            return f"!probe:{token}:{number}"
+
+        return topic
+
+
+def _ignore(error: Exception, topic: str | None) -> None:
+    """What nobody wants to hear."""

@@ -1,0 +1,326 @@
+"""One Redis server as a process sees it: a connection for commands, one that listens, a probe through both.
+
+The listening connection only hands over. What it should listen to is a set; what changes in a turn of the
+loop goes out in one command, and a new connection subscribes to all of it again, 512 channels at a time
+with a turn of the loop in between.
+
+A connection can look healthy and be deaf: after a failover, behind a dead NAT entry, with a stopped server.
+So once an interval an entry is published by the script that publishes everything, on a channel of this
+server, and has to come back over the listening connection. Two that did not come: this process is deaf.
+Three: the connection that is to blame is given up.
+
+Standard: resume rules §5.
+Never: it waits for a reader.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+import hiredis
+
+from rx_sse.bus.cursor import Position
+from rx_sse.bus.entry import TEXT
+from rx_sse.bus.log import Draft, Retention
+from rx_sse.bus.redis.batch import Batch
+from rx_sse.bus.redis.layout import Layout
+from rx_sse.bus.redis.line import Line
+from rx_sse.bus.redis.link import Link, Lost
+
+AT_ONCE = 512
+"""Channels in one SUBSCRIBE: 200,000 in one held a loop for 254 ms."""
+GIVE_UP = 3
+"""Probes that may stay unheard before a connection is given up."""
+PROBE_AGE = 60.0
+
+
+class Owner(Protocol):
+    """Whom a node tells."""
+
+    @property
+    def layout(self) -> Layout: ...
+
+    @property
+    def sharded(self) -> bool:
+        """Whether channels belong to slots."""
+        ...
+
+    def connected(self, node: Node) -> None:
+        """Commands can be sent."""
+        ...
+
+    def counts(self, node: Node, channels: list[str]) -> None:
+        """These subscriptions count from now on."""
+        ...
+
+    def message(self, channel: bytes, text: bytes) -> None: ...
+
+    def moved(self, node: Node, channel: str) -> None:
+        """The server ended a subscription that nobody gave up."""
+        ...
+
+    def trouble(self, error: Exception) -> None: ...
+
+
+class Node:
+    """A server.
+
+    Args:
+        owner: whom it tells.
+        dial: makes a connection; told what takes messages, or None for a connection for commands.
+        probe_topic: a topic of the library's own whose channel is this server's.
+        interval: seconds between two probes.
+    """
+
+    def __init__(
+        self,
+        owner: Owner,
+        dial: Callable[[Callable[[Any], None] | None], Awaitable[Link]],
+        probe_topic: str,
+        interval: float,
+    ) -> None:
+        self._owner = owner
+        self._interval = interval
+        self._probe_topic = probe_topic
+        self._probe_channel = owner.layout.channel(probe_topic)
+        self.commands = Line(lambda: dial(None), self._commands_up, self._down)
+        self.ears = Line(lambda: dial(self._pushed), self._ears_up, self._down)
+        self._channels: set[str] = {self._probe_channel}
+        self._joining: dict[str, None] = {}
+        self._leaving: dict[str, None] = {}
+        self._asked: dict[str, int] = {}
+        self._acknowledged: list[str] = []
+        self._counting = False
+        self._pongs: list[asyncio.Future[None]] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._sent: Position | None = None
+        self._accepted = False
+        self._silent = 0
+        self._heard_once = False
+        self._due = 0.0
+        self.last_error = ""
+
+    # -- its life --------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Connect, and keep at it."""
+        self.commands.start()
+        self.ears.start()
+        loop = asyncio.get_running_loop()
+        self._due = loop.time() + self._interval
+        self._timer = loop.call_at(self._due, self._tick)
+
+    async def stop(self) -> None:
+        """Let go."""
+        if self._timer is not None:
+            self._timer.cancel()
+        await self.commands.stop()
+        await self.ears.stop()
+
+    def cut(self) -> None:
+        """Give both connections up: what is at the other end is not what it was."""
+        self.commands.cut()
+        self.ears.cut()
+
+    @property
+    def ready(self) -> bool:
+        """Whether what is published here comes back, as far as is known."""
+        up = self.commands.link is not None and self.ears.link is not None
+        return up and self._heard_once and self._silent == 0
+
+    @property
+    def deaf(self) -> bool:
+        """Whether the server takes what is published, and it does not come back."""
+        return self._accepted and self._silent >= 2
+
+    # -- channels --------------------------------------------------------------------------------------------
+
+    def join(self, channel: str) -> None:
+        """Listen to a channel; `counts` is told when it does."""
+        self._leaving.pop(channel, None)
+        if channel in self._channels:
+            self._acknowledge(channel)
+        else:
+            self._channels.add(channel)
+            self._joining[channel] = None
+            self._soon()
+
+    def leave(self, channel: str) -> None:
+        """Listen no more."""
+        if channel in self._channels:
+            self._channels.discard(channel)
+            if channel in self._joining:
+                del self._joining[channel]
+            else:
+                self._leaving[channel] = None
+                self._soon()
+
+    async def heard(self) -> None:
+        """Wait until everything that was announced here before has been handed over."""
+        link = self.ears.link
+        if link is None:
+            return
+        pong: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._pongs.append(pong)
+        link.tell(("PING", "heard"))
+        await asyncio.wait((pong, link.gone), return_when=asyncio.FIRST_COMPLETED)
+
+    def _soon(self) -> None:
+        if len(self._joining) + len(self._leaving) == 1:
+            asyncio.get_running_loop().call_soon(self._change)
+
+    def _change(self) -> None:
+        """Send what has changed, so many channels at a time."""
+        link = self.ears.link
+        if link is None:
+            self._joining.clear()  # a new connection joins all of them
+            self._leaving.clear()
+            return
+        for word, wanted in (("UNSUBSCRIBE", self._leaving), ("SUBSCRIBE", self._joining)):
+            channels = list(wanted)[:AT_ONCE]
+            for channel in channels:
+                del wanted[channel]
+            if word == "UNSUBSCRIBE":
+                for channel in channels:
+                    self._asked[channel] = self._asked.get(channel, 0) + 1
+            self._say(link, word, channels)
+        if self._joining or self._leaving:
+            asyncio.get_running_loop().call_soon(self._change)
+
+    def _say(self, link: Link, word: str, channels: list[str]) -> None:
+        if not channels:
+            return
+        if not self._owner.sharded:
+            link.tell((word, *channels))
+            return
+        slots: dict[str, list[str]] = {}
+        for channel in channels:  # one command, one slot
+            slots.setdefault(channel[: channel.index("}")], []).append(channel)
+        for group in slots.values():
+            link.tell(("S" + word, *group))
+
+    def _acknowledge(self, channel: str) -> None:
+        self._acknowledged.append(channel)
+        if not self._counting:
+            self._counting = True
+            asyncio.get_running_loop().call_soon(self._counted)
+
+    def _counted(self) -> None:
+        self._counting = False
+        channels, self._acknowledged = self._acknowledged, []
+        self._owner.counts(self, channels)
+
+    # -- connections -----------------------------------------------------------------------------------------
+
+    def _commands_up(self, link: Link) -> None:
+        self.last_error = ""
+        self._owner.connected(self)
+        self._probe()
+
+    def _ears_up(self, link: Link) -> None:
+        link.listen()
+        self._asked.clear()
+        self._leaving.clear()
+        self._joining = dict.fromkeys(sorted(self._channels, key=lambda it: it != self._probe_channel))
+        self._change()
+        self._probe()
+
+    def _down(self, error: Exception | None) -> None:
+        self._heard_once = False
+        if error is not None:
+            said = f"{type(error).__name__}: {error}"
+            if said != self.last_error:
+                self.last_error = said
+                self._owner.trouble(error)
+
+    def _pushed(self, reply: Any) -> None:
+        """What the listening connection brings."""
+        if isinstance(reply, list) and len(reply) == 3:
+            kind, channel, text = reply
+            if kind in (b"message", b"smessage"):
+                if self._sent is not None and channel == self._probe_channel.encode():
+                    self._echo(text)
+                else:
+                    self._owner.message(channel, text)
+            elif kind in (b"subscribe", b"ssubscribe"):
+                self._acknowledge(channel.decode())
+            elif kind == b"sunsubscribe" and channel is not None:
+                self._ended(channel.decode())
+            elif kind == b"unsubscribe" and channel is not None:
+                self._forget(channel.decode())
+        elif isinstance(reply, hiredis.ReplyError):
+            said = f"channels: {reply}"
+            if said != self.last_error:
+                self.last_error = said
+                self._owner.trouble(reply)
+        elif self._pongs and (reply == b"heard" or (isinstance(reply, list) and reply[0] == b"pong")):
+            pong = self._pongs.pop(0)
+            if not pong.done():
+                pong.set_result(None)
+
+    def _forget(self, channel: str) -> bool:
+        """Whether this end of a subscription was asked for."""
+        asked = self._asked.pop(channel, 0)
+        if asked > 1:
+            self._asked[channel] = asked - 1
+        return asked > 0
+
+    def _ended(self, channel: str) -> None:
+        if not self._forget(channel):
+            self._channels.discard(channel)
+            self._owner.moved(self, channel)
+
+    # -- the probe -------------------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        late = now - self._due > self._interval / 2
+        self._due = now + self._interval
+        self._timer = loop.call_at(self._due, self._tick)
+        if self._sent is not None and not late:  # a loop that was held says nothing about the server
+            self._silent += 1
+            if self._silent >= GIVE_UP:
+                self._give_up()
+        link = self.commands.link
+        if link is not None and link.stalled(now, GIVE_UP * self._interval):
+            self.commands.cut()
+        self._probe()
+
+    def _give_up(self) -> None:
+        if self._accepted:
+            self.ears.cut()
+        elif self.commands.link is not None:
+            self.commands.cut()
+            self.ears.cut()
+        self._sent = None
+
+    def _probe(self) -> None:
+        link = self.commands.link
+        if link is None or self.ears.link is None:
+            return
+        draft = Draft(self._probe_topic, TEXT, "", None, Retention(1, 1024, PROBE_AGE))
+        batch = Batch([draft], self._owner.layout)
+        self._sent = Position(0, draft.nonce)
+        self._accepted = False
+
+        def answered(answer: Any) -> None:
+            if isinstance(answer, hiredis.ReplyError) and str(answer).startswith("NOSCRIPT"):
+                link.send(batch.call(self._announce, whole=True), answered)
+            elif not isinstance(answer, (Lost, Exception)):
+                _, outcomes = batch.outcomes(answer)
+                self._accepted = isinstance(outcomes[0], Position)
+
+        link.send(batch.call(self._announce), answered)
+
+    @property
+    def _announce(self) -> str:
+        return "SPUBLISH" if self._owner.sharded else "PUBLISH"
+
+    def _echo(self, text: bytes) -> None:
+        if self._sent is not None and f" {self._sent.nonce}:".encode() in text:
+            self._sent = None
+            self._silent = 0
+            self._heard_once = True

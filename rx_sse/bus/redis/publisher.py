@@ -1,0 +1,236 @@
+"""Publishing from a process without a loop: a worker, a cron job, a shell.
+
+One call, one answer. It may be used from any number of threads, which take turns, and before or after a
+fork: each process has a connection of its own, made at its first publish. A reply that was lost is not
+guessed at: the same entry is sent again, under its nonce, until there is an answer or the time is over.
+
+Standard: resume rules §4.
+Never: an event loop, and neither reactivex nor aiohttp is imported.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from typing import Any, Self
+
+import hiredis
+
+from rx_sse.bus.cursor import Position, cursor_of, part_of, ref_of
+from rx_sse.bus.keys import hashed_key
+from rx_sse.bus.log import Retention
+from rx_sse.bus.names import check_topic
+from rx_sse.bus.publisher import draft_of
+from rx_sse.bus.redis.address import Endpoint, address_of
+from rx_sse.bus.redis.batch import Batch, refusal
+from rx_sse.bus.redis.layout import PARTITIONS, Layout
+from rx_sse.bus.redis.wire import Wire
+from rx_sse.errors import PublishRefused, PublishUnknown, RxSseError
+
+PAUSE = 0.05
+"""Seconds before it is tried again."""
+
+
+class _State:
+    """What belongs to one process."""
+
+    __slots__ = ("lock", "pid", "places", "wires")
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self.lock = threading.Lock()
+        self.wires: dict[Endpoint, Wire] = {}
+        self.places: dict[int, Endpoint] = {}
+
+
+class RedisPublisher:
+    """Publishes to the topics of a `RedisBus`; blocking.
+
+    Args:
+        target: as for `RedisBus`.
+        prefix, partitions: the same as the bus's.
+        history, history_bytes, ttl: how much of a topic is kept; the same as the bus's.
+        timeout: seconds for one publish in all.
+
+    Raises:
+        UsageError: `target` leads nowhere.
+    """
+
+    def __init__(
+        self,
+        target: Any,
+        *,
+        prefix: str = "rx_sse",
+        partitions: int = PARTITIONS,
+        history: int = 1000,
+        history_bytes: int = 8 * 1024 * 1024,
+        ttl: float = 3600.0,
+        timeout: float = 5.0,
+    ) -> None:
+        self._address = address_of(target)
+        self._layout = Layout(prefix, partitions)
+        self._retention = Retention(history, history_bytes, ttl)
+        self._timeout = timeout
+        self._state = _State()
+
+    def publish(
+        self,
+        topic: str,
+        data: Any,
+        *,
+        event: str | None = None,
+        idempotency_key: str | None = None,
+        user: str | None = None,
+    ) -> str:
+        """Publish, and wait until Redis has it.
+
+        Args:
+            topic: where.
+            data: a `str` as text, a `ServerSentEvent` with its event name, anything else as JSON.
+            event: the event's name.
+            idempotency_key: repeating a publish with the same key within 5 minutes stores it once, and
+                returns the same id.
+            user: whose key it is.
+
+        Returns:
+            The entry's cursor.
+
+        Raises:
+            EncodeError, EventTooLarge, TopicNameError: it cannot be sent.
+            PublishRefused: nothing was stored.
+            PublishUnknown: no answer came in time; repeat it with the same `idempotency_key`.
+        """
+        draft = draft_of(check_topic(topic), data, event, self._retention)
+        if idempotency_key is not None:
+            draft.key = hashed_key(user, topic, idempotency_key)
+        deadline = time.monotonic() + self._timeout
+        state = self._state
+        if (
+            state.pid != os.getpid()
+        ):  # a child of a fork: that connection, and perhaps its lock, is the parent's
+            state = self._state = _State()
+        if not state.lock.acquire(timeout=self._timeout):
+            raise PublishRefused(f"{topic}: others were waiting for {self._timeout} s; nothing was stored")
+        try:
+            position = self._store(state, Batch([draft], self._layout), deadline)
+        finally:
+            state.lock.release()
+        return cursor_of([part_of(ref_of(topic), position)])
+
+    def close(self) -> None:
+        """Close the connections of this process. The next publish makes new ones."""
+        state = self._state
+        if state.pid == os.getpid():
+            with state.lock:
+                for wire in state.wires.values():
+                    wire.close()
+                state.wires.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _store(self, state: _State, batch: Batch, deadline: float) -> Position:
+        topic = batch.drafts[0].topic
+        partition = self._layout.partition(topic) if self._address.kind == "cluster" else 0
+        announce = "SPUBLISH" if self._address.kind == "cluster" else "PUBLISH"
+        why = ""
+        whole = False
+        while True:
+            wire: Wire | None = None
+            sent = False
+            try:
+                wire = self._wire(state, partition, deadline)
+                command = batch.call(announce, whole=whole)
+                sent = True
+                outcome = batch.outcomes(wire.ask(command, deadline))[1][0]
+            except hiredis.ReplyError as error:
+                if str(error).startswith("NOSCRIPT"):
+                    whole = True
+                    continue
+                outcome = refusal(error) if sent else PublishRefused(f"Redis did not let us in: {error}")
+                self._redirect(state, partition, str(error))
+            except OSError as error:
+                batch.unknown = batch.unknown or sent
+                outcome, why = "lost", f"{type(error).__name__}: {error}"
+                self._drop(state, partition, wire)
+            if isinstance(outcome, Position):
+                return outcome
+            if isinstance(outcome, RxSseError) and not batch.unknown:
+                raise outcome
+            whole = False
+            left = deadline - time.monotonic()
+            if left <= 0:
+                said = why or str(outcome)
+                if batch.unknown:
+                    raise PublishUnknown(
+                        f"{topic}: it was sent and no answer came ({said}): it may have been stored. "
+                        "Repeat it with the same idempotency_key"
+                    )
+                raise PublishRefused(f"{topic}: {said}; nothing was stored")
+            time.sleep(min(PAUSE, left))
+
+    def _wire(self, state: _State, partition: int, deadline: float) -> Wire:
+        """The connection to who stores a partition, as far as is known."""
+        endpoint = state.places.get(partition)
+        if endpoint is None:
+            endpoint = self._address.endpoints[0]
+            if self._address.kind == "sentinel":
+                endpoint = self._master(deadline)
+            elif self._address.kind == "cluster":
+                endpoint = self._reachable(state, deadline)
+            state.places[partition] = endpoint
+        wire = state.wires.get(endpoint)
+        if wire is None:
+            wire = state.wires[endpoint] = Wire(endpoint, self._address.access, deadline)
+        return wire
+
+    def _reachable(self, state: _State, deadline: float) -> Endpoint:
+        last: OSError = ConnectionError("the cluster has no nodes")
+        for endpoint in self._address.endpoints:
+            try:
+                state.wires.setdefault(endpoint, Wire(endpoint, self._address.access, deadline))
+            except OSError as error:
+                last = error
+            else:
+                return endpoint
+        raise last
+
+    def _master(self, deadline: float) -> Endpoint:
+        last: OSError = ConnectionError("no sentinel")
+        for endpoint in self._address.endpoints:
+            try:
+                wire = Wire(endpoint, self._address.sentinel_access, deadline)
+                try:
+                    said = wire.ask(("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._address.service), deadline)
+                finally:
+                    wire.close()
+            except (OSError, hiredis.ReplyError) as error:
+                last = ConnectionError(str(error))
+                continue
+            if said:
+                return Endpoint(said[0].decode(), int(said[1]))
+            last = ConnectionError(f"{endpoint} does not know a master called {self._address.service!r}")
+        raise last
+
+    def _redirect(self, state: _State, partition: int, error: str) -> None:
+        """A refusal that names another node, or says that this one is not the master any more."""
+        words = error.split()
+        if words[0] == "MOVED" and len(words) == 3:
+            host, _, port = words[2].rpartition(":")
+            before = state.places.get(partition)
+            state.places[partition] = Endpoint(host or (before.host if before else "localhost"), int(port))
+        elif words[0] in ("READONLY", "MASTERDOWN", "CLUSTERDOWN"):
+            self._drop(state, partition, None)
+
+    def _drop(self, state: _State, partition: int, wire: Wire | None) -> None:
+        endpoint = state.places.pop(partition, None)
+        if endpoint is not None:
+            known = state.wires.pop(endpoint, None)
+            if known is not None:
+                known.close()
+        if wire is not None:
+            wire.close()

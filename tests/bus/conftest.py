@@ -1,0 +1,51 @@
+"""A bus of each kind, for tests that hold for all of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from rx_sse.bus import Bus, MemoryBus
+
+from ..redis_server import RedisServer
+
+MakeBus = Callable[..., Bus]
+
+
+@pytest.fixture(scope="session")
+def redis() -> Iterator[RedisServer]:
+    """A Redis for tests that leave it as it is. Its keys are told apart by their prefix."""
+    with RedisServer("redis") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[RedisServer]:
+    """The same of Valkey."""
+    with RedisServer("valkey") as server:
+        yield server
+
+
+@pytest.fixture
+def redis_bus(redis: RedisServer) -> MakeBus:
+    """Makes buses that share a log on Redis."""
+    return redis_maker(redis)
+
+
+@pytest.fixture(params=["memory", "redis", "valkey"])
+def make_bus(request: pytest.FixtureRequest) -> MakeBus:
+    """Makes buses of one kind; those of one test share their log, but for the memory bus's."""
+    if request.param == "memory":
+        return MemoryBus
+    return redis_maker(request.getfixturevalue(request.param))
+
+
+def redis_maker(server: RedisServer, **defaults: Any) -> MakeBus:
+    """Makes buses on a server, under a prefix that nobody has used."""
+    from rx_sse import RedisBus
+
+    prefix = f"t{os.urandom(4).hex()}"
+    return lambda **options: RedisBus(server.url, **{"prefix": prefix, **defaults, **options})
