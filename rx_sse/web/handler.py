@@ -66,8 +66,10 @@ def sse(handler: Any = None, /, *, auth: Auth | None = None, **options: Unpack[S
         UsageError: at once for wrong options or use as `@sse("/path")`; per request (and so 500, logged) for
             a handler that returns something else, or an application without `setup`.
     """
+    resolve(options)
+    if auth is not None and not callable(auth):
+        raise UsageError(f"auth={auth!r} must be a function of a request that returns a Principal or None")
     if handler is None:
-        resolve(options)
         return functools.partial(_decorate, auth=auth, options=cast(Mapping[str, Any], options))
     if not callable(handler):
         raise UsageError(

@@ -7,7 +7,7 @@ Never: an option is looked at while a stream runs; they are resolved once, when 
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, TypedDict
@@ -50,6 +50,7 @@ class StreamOptions(TypedDict, total=False):
     """Replaces the JSON encoder for values that are not events: returns JSON text. Default None."""
 
 
+FOREVER = sys.float_info.max
 DISCONNECT = Overflow("disconnect")
 
 
@@ -83,7 +84,7 @@ def seconds(name: str, value: object, *, zero: bool, optional: bool = False) -> 
     """
     if value is None and optional:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= FOREVER:
         raise UsageError(f"{name}={value!r} must be a number of seconds" + (" or None" if optional else ""))
     if value == 0 and not zero:
         raise UsageError(f"{name}=0 would end every stream at once; give a positive number of seconds")

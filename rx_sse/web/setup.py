@@ -6,7 +6,7 @@ Never: it touches a route that is not a stream, or allows credentials to an orig
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from aiohttp import hdrs, web
@@ -61,6 +61,8 @@ def setup(
         raise UsageError("rx_sse.setup(app) was called twice for the same application")
     if app.frozen:
         raise UsageError("rx_sse.setup(app) came too late: the application has been started")
+    if not isinstance(limits, Limits | None):
+        raise UsageError(f"limits={limits!r} must be a rx_sse.Limits")
     drain = seconds("drain", drain, zero=True) or 0.0
     origins = parse_origins(allow_origins)
     edge = Edge(
@@ -90,15 +92,32 @@ async def _guard(request: web.Request, handler: Next) -> web.StreamResponse:
         answer = await _preflight(request)
         if answer is not None:
             return answer
-    response = await handler(request)
-    if isinstance(
-        response, Observable
-    ):  # reached aiohttp as it is: `sse` is missing, or stands above the route
+    try:
+        response: Any = await handler(request)
+    except AssertionError as error:
+        if not _is_source(response := _refused_by_aiohttp(error)):
+            raise
+    if _is_source(response):  # `sse` is missing, or stands above the route
         raise UsageError(
-            f"the handler of {request.rel_url.raw_path} returned an Observable to aiohttp: "
+            f"the handler of {request.rel_url.raw_path} returned a {type(response).__name__} to aiohttp: "
             "put @rx_sse.sse directly above the function, below @routes.get(...)"
         )
-    return response
+    return cast(web.StreamResponse, response)
+
+
+def _is_source(response: object) -> bool:
+    return isinstance(response, Observable | AsyncIterable)
+
+
+def _refused_by_aiohttp(error: AssertionError) -> object:
+    """What a handler returned that is no coroutine function: aiohttp asserts that it is a response, and says
+    nothing else."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None or not trace.tb_frame.f_globals.get("__name__", "").startswith("aiohttp."):
+        return None
+    return trace.tb_frame.f_locals.get("result")
 
 
 def _allowed(request: web.Request) -> str | None:

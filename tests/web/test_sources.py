@@ -22,7 +22,7 @@ from rx_sse.web.pump import AHEAD_BYTES, AHEAD_EVENTS
 from .apps import app_of, at_rest, exchange, hello, only_stream, streaming, until, watched
 
 PIPED = 100_000
-"""Bytes that may be under way to a client that does not read: our buffers and the kernel's. Measured: 57,400."""
+"""Bytes that may be under way to a client that does not read: our buffers, the kernel's. Measured: 57,400."""
 
 
 async def numbers(stream: OpenStream, count: int, timeout: float = 20.0) -> list[int]:
