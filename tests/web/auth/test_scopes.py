@@ -54,10 +54,15 @@ async def test_who_is_nobody_is_told_that_first(auth: JWTAuth) -> None:
 async def test_requirements_add_up_and_leave_the_first_as_it_was(auth: JWTAuth) -> None:
     both = auth.require("a").require("b")
     async with asking(auth) as plain, asking(auth.require("a")) as one, asking(both) as two:
-        for scope, expected in (("", (200, 403, 403)), ("a", (200, 200, 403)), ("a b", (200, 200, 200))):
+        for scope, expected in (
+            ("", (200, 403, 403)),
+            ("a", (200, 200, 403)),
+            ("b", (200, 403, 403)),
+            ("a b", (200, 200, 200)),
+        ):
             text = token(scope=scope)
             assert tuple([await client.status(text) for client in (plain, one, two)]) == expected
-    assert auth.stats().verified == 3  # one cache
+    assert auth.stats().verified == 4  # one cache
 
 
 @pytest.mark.parametrize("scopes", [(), ("",), ("a b",), ('a"',), ("a\\b",), ("a\r\nb",), ("é",), (7,)])

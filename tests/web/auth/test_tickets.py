@@ -14,7 +14,7 @@ from aiohttp import web
 from rx_sse.errors import UsageError
 from rx_sse.web.auth import JWTAuth
 from rx_sse.web.auth_tickets import Tickets
-from rx_sse.web.principal import REVOKED
+from rx_sse.web.principal import REVOKED, principal
 
 from .support import (
     INVALID_TOKEN,
@@ -97,7 +97,9 @@ async def test_claims_that_were_asked_for_come_along(auth: JWTAuth, tickets: Tic
     seen: list[dict[str, Any]] = []
 
     async def handler(request: web.Request) -> web.Response:
-        seen.append(dict((await tickets(request)).claims))
+        who = await tickets(request)
+        assert principal(request) is who
+        seen.append(dict(who.claims))
         return web.json_response({"user": ""})
 
     async def issue(request: web.Request) -> web.Response:

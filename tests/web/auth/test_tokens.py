@@ -112,6 +112,7 @@ BAD: dict[str, tuple[Callable[[], str], str]] = {
     "exp is astronomic": (lambda: good_but(exp=10**400), "bad exp"),
     "not yet": (lambda: good_but(nbf=hours(1)), "ImmatureSignatureError"),
     "made tomorrow": (lambda: good_but(iat=hours(24)), "ImmatureSignatureError"),
+    "iat is true": (lambda: good_but(iat=True), "bad iat"),
     "iat is a text": (lambda: good_but(iat="1"), "bad iat"),
     "no sub": (lambda: good_but(sub=None), "MissingRequiredClaimError"),
     "an empty sub": (lambda: good_but(sub=""), "bad sub"),
