@@ -10,6 +10,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -48,20 +49,32 @@ class RedisServer:
         flavor: ``redis`` or ``valkey``.
         tcp: on a free port of loopback, not on a unix socket.
         sentinel: run as a sentinel.
+        lines: of the configuration, as they are.
         **options: configuration directives, ``_`` for ``-``.
     """
 
     def __init__(
-        self, flavor: str = "redis", *, tcp: bool = False, sentinel: bool = False, **options: Any
+        self,
+        flavor: str = "redis",
+        *,
+        tcp: bool = False,
+        sentinel: bool = False,
+        lines: Sequence[str] = (),
+        **options: Any,
     ) -> None:
         self.flavor = flavor
         self.directory = Path(tempfile.mkdtemp(prefix="rx-redis-"))
         self.port = free_port() if tcp or sentinel else 0
         self.path = None if self.port else str(self.directory / "s")
         self.sentinel = sentinel
+        self.lines = lines
         self.options = {"save": "", "appendonly": "no", "dir": self.directory} | options
         self.process: subprocess.Popen[bytes] | None = None
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def url(self) -> str:
@@ -72,7 +85,13 @@ class RedisServer:
         """Start it, again if it was there before, and wait until it answers."""
         config = self.directory / "conf"
         if not config.exists():
-            lines = [f"port {self.port}", "bind 127.0.0.1", "daemonize no", "enable-debug-command yes"]
+            lines = [
+                *self.lines,
+                f"port {self.port}",
+                "bind 127.0.0.1",
+                "daemonize no",
+                "enable-debug-command yes",
+            ]
             if self.path:
                 lines.append(f"unixsocket {self.path}")
             for name, value in self.options.items():
@@ -147,6 +166,142 @@ class RedisServer:
         """End it and remove what it left."""
         self.kill()
         shutil.rmtree(self.directory, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Replicas:
+    """A master and a replica, and a sentinel that watches them if asked for.
+
+    Attributes:
+        first, second: the servers; the first is master at the beginning.
+    """
+
+    def __init__(self, flavor: str = "redis", *, sentinel: bool = False) -> None:
+        self.first = RedisServer(flavor, tcp=True, repl_diskless_sync_delay=0)
+        self.second = RedisServer(
+            flavor, tcp=True, repl_diskless_sync_delay=0, replicaof=f"127.0.0.1 {self.first.port}"
+        )
+        self.wait_for(lambda: "master_link_status:up" in self.second.command("INFO", "replication"))
+        self.sentinel: RedisServer | None = None
+        if sentinel:
+            self.sentinel = RedisServer(
+                flavor,
+                sentinel=True,
+                lines=(
+                    f"sentinel monitor mymaster 127.0.0.1 {self.first.port} 1",
+                    "sentinel down-after-milliseconds mymaster 1000",
+                    "sentinel failover-timeout mymaster 5000",
+                ),
+            )
+            watcher = self.sentinel
+            self.wait_for(lambda: "slaves=1" in watcher.command("INFO", "sentinel"))
+
+    @property
+    def url(self) -> str:
+        """Through the sentinel."""
+        assert self.sentinel is not None
+        return f"redis+sentinel://127.0.0.1:{self.sentinel.port}/mymaster"
+
+    @staticmethod
+    def wait_for(true: Any) -> None:
+        """Wait until a condition of the servers holds."""
+        end = time.monotonic() + PATIENCE
+        while not true():
+            if time.monotonic() > end:
+                raise TimeoutError("the servers did not get there")
+            time.sleep(0.05)
+
+    def close(self) -> None:
+        """End all."""
+        for server in (self.sentinel, self.first, self.second):
+            if server is not None:
+                server.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class RedisCluster:
+    """Three masters, and as many replicas if asked for."""
+
+    def __init__(self, flavor: str = "redis", *, replicas: bool = False) -> None:
+        options: dict[str, Any] = {
+            "cluster_enabled": "yes",
+            "cluster_node_timeout": 1000,
+            "cluster_config_file": "nodes.conf",
+            "repl_diskless_sync_delay": 0,
+        }
+        self.nodes = [RedisServer(flavor, tcp=True, **options) for _ in range(6 if replicas else 3)]
+        self.masters, self.replicas = self.nodes[:3], self.nodes[3:]
+        for number, node in enumerate(self.masters):
+            first, last = number * 16_384 // 3, (number + 1) * 16_384 // 3 - 1
+            node.command("CLUSTER", "ADDSLOTSRANGE", first, last)
+            node.command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
+        for node in self.nodes[1:]:
+            node.command("CLUSTER", "MEET", "127.0.0.1", self.nodes[0].port)
+        Replicas.wait_for(lambda: all(self.known(node) == len(self.nodes) for node in self.nodes))
+        for master, replica in zip(self.masters, self.replicas, strict=False):
+            identity = master.command("CLUSTER", "MYID")
+            replica.command("CLUSTER", "REPLICATE", identity)
+        Replicas.wait_for(
+            lambda: all("cluster_state:ok" in it.command("CLUSTER", "INFO") for it in self.nodes)
+        )
+        for replica in self.replicas:
+            Replicas.wait_for(lambda it=replica: "master_link_status:up" in it.command("INFO", "replication"))
+
+    @property
+    def url(self) -> str:
+        """For `RedisBus`."""
+        return "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in self.masters)
+
+    @staticmethod
+    def known(node: RedisServer) -> int:
+        """How many nodes a node knows."""
+        return len(
+            [line for line in node.command("CLUSTER", "NODES").splitlines() if "handshake" not in line]
+        )
+
+    def owner(self, slot: int) -> RedisServer:
+        """Who has a slot."""
+        for first, last, master, *_ in self.nodes[-1].command("CLUSTER", "SLOTS"):
+            if first <= slot <= last:
+                return next(node for node in self.nodes if node.port == master[1])
+        raise LookupError(slot)
+
+    def move(self, slot: int, target: RedisServer, *, keys: int | None = None) -> None:
+        """Move a slot, or only so many of its keys, and then leave it half moved."""
+        source = self.owner(slot)
+        here, there = source.command("CLUSTER", "MYID"), target.command("CLUSTER", "MYID")
+        target.command("CLUSTER", "SETSLOT", slot, "IMPORTING", here)
+        source.command("CLUSTER", "SETSLOT", slot, "MIGRATING", there)
+        names = source.command("CLUSTER", "GETKEYSINSLOT", slot, 10_000)
+        for name in names[:keys]:
+            source.command("MIGRATE", "127.0.0.1", target.port, name, 0, 5000)
+        if keys is None:
+            self.finish(slot, target)
+
+    def finish(self, slot: int, target: RedisServer) -> None:
+        """Move what is left of a slot."""
+        source = self.owner(slot)
+        if source is not target:
+            for name in source.command("CLUSTER", "GETKEYSINSLOT", slot, 10_000):
+                source.command("MIGRATE", "127.0.0.1", target.port, name, 0, 5000)
+        identity = target.command("CLUSTER", "MYID")
+        for node in (target, source, *self.masters):
+            node.command("CLUSTER", "SETSLOT", slot, "NODE", identity)
+
+    def close(self) -> None:
+        """End all."""
+        for node in self.nodes:
+            node.close()
 
     def __enter__(self) -> Self:
         return self

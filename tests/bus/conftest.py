@@ -48,4 +48,5 @@ def redis_maker(server: RedisServer, **defaults: Any) -> MakeBus:
     from rx_sse import RedisBus
 
     prefix = f"t{os.urandom(4).hex()}"
-    return lambda **options: RedisBus(server.url, **{"prefix": prefix, **defaults, **options})
+    options: dict[str, Any] = {"prefix": prefix, **defaults}
+    return lambda **given: RedisBus(server.url, **options, **given)

@@ -121,6 +121,8 @@ def refusal(error: object) -> RxSseError | str:
     """What an error reply means: the code of a transient refusal, or the error that it is for good."""
     text = str(error)
     code = text.split(" ", 1)[0].rstrip(":")
+    if "non local key" in text:  # a script met a key that has moved
+        return "TRYAGAIN"
     if code == "ERR" and ("max number of clients" in text or "user_script" in text):
         return "BUSY"
     return code if code in TRANSIENT else PublishRefused(f"Redis refused it: {text[:200]}")

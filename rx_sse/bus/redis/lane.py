@@ -48,6 +48,10 @@ class Home(Protocol):
         """The connection to who stores a partition now."""
         ...
 
+    def link_at(self, where: str) -> Link | None:
+        """The connection to a node that a refusal names."""
+        ...
+
     def refused(self, code: str) -> None:
         """A server refused for a while: it may not be the right one any more."""
         ...
@@ -163,15 +167,30 @@ class Lane:
                 batch.unknown = True
                 self._again(FIRST_PAUSE)  # on the next connection, if there is one by then
             elif isinstance(answer, hiredis.ReplyError):
-                if str(answer).startswith("NOSCRIPT") and not whole:
-                    self._send(link, batch, whole=True)
-                else:
-                    outcome = refusal(answer)
-                    self._settled(batch, {}, [outcome] * len(batch.drafts))
+                self._refused(link, batch, str(answer), whole)
             else:
                 self._settled(batch, *batch.outcomes(answer))
 
         link.send(batch.call("SPUBLISH" if self._home.sharded else "PUBLISH", whole=whole), answered)
+
+    def _refused(self, link: Link, batch: Batch, said: str, whole: bool) -> None:
+        """Nothing of a batch was stored."""
+        if said.startswith("NOSCRIPT") and not whole:
+            self._send(link, batch, whole=True)
+            return
+        if said.startswith("ASK "):  # the slot is on its way to another node, and these keys have arrived
+            there = self._home.link_at(said.split()[-1])
+            if there is not None and there is not link:
+                there.send(("ASKING",), _ignored)
+                self._send(there, batch, whole=True)
+                return
+        if said.startswith("TRYAGAIN") and not batch.unknown:  # some of its keys have moved: topic by topic
+            first = batch.drafts[0].topic
+            later = [draft for draft in batch.drafts if draft.topic != first]
+            batch.drafts = [draft for draft in batch.drafts if draft.topic == first]
+            self._waiting.extendleft(reversed(later))
+        outcome = refusal(said)
+        self._settled(batch, {}, [outcome] * len(batch.drafts))
 
     def _settled(self, batch: Batch, before: dict[str, tuple[int, int]], outcomes: list[Outcome]) -> None:
         home = self._home
@@ -243,6 +262,10 @@ class Lane:
                 self._expired.add(draft)
             self._home.left(draft)
             settle(_not_stored(f"Redis took nothing for {self._home.timeout} s"))
+
+
+def _ignored(answer: Any) -> None:
+    """An answer that says nothing."""
 
 
 def _heard_enough(_: object) -> None:

@@ -23,8 +23,9 @@ from rx_sse.bus.cursor import Position, new_nonce
 from rx_sse.bus.entry import GAP, Entry, gap_data
 from rx_sse.bus.keys import hashed_key
 from rx_sse.bus.log import Draft, Listener, Page, Query, Retention
-from rx_sse.bus.redis.address import Address
+from rx_sse.bus.redis.address import Address, Endpoint
 from rx_sse.bus.redis.batch import eval_command
+from rx_sse.bus.redis.cluster import Cluster
 from rx_sse.bus.redis.codec import Meta, page_of
 from rx_sse.bus.redis.fleet import Fleet
 from rx_sse.bus.redis.lane import Lane
@@ -79,7 +80,7 @@ class RedisLog:
         self._interval = probe_interval
         self._clock = clock
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._fleet: Fleet | None = None
+        self._fleet: Fleet | Cluster | None = None
         self._lanes: dict[int, Lane] = {}
         self._watches = Watches()
         self._reads: deque[tuple[Query, Callable[[Page | None], None]]] = deque()
@@ -141,7 +142,8 @@ class RedisLog:
         self._settled = asyncio.Event()
         self._settled.set()
         self._mismatch = None
-        self._fleet = Fleet(self, self._address, self._probe_topic(), self._interval)
+        kind = Cluster if self.sharded else Fleet
+        self._fleet = kind(self, self._address, self._probe_topic(), self._interval)
         self._fleet.start()
         self._timer = self._loop.call_later(SECOND, self._ticked)
         try:
@@ -211,6 +213,13 @@ class RedisLog:
         node = None if self._fleet is None else self._fleet.node(partition)
         return None if node is None else node.commands.link
 
+    def link_at(self, where: str) -> Link | None:
+        """The connection to a node that a refusal names."""
+        host, _, port = where.rpartition(":")
+        if not isinstance(self._fleet, Cluster) or not host:
+            return None
+        return self._fleet.at(Endpoint(host, int(port))).commands.link
+
     def refused(self, code: str) -> None:
         """A server refused for a while; perhaps another one does not."""
         if code in ("READONLY", "MOVED", "ASK", "CLUSTERDOWN", "MASTERDOWN") and self._fleet is not None:
@@ -243,8 +252,10 @@ class RedisLog:
 
     def connected(self, node: Node) -> None:
         """Commands can be sent to a server."""
-        if self._met is not None:
-            self._met.set()
+        if self._met is not None and self._fleet is not None:
+            nodes = self._fleet.nodes
+            if nodes and all(it.commands.link is not None for it in nodes):
+                self._met.set()
         link = node.commands.link
         if link is not None:
             self._set_clock(link)
@@ -268,6 +279,22 @@ class RedisLog:
         """A server ended a subscription that nobody gave up."""
         if self._fleet is not None:
             self._fleet.moved(node, channel)
+
+    def rehomed(self, partitions: set[int]) -> None:
+        """Partitions have another node: listen there. When that counts, what was missed is made good."""
+        for topic in self._watches.topics():
+            if self.layout.partition(topic) in partitions:
+                channel = self.layout.channel(topic)
+                home = self._node_of(topic)
+                for node in () if self._fleet is None else self._fleet.nodes:
+                    if node is home:
+                        node.join(channel)
+                    else:
+                        node.forget(channel)
+        for partition in partitions:
+            if (lane := self._lanes.get(partition)) is not None:
+                lane.go()
+        self._read_on()
 
     def trouble(self, error: Exception) -> None:
         """A connection could not be made, or was refused something."""
@@ -380,8 +407,13 @@ class RedisLog:
         answered: Callable[[Any], None],
     ) -> None:
         def first(answer: Any) -> None:
-            if isinstance(answer, hiredis.ReplyError) and str(answer).startswith("NOSCRIPT"):
+            said = str(answer) if isinstance(answer, hiredis.ReplyError) else ""
+            there = self.link_at(said.split()[-1]) if said.startswith("ASK ") else None
+            if said.startswith("NOSCRIPT"):
                 link.send(eval_command(script, keys, args, whole=True), answered)
+            elif there is not None:  # the slot is on its way there, and these keys have arrived
+                there.send(("ASKING",), _ignored)
+                there.send(eval_command(script, keys, args, whole=True), answered)
             else:
                 answered(answer)
 
@@ -439,6 +471,10 @@ class RedisLog:
             return f"!probe:{token}:{number}"
 
         return topic
+
+
+def _ignored(answer: Any) -> None:
+    """An answer that says nothing."""
 
 
 def _ignore(error: Exception, topic: str | None) -> None:

@@ -31,6 +31,8 @@ from rx_sse.bus.redis.link import Link, Lost
 
 AT_ONCE = 512
 """Channels in one SUBSCRIBE: 200,000 in one held a loop for 254 ms."""
+AGAIN = 0.3
+"""Seconds after which channels that were refused are asked for again: by then the map is new."""
 GIVE_UP = 3
 """Probes that may stay unheard before a connection is given up."""
 PROBE_AGE = 60.0
@@ -61,6 +63,10 @@ class Owner(Protocol):
         """The server ended a subscription that nobody gave up."""
         ...
 
+    def refused(self, code: str) -> None:
+        """The server is not the right one."""
+        ...
+
     def trouble(self, error: Exception) -> None: ...
 
 
@@ -70,7 +76,7 @@ class Node:
     Args:
         owner: whom it tells.
         dial: makes a connection; told what takes messages, or None for a connection for commands.
-        probe_topic: a topic of the library's own whose channel is this server's.
+        probe_topic: a topic of the library's own whose channel is this server's; None if it is not known yet.
         interval: seconds between two probes.
     """
 
@@ -78,16 +84,17 @@ class Node:
         self,
         owner: Owner,
         dial: Callable[[Callable[[Any], None] | None], Awaitable[Link]],
-        probe_topic: str,
+        probe_topic: str | None,
         interval: float,
     ) -> None:
         self._owner = owner
         self._interval = interval
-        self._probe_topic = probe_topic
-        self._probe_channel = owner.layout.channel(probe_topic)
+        self._probe_topic = ""
+        self._probe_channel = ""
+        self.probe_partition: int | None = None
         self.commands = Line(lambda: dial(None), self._commands_up, self._down)
         self.ears = Line(lambda: dial(self._pushed), self._ears_up, self._down)
-        self._channels: set[str] = {self._probe_channel}
+        self._channels: set[str] = set()
         self._joining: dict[str, None] = {}
         self._leaving: dict[str, None] = {}
         self._asked: dict[str, int] = {}
@@ -101,6 +108,8 @@ class Node:
         self._heard_once = False
         self._due = 0.0
         self.last_error = ""
+        if probe_topic is not None:
+            self.probe_on(probe_topic, None)
 
     # -- its life --------------------------------------------------------------------------------------------
 
@@ -135,6 +144,25 @@ class Node:
         """Whether the server takes what is published, and it does not come back."""
         return self._accepted and self._silent >= 2
 
+    @property
+    def probing(self) -> bool:
+        """Whether it has anything that we want."""
+        return bool(self._probe_topic)
+
+    def probe_on(self, topic: str, partition: int | None) -> None:
+        """Probe on this topic from now on, which is in a partition of this server's."""
+        if self._probe_channel:
+            self.forget(self._probe_channel)
+        self._probe_topic = topic
+        self._probe_channel = self._owner.layout.channel(topic)
+        self.probe_partition = partition
+        self._sent = None
+        self._channels.add(self._probe_channel)
+        if self.ears.link is not None:
+            self._joining[self._probe_channel] = None
+            self._soon()
+            self._probe()
+
     # -- channels --------------------------------------------------------------------------------------------
 
     def join(self, channel: str) -> None:
@@ -156,6 +184,11 @@ class Node:
             else:
                 self._leaving[channel] = None
                 self._soon()
+
+    def forget(self, channel: str) -> None:
+        """The server has ended it, or will: another one has the channel."""
+        self._channels.discard(channel)
+        self._joining.pop(channel, None)
 
     async def heard(self) -> None:
         """Wait until everything that was announced here before has been handed over."""
@@ -223,9 +256,13 @@ class Node:
         link.listen()
         self._asked.clear()
         self._leaving.clear()
-        self._joining = dict.fromkeys(sorted(self._channels, key=lambda it: it != self._probe_channel))
-        self._change()
+        self._join_all()
         self._probe()
+
+    def _join_all(self) -> None:
+        if self.ears.link is not None:
+            self._joining = dict.fromkeys(sorted(self._channels, key=lambda it: it != self._probe_channel))
+            self._change()
 
     def _down(self, error: Exception | None) -> None:
         self._heard_once = False
@@ -250,6 +287,9 @@ class Node:
                 self._ended(channel.decode())
             elif kind == b"unsubscribe" and channel is not None:
                 self._forget(channel.decode())
+        elif isinstance(reply, hiredis.ReplyError) and str(reply).startswith(("MOVED", "CLUSTERDOWN")):
+            self._owner.refused("MOVED")
+            asyncio.get_running_loop().call_later(AGAIN, self._join_all)
         elif isinstance(reply, hiredis.ReplyError):
             said = f"channels: {reply}"
             if said != self.last_error:
@@ -299,7 +339,7 @@ class Node:
 
     def _probe(self) -> None:
         link = self.commands.link
-        if link is None or self.ears.link is None:
+        if link is None or self.ears.link is None or not self._probe_topic:
             return
         draft = Draft(self._probe_topic, TEXT, "", None, Retention(1, 1024, PROBE_AGE))
         batch = Batch([draft], self._owner.layout)
