@@ -164,6 +164,6 @@ class Bus(Engine):
 
     async def _publish(self, draft: Draft) -> str:
         self.require_loop()
-        if self._publisher is None:
+        if self.publisher is None:
             raise BusClosed("the bus is closed")
-        return cursor_of([part_of(ref_of(draft.topic), await self._publisher.publish(draft))])
+        return cursor_of([part_of(ref_of(draft.topic), await self.publisher.publish(draft))])

@@ -88,8 +88,10 @@ class Engine:
         self.position_timeout = position_timeout
         self._publish_timeout = publish_timeout
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._inbox: Inbox | None = None
-        self._publisher: Publisher | None = None
+        self.inbox: Inbox | None = None
+        """Where threads cross, while it runs."""
+        self.publisher: Publisher | None = None
+        """The way into the log, while it runs."""
         self._tick: asyncio.TimerHandle | None = None
         self._relays: dict[str, Relay] = {}
         self._idle: OrderedDict[Relay, float] = OrderedDict()
@@ -97,7 +99,8 @@ class Engine:
         self._peaks = (0, 0, 0)
         self._tasks: set[asyncio.Task[None]] = set()
         self._later: list[Callable[[], None]] = []
-        self._counts: dict[str, int] = {}
+        self.counts: dict[str, int] = {}
+        """What was counted, by name."""
         self._errors: Subject[Trouble] = Subject()
         self.rings = Budget(ring_bytes)
         self.dispatcher = Dispatcher(self.soon)
@@ -110,16 +113,16 @@ class Engine:
 
     def ready(self) -> bool:
         """Whether what is published now reaches this process's listeners."""
-        return self._inbox is not None and (not isinstance(self.log, Probing) or self.log.ready)
+        return self.inbox is not None and (not isinstance(self.log, Probing) or self.log.ready)
 
     def deaf(self) -> bool:
         """Whether this process gets nothing though others do: then it should get no more clients."""
-        return self._inbox is not None and isinstance(self.log, Probing) and self.log.deaf
+        return self.inbox is not None and isinstance(self.log, Probing) and self.log.deaf
 
     @property
     def running(self) -> bool:
         """Whether it was started and not yet closed."""
-        return self._inbox is not None
+        return self.inbox is not None
 
     @property
     def errors(self) -> Observable[Trouble]:
@@ -127,21 +130,6 @@ class Engine:
         connection tells.
         """
         return self._errors
-
-    @property
-    def publisher(self) -> Publisher | None:
-        """The way into the log, while it runs."""
-        return self._publisher
-
-    @property
-    def inbox(self) -> Inbox | None:
-        """Where threads cross, while it runs."""
-        return self._inbox
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """What was counted, by name."""
-        return self._counts
 
     @property
     def topics_in_use(self) -> int:
@@ -162,7 +150,7 @@ class Engine:
             UsageError: it is running on another loop.
         """
         loop = asyncio.get_running_loop()
-        if self._loop is not None and self._inbox is not None:
+        if self._loop is not None and self.inbox is not None:
             if self._loop is loop:
                 return
             if not self._loop.is_closed():
@@ -172,8 +160,8 @@ class Engine:
             self._let_go()  # that loop ended without close(): nothing of it can be waited for
             await self.log.close()
         self._loop = loop
-        self._inbox = Inbox(loop)
-        self._publisher = Publisher(self, self._inbox, self._publish_timeout)
+        self.inbox = Inbox(loop)
+        self.publisher = Publisher(self, self.inbox, self._publish_timeout)
         if isinstance(self.log, Opening):
             try:
                 await self.log.open()
@@ -187,7 +175,7 @@ class Engine:
         """Stop taking, deliver what was pushed, then end every subscription, with `BusClosed` and never with
         a `stream-end`.
         """
-        inbox = self._inbox
+        inbox = self.inbox
         if inbox is None:
             return
         self.require_loop()
@@ -195,9 +183,9 @@ class Engine:
             async with asyncio.timeout(FLUSH):
                 await self.delivered()
         guests = list(self._guests)
-        if self._publisher is not None:
-            self._publisher.closed = True
-        self._publisher = self._inbox = None
+        if self.publisher is not None:
+            self.publisher.closed = True
+        self.publisher = self.inbox = None
         inbox.close()
         for guest in guests:
             try:
@@ -225,7 +213,7 @@ class Engine:
 
     def push(self, topic: str, value: Any) -> None:
         """`Topic.on_next`."""
-        publisher = self._publisher
+        publisher = self.publisher
         if publisher is None:
             raise BusClosed("the bus is not running: start it with setup(app, bus=bus) or `async with bus`")
         publisher.push(draft_of(topic, value, None, self.retention))
@@ -261,9 +249,7 @@ class Engine:
     def later(self, action: Callable[[], None]) -> object:
         """When a log that could not answer is worth asking again: one timer for all who wait."""
         self._later.append(action)
-        if len(self._later) == 1:
-            self.after(LATER, self._asked_again)
-        return None
+        return self.after(LATER, self._asked_again) if len(self._later) == 1 else None
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run a coroutine beside everything; it ends with the bus."""
@@ -282,7 +268,7 @@ class Engine:
 
     def counted(self, what: str) -> None:
         """Count something for `stats()`."""
-        self._counts[what] = self._counts.get(what, 0) + 1
+        self.counts[what] = self.counts.get(what, 0) + 1
 
     def withdrawn(self, topic: str, upto: Position) -> None:
         """Tell the readers behind a fork that the log took entries back."""
@@ -304,16 +290,16 @@ class Engine:
 
     def require_loop(self) -> None:
         """Raise unless this is the loop that the bus runs on."""
-        if self._inbox is None and self._loop is None:
+        if self.inbox is None and self._loop is None:
             raise BusClosed("the bus is not running: start it with setup(app, bus=bus) or `async with bus`")
-        if running_loop() is not self._loop and not (self._inbox is not None and self._inbox.here):
+        if running_loop() is not self._loop and not (self.inbox is not None and self.inbox.here):
             raise UsageError(
                 "this bus belongs to another loop: subscribe and publish there; on_next works from everywhere"
             )
 
     def require_no_other_loop(self) -> None:
         """Raise on the thread of another loop, and if the bus is not running."""
-        if self._inbox is None:
+        if self.inbox is None:
             raise BusClosed("the bus is not running: start it with setup(app, bus=bus) or `async with bus`")
         if (loop := running_loop()) is not None and loop is not self._loop:
             raise UsageError(
@@ -322,7 +308,7 @@ class Engine:
 
     def run_on_loop(self, action: Callable[[], None]) -> None:
         """Now, on the loop's thread; otherwise through the inbox, behind what this thread has pushed."""
-        inbox = self._inbox
+        inbox = self.inbox
         if inbox is None or inbox.here:
             action()
         else:
@@ -332,20 +318,20 @@ class Engine:
 
     async def delivered(self) -> None:
         """Wait until what was pushed before has been delivered."""
-        if self._inbox is None or self._loop is None:
+        if self.inbox is None or self._loop is None:
             return
         future = self._loop.create_future()
         # Through the inbox, then behind the deliveries that wait: whoever is called last resolves it.
-        if self._inbox.put(lambda last: self.dispatcher.hand((last,), None, _resolve), future):
+        if self.inbox.put(lambda last: self.dispatcher.hand((last,), None, _resolve), future):
             await future
 
     def _let_go(self) -> None:
         """Forget all that belonged to the loop."""
         if self._tick is not None:
             self._tick.cancel()
-        if self._inbox is not None:
-            self._inbox.close()
-        self._tick = self._loop = self._inbox = self._publisher = None
+        if self.inbox is not None:
+            self.inbox.close()
+        self._tick = self._loop = self.inbox = self.publisher = None
         self.dispatcher.clear()
         self.revocations.stop()
         for relay in list(self._relays.values()):
@@ -391,7 +377,7 @@ class Engine:
         self._peaks = (relays, idle, guests)
 
     def _sweep(self) -> None:
-        if self._inbox is not None and isinstance(self.log, Sweeping) and self.log.sweep():
+        if self.inbox is not None and isinstance(self.log, Sweeping) and self.log.sweep():
             self.after(0.01, self._sweep)
 
     def _tell(self, trouble: Trouble) -> None:
