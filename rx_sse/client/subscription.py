@@ -24,14 +24,16 @@ __all__ = ["Subscription"]
 # Seconds of uninterrupted pushing after which the loop gets a turn; the same as in `reactive.scheduler`.
 _SLICE: Final = 0.005
 
+# Events after which the clock is looked at.
+_RUN: Final = 64
+
 
 class Subscription(abc.DisposableBase):
     """Runs until the connection ends, or somebody disposes of it, from whichever thread."""
 
     def __init__(self, connection: Connection, observer: abc.ObserverBase[ServerSentEvent]) -> None:
         self._observer = observer
-        self._stopped = False  # nothing more is pushed
-        self._closing = False  # the clean-up runs, and must not be interrupted
+        self._stopped = False
         self._loop = asyncio.get_running_loop()
         self._task = self._loop.create_task(self._run(connection), name="rx_sse EventSource")
 
@@ -49,29 +51,29 @@ class Subscription(abc.DisposableBase):
 
     def _stop(self) -> None:
         self._stopped = True
-        if self._closing:
-            return
         if asyncio.current_task() is self._task:
-            # Disposed by what it pushes. A task that cancels itself would be interrupted while it cleans up.
-            self._loop.call_soon(self._stop)
+            # Disposed by what it pushes. A task that is cancelled while it runs is interrupted at its next
+            # await, which may be the last one of its clean-up; in the next turn it waits for something else.
+            self._loop.call_soon(self._task.cancel)
         else:
             self._task.cancel()
 
     async def _run(self, connection: Connection) -> None:
         batches = connection.batches()
         failure: Exception | None = None
-        turn = monotonic() + _SLICE
+        until = monotonic() + _SLICE
         try:
             async for events in batches:
-                if not self._push(events):
-                    return
-                if monotonic() >= turn:
-                    await asyncio.sleep(0)
-                    turn = monotonic() + _SLICE
+                for start in range(0, len(events), _RUN):
+                    self._push(events[start : start + _RUN])
+                    if self._stopped:
+                        return
+                    if monotonic() >= until:
+                        await asyncio.sleep(0)
+                        until = monotonic() + _SLICE
         except Exception as error:
             failure = error
         finally:
-            self._closing = True
             await batches.aclose()
         try:
             if failure is not None:
@@ -81,18 +83,15 @@ class Subscription(abc.DisposableBase):
         except Exception as error:
             self._report("an observer did not take the end of its stream", error)
 
-    def _push(self, events: list[ServerSentEvent]) -> bool:
-        """Whether to go on."""
+    def _push(self, events: list[ServerSentEvent]) -> None:
+        # An observer that was disposed of takes nothing more: reactivex sees to that, event by event.
         on_next = self._observer.on_next
         try:
             for event in events:
-                if self._stopped:
-                    return False
                 on_next(event)
         except Exception as error:
+            self._stopped = True
             self._report("an observer raised; its stream is closed", error)
-            return False
-        return not self._stopped
 
     def _report(self, message: str, error: Exception) -> None:
         self._loop.call_exception_handler({"message": f"rx_sse: {message}", "exception": error})

@@ -163,6 +163,7 @@ async def test_a_function_decides_about_refusals(endpoint: Endpoint) -> None:
         ("soon", 0),
         ("", 0),
     ],
+    ids=["seconds", "a date", "5,000 digits", "negative", "nonsense", "empty"],
 )
 async def test_retry_after_is_honoured(endpoint: Endpoint, value: str, shortest: float) -> None:
     seen = Seen(endpoint.url, reconnect=lambda _: True, retry=0)
