@@ -143,7 +143,7 @@ async def running(
     program.write_text(source, "utf-8")
     runner.write_text(RUNNER, "utf-8")
     port = free_port()
-    command = [python, "-W", "error", str(runner), str(program), str(port)]
+    command = [python, "-u", "-W", "error", str(runner), str(program), str(port)]
     process = await asyncio.create_subprocess_exec(
         *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, cwd=folder
     )
