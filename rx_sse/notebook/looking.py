@@ -40,9 +40,9 @@ class Screen:
         self._handle: Any = None
         self._due = 0.0
         if _in_notebook():
-            from IPython.display import display
+            from IPython import display
 
-            self._handle = cast(Any, display)(picture, display_id=True)
+            self._handle = cast(Any, display).display(picture, display_id=True)
 
     def changed(self) -> None:
         """The picture has changed; show it unless that was a moment ago."""
@@ -104,7 +104,8 @@ class Table:
             + "</tr>"
             for row in self._rows
         )
-        html = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table><small>{escape(self._foot())}</small>"
+        table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+        html = f"{table}<small>{escape(self._foot())}</small>"
         return {"text/plain": repr(self), "text/html": html}
 
 
@@ -187,7 +188,8 @@ class Line:
             self._points.append((moment.at, float(self._value(moment.value))))
         except (TypeError, ValueError, KeyError, IndexError) as error:
             self.error = UsageError(
-                f"plot: {_cut(str(moment.value))!r} is no number ({error}); give value=, a function that returns one"
+                f"plot: {_cut(str(moment.value))!r} is no number ({error}); "
+                "give value=, a function that returns one"
             )
 
     def __repr__(self) -> str:
@@ -215,7 +217,7 @@ class Line:
 
         path = " ".join(place(x, y) for x, y in self._points)
         return (
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" role="img">'
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}">'
             "<style>.l{fill:none;stroke:#0a6fd8;stroke-width:1.8;stroke-linejoin:round}.a{stroke:#8a96a5}"
             ".t{font:12px system-ui,sans-serif;fill:#5d6b7c}"
             "@media(prefers-color-scheme:dark){.l{stroke:#5db0ff}.t{fill:#93a1b3}}</style>"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterable, Callable, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from reactivex import Observable, abc
 
@@ -31,13 +31,14 @@ def observable_of(stream: Stream) -> Observable[Any]:
         UsageError: it is no stream.
     """
     if isinstance(stream, Observable):
-        return cast("Observable[Any]", stream)
+        return stream
     if isinstance(stream, str):
         return EventSource(stream)
     if isinstance(stream, AsyncIterable):
-        return from_async_iterable(cast("AsyncIterable[Any]", stream))
+        return from_async_iterable(stream)
     raise UsageError(
-        f"{type(stream).__name__} is no stream: give an Observable, an EventSource, an async iterable or a URL"
+        f"{type(stream).__name__} is no stream: "
+        "give an Observable, an EventSource, an async iterable or a URL"
     )
 
 

@@ -7,7 +7,7 @@ Never: two of them for one cell: what the cell served before is closed first.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from html import escape
 from typing import Any, cast
 
@@ -92,7 +92,7 @@ def _application(streams: Mapping[str, Stream]) -> web.Application:
     return app
 
 
-def _handler(stream: rx.Observable[Any]) -> Any:
+def _handler(stream: rx.Observable[Any]) -> Callable[[web.Request], rx.Observable[Any]]:
     def handler(request: web.Request) -> rx.Observable[Any]:
         return stream
 

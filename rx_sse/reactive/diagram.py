@@ -101,7 +101,8 @@ def svg(lanes: Sequence[Lane], seconds: float) -> str:
 
 STYLE = (
     "<style>"
-    ".rx{font:12px ui-monospace,monospace;fill:#1c2430}.rx-name{font:600 13px system-ui,sans-serif;fill:#1c2430}"
+    ".rx{font:12px ui-monospace,monospace;fill:#1c2430}"
+    ".rx-name{font:600 13px system-ui,sans-serif;fill:#1c2430}"
     ".rx-soft{font:11px system-ui,sans-serif;fill:#6b7889}.rx-line{stroke:#8a96a5;stroke-width:1.6;fill:none}"
     ".rx-grid{stroke:#e4e9ef;stroke-width:1}.rx-end{stroke:#1c2430;stroke-width:2.4}"
     ".rx-bad{stroke:#c62828;stroke-width:2.6;fill:none}.rx-gap{stroke:#b26a00;stroke-width:2.2;fill:none}"
@@ -146,7 +147,7 @@ def _lane(lane: Lane, y: int, scale: float, hues: dict[str, int], seconds: float
             f'<path class="rx-line" d="M{end - 6:.1f} {y - 4}L{end:.1f} {y}L{end - 6:.1f} {y + 4}"/>'
         )
     crowded = _crowded(values, scale)
-    for tick in lane.ticks:
+    for tick in sorted(lane.ticks, key=lambda tick: tick.kind == "next"):  # marbles lie on top
         x = LEFT + tick.at * scale
         if tick.kind == "next":
             parts.append(_marble(tick, x, y, hues[tick.group], crowded))
@@ -160,10 +161,11 @@ def _lane(lane: Lane, y: int, scale: float, hues: dict[str, int], seconds: float
                 f'L{x + 7:.1f} {y - 7}"><title>{escape(tick.label)}</title></path>'
             )
         else:
+            label = escape(tick.label)
             parts.append(
-                f'<path class="rx-gap" d="M{x - 4:.1f} {y + 9}L{x:.1f} {y - 9}M{x + 2:.1f} {y + 9}L{x + 6:.1f} {y - 9}">'
-                f"<title>gap: {escape(tick.label)} missing</title></path>"
-                f'<text class="rx-gaptext" x="{x + 1:.1f}" y="{y - 14}" text-anchor="middle">−{escape(tick.label)}</text>'
+                f'<path class="rx-gap" d="M{x - 4:.1f} {y + 9}L{x:.1f} {y - 9}M{x + 2:.1f} {y + 9}'
+                f'L{x + 6:.1f} {y - 9}"><title>gap: {label} missing</title></path>'
+                f'<text class="rx-gaptext" x="{x + 1:.1f}" y="{y - 14}" text-anchor="middle">−{label}</text>'
             )
     return "".join(parts)
 
@@ -184,8 +186,9 @@ def _marble(tick: Tick, x: float, y: int, hue: int, crowded: bool) -> str:
     label = _cut(tick.label)
     half = max(RADIUS, 4 + 3.7 * len(label))
     return (
-        f'<rect class="rx-marble" x="{x - half:.1f}" y="{y - RADIUS}" width="{2 * half:.1f}" height="{2 * RADIUS}" '
-        f'rx="{RADIUS}" fill="hsl({hue} 70% 55% / .22)" stroke="hsl({hue} 65% 50%)">{title}</rect>'
+        f'<rect class="rx-marble" x="{x - half:.1f}" y="{y - RADIUS}" rx="{RADIUS}" '
+        f'width="{2 * half:.1f}" height="{2 * RADIUS}" '
+        f'fill="hsl({hue} 70% 55% / .22)" stroke="hsl({hue} 65% 50%)">{title}</rect>'
         f'<text class="rx" x="{x:.1f}" y="{y + 4}" text-anchor="middle">{escape(label)}</text>'
     )
 

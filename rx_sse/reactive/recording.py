@@ -126,7 +126,11 @@ class Recording:
                 at = self.moments[index].at / speed if speed else 0.0
                 due = begin + at - scheduler.now.timestamp()
                 timers.clear()
-                timers.add(scheduler.schedule_relative(max(0.0, due), lambda *_: step(index)))
+                timers.add(scheduler.schedule_relative(max(0.0, due), due_now, index))
+
+            def due_now(_: abc.SchedulerBase, index: int | None) -> None:
+                assert index is not None
+                step(index)
 
             plan(0)
             return timers

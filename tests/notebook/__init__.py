@@ -1,0 +1,1 @@
+"""Tests of rx_sse.notebook, recordings, diagrams, and the notebooks themselves."""

@@ -1,0 +1,115 @@
+"""The helpers end when they were told to, show what came, and leave nothing behind."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+import reactivex as rx
+from aiohttp import web
+from reactivex.subject import Subject
+
+import rx_sse
+from rx_sse.errors import UsageError
+from rx_sse.notebook import marbles, peek, plot, record, serve
+from rx_sse.testing import no_leaks
+
+leaves_nothing = pytest.fixture(no_leaks)
+pytestmark = pytest.mark.usefixtures("leaves_nothing")
+
+
+async def generated() -> AsyncIterator[int]:
+    for n in range(5):
+        yield n
+
+
+async def test_record_ends_by_number_by_time_and_with_the_stream() -> None:
+    assert (await record(rx.interval(0.01), n=3)).values == [0, 1, 2]
+    timed = await record(rx.interval(0.02), seconds=0.15)
+    assert 2 <= len(timed) <= 8 and timed.moments[-1].kind == "next"
+    ended = await record(rx.of(1, 2), seconds=5)
+    assert ended.values == [1, 2] and ended.moments[-1].kind == "completed" and ended.seconds < 2
+
+
+async def test_record_takes_an_async_iterable_an_address_and_an_event_source() -> None:
+    assert (await record(generated(), seconds=5)).values == [0, 1, 2, 3, 4]
+    served = await serve({"ticks": rx.interval(0.01)})
+    try:
+        by_url = await record(served.url + "/ticks", n=2)
+        by_source = await record(rx_sse.EventSource(served.url + "/ticks"), n=2)
+        assert (
+            [event.data for event in by_url.values]
+            == [event.data for event in by_source.values]
+            == ["0", "1"]
+        )
+    finally:
+        await served.close()
+
+
+async def test_an_error_is_part_of_the_recording() -> None:
+    recording = await record(rx.of(1).concat(rx.throw(ValueError("boom"))), seconds=5)
+    assert [(moment.kind, moment.value) for moment in recording][-1] == ("error", "ValueError: boom")
+
+
+async def test_a_recording_disposes_of_its_stream() -> None:
+    source: Subject[int] = Subject()
+    await record(source, seconds=0.02)
+    assert not source.observers
+
+
+async def test_marbles_share_an_axis_of_time() -> None:
+    source = rx.interval(0.02).share()
+    drawn = await marbles({"source": source, "even": source.filter(lambda n: n % 2 == 0)}, seconds=0.3)
+    assert drawn["even"].values == [n for n in drawn["source"].values if n % 2 == 0]
+    for moment in drawn["even"]:
+        same = next(m for m in drawn["source"] if m.value == moment.value)
+        assert abs(moment.at - same.at) < 0.05
+    assert drawn.svg.startswith("<svg")
+    assert "source" in repr(drawn)
+
+
+async def test_peek_prints_a_table_outside_of_a_notebook(capsys: pytest.CaptureFixture[str]) -> None:
+    await peek(rx.of({"a": 1}, "text", rx_sse.ServerSentEvent(2, event="named", id="x")), n=3)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 4
+    assert lines[0].endswith('{"a":1}') and "named" in lines[2] and lines[3] == "3 events"
+
+
+async def test_peek_shows_the_newest_rows_only(capsys: pytest.CaptureFixture[str]) -> None:
+    await peek(rx.range(0, 100), seconds=5, rows=3)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[-1] for line in lines] == ["97", "98", "99", "completed"]
+
+
+async def test_plot_draws_numbers(capsys: pytest.CaptureFixture[str]) -> None:
+    await plot(rx.range(0, 8), seconds=5, title="steps")
+    assert capsys.readouterr().out.strip() == "steps ▁▂▃▄▅▆▇█  8 values, 0 to 7"
+
+
+async def test_plot_says_what_is_no_number(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(UsageError, match="value="):
+        await plot(rx.of({"a": 1}), n=1)
+
+
+@pytest.mark.parametrize("options", [{}, {"n": 0}, {"seconds": 0}, {"seconds": -1}])
+async def test_what_would_not_end_is_refused(options: dict[str, int]) -> None:
+    for helper in (record, peek, plot):
+        with pytest.raises(UsageError):
+            await helper(rx.never(), **options)
+    with pytest.raises(UsageError):
+        await marbles({"x": rx.never()}, **options)
+
+
+async def test_what_is_no_stream_is_refused() -> None:
+    with pytest.raises(UsageError, match="list is no stream"):
+        await record([1, 2], n=1)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="nothing to draw"):
+        await marbles({}, n=1)
+
+
+async def test_serve_shows_its_addresses_and_closes() -> None:
+    app = rx_sse.setup(web.Application())
+    app.router.add_get("/a", rx_sse.sse(lambda request: rx.of(1)))
+    served = await serve(app)
+    assert served.paths == ["/a"] and served.url in repr(served)
+    await served.close()
