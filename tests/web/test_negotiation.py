@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from typing import Any
 
 import pytest
@@ -15,12 +16,14 @@ from aiohttp import web
 
 import rx_sse
 from rx_sse.testing import open_stream, serve
+from rx_sse.web.connection import NOTSENT_LOWAT, USER_TIMEOUT
 from rx_sse.web.edge import EDGE
 
 from .apps import Answer, app_of, exchange, exchanges, hello, streaming, watched
 
 EVENTS = "Accept: text/event-stream"
 TWO = b": open\ndata: 1\n\ndata: 2\n\n"
+NO_LIMIT = 2**31 - 1
 STREAM_END = b"event: stream-end\ndata: {}\nid: 0_"
 
 
@@ -185,6 +188,25 @@ async def test_a_connection_is_used_again_after_a_stream_that_completed() -> Non
     assert stream.content == again.content == last.content
     assert stream.content.startswith(TWO)
     assert other.content == big.encode()
+
+
+async def test_a_stream_leaves_its_connection_as_it_found_it() -> None:
+    async def state(request: web.Request) -> web.Response:
+        transport = request.transport
+        assert transport is not None
+        sock = transport.get_extra_info("socket")
+        options = [
+            sock.getsockopt(socket.IPPROTO_TCP, option) or NO_LIMIT
+            for option in (NOTSENT_LOWAT, USER_TIMEOUT)
+            if option is not None
+        ]
+        limits = transport.get_write_buffer_limits()
+        return web.json_response([transport.get_protocol() is request.protocol, limits, options])
+
+    async with serve(app_of({"/": streaming(two), "/state": state})) as url:
+        before, _, after = await exchanges(url, ("GET /state",), ("GET /", EVENTS), ("GET /state",))
+    assert json.loads(before.content)[0] is True
+    assert before.content == after.content
 
 
 async def test_a_clients_wish_to_close_is_respected() -> None:
