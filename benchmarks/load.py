@@ -1,7 +1,7 @@
 """The load client: compiled on the spot, run on its core, its one line of JSON read back.
 
-Why in C: it must not be the bottleneck. An event that comes alone costs it a `recv`, as much as the floor pays
-to send it; when events come in numbers, as they do under load, it reads one in 0.2 µs.
+Why in C: it must not be the bottleneck. An event that comes alone costs it a `recv`, what the floor pays to
+send it; when events come in numbers, as they do under load, it reads one in 0.2 µs.
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ TABLES = (
     ),
     Table("The longest turn of the loop, ms of CPU time", "hold", "longest"),
     Table("Idle: KiB resident per stream", "idle", "resident"),
-    Table("Idle: KiB in the kernel per stream, both ends", "idle", "kernel"),
+    Table("Idle: KiB in the kernel per stream, both ends", "idle", "kernel", pick=_few_headers),
     Table("Idle: % of a core for the heartbeats", "idle", "cpu", digits=2, pick=_few_headers),
 )
 
@@ -128,7 +128,7 @@ def _table(table: Table, results: Results) -> str:
 def _cell(table: Table, samples: Sequence[Sample]) -> str:
     numbers = [each.values[table.value] * table.scale for each in samples if table.value in each.values]
     if not numbers:
-        return f"failed: {samples[0].error}" if samples else "–"
+        return f"failed: {samples[0].error.splitlines()[-1]}" if samples else "–"
     text = f"{median(numbers):,.{table.digits}f}"
     if len(numbers) > 1:
         text += f" ({min(numbers):,.{table.digits}f}–{max(numbers):,.{table.digits}f})"

@@ -55,13 +55,12 @@ def _floor(cache: Path) -> Ready:
 
 def _ours(way: str, loop: str = "uvloop") -> Callable[[Path], Ready]:
     def prepare(cache: Path) -> Ready:
-        versions = {
-            name: importlib.metadata.version(name) for name in ("rx-sse", "aiohttp", "reactivex", "uvloop")
-        }
+        names = ("rx-sse", "aiohttp", "reactivex", *(["uvloop"] if loop == "uvloop" else []))
+        try:
+            text = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
+        except importlib.metadata.PackageNotFoundError as missing:
+            raise peers.Unavailable(f"{missing.name} is not installed here") from missing
         command = (sys.executable, str(SERVERS / "rx_sse_server.py"), "{port}", "{feed}", way, loop)
-        text = ", ".join(
-            f"{name} {version}" for name, version in versions.items() if name != "uvloop" or loop == "uvloop"
-        )
         return Ready(text, Start(command, cache))
 
     return prepare

@@ -23,7 +23,7 @@ AGE = 5_000_000
 FEW = (
     tasks.Live("broadcast", 50, 100.0, seconds=0.5, warm=0.2),
     tasks.Live("broadcast", 50, 0.0, seconds=0.5, warm=0.2),
-    tasks.Live("pipeline", 50, 50.0, step=2, seconds=0.5, warm=0.2),
+    tasks.Live("pipeline", 50, 50.0, step=2, loose=True, seconds=0.5, warm=0.2),
     tasks.Live("users", 50, 500.0, users=True, seconds=0.5, warm=0.2),
     tasks.Connect("connect", 50),
     tasks.Resume("resume", 20, 50),

@@ -218,7 +218,7 @@ def plan(clients: Sequence[int], seconds: float) -> Iterable[Cell]:
         yield Live("broadcast", count, paced(count), seconds=seconds)
     for count in clients:
         yield Live("broadcast", count, 0.0, seconds=seconds)
-    yield Live("pipeline", 1_000, 2 * paced(1_000), step=2, seconds=seconds)
+    yield Live("pipeline", 1_000, 2 * paced(1_000), step=2, loose=True, seconds=seconds)
     yield Live("users", 10_000, 5_000.0, users=True, seconds=seconds)
     yield Live("users", 10_000, 0.0, users=True, seconds=seconds)
     yield Connect("connect", 5_000)

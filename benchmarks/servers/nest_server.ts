@@ -31,7 +31,7 @@ class Events {
     return values.pipe(
       filter((value) => value.seq % 2 === 0),
       map((value) => ({ data: { ...value, half: value.seq / 2 } })),
-      throttleTime(20, undefined, { leading: true, trailing: true }),
+      throttleTime(5, undefined, { leading: true, trailing: true }),
     );
   }
 

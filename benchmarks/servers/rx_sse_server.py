@@ -17,7 +17,6 @@ import sys
 import time
 from typing import Any
 
-import uvloop
 from aiohttp import web
 from lines import listen
 from reactivex import Observable
@@ -81,7 +80,7 @@ class Pipelines(Topics):
         return bus.topic("all").pipe(
             ops.filter(lambda value: value["seq"] % 2 == 0),
             ops.map(lambda value: {**value, "half": value["seq"] // 2}),
-            rx_sse.throttle_latest(0.02),
+            rx_sse.throttle_latest(0.005),
         )
 
 
@@ -142,5 +141,10 @@ async def main(port: int, feed: int, way: str, probe: Probe | None) -> None:
 if __name__ == "__main__":
     port, feed, way, *rest = sys.argv[1:]
     loop = rest[0] if rest else "uvloop"
-    run = uvloop.run if loop == "uvloop" else asyncio.run
-    run(main(int(port), int(feed), way, Probe() if loop == "probe" else None))
+    serving = main(int(port), int(feed), way, Probe() if loop == "probe" else None)
+    if loop == "uvloop":
+        import uvloop
+
+        uvloop.run(serving)
+    else:
+        asyncio.run(serving)
