@@ -200,3 +200,13 @@ class Probing(Protocol):
         """Whether it is cut off although a peer is known to be alive: then it is this process, not the
         broker."""
         ...
+
+
+@runtime_checkable
+class Bounded(Protocol):
+    """A log that lets appends wait for its broker."""
+
+    @property
+    def full(self) -> bool:
+        """Whether no more may be appended now: as many wait as may. Read on any thread."""
+        ...

@@ -22,7 +22,7 @@ from typing import Any, Protocol
 from rx_sse.bus.cursor import Position
 from rx_sse.bus.dispatch import Dispatcher
 from rx_sse.bus.entry import GAP, JSON, MAX_EVENT, TEXT, gap_data
-from rx_sse.bus.log import Draft, Log, Retention
+from rx_sse.bus.log import Bounded, Draft, Log, Retention
 from rx_sse.delivery.inbox import Inbox
 from rx_sse.errors import BusClosed, EncodeError, EventTooLarge, QueueFull
 from rx_sse.wire.event import RawFrame, ServerSentEvent
@@ -61,10 +61,21 @@ class Publisher:
         timeout: seconds that a thread waits for room.
     """
 
-    __slots__ = ("_home", "_inbox", "_lock", "_refused", "_timeout", "accepted", "closed", "refused")
+    __slots__ = (
+        "_bounded",
+        "_home",
+        "_inbox",
+        "_lock",
+        "_refused",
+        "_timeout",
+        "accepted",
+        "closed",
+        "refused",
+    )
 
     def __init__(self, home: Home, inbox: Inbox, timeout: float) -> None:
         self._home = home
+        self._bounded = home.log if isinstance(home.log, Bounded) else None
         self._inbox = inbox
         self._timeout = timeout
         self._lock = threading.Lock()
@@ -126,6 +137,8 @@ class Publisher:
 
     def _has_room(self) -> bool:
         dispatcher = self._home.dispatcher
+        if self._bounded is not None and self._bounded.full:
+            return False
         return len(dispatcher) < MAX_WAITING and dispatcher.size < MAX_WAITING_BYTES
 
     def _wait(self, draft: Draft) -> bool:
