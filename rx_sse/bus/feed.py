@@ -251,6 +251,11 @@ class Feed(abc.DisposableBase):
             outlet.on_drained(again)
         return False
 
+    def replaying(self, begun: bool) -> None:
+        """A block begins, or has ended: it was asked for when the queue was empty, so it fits."""
+        if self._handle is not None and (outlet := self._handle.outlet) is not None:
+            outlet.replaying(begun)
+
     def failed(self, reader: Reader, error: Exception) -> None:
         """The observer raised: it is let go."""
         self._bus.report("rx_sse: an observer of events() raised and was let go", error)

@@ -47,6 +47,10 @@ class Outlet(Protocol):
         """Call back once, from the flush that empties the queue."""
         ...
 
+    def replaying(self, begun: bool) -> None:
+        """What comes now was asked for when the queue was empty, and is outside the limits; or no longer."""
+        ...
+
 
 class Attached(Protocol):
     """A feed, as the handle sees it."""

@@ -54,6 +54,10 @@ class Sink(Protocol):
         """Whether the next block may come; if not, `again` is called when it may."""
         ...
 
+    def replaying(self, begun: bool) -> None:
+        """A block begins, or has ended. What a reader asked for itself is no overflow."""
+        ...
+
     def failed(self, reader: Reader, error: Exception) -> None:
         """The sink's `emit` raised."""
         ...
@@ -250,11 +254,15 @@ class Reader:
             return
         block = self._block()
         if block:
-            for entry in block:
-                self.position = entry.position
-                self._hand(entry)
-                if self._way is not Way.REPLAY:
-                    return
+            self._sink.replaying(True)
+            try:
+                for entry in block:
+                    self.position = entry.position
+                    self._hand(entry)
+                    if self._way is not Way.REPLAY:
+                        return
+            finally:
+                self._sink.replaying(False)
             # One step from live there is nothing to wait for: what is queued is one block.
             self._wish = self.position == relay.position or self._sink.room(self.pull)
         elif not self._caught_up:

@@ -156,6 +156,9 @@ class Revocations:
         """There is always room."""
         return True
 
+    def replaying(self, begun: bool) -> None:
+        """Nothing is queued here."""
+
     def failed(self, reader: Reader, error: Exception) -> None:
         """A watcher raised."""
         self._bus.report("rx_sse: a watcher of revocations raised", error)

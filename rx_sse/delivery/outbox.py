@@ -97,11 +97,14 @@ class Outbox:
         "idle",
         "overflow",
         "prelude_limit",
+        "pulled",
     )
 
     def __init__(self, overflow: Overflow, render_gap: Callable[[Gap], bytes], prelude_bytes: int) -> None:
         self.overflow = overflow
         self.prelude_limit = prelude_bytes
+        self.pulled = False
+        """What is offered now was asked for when nothing waited: it meets no limit."""
         self.dropped = 0
         self._render_gap = render_gap
         self._live = False
@@ -211,8 +214,10 @@ class Outbox:
     def _full(self, frame: bytes) -> bool:
         """There is no room for `frame`. One that finds no other event waiting is always taken."""
         rules = self.overflow
-        return self._events > 0 and (
-            self._events >= rules.max_events or self._bytes + len(frame) > rules.max_bytes
+        return (
+            self._events > 0
+            and not self.pulled
+            and (self._events >= rules.max_events or self._bytes + len(frame) > rules.max_bytes)
         )
 
     def _append_control(self, frame: bytes) -> None:

@@ -156,7 +156,7 @@ class Recording:
         Raises:
             UsageError: the file holds no recording.
         """
-        head, *lines = Path(path).read_text("utf-8").splitlines() or [""]
+        head, *lines = Path(path).read_text("utf-8").removesuffix("\n").split("\n")  # not splitlines: U+2028
         try:
             told = json.loads(head)
             if told["rx_sse"] != VERSION:

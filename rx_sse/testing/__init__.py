@@ -10,8 +10,9 @@ Never: it imports pytest, or is loaded by it unasked.
 
 from __future__ import annotations
 
+from rx_sse.testing.bus import check_bus
 from rx_sse.testing.leaks import no_leaks
 from rx_sse.testing.raw import OpenStream, StreamClosed
 from rx_sse.testing.streams import open_stream, serve
 
-__all__ = ["OpenStream", "StreamClosed", "no_leaks", "open_stream", "serve"]
+__all__ = ["OpenStream", "StreamClosed", "check_bus", "no_leaks", "open_stream", "serve"]

@@ -76,6 +76,9 @@ class Listener:
         """An event of the library's own."""
         self._write(event)
 
+    def replaying(self, begun: bool) -> None:
+        """It has no limits."""
+
     def on_drained(self, callback: Callable[[], None]) -> None:
         """Call back when the queue is empty: in the next turn, or at `drain()`."""
         if self._slow:

@@ -257,6 +257,7 @@ class Edge:
         watching = None
         try:
             if self.bus is not None:
+                self.bus.check_workers()
                 await self.bus.start()
                 watching = self.bus.revocations.watch(self.revoked)
             yield

@@ -44,6 +44,10 @@ from rx_sse.wire.control import (
 
 logger = logging.getLogger("rx_sse")
 
+EXCEEDED = (
+    "{} emits more than prelude_bytes={} as it is subscribed: return an async iterable, which is pulled"
+)
+
 Source = Observable[Any] | AsyncIterable[Any]
 
 
@@ -220,28 +224,25 @@ class Stream:
             self._stop(End.OVERFLOW)
             self.connection.abort()
         elif outcome is Outcome.EXCEEDED:
-            limit = self._options.prelude_bytes
-            self.fail(
-                RxSseError(
-                    f"{self.label} emits more than prelude_bytes={limit} as it is subscribed: "
-                    "raise the limit, or return an async iterable, which is pulled"
-                )
-            )
+            self.fail(RxSseError(EXCEEDED.format(self.label, self._options.prelude_bytes)))
 
     # -- the outlet that the bus uses ------------------------------------------------------------------------
 
     def control(self, event: ServerSentEvent) -> None:
         """Queue an event outside the limits, in its place; the headers may leave."""
-        if self.end is not None:
-            return
-        self.outbox.control(event.chunk if self._framed else event.frame)
-        self.gate.open()
-        self.connection.mark()
+        if self.end is None:
+            self.outbox.control(event.chunk if self._framed else event.frame)
+            self.gate.open()
+            self.connection.mark()
 
     @property
     def drained(self) -> bool:
         """Nothing is queued and the socket takes bytes."""
         return self.connection.drained
+
+    def replaying(self, begun: bool) -> None:
+        """A block of a replay begins, or has ended: it is pulled, so it meets no limit."""
+        self.outbox.pulled = begun
 
     def on_drained(self, callback: Callable[[], None]) -> None:
         """Have `callback()` called once, when nothing is queued any more."""
@@ -253,10 +254,9 @@ class Stream:
         return self._handle.cursor if self._handle is not None and self._handle.attached else None
 
     def _render_gap(self, gap: Gap) -> bytes:
+        event = stream_gap("overflow", missed=gap.missed)
         if self._handle is not None and self._handle.attached:
             event = self._handle.gap("overflow", gap.missed, gap.mark)
-        else:
-            event = stream_gap("overflow", missed=gap.missed)
         return event.chunk if self._framed else event.frame
 
     # -- the end ---------------------------------------------------------------------------------------------

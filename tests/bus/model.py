@@ -364,5 +364,8 @@ class Client:
         self.again = again
         return False
 
+    def replaying(self, begun: bool) -> None:
+        pass
+
     def failed(self, reader: Reader, error: Exception) -> None:
         raise AssertionError from error

@@ -255,3 +255,20 @@ async def test_chromium_is_told_a_gap_when_it_was_away_for_longer_than_the_histo
             bus.topic("t").on_next(f"missed {n}")
         seen = [await page.seen() for _ in range(3)]
     assert [kind for kind, *_ in seen] == ["stream-cursor", "stream-gap", "message"]
+
+
+@pytest.mark.parametrize("policy", ["disconnect", "drop_oldest", "drop_newest"])
+async def test_a_long_replay_meets_no_limit_however_small(policy: str) -> None:
+    bus = rx_sse.MemoryBus()
+    app = rx_sse.setup(web.Application(), bus=bus, overflow=rx_sse.Overflow(policy, max_events=3))  # type: ignore[arg-type]
+
+    @rx_sse.sse
+    def stream(request: web.Request) -> rx.Observable[Sse]:
+        return bus.events("t", after=rx_sse.last_event_id(request), last=500)
+
+    app.router.add_get("/", stream)
+    async with serve(app) as url:
+        for n in range(500):
+            await bus.publish("t", n)
+        async with open_stream(url) as reader:
+            assert [int(event.data) for event in await reader.events(500)] == list(range(500))
