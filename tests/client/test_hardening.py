@@ -71,6 +71,15 @@ async def test_50_mb_in_one_event_are_over_the_limit_and_what_came_before_is_not
     await asyncio.wait([sending])
 
 
+async def test_an_event_that_came_in_one_packet_with_one_too_large_is_not_lost(endpoint: Endpoint) -> None:
+    seen = Seen(endpoint.url, max_event_size=100)
+    await (await endpoint.stream()).send(f"id: 1\ndata: before\n\ndata: {'x' * 200}\n\n")
+    await seen.end()
+    assert seen.data == ["before"]
+    assert isinstance(seen.error, EventTooLarge)
+    assert seen.states[-1].last_event_id == "1"
+
+
 async def test_50_mb_in_one_event_are_taken_by_who_wants_them(endpoint: Endpoint) -> None:
     seen = Seen(endpoint.url, max_event_size=64 * MIB)
     stream = await endpoint.stream()

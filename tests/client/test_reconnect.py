@@ -191,7 +191,7 @@ async def test_stream_end_completes_and_what_follows_is_not_read(endpoint: Endpo
         b"data: x\n\n"
         + stream_gap("overflow", missed=3).frame
         + stream_end("sold out").frame
-        + b"data: y\n\n"
+        + b"data: y\n\n" * 5000  # more than a piece
     )
     await seen.end()
     assert seen.completed
