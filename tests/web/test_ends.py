@@ -266,18 +266,6 @@ async def test_no_heartbeat_if_none_is_wanted(heartbeat: float | None) -> None:
         assert silent.comments == 1
 
 
-async def test_a_stream_that_has_ended_sends_no_heartbeat_any_more() -> None:
-    app = app_of(
-        streaming(lambda: rx.of("x" * 500_000), heartbeat=0.1, close_timeout=0.5, prelude_bytes=10**6)
-    )
-    async with serve(app) as url, open_stream(url, receive_buffer=4096) as stream:
-        stream.stall()
-        await asyncio.sleep(0.35)
-        stream.resume()
-        await stream.ended()
-        assert stream.comments == 1
-
-
 @pytest.mark.parametrize(
     ("retry", "opening"), [(None, b": open\n"), (2500, b": open\nretry: 2500\n"), (0, b": open\nretry: 0\n")]
 )
