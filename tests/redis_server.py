@@ -201,6 +201,17 @@ class Replicas:
             watcher = self.sentinel
             self.wait_for(lambda: "slaves=1" in watcher.command("INFO", "sentinel"))
 
+    def catch_up(self) -> None:
+        """Wait until the replica has what the master has."""
+
+        def offset(server: RedisServer, field: str) -> str:
+            lines = server.command("INFO", "replication").splitlines()
+            return next(line.split(":")[1] for line in lines if line.startswith(field + ":"))
+
+        self.wait_for(
+            lambda: offset(self.second, "slave_repl_offset") == offset(self.first, "master_repl_offset")
+        )
+
     @property
     def url(self) -> str:
         """Through the sentinel."""

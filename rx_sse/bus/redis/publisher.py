@@ -184,6 +184,9 @@ class RedisPublisher:
                 endpoint = self._reachable(state, deadline)
             state.places[partition] = endpoint
         wire = state.wires.get(endpoint)
+        if wire is not None and not wire.alive:
+            wire.close()
+            wire = None
         if wire is None:
             wire = state.wires[endpoint] = Wire(endpoint, self._address.access, deadline)
         return wire

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import time
+from ssl import SSLWantReadError
 from typing import Any
 
 import hiredis
@@ -35,16 +36,13 @@ class Wire:
 
     def __init__(self, endpoint: Endpoint, access: Access, deadline: float) -> None:
         self._reader: Any = hiredis.Reader(notEnoughData=_NOTHING)
-        if endpoint.path is not None:
-            self._socket = socket.socket(socket.AF_UNIX)
-            self._socket.settimeout(_left(deadline))
-            self._socket.connect(endpoint.path)
-        else:
-            self._socket = socket.create_connection((endpoint.host, endpoint.port), _left(deadline))
-            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if access.ssl is not None:
-                self._socket = access.ssl.wrap_socket(self._socket, server_hostname=endpoint.host)
+        self._socket = socket.socket(socket.AF_UNIX) if endpoint.path else _dialled(endpoint, deadline)
         try:
+            self._socket.settimeout(_left(deadline))
+            if endpoint.path is not None:
+                self._socket.connect(endpoint.path)
+            elif access.ssl is not None:
+                self._socket = access.ssl.wrap_socket(self._socket, server_hostname=endpoint.host)
             for command in access.greeting():
                 self.ask(command, deadline)
             with contextlib.suppress(hiredis.ReplyError):
@@ -52,6 +50,18 @@ class Wire:
         except BaseException:
             self.close()
             raise
+
+    @property
+    def alive(self) -> bool:
+        """Whether the server has not closed it while nobody looked: then nothing sent on it arrives."""
+        self._socket.settimeout(0)
+        try:
+            self._socket.recv(1)
+        except (BlockingIOError, SSLWantReadError):
+            return True
+        except OSError:
+            pass
+        return False
 
     def ask(self, command: Any, deadline: float) -> Any:
         """Send a command and wait for its answer.
@@ -75,6 +85,12 @@ class Wire:
     def close(self) -> None:
         """Close it, in this process alone."""
         self._socket.close()
+
+
+def _dialled(endpoint: Endpoint, deadline: float) -> socket.socket:
+    made = socket.create_connection((endpoint.host, endpoint.port), _left(deadline))
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return made
 
 
 def _left(deadline: float) -> float:

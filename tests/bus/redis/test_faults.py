@@ -174,7 +174,7 @@ async def test_a_stale_replica_is_promoted() -> None:
             crowd = Crowd("t", buses)
             await crowd.open()
             await crowd.publish(0.5)
-            Replicas.wait_for(lambda: pair.first.command("WAIT", 1, 1000) == 1)
+            pair.catch_up()
             behind = Listener(buses[1], "t", cursor=crowd.clients[0].come(buses[0]).cursor)
             await behind.opened()
             old = behind.cut()

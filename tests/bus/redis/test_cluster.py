@@ -1,0 +1,119 @@
+"""Cluster and Sentinel: slots that move, nodes that fail over."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from rx_sse import RedisBus, RedisPublisher
+from rx_sse.bus.redis.layout import Layout, slot_of
+from rx_sse.testing.bus import CHECKS, check_bus
+from rx_sse.testing.listener import Listener
+
+from ...redis_server import RedisCluster, RedisServer, Replicas
+from .crowd import Crowd
+from .test_faults import ready, two
+
+pytestmark = pytest.mark.redis
+
+
+@pytest.fixture(scope="module", params=["redis", "valkey"])
+def cluster(request: pytest.FixtureRequest) -> Iterator[RedisCluster]:
+    with RedisCluster(request.param) as nodes:
+        yield nodes
+
+
+def slot(topic: str) -> int:
+    return slot_of(Layout().log(topic))
+
+
+def other(cluster: RedisCluster, topic: str) -> RedisServer:
+    return next(node for node in cluster.masters if node is not cluster.owner(slot(topic)))
+
+
+@pytest.mark.parametrize(
+    "check",
+    [check.__name__ for check in CHECKS if not check.__name__.startswith(("expiry", "ten_thousand"))],
+)
+async def test_a_cluster_is_a_bus(cluster: RedisCluster, check: str) -> None:
+    await check_bus(lambda **options: RedisBus(cluster.url, **options), only=check)
+
+
+async def test_a_slot_moves_under_listeners_that_never_send(cluster: RedisCluster) -> None:
+    """The old owner ends the subscription by itself, and everything else about the connection looks well."""
+    async with two(cluster.url) as buses:
+        crowd = Crowd("moving", buses)
+        await crowd.open()
+        publishing = asyncio.create_task(crowd.publish(2.0, wander=False))
+        await asyncio.sleep(0.5)
+        await asyncio.to_thread(cluster.move, slot("moving"), other(cluster, "moving"))
+        await publishing
+        await crowd.settled()
+        crowd.check(gaps=False)
+        assert not crowd.unknown
+
+
+async def test_a_slot_that_is_half_moved_takes_publishes_and_gives_pages(cluster: RedisCluster) -> None:
+    """Topics whose keys have arrived, topics whose keys have not, and both in one batch."""
+    layout = Layout()
+    names = [f"half:{number}" for number in range(400)]
+    here = [name for name in names if layout.partition(name) == layout.partition("half:0")][:5]
+    async with two(cluster.url) as (one, two_):
+        for name in here:
+            await one.publish(name, "before")
+        target = other(cluster, here[0])
+        await asyncio.to_thread(cluster.move, slot(here[0]), target, keys=4)
+        publishing = [asyncio.create_task(one.publish(name, "meanwhile")) for name in here]
+        listeners = [Listener(two_, name, last=5) for name in here]
+        await asyncio.wait(publishing, timeout=1.0)
+        await asyncio.to_thread(cluster.finish, slot(here[0]), target)
+        await asyncio.gather(*publishing)
+        for listener in listeners:
+            await listener.until(lambda it: [event.data for event in it.events] == ["before", "meanwhile"])
+            assert not listener.gaps
+
+
+async def test_the_blocking_publisher_follows_a_slot(cluster: RedisCluster) -> None:
+    async with RedisBus(cluster.url) as bus:
+        listener = await Listener(bus, "blocking").opened()
+        with RedisPublisher(cluster.url) as publisher:
+            await asyncio.to_thread(publisher.publish, "blocking", 1)
+            await asyncio.to_thread(cluster.move, slot("blocking"), other(cluster, "blocking"))
+            await asyncio.to_thread(publisher.publish, "blocking", 2)
+        await listener.received(2)
+        assert listener.values == [1, 2] and not listener.gaps
+
+
+async def test_a_node_fails_over() -> None:
+    with RedisCluster(replicas=True) as cluster:
+        async with two(cluster.url, probe_interval=0.3, publish_timeout=20.0) as buses:
+            crowd = Crowd("failing", buses)
+            await crowd.open()
+            await crowd.publish(0.5)
+            master = cluster.owner(slot("failing"))
+            await asyncio.sleep(0.5)
+            publishing = asyncio.create_task(crowd.publish(1.0, 50))
+            master.kill()
+            await publishing
+            await crowd.settled()
+            await ready(*buses)
+            crowd.check(gaps=True)
+
+
+async def test_sentinel_fails_over() -> None:
+    with Replicas(sentinel=True) as pair:
+        async with two(pair.url, probe_interval=0.3, publish_timeout=30.0) as buses:
+            crowd = Crowd("t", buses)
+            await crowd.open()
+            await crowd.publish(0.5)
+            pair.catch_up()
+            publishing = asyncio.create_task(crowd.publish(1.0, 50))
+            pair.first.kill()
+            await publishing
+            await crowd.settled()
+            await ready(*buses)
+            crowd.check(gaps=True)
+        with RedisPublisher(pair.url) as publisher:
+            assert await asyncio.to_thread(publisher.publish, "t", 0)
