@@ -30,10 +30,13 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+import reactivex as rx
+from aiohttp import web
 
 import rx_sse
+from rx_sse.testing import serve
 
-from .browser import FLAGS
+from .browser import FLAGS, Page, visiting
 from .certificate import self_signed
 from .conftest import PROJECT, ROOT
 
@@ -305,47 +308,77 @@ async def test_the_page_does_in_chromium_what_is_said(block: Block, tmp_path: Pa
         assert any(line.startswith("shown ") for line in told), told
 
 
-@pytest.mark.parametrize("block", [b for b in BLOCKS if b.language == "nginx"], ids=lambda block: block.id)
+NGINX = [b for b in BLOCKS if b.language == "nginx"]
+
+
+@asynccontextmanager
+async def in_front(nginx: str, block: Block, address: str, folder: Path) -> AsyncIterator[str]:
+    """Run nginx as the block says, in front of `address`, with TLS; gives its own address."""
+    certificate, key = self_signed(folder)
+    port = free_port()
+    text = block.text
+    for shown, real in {
+        r"listen 443 ": f"listen 127.0.0.1:{port} ",
+        r"http://127\.0\.0\.1:8080": address.replace("localhost", "127.0.0.1"),
+        r"ssl_certificate +[^;]+;": f"ssl_certificate {certificate};",
+        r"ssl_certificate_key +[^;]+;": f"ssl_certificate_key {key};",
+    }.items():
+        text, changes = re.subn(shown, real, text)
+        assert changes, f"the nginx block has no {shown}"
+    paths = "".join(
+        f"{kind}_temp_path {folder / kind};\n"
+        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    configuration = folder / "nginx.conf"
+    configuration.write_text(
+        f"daemon off;\nmaster_process off;\npid {folder / 'pid'};\nerror_log stderr;\nevents {{}}\n"
+        f"http {{\naccess_log off;\n{paths}{text}}}\n",
+        "utf-8",
+    )
+    server = await asyncio.create_subprocess_exec(nginx, "-p", str(folder), "-c", str(configuration))
+    try:
+        async with asyncio.timeout(10):
+            while not listens(port):
+                assert server.returncode is None, "nginx refused the configuration"
+                await asyncio.sleep(0.02)
+        yield f"https://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        await server.wait()
+
+
+@pytest.mark.parametrize("block", NGINX, ids=lambda block: block.id)
 async def test_events_pass_nginx_at_once(block: Block, tmp_path: Path, nginx: str, curl: str) -> None:
     """As the text says it, over HTTP/2 and TLS: events arrive one by one, not when the stream has ended."""
-    certificate, key = self_signed(tmp_path)
-    port = free_port()
-    async with running(SERVERS[0], tmp_path) as address:
-        text = block.text
-        for shown, real in {
-            r"listen 443 ": f"listen 127.0.0.1:{port} ",
-            r"http://127\.0\.0\.1:8080": address.replace("localhost", "127.0.0.1"),
-            r"ssl_certificate +[^;]+;": f"ssl_certificate {certificate};",
-            r"ssl_certificate_key +[^;]+;": f"ssl_certificate_key {key};",
-        }.items():
-            text, changes = re.subn(shown, real, text)
-            assert changes, f"the nginx block has no {shown}"
-        paths = "".join(
-            f"{kind}_temp_path {tmp_path / kind};\n"
-            for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-        )
-        configuration = tmp_path / "nginx.conf"
-        configuration.write_text(
-            f"daemon off;\nmaster_process off;\npid {tmp_path / 'pid'};\nerror_log stderr;\nevents {{}}\n"
-            f"http {{\naccess_log off;\n{paths}{text}}}\n",
-            "utf-8",
-        )
-        server = await asyncio.create_subprocess_exec(nginx, "-p", str(tmp_path), "-c", str(configuration))
-        try:
-            async with asyncio.timeout(10):
-                while not listens(port):
-                    assert server.returncode is None, "nginx refused the configuration"
-                    await asyncio.sleep(0.02)
-            start = asyncio.get_running_loop().time()
-            command = [curl, "--silent", "--no-buffer", "--insecure", "--http2", "--include"]
-            printed = await first_lines([*command, f"https://127.0.0.1:{port}/ticks"], 14)
-            took = asyncio.get_running_loop().time() - start
-        finally:
-            server.terminate()
-            await server.wait()
+    async with running(SERVERS[0], tmp_path) as address, in_front(nginx, block, address, tmp_path) as url:
+        start = asyncio.get_running_loop().time()
+        command = [curl, "--silent", "--no-buffer", "--insecure", "--http2", "--include"]
+        printed = await first_lines([*command, f"{url}/ticks"], 14)
+        took = asyncio.get_running_loop().time() - start
     assert printed[0].startswith("HTTP/2 200"), printed
     assert [line for line in printed if line.startswith("data:")][:1] == ['data: {"count":0}'], printed
     assert took < 6, f"{printed} took {took:.1f} s: something on the way holds events back"
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("block", NGINX, ids=lambda block: block.id)
+async def test_a_browser_holds_twenty_streams_to_one_origin(
+    block: Block, tmp_path: Path, nginx: str, chromium: str
+) -> None:
+    """HTTP/1.1 would stop at six, over all tabs."""
+    page = Page(
+        """const alive = new Set();
+        for (let n = 0; n < 20; n++) {
+            const source = new EventSource(`/ticks?n=${n}`);
+            source.onmessage = () => { alive.add(n); if (alive.size == 20) report(alive.size); };
+        }"""
+    )
+    app = rx_sse.setup(web.Application())
+    app.router.add_get("/ticks", rx_sse.sse(lambda request: rx.interval(0.2)))
+    page.add_to(app)
+    async with serve(app) as address, in_front(nginx, block, address, tmp_path) as url:
+        async with visiting(chromium, url, "--ignore-certificate-errors"):
+            assert await page.seen(30) == [20]
 
 
 def listens(port: int) -> bool:
