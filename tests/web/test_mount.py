@@ -108,7 +108,7 @@ async def test_without_a_token_nothing_is_told() -> None:
 
 
 async def test_json_and_text_are_published() -> None:
-    async with mounted() as (url, bus), open_stream(url, "?topic=team:7", headers=HEADERS) as stream:
+    async with mounted() as (url, _), open_stream(url, "?topic=team:7", headers=HEADERS) as stream:
         await stream.next_event(control=True)
         status, answer = await post(url + "/topics/team:7?event=x", {"a": [1]})
         assert status == 201
@@ -119,7 +119,7 @@ async def test_json_and_text_are_published() -> None:
 
 
 async def test_an_idempotency_key_stores_once_for_its_principal() -> None:
-    async with mounted() as (url, bus):
+    async with mounted() as (url, _):
         key = {"Idempotency-Key": "once"}
         first = await post(url + "/topics/team:7", 1, key)
         assert await post(url + "/topics/team:7", 1, key) == first
@@ -142,7 +142,7 @@ async def test_an_idempotency_key_stores_once_for_its_principal() -> None:
     ],
 )
 async def test_a_publish_that_cannot_be_is_refused(path: str, body: Any, kind: str, status: int) -> None:
-    async with mounted() as (url, bus):
+    async with mounted() as (url, _):
         assert (await post(url + path, body, kind=kind))[0] == status
 
 
