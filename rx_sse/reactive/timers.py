@@ -21,8 +21,6 @@ from math import inf
 from time import monotonic
 from typing import Generic, Protocol, TypeVar
 
-LONGEST_WAIT = 86_400.0
-"""Seconds: asyncio's own cap on one wait. uvloop overflows on infinity."""
 EARLY_WAKE = 0.001
 """Seconds: uvloop rounds to whole milliseconds and may wake us early; asking for less than one would spin."""
 COMPACT_FROM = 64
@@ -73,7 +71,7 @@ class Timers(Generic[T]):
         if self._alarm is not None:
             self._alarm.cancel()
         self._alarm_at = when
-        self._alarm = self._loop.call_later(min(max(wait, 0.0), LONGEST_WAIT), self._ring)
+        self._alarm = self._loop.call_later(max(wait, 0.0), self._ring)
 
     def _ring(self) -> None:
         self._alarm = None

@@ -72,11 +72,7 @@ class PeriodicWork(Work):
         action = self.action
         if action is None:
             return
-        try:
-            self.state = action(self.state)
-        except BaseException:
-            self.dispose()
-            raise
+        self.state = action(self.state)
         if self.disposed:
             self.state = None
             return

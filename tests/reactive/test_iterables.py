@@ -138,7 +138,8 @@ async def test_disposing_inside_of_on_next_asks_for_no_more() -> None:
     assert source.asked == 2
 
 
-async def test_cleaning_up_may_await() -> None:
+@pytest.mark.parametrize("inside", [True, False], ids=["inside of on_next", "outside"])
+async def test_cleaning_up_may_await(inside: bool) -> None:
     cleaned = asyncio.Event()
 
     async def generate() -> AsyncIterator[int]:
@@ -150,7 +151,10 @@ async def test_cleaning_up_may_await() -> None:
             cleaned.set()
 
     got: asyncio.Queue[int] = asyncio.Queue()
-    subscription = from_async_iterable(generate).subscribe(got.put_nowait, scheduler=LoopScheduler())
+    source = from_async_iterable(generate)
+    if inside:
+        source = source.take(1)
+    subscription = source.subscribe(got.put_nowait, scheduler=LoopScheduler())
     assert await got.get() == 1
     subscription.dispose()
     subscription.dispose()
@@ -278,7 +282,12 @@ def test_disposing_after_the_loop_was_closed_is_silent() -> None:
     async def main() -> abc.DisposableBase:
         return from_async_iterable(generate).subscribe(on_error=lambda _: None, scheduler=LoopScheduler())
 
-    asyncio.run(main()).dispose()
+    asyncio.run(main()).dispose()  # its task was cancelled
+
+    loop = asyncio.new_event_loop()
+    subscription = from_async_iterable(generate).subscribe(scheduler=LoopScheduler(loop))
+    loop.close()
+    subscription.dispose()  # its task was never made
 
 
 # To an async iterable.
@@ -329,6 +338,15 @@ async def test_aclose_disposes_the_subscription_and_ends_whoever_waits() -> None
     assert not subject.observers
     assert await waiting == "ended"
     assert [value async for value in values] == []
+
+
+async def test_what_was_closed_before_it_was_read_subscribes_nothing() -> None:
+    subject: Subject[int] = Subject()
+    values = to_async_iterable(subject)
+    await values.aclose()
+    assert await anext(values, "ended") == "ended"
+    assert [value async for value in values] == []
+    assert not subject.observers
 
 
 async def test_a_cancelled_reader_may_come_back() -> None:
@@ -429,6 +447,7 @@ async def test_something_else_than_an_observable_is_an_error_for_the_reader() ->
 
 async def test_threads_push_and_the_reader_gets_all_in_each_order() -> None:
     loop = asyncio.get_running_loop()
+    loop.set_debug(True)  # it complains of calls from a foreign thread
     subject: Subject[tuple[int, int]] = Subject()
     values = aiter(to_async_iterable(subject, overflow=Overflow("disconnect", max_events=100_000)))
 

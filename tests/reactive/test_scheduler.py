@@ -274,6 +274,24 @@ async def test_a_group_with_much_to_do_is_not_held_up_by_a_greedy_one() -> None:
     assert next(greedy) - before < 20_000
 
 
+@pytest.mark.parametrize("after", [None, 0.001], ids=["at once", "by a timer"])
+async def test_what_a_group_started_holds_up_nobody_outside_of_it(after: float | None) -> None:
+    scheduler = LoopScheduler()
+    started = asyncio.Event()
+
+    def greedy() -> None:
+        endless(scheduler, started.set)
+
+    if after is None:
+        scheduler.run(greedy, nothing)
+    else:
+        scheduler.run(lambda: scheduler.schedule_relative(after, act(greedy)), nothing)
+    await started.wait()
+    ran: list[str] = []
+    scheduler.schedule(act(lambda: ran.append("at once")))
+    assert ran == ["at once"]
+
+
 async def test_a_group_settles_when_its_last_action_has_run() -> None:
     scheduler = LoopScheduler()
     log: list[str] = []
@@ -454,6 +472,26 @@ async def test_disposing_releases_the_action_and_its_state_at_once(kind: str) ->
     assert released == [True, True]
 
 
+async def test_a_series_disposed_inside_its_tick_releases_what_it_returned() -> None:
+    scheduler = LoopScheduler()
+    ticked: asyncio.Future[weakref.ref[Precious]] = asyncio.get_running_loop().create_future()
+
+    def tick(_: Precious | None) -> Precious:
+        series.dispose()
+        state = Precious()
+        ticked.set_result(weakref.ref(state))
+        return state
+
+    gc.disable()
+    try:
+        series = scheduler.schedule_periodic(0.001, tick)
+        ref = await ticked
+        await turns(1)
+        assert ref() is None
+    finally:
+        gc.enable()
+
+
 async def test_an_action_that_was_taken_back_does_not_run() -> None:
     scheduler = LoopScheduler()
     ran: list[str] = []
@@ -494,6 +532,7 @@ async def test_what_an_action_returns_is_disposed_with_it() -> None:
 
 async def test_threads_schedule_on_the_loop_each_in_its_order() -> None:
     loop = asyncio.get_running_loop()
+    loop.set_debug(True)  # it complains of calls from a foreign thread
     scheduler = LoopScheduler()
     here = threading.get_ident()
     ran: list[tuple[int, int]] = []
@@ -521,6 +560,7 @@ async def test_threads_schedule_on_the_loop_each_in_its_order() -> None:
 async def test_timers_set_by_a_thread_are_in_time() -> None:
     """A loop that sleeps is woken; reactivex's AsyncIOScheduler left a debounce of 50 ms for 0.9 s."""
     loop = asyncio.get_running_loop()
+    loop.set_debug(True)  # it complains of calls from a foreign thread
     scheduler = LoopScheduler()
     subject: Subject[int] = Subject()
     arrived: asyncio.Future[float] = loop.create_future()

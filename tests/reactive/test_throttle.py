@@ -206,6 +206,31 @@ def test_any_sequence_is_throttled_as_a_model_says(moments: list[tuple[int, str]
     assert sorted((int(message.time), message.value.value) for message in messages) == model()
 
 
+@pytest.mark.parametrize("end", ["dispose", "complete", "fail"])
+async def test_the_end_releases_the_observer_and_what_waits_at_once(end: str) -> None:
+    class Sink:
+        def __call__(self, value: Any) -> None:
+            pass
+
+    sink = Sink()
+    source: Subject[Any] = Subject()
+    scheduler = LoopScheduler()
+    subscription = source.pipe(throttle_latest(60.0)).subscribe(sink, lambda _: None, scheduler=scheduler)
+    waiting = Sink()
+    source.on_next(1)
+    source.on_next(waiting)
+    refs = [weakref.ref(sink), weakref.ref(waiting)]
+    if end == "dispose":
+        subscription.dispose()
+    elif end == "complete":
+        source.on_completed()
+    else:
+        source.on_error(ValueError())
+    del sink, waiting, subscription, source
+    gc.collect()
+    assert [ref() for ref in refs] == [None, None]
+
+
 async def test_four_threads_and_the_loop_never_overlap() -> None:
     loop = asyncio.get_running_loop()
     source: Subject[tuple[int, int]] = Subject()

@@ -6,7 +6,7 @@ import asyncio
 import threading
 import weakref
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -19,6 +19,7 @@ from reactivex.scheduler.eventloop import AsyncIOScheduler
 from reactivex.subject import Subject
 
 from rx_sse.reactive import LoopScheduler, work
+from rx_sse.reactive import scheduler as scheduler_module
 from rx_sse.reactive.timers import Timers
 
 from .test_scheduler import act, nothing, turns
@@ -212,7 +213,14 @@ STEP = timedelta(seconds=0.1)
 @pytest.fixture
 def wall(monkeypatch: pytest.MonkeyPatch) -> WallClock:
     clock = WallClock()
+
+    class Datetime(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Any:
+            return clock()
+
     monkeypatch.setattr(reactivex_scheduler, "default_now", clock)
+    monkeypatch.setattr(scheduler_module, "datetime", Datetime)
     return clock
 
 
@@ -254,7 +262,7 @@ async def test_subscribing_inside_the_queue_does_not_wait_for_the_wall_clock(wal
     """reactivex's `subscribe` compares readings, and sleeps for as long as the last is earlier."""
     scheduler = LoopScheduler()
     subject: Subject[int] = Subject()
-    wall.step_after = 2
+    wall.readings, wall.step_after = 0, 2
     started = monotonic()
     subject.subscribe()  # in nobody's queue
     blocked = monotonic() - started
