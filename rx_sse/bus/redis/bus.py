@@ -15,6 +15,7 @@ from rx_sse.bus.log import Retention
 from rx_sse.bus.redis.address import address_of
 from rx_sse.bus.redis.layout import PARTITIONS, Layout
 from rx_sse.bus.redis.log import RedisLog
+from rx_sse.bus.redis.report import RedisStats
 
 
 class RedisBus(Bus):
@@ -75,6 +76,10 @@ class RedisBus(Bus):
         )
         log.on_trouble = self.trouble
         self._redis = log
+
+    def stats(self) -> RedisStats:
+        """What it has done and holds, the connections included."""
+        return RedisStats.over(super().stats(), self._redis)
 
     async def delivered(self) -> None:
         """Wait until what was pushed before has been stored and delivered."""

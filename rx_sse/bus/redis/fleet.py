@@ -78,13 +78,17 @@ class Fleet:
         else:
             endpoint = await self._master()
             link = await connect(endpoint, address.access, pushed)
-            role = await link.ask("ROLE")
-            if role[0] != b"master":
-                link.abort()
-                raise Refused(f"{endpoint} is {role[0].decode()}, though a sentinel calls it master")
+            await self._check_role(link, endpoint)
         if pushed is None:
             await agree(link, self._layout)
         return link
+
+    @staticmethod
+    async def _check_role(link: Link, endpoint: Endpoint) -> None:
+        role = await asked(link, "ROLE")
+        if role[0] != b"master":
+            link.abort()
+            raise Refused(f"{endpoint} is {role[0].decode()}, though a sentinel calls it master")
 
     async def _master(self) -> Endpoint:
         """The master, by the first sentinel that knows."""
@@ -126,6 +130,16 @@ class Fleet:
                 continue
 
 
+async def asked(link: Link, *command: str) -> Any:
+    """A command's answer; if there is none, the connection is given up."""
+    try:
+        async with asyncio.timeout(CHECK):
+            return await link.ask(*command)
+    except BaseException:
+        link.abort()
+        raise
+
+
 async def agree(link: Link, layout: Layout) -> None:
     """Write down what all processes must agree on, or read it.
 
@@ -133,9 +147,10 @@ async def agree(link: Link, layout: Layout) -> None:
         UsageError: another process wrote something else.
     """
     mine = layout.configuration()
-    await link.ask("SET", layout.config, mine, "NX")
-    found = await link.ask("GET", layout.config)
+    await asked(link, "SET", layout.config, mine, "NX")
+    found = await asked(link, "GET", layout.config)
     if found is not None and found.decode() != mine:
+        link.abort()
         raise UsageError(
             f"{layout.config} in Redis says {found.decode()!r}, this process wants {mine!r}: "
             "use the same options everywhere, or another prefix"

@@ -48,6 +48,10 @@ class Home(Protocol):
         """The connection to who stores a partition now."""
         ...
 
+    def sending(self) -> None:
+        """A batch leaves."""
+        ...
+
     def link_at(self, where: str) -> Link | None:
         """The connection to a node that a refusal names."""
         ...
@@ -171,6 +175,7 @@ class Lane:
             else:
                 self._settled(batch, *batch.outcomes(answer))
 
+        self._home.sending()
         link.send(batch.call("SPUBLISH" if self._home.sharded else "PUBLISH", whole=whole), answered)
 
     def _refused(self, link: Link, batch: Batch, said: str, whole: bool) -> None:

@@ -56,8 +56,6 @@ class Line:
         if task is not None:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-        self.cut()
-        self.link = None
 
     async def _keep(self) -> None:
         pause = FIRST_PAUSE
@@ -76,6 +74,7 @@ class Line:
                 finally:
                     self.link = None
                     link.abort()
+                    await asyncio.sleep(0)  # so that it is closed, also when this is the loop's last act
                 self._down(None)
                 if link.gone.get_loop().time() - begun > LONGEST_PAUSE:
                     pause = FIRST_PAUSE

@@ -82,7 +82,7 @@ class RedisLog:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._fleet: Fleet | Cluster | None = None
         self._lanes: dict[int, Lane] = {}
-        self._watches = Watches()
+        self.watches = Watches()
         self._reads: deque[tuple[Query, Callable[[Page | None], None]]] = deque()
         self._reading = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -94,7 +94,8 @@ class RedisLog:
         self._waiting = 0
         self._waiting_bytes = 0
         self.sharded = address.kind == "cluster"
-        self.commands = 0
+        self.questions = 0
+        self.batches = 0
 
     # -- the port --------------------------------------------------------------------------------------------
 
@@ -121,12 +122,12 @@ class RedisLog:
     def watch(self, topic: str, listener: Listener) -> Callable[[], None]:
         """Listen to a topic's channel."""
         channel = self.layout.channel(topic)
-        watch = self._watches.add(topic, channel, listener)
+        watch = self.watches.add(topic, channel, listener)
         if (node := self._node_of(topic)) is not None:
             node.join(channel)
 
         def stop() -> None:
-            if self._watches.remove(watch) and (node := self._node_of(topic)) is not None:
+            if self.watches.remove(watch) and (node := self._node_of(topic)) is not None:
                 node.leave(channel)
 
         return stop
@@ -176,7 +177,7 @@ class RedisLog:
             await fleet.stop()
 
     def _forget(self) -> None:
-        self._watches = Watches()
+        self.watches = Watches()
         self._reads.clear()
         self._reading = self._waiting = self._waiting_bytes = 0
         self._offset = None
@@ -193,6 +194,16 @@ class RedisLog:
     def deaf(self) -> bool:
         """Whether Redis takes what this process publishes, and this process does not hear it."""
         return self._fleet is not None and any(node.deaf for node in self._fleet.nodes)
+
+    @property
+    def nodes(self) -> Sequence[Node]:
+        """The servers."""
+        return () if self._fleet is None else self._fleet.nodes
+
+    @property
+    def unsettled(self) -> int:
+        """Appends that are not settled."""
+        return self._waiting
 
     @property
     def full(self) -> bool:
@@ -213,6 +224,10 @@ class RedisLog:
         node = None if self._fleet is None else self._fleet.node(partition)
         return None if node is None else node.commands.link
 
+    def sending(self) -> None:
+        """A batch leaves."""
+        self.batches += 1
+
     def link_at(self, where: str) -> Link | None:
         """The connection to a node that a refusal names."""
         host, _, port = where.rpartition(":")
@@ -231,7 +246,7 @@ class RedisLog:
         self._acknowledged.move_to_end(topic)
         if len(self._acknowledged) > REMEMBERED:
             self._acknowledged.popitem(last=False)
-        self._watches.own(topic, entries)
+        self.watches.own(topic, entries)
 
     def left(self, draft: Draft) -> None:
         """A draft no longer waits."""
@@ -266,12 +281,12 @@ class RedisLog:
 
     def counts(self, node: Node, channels: list[str]) -> None:
         """Subscriptions count from now on: what came before, the log knows."""
-        self._compare(self._watches.topics_of(channels))
+        self._compare(self.watches.topics_of(channels))
 
     def message(self, channel: bytes, text: bytes) -> None:
         """An announcement."""
         try:
-            self._watches.message(channel, text, self._at)
+            self.watches.message(channel, text, self._at)
         except ValueError as error:
             self.trouble(error)
 
@@ -282,7 +297,7 @@ class RedisLog:
 
     def rehomed(self, partitions: set[int]) -> None:
         """Partitions have another node: listen there. When that counts, what was missed is made good."""
-        for topic in self._watches.topics():
+        for topic in self.watches.topics():
             if self.layout.partition(topic) in partitions:
                 channel = self.layout.channel(topic)
                 home = self._node_of(topic)
@@ -332,7 +347,7 @@ class RedisLog:
                 except (ValueError, TypeError, IndexError) as error:
                     self.on_trouble(error, query.topic)
                 else:
-                    self._watches.asked(query.topic, page.head)
+                    self.watches.asked(query.topic, page.head)
             done(page)
             self._read_on()
 
@@ -360,7 +375,7 @@ class RedisLog:
                     head = None if said is None else Meta(said).head
                 except ValueError:
                     head = None
-                self._watches.compare(topic, head)
+                self.watches.compare(topic, head)
 
         self._run(link, HEADS, [self.layout.meta(topic) for topic in topics], (self._life,), answered)
 
@@ -417,7 +432,7 @@ class RedisLog:
             else:
                 answered(answer)
 
-        self.commands += 1
+        self.questions += 1
         link.send(eval_command(script, keys, args), first)
 
     def _complain(self, error: Exception) -> None:
@@ -448,8 +463,8 @@ class RedisLog:
         if self._loop is None:
             return
         self._timer = self._loop.call_later(SECOND, self._ticked)
-        if len(self._watches):
-            self._compare(self._watches.due())
+        if len(self.watches):
+            self._compare(self.watches.due())
 
     # -- where -----------------------------------------------------------------------------------------------
 

@@ -131,8 +131,8 @@ class Crowd:
                 missing = set(self.accepted) - set(numbers)
                 assert not missing, f"missing: {sorted(missing)}"
                 continue
-            # A gap stands where the stream goes on, or, for who was behind a fork, as soon as it is known. Two
-            # publishers that are cut off do not come back in the order of their numbers.
+            # A gap stands where the stream goes on, or, for who was behind a fork, as soon as it is known.
+            # Two publishers that are cut off do not come back in the order of their numbers.
             for number in sorted(set(self.accepted) - set(numbers)):
                 before = [at for at, it in enumerate(got) if it is not None and it < number - OVERLAP]
                 rest = got[before[-1] if before else 0 :]

@@ -1,0 +1,184 @@
+"""Ways in: URLs, clients of redis-py, TLS, ACL users; and what a start refuses."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+from pathlib import Path
+
+import pytest
+import redis as redis_py
+import redis.asyncio as aioredis
+
+from rx_sse import RedisBus, RedisPublisher
+from rx_sse.bus.redis.address import address_of
+from rx_sse.bus.redis.layout import Layout, slot_of
+from rx_sse.errors import PublishRefused, UsageError
+from rx_sse.testing.bus import check_bus
+from rx_sse.testing.listener import Listener
+
+from ...redis_server import RedisServer
+from .test_faults import ready
+
+pytestmark = pytest.mark.redis
+
+MINIMAL_ACL = [
+    *("on", ">secret", "resetkeys", "~app:*", "resetchannels", "&app:*", "-@all", "+evalsha", "+eval"),
+    *("+set", "+get", "+xadd", "+xrange", "+xrevrange", "+xtrim", "+pexpire", "+time", "+publish"),
+    *("+subscribe", "+unsubscribe", "+ping", "+role"),
+]
+"""What the docs say a user needs on a standalone server."""
+
+
+@pytest.mark.parametrize(
+    ("url", "kind", "places"),
+    [
+        ("redis://h", "single", "h:6379"),
+        ("redis://u:p@h:7000/3", "single", "h:7000"),
+        ("unix:///run/r.sock?db=2", "single", "/run/r.sock"),
+        ("redis+cluster://a:1,b:2", "cluster", "a:1 b:2"),
+        ("redis+sentinel://a,b:7/mymaster/1", "sentinel", "a:26379 b:7"),
+        ("rediss+sentinel://u:p@a/m?sentinel_password=x", "sentinel", "a:26379"),
+    ],
+)
+def test_urls(url: str, kind: str, places: str) -> None:
+    address = address_of(url)
+    assert (address.kind, " ".join(map(str, address.endpoints))) == (kind, places)
+    assert (address.access.ssl is not None) == url.startswith("rediss")
+
+
+def test_what_an_url_says_is_kept_and_not_shown() -> None:
+    address = address_of("rediss+sentinel://u:p%40@a:1/m/2?sentinel_password=s3cret")
+    assert (address.access.username, address.access.password, address.access.db) == ("u", "p@", 2)
+    assert (address.service, address.sentinel_access.password) == ("m", "s3cret")
+    assert "p@" not in repr(address) and "s3cret" not in repr(address)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "",
+        "localhost",
+        "http://x",
+        "redis+cluster://",
+        "redis+sentinel://a",
+        "redis://h/x",
+        "redis+x://h",
+        7,
+        None,
+    ],
+)
+def test_what_leads_nowhere_is_refused(bad: object) -> None:
+    with pytest.raises(UsageError):
+        RedisBus(bad)
+
+
+def test_prefixes_that_would_break_the_slots_are_refused() -> None:
+    for prefix in ("", "a b", "{x}", "é", "a*"):
+        with pytest.raises(UsageError):
+            Layout(prefix)
+    layout = Layout("app:live")
+    names = (layout.log("t"), layout.meta("t"), layout.channel("t"), layout.key("t", "k"))
+    assert len({slot_of(name) for name in names}) == 1
+
+
+async def test_clients_that_the_application_has(redis: RedisServer) -> None:
+    """Only their configuration is read, so a blocking one serves as well."""
+    asynchronous = aioredis.Redis(unix_socket_path=redis.path, db=1)
+    blocking = redis_py.Redis(unix_socket_path=redis.path, db=1)
+    async with RedisBus(asynchronous, prefix="clients") as one, RedisBus(blocking, prefix="clients") as other:
+        listener = await Listener(other, "t").opened()
+        await one.publish("t", 1)
+        await listener.received(1)
+    with RedisPublisher(blocking, prefix="clients") as publisher:
+        assert await asyncio.to_thread(publisher.publish, "t", 2)
+    await asynchronous.aclose()
+    blocking.close()
+
+
+async def test_the_minimal_acl_of_the_docs() -> None:
+    with RedisServer() as server:
+        server.command("ACL", "SETUSER", "app", *MINIMAL_ACL)
+        url = server.url.replace("unix://", "unix://app:secret@")
+        async with RedisBus(url, prefix="app") as bus:
+            await ready(bus)
+            assert not bus.stats().last_error
+        await check_bus(
+            lambda **options: RedisBus(url, prefix="app", **options),
+            only="nothing_is_lost_or_repeated_over_cuts",
+        )
+        await check_bus(lambda **options: RedisBus(url, prefix="app", **options), only="a_gap_is_told_once")
+        await check_bus(
+            lambda **options: RedisBus(url, prefix="app", **options), only="an_idempotency_key_stores_once"
+        )
+        refused = [line for line in server.command("ACL", "LOG") if "setname" not in str(line)]
+        assert not refused
+
+
+async def test_keys_of_somebody_else_are_refused_for_certain() -> None:
+    with RedisServer() as server:
+        server.command("ACL", "SETUSER", "app", *MINIMAL_ACL)
+        url = server.url.replace("unix://", "unix://app:secret@")
+        async with RedisBus(url, prefix="other") as bus:
+            assert not bus.ready()
+            with pytest.raises(PublishRefused):
+                await asyncio.wait_for(bus.publish("t", 1), 20)
+
+
+async def test_another_configuration_fails_at_start(redis: RedisServer) -> None:
+    async with RedisBus(redis.url, prefix="config", partitions=16):
+        with pytest.raises(UsageError, match=r"partitions=16.*partitions=32"):
+            await RedisBus(redis.url, prefix="config", partitions=32).start()
+        async with RedisBus(redis.url, prefix="config", partitions=16):
+            pass
+
+
+async def test_a_redis_that_is_not_there_yet_does_not_fail_the_start() -> None:
+    server = RedisServer()
+    try:
+        server.kill()
+        async with RedisBus(server.url, publish_timeout=20) as bus:
+            assert not bus.ready() and not bus.deaf()
+            publishing = asyncio.create_task(bus.publish("t", 1))
+            listener = Listener(bus, "t", last=1)
+            await asyncio.sleep(0.1)
+            server.start()
+            await publishing
+            await listener.received(1)
+            await ready(bus)
+    finally:
+        server.close()
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    made = subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1",
+         "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "key.pem", "-out", "cert.pem"],
+        cwd=tmp_path, capture_output=True, check=False,
+    )  # fmt: skip
+    if made.returncode:
+        pytest.skip("openssl is missing")
+    return tmp_path
+
+
+async def test_tls(certificate: Path) -> None:
+    plain = RedisServer(tcp=True)
+    with plain:
+        port = plain.port + 1
+        for name, value in (
+            ("tls-cert-file", certificate / "cert.pem"),
+            ("tls-key-file", certificate / "key.pem"),
+            ("tls-ca-cert-file", certificate / "cert.pem"),
+            ("tls-auth-clients", "no"),
+            ("tls-port", port),
+        ):
+            plain.command("CONFIG", "SET", name, value if isinstance(value, int) else str(value))
+        url = f"rediss://127.0.0.1:{port}?ssl_ca_certs={certificate}/cert.pem"
+        async with RedisBus(url) as bus:
+            listener = await Listener(bus, "t").opened()
+            with RedisPublisher(url) as publisher:
+                await asyncio.to_thread(publisher.publish, "t", 1)
+                await asyncio.to_thread(publisher.publish, "t", 2)
+            await listener.received(2)
+            await ready(bus)
