@@ -259,7 +259,8 @@ def revoked(request: web.Request, principal: Principal) -> bool:
     Raises:
         Unavailable: it does not know yet.
     """
-    ask = request.config_dict.get(REVOKED)
+    apps = request.match_info.apps  # the outermost first, whose `setup` counts
+    ask = next((app[REVOKED] for app in apps if REVOKED in app), None)
     try:
         return ask is not None and ask(principal)
     except Overloaded as error:

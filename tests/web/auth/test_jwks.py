@@ -165,23 +165,30 @@ async def test_a_storm_of_unknown_keys_asks_once_per_cool_down(issuer: Issuer) -
 
 async def test_a_token_newer_than_our_copy_is_not_called_bad_during_the_cool_down(issuer: Issuer) -> None:
     """401 would end an EventSource for good, and the issuer may have rotated a moment ago."""
-    auth = trusting(issuer, cooldown=0.3)
+    auth = trusting(issuer, cooldown=30.0)
     async with asking(auth) as client:
         assert await client.user(by("a")) == "7"
         issuer.keys = [A, B]
         status, body, response = await client.ask(by("b"))
         assert (status, body) == (503, "503: Service Unavailable")
-        assert response.headers["Retry-After"] == "1"
-        assert issuer.asked == 1
+        assert 1 <= int(response.headers["Retry-After"]) <= 30
         assert await client.status(by("b", iat=int(time.time()) - 60)) == 401
         assert await client.status(by("b", iat=None)) == 503
+        assert issuer.asked == 1
+
+
+async def test_after_the_cool_down_the_issuer_has_the_last_word(issuer: Issuer) -> None:
+    auth = trusting(issuer, cooldown=0.05)
+    async with asking(auth) as client:
+        assert await client.user(by("a")) == "7"
+        issuer.keys = [A, B]
         await until(lambda: jwks_of(auth).retry_after == 0)
         assert await client.status(by("b")) == 200
-        assert await client.status(by("c", iat=None)) == 503
-        await until(lambda: jwks_of(auth).retry_after == 0)
-        status, _, response = await client.ask(by("c", iat=None))
-        assert status == 401
-        assert response.headers["WWW-Authenticate"] == INVALID_TOKEN
+        for iat in (None, int(time.time())):
+            await until(lambda: jwks_of(auth).retry_after == 0)
+            status, _, response = await client.ask(by("c", iat=iat))
+            assert status == 401
+            assert response.headers["WWW-Authenticate"] == INVALID_TOKEN
 
 
 async def test_a_withdrawn_key_clears_the_cache_and_is_told_to_who_watches(issuer: Issuer) -> None:
@@ -366,18 +373,16 @@ async def test_unavailable_is_an_overload_to_a_stream(issuer: Issuer) -> None:
 
 
 async def test_an_issuer_that_hangs_holds_up_nobody_with_a_known_key(issuer: Issuer) -> None:
-    auth = trusting(issuer, cooldown=0.01, timeout=1.0)
+    auth = trusting(issuer, cooldown=0.01, timeout=2.0)
     async with asking(auth) as client:
         assert await client.user(by("a")) == "7"
         issuer.hang()
         await until(lambda: jwks_of(auth).retry_after == 0)
         unknown = asyncio.create_task(client.status(by("b")))
         await issuer.hanging.wait()
-        began = time.monotonic()
         for n in range(10):
             assert await client.user(by("a", sub=f"u{n}")) == f"u{n}"
         assert not unknown.done()
-        assert time.monotonic() - began < 0.8
         assert await unknown == 503
         assert issuer.asked == 2
 
@@ -422,11 +427,11 @@ async def test_an_issuer_that_drips_is_given_up(issuer: Issuer) -> None:
     async with asking(auth) as client:
         began = time.monotonic()
         assert await client.status(by("a")) == 503
-        assert 0.25 < time.monotonic() - began < 2
+        assert 0.25 < time.monotonic() - began < 4
 
 
 async def test_an_outage_that_outlasts_max_age_ends_the_old_keys(issuer: Issuer) -> None:
-    auth = trusting(issuer, refresh=0.1, cooldown=0.05, max_age=0.6)
+    auth = trusting(issuer, refresh=0.1, cooldown=0.05, max_age=1.5)
     who: list[Principal] = []
 
     async def remember(request: web.Request) -> Principal:
@@ -442,7 +447,7 @@ async def test_an_outage_that_outlasts_max_age_ends_the_old_keys(issuer: Issuer)
         auth.watch(told.append)
         assert await client.user(text) == "7"
         await until(lambda: bool(told))
-        assert time.monotonic() - began > 0.4
+        assert time.monotonic() - began > 1.0
         assert told[0](who[0])
         assert await client.status(text) == 503
         issuer.recover()

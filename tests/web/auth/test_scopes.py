@@ -106,6 +106,17 @@ async def test_a_revoked_token_is_refused_in_ordinary_handlers_also_from_the_cac
         assert await client.status(a) == 200
 
 
+async def test_the_outermost_application_knows_who_is_revoked(auth: JWTAuth) -> None:
+    inner, outer = whoami(auth), web.Application()
+    inner[REVOKED] = lambda _: False
+    outer[REVOKED] = lambda who: who.user == "banned"
+    outer.add_subapp("/inner", inner)
+    async with asking(outer) as client:
+        client.url += "inner/"
+        assert await client.status(token()) == 200
+        assert await client.status(token(sub="banned")) == 401
+
+
 async def test_while_revocations_are_unknown_nobody_is_let_in_and_nobody_refused(auth: JWTAuth) -> None:
     def unknown(_: Principal) -> bool:
         raise Overloaded("not loaded", retry_after=3.2)

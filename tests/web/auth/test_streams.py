@@ -137,6 +137,34 @@ async def test_a_ticket_opens_a_stream(auth: JWTAuth) -> None:
             assert stream.status == 401
 
 
+async def test_a_key_that_is_withdrawn_ends_its_streams_and_no_others() -> None:
+    a, b = jwk(rsa_key("a"), kid="a"), jwk(rsa_key("b"), kid="b")
+    async with issuing(a, b) as issuer:
+        auth = JWTAuth(jwks_url=JWKS(issuer.url, refresh=0.1, cooldown=0.05), algorithms="RS256")
+
+        def headers(name: str) -> dict[str, str]:
+            return bearer(token(rsa_key(name), "RS256", kid=name, sub=name))
+
+        async with (
+            serve(guarded(auth)) as url,
+            open_stream(url, headers=headers("a")) as ending,
+            open_stream(url, headers=headers("b")) as staying,
+        ):
+            assert (await ending.next_event()).data == "a"
+            assert (await staying.next_event()).data == "b"
+            issuer.keys = [b]
+            assert (await ending.next_event(timeout=5, control=True)).type == "stream-expired"
+            assert await ending.ended()
+            async with open_stream(url, headers=headers("b")) as another:
+                assert (await another.next_event()).data == "b"
+            with pytest.raises(TimeoutError):
+                await staying.next_event(timeout=0.3, control=True)
+        # With the application its watching has ended too: the issuer is left in peace.
+        asked = issuer.asked
+        with pytest.raises(TimeoutError):
+            await until(lambda: issuer.asked > asked + 1, timeout=0.5)
+
+
 async def test_without_keys_an_event_source_is_shed_and_others_get_503() -> None:
     async with issuing(jwk(rsa_key(), kid="a")) as issuer:
         issuer.fail()
