@@ -459,6 +459,7 @@ async def test_threads_push_and_the_reader_gets_all_in_each_order() -> None:
         return [value async for value in values]
 
     reading = asyncio.ensure_future(read())
+    await turns(2)  # it waits
     await asyncio.gather(*(loop.run_in_executor(None, push, thread) for thread in range(4)))
     subject.on_completed()
     got = await reading
