@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 
 import pytest
 
 from . import support
+from .support import A, Issuer, issuing
 
 formatter = logging.Formatter("%(message)s")
 
@@ -29,3 +30,9 @@ def nothing_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     for token in support.minted:
         for part in parts(token):
             assert part not in told, f"a part of a token got into the log: {part}"
+
+
+@pytest.fixture
+async def issuer() -> AsyncGenerator[Issuer, None]:
+    async with issuing(A) as issuer:
+        yield issuer

@@ -19,6 +19,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
+from rx_sse.web.auth import JWTAuth
+from rx_sse.web.jwks import JWKS
 from rx_sse.web.origin import ALLOW_ORIGINS
 from rx_sse.web.principal import Principal
 
@@ -234,3 +236,21 @@ async def issuing(*keys: dict[str, Any]) -> AsyncGenerator[Issuer, None]:
     async with serving(app, handler_cancellation=True, shutdown_timeout=0.1) as url:
         issuer.url = url + "/jwks.json"
         yield issuer
+
+
+A, B = jwk(rsa_key("a"), kid="a"), jwk(rsa_key("b"), kid="b")
+
+
+def by(kid: str | None, key: str | None = None, **claims: Any) -> str:
+    """A token of the key `kid`, or of another one under its name."""
+    return token(rsa_key(key or kid or "a"), "RS256", kid=kid, **claims)
+
+
+def trusting(issuer: Issuer, *, algorithms: Any = "RS256", **times: float) -> JWTAuth:
+    return JWTAuth(jwks_url=JWKS(issuer.url, **times), algorithms=algorithms)  # pyright: ignore[reportArgumentType]
+
+
+def jwks_of(auth: JWTAuth) -> JWKS:
+    found = vars(auth)["_jwks"]
+    assert isinstance(found, JWKS)
+    return found
