@@ -68,8 +68,8 @@ class Home(Protocol):
         """A draft is no longer waiting."""
         ...
 
-    def dropped(self, draft: Draft, error: Exception) -> None:
-        """A draft that nobody waits for was refused for good."""
+    def dropped(self, topic: str, error: Exception) -> None:
+        """Drafts of a topic that nobody waits for were refused for good."""
         ...
 
     def now(self) -> float: ...
@@ -148,13 +148,11 @@ class Lane:
             self._timer.cancel()
             self._timer = None
         batch, self._batch = self._batch, None
+        why = _not_stored("the bus was closed")
         if batch is not None:
             unknown = self._under_way or batch.unknown
-            for draft in batch.drafts:
-                self._settle(draft, _unknown() if unknown else _not_stored("the bus was closed"))
-        for draft in self._waiting:
-            if draft not in self._expired:
-                self._settle(draft, _not_stored("the bus was closed"))
+            self._give_up(batch.drafts, _unknown() if unknown else why)
+        self._give_up([draft for draft in self._waiting if draft not in self._expired], why)
         self._waiting.clear()
         self._deadlines.clear()
         self._expired.clear()
@@ -202,14 +200,18 @@ class Lane:
         left: list[Draft] = []
         codes: set[str] = set()
         added: dict[str, list[Entry]] = {}
-        done: list[tuple[Draft, Position | Exception]] = []
+        done: list[tuple[Draft, Position]] = []
+        refused: dict[str, tuple[Exception, list[Draft]]] = {}
         for draft, outcome in zip(batch.drafts, outcomes, strict=True):
             if isinstance(outcome, str):
                 left.append(draft)
                 codes.add(outcome)
                 continue
+            if not isinstance(outcome, Position):
+                refused.setdefault(str(outcome), (outcome, []))[1].append(draft)
+                continue
             done.append((draft, outcome))
-            if isinstance(outcome, Position) and outcome.nonce == draft.nonce:
+            if outcome.nonce == draft.nonce:
                 row = added.setdefault(draft.topic, [])
                 nonce = row[-1].position.nonce if row else before[draft.topic][1]
                 prev = Position(outcome.seq - 1, nonce)
@@ -217,8 +219,10 @@ class Lane:
         for topic, row in added.items():
             if not batch.unknown:  # otherwise some of it was stored before, and the row may have holes
                 home.stored(topic, before[topic][0], row)
-        for draft, result in done:
-            self._settle(draft, result)
+        for draft, position in done:
+            self._settle(draft, position)
+        for error, drafts in refused.values():
+            self._give_up(drafts, error)
         if left:
             batch.drafts = left
             for code in codes:
@@ -230,16 +234,27 @@ class Lane:
             self._pause = FIRST_PAUSE
             self.go()
 
+    def _give_up(self, drafts: Sequence[Draft], error: Exception) -> None:
+        """Settle drafts with an error; what nobody waits for is told once for a topic."""
+        topics: dict[str, None] = {}
+        for draft in drafts:
+            self._deadlines.pop(draft, None)
+            self._home.left(draft)
+            if draft.settle is not None:
+                draft.settle(error)
+            else:
+                topics[draft.topic] = None
+        for topic in topics:
+            self._home.dropped(topic, error)
+
     def _again(self, pause: float) -> None:
         asyncio.get_running_loop().call_later(pause, self.go)
 
-    def _settle(self, draft: Draft, result: Position | Exception) -> None:
+    def _settle(self, draft: Draft, position: Position) -> None:
         self._deadlines.pop(draft, None)
         self._home.left(draft)
         if draft.settle is not None:
-            draft.settle(result)
-        elif isinstance(result, Exception):
-            self._home.dropped(draft, result)
+            draft.settle(position)
 
     def _expire(self) -> None:
         """Tell the publishers whose time is over."""

@@ -255,9 +255,9 @@ class RedisLog:
         if self._waiting == 0 and self._settled is not None:
             self._settled.set()
 
-    def dropped(self, draft: Draft, error: Exception) -> None:
+    def dropped(self, topic: str, error: Exception) -> None:
         """What nobody waits for was refused."""
-        self.on_trouble(error, draft.topic)
+        self.on_trouble(error, topic)
 
     def now(self) -> float:
         """Monotonic seconds."""

@@ -14,11 +14,13 @@ class Gate:
 
     Attributes:
         deaf: hold back what the server says, as a half-dead connection does.
+        lag: seconds by which everything it says is late.
     """
 
     def __init__(self, server: RedisServer) -> None:
         self.server = server
         self.deaf = False
+        self.lag = 0.0
         self.open = True
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
@@ -88,6 +90,8 @@ class Gate:
         self, source: asyncio.StreamReader, target: asyncio.StreamWriter, *, answers: bool
     ) -> None:
         while data := await source.read(65536):
+            if answers and self.lag:
+                await asyncio.sleep(self.lag)
             while answers and self.deaf:
                 await asyncio.sleep(0.02)
             target.write(data)

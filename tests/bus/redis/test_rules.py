@@ -1,0 +1,280 @@
+"""Rules of the log in Redis that no other bus has: what is asked of Redis, what is made of what it says."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+from typing import Any
+
+import pytest
+
+from rx_sse import RedisBus
+from rx_sse.bus.redis.codec import announced
+from rx_sse.errors import QueueFull
+from rx_sse.testing.listener import Listener
+from rx_sse.wire.event import ServerSentEvent
+
+from ...redis_server import RedisServer
+from .crowd import Crowd
+from .gate import Gate
+from .test_faults import ready
+
+pytestmark = pytest.mark.redis
+
+
+def scripts(server: RedisServer) -> int:
+    return server.calls("evalsha") + server.calls("eval")
+
+
+async def test_a_turn_of_the_loop_is_one_script_call() -> None:
+    with RedisServer() as server:
+        async with RedisBus(server.url, probe_interval=30.0) as bus:
+            await bus.publish("warm", 0)
+            before = bus.stats().batches
+            await asyncio.gather(*(bus.publish(f"t{number % 7}", number) for number in range(300)))
+            assert bus.stats().batches - before == 1
+
+
+async def test_a_thousand_entries_are_repaired_with_five_commands() -> None:
+    with RedisServer() as server:
+        async with Gate(server) as gate, RedisBus(server.url, history=5000) as other:
+            async with RedisBus(gate.url, history=5000, probe_interval=30.0) as bus:
+                listener = await Listener(bus, "t").opened()
+                await other.publish("t", 0)
+                await listener.received(1)
+                gate.close()
+                await asyncio.gather(*(other.publish("t", number) for number in range(1, 1001)))
+                before = bus.stats().questions
+                gate.open = True
+                await listener.received(1001)
+                assert listener.values == list(range(1001)) and not listener.gaps
+                assert bus.stats().questions - before <= 5
+
+
+async def test_five_thousand_reconnects_with_a_warm_ring_cost_no_questions() -> None:
+    with RedisServer() as server:
+        async with RedisBus(server.url, probe_interval=30.0) as bus:
+            first = await Listener(bus, "t").opened()
+            for number in range(50):
+                await bus.publish("t", number)
+            await first.received(50)
+            ids = [event.id for event in first.events]
+            server.command("CONFIG", "RESETSTAT")
+            before = bus.stats().questions
+            crowd = [Listener(bus, "t", cursor=ids[number % 49]) for number in range(5000)]
+            for listener in crowd:
+                await listener.until(lambda it: it.values[-1:] == [49])
+            assert bus.stats().questions - before < 20, "a reconnect storm became a Redis storm"
+            assert scripts(server) < 100
+            assert not any(listener.gaps for listener in crowd)
+
+
+async def test_forged_cursors_ask_redis_nothing(redis: RedisServer) -> None:
+    async with RedisBus(redis.url, prefix="forged", probe_interval=30.0) as bus:
+        await Listener(bus, "t").opened()
+        before = bus.stats().questions
+        for cursor in ("3", "03-1", f"1_aaaaaa.{2**64}.1", "1_aaaaaa.1.1 ", "\x00", "é" * 5000):
+            listener = await Listener(bus, "t", cursor=cursor).until(lambda it: bool(it.gaps))
+            assert listener.error is None
+        assert bus.stats().questions - before <= 1  # the comparison of every second, perhaps
+
+
+async def test_a_probe_is_quick_while_ten_megabytes_are_replayed(redis: RedisServer) -> None:
+    async with RedisBus(redis.url, prefix="replay", history=20_000, history_bytes=2**26) as bus:
+        cursor = await bus.publish("t", "first")
+        pad = "x" * 1000
+        for _ in range(20):
+            await asyncio.gather(*(bus.publish("t", pad) for _ in range(500)))
+    async with RedisBus(redis.url, prefix="replay", history=20_000, history_bytes=2**26) as bus:
+        replaying = Listener(bus, "t", cursor=cursor)
+        loop = asyncio.get_running_loop()
+        trips: list[float] = []
+        while len(replaying.events) < 10_000:
+            begun = loop.time()
+            await bus.publish("probe", 1)
+            trips.append(loop.time() - begun)
+            await asyncio.sleep(0)
+        assert not replaying.gaps and all(event.data == pad for event in replaying.events)
+        assert statistics.median(trips) < 0.05, f"median {statistics.median(trips):.3f} s of {len(trips)}"
+
+
+async def test_a_client_alternates_between_two_processes_of_which_one_lags() -> None:
+    with RedisServer() as server:
+        async with Gate(server) as gate:
+            gate.lag = 0.2
+            async with RedisBus(server.url) as quick, RedisBus(gate.url) as slow:
+                crowd = Crowd("t", (quick, slow), clients=2)
+                await crowd.open()
+                publishing = asyncio.create_task(crowd.publish(3.0, 50, wander=False))
+                turn = 0
+                while not publishing.done():
+                    turn += 1
+                    listener = crowd.clients[0].come((quick, slow)[turn % 2])
+                    await listener.opened()
+                    await asyncio.sleep(0.05)
+                await publishing
+                await crowd.settled()
+                crowd.check(gaps=False)
+
+
+async def test_listening_refreshes_what_is_known_of_a_topic() -> None:
+    with RedisServer() as server:
+        async with RedisBus(server.url) as bus:
+            cursor = (await Listener(bus, "silent").opened()).cursor
+            listening = await Listener(bus, "silent").opened()
+            (key,) = server.command("KEYS", "*:meta:silent")
+            server.command("PEXPIRE", key, 2500)
+            await asyncio.sleep(3.5)
+            resumed = await Listener(bus, "silent", cursor=cursor).opened()
+            await bus.publish("silent", 1)
+            await resumed.received(1)
+            await listening.received(1)
+            assert not resumed.gaps and not listening.gaps
+
+
+async def test_a_stop_under_heavy_load_loses_nothing_in_silence() -> None:
+    """Pushes on the loop raise when the queue is full, and readers are told of exactly that."""
+    with RedisServer() as server:
+        async with RedisBus(server.url, history=500_000, history_bytes=2**28) as bus:
+            got: list[str] = []
+            gaps: list[str] = []
+            end = asyncio.Event()
+
+            def take(event: ServerSentEvent) -> None:
+                got.append(event.data)
+                if event.data == "end":
+                    end.set()
+
+            bus.events("t", after=None, on_gap=lambda gap: gaps.append(gap.reason)).subscribe(take)
+            await bus.publish("t", "begin")
+            topic = bus.topic("t")
+            accepted = refused = 0
+            server.pause()
+            loop = asyncio.get_running_loop()
+            until = loop.time() + 2.0
+            while loop.time() < until or not refused:
+                for _ in range(500):
+                    try:
+                        topic.on_next(accepted)
+                        accepted += 1
+                    except QueueFull:
+                        refused += 1
+                await asyncio.sleep(0)
+            assert bus.stats().unsettled > 100_000
+            server.resume()
+            async with asyncio.timeout(60):
+                while bus.stats().unsettled:
+                    await asyncio.sleep(0.05)
+                await bus.publish("t", "end")
+                await end.wait()
+            assert got == ["begin", *(str(number) for number in range(accepted)), "end"]
+            assert refused and gaps and set(gaps) == {"refused"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "x",
+        "2t\nnewer version",
+        "1q\nunknown kind",
+        "1tbad\r\n",
+        "1t\ncarriage\rreturn",
+        "1j\n{not json",
+        "1t",
+    ],
+)
+async def test_an_entry_that_cannot_be_read_is_one_gap(redis: RedisServer, text: str) -> None:
+    async with RedisBus(redis.url, prefix=f"bad{abs(hash(text))}") as bus:
+        listener = await Listener(bus, "t").opened()
+        await bus.publish("t", "before")
+        await listener.received(1)
+        log, meta = bus.log.layout.log("t"), bus.log.layout.meta("t")  # type: ignore[attr-defined]
+        seq, nonce, lineage, total, front, ended = redis.command("GET", meta).split()
+        later = int(seq) + 1
+        redis.command("XADD", log, f"{later}-99", "h", f"{nonce} 1790000000000 {total}", "e", text)
+        redis.command("SET", meta, f"{later} 99 {lineage} {total} {front} {ended}", "EX", 100)
+        await bus.publish("t", "after")
+        await listener.received(2)
+        assert [event.data for event in listener.events] == ["before", "after"]
+        assert [gap.json()["reason"] for gap in listener.gaps] == ["unreadable"]
+
+
+async def test_what_is_announced_by_a_stranger_is_thrown_away(redis: RedisServer) -> None:
+    async with RedisBus(redis.url, prefix="stranger") as bus:
+        listener = await Listener(bus, "t").opened()
+        channel = bus.log.layout.channel("t")  # type: ignore[attr-defined]
+        for text in ("", "hello", "9 9 9 9:5\nshort", "1 1 1 1:99999999\nx", "99 5 1 7:8\n1t\nforged"):
+            redis.command("PUBLISH", channel, text)
+        await bus.publish("t", "real")
+        await listener.received(1)
+        assert [event.data for event in listener.events] == ["real"] and not listener.gaps
+
+
+def test_announcements_are_parsed_strictly() -> None:
+    for text in (b"", b"1 2 3\nx", b"1 2 3 4:1\nxy", b"1 2 3 4:2\nx", b"-1 2 3 4:0\n", b"1 2 3 4:0\n\n"):
+        with pytest.raises(ValueError):
+            announced(text, float)
+
+
+async def test_history_is_bounded_in_bytes_and_in_age(redis: RedisServer) -> None:
+    async with RedisBus(redis.url, prefix="bounded", history=100_000, history_bytes=200_000, ttl=2.0) as bus:
+        log = bus.log.layout.log("t")  # type: ignore[attr-defined]
+        for _ in range(10):
+            await asyncio.gather(*(bus.publish("t", "x" * 900) for _ in range(100)))
+        kept = redis.command("XLEN", log)
+        assert 150 <= kept <= 250, f"{kept} KB are kept of a limit of 200"
+        await asyncio.sleep(2.2)
+        await asyncio.gather(*(bus.publish("t", "y") for _ in range(130)))
+        assert redis.command("XLEN", log) <= 131
+        assert redis.command("PTTL", log) <= 2000
+
+
+async def test_a_revocation_reaches_a_process_that_was_cut_off() -> None:
+    with RedisServer() as server:
+        async with Gate(server) as gate, RedisBus(server.url) as one:
+            async with RedisBus(gate.url) as other:
+                await ready(one, other)
+                gate.close()
+                await one.revoke(user="u1")
+                gate.open = True
+                await revoked(other, "u1")
+            await one.revoke(token_id="t1")
+            async with RedisBus(gate.url) as late:
+                await revoked(late, "u1")
+                assert late.revocations.is_revoked(None, "t1", None)
+
+
+async def test_revocations_survive_a_flush_while_anybody_remembers() -> None:
+    with RedisServer() as server:
+        async with RedisBus(server.url) as one:
+            await one.revoke(user="u1")
+            await revoked(one, "u1")
+            server.command("FLUSHALL")
+            await asyncio.sleep(0)
+            async with asyncio.timeout(30):
+                while not server.command("KEYS", "*:log:!revocations"):
+                    await asyncio.sleep(0.05)
+            async with RedisBus(server.url) as other:
+                await revoked(other, "u1")
+
+
+async def revoked(bus: RedisBus, user: str) -> None:
+    async with asyncio.timeout(30):
+        while not (bus.revocations.loaded and bus.revocations.is_revoked(user, None, 0.0)):
+            await asyncio.sleep(0.02)
+
+
+async def test_a_bus_lives_again_on_another_loop(redis: RedisServer) -> None:
+    def run(bus: RedisBus) -> None:
+        async def main() -> Any:
+            async with bus:
+                listener = await Listener(bus, "t").opened()
+                await bus.publish("t", 1)
+                await listener.received(1)
+
+        asyncio.run(main())
+
+    bus = RedisBus(redis.url, prefix="again")
+    await asyncio.to_thread(run, bus)
+    await asyncio.to_thread(run, bus)
