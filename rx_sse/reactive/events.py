@@ -47,9 +47,9 @@ def as_events(
 
     Args:
         event: The name of the events, or a function that gives it.
-        id: A function that gives an event's id. Not for streams of a bus, which number their events
-        themselves. dumps: Replaces the library's JSON encoder. shared: Whether the source is subscribed once
-        for all, instead of once for each subscriber.
+        id: A function that gives an event's id. Not for streams of a bus: it numbers its events itself.
+        dumps: Replaces the library's JSON encoder.
+        shared: Whether the source is subscribed once for all, instead of once for each subscriber.
 
     Returns:
         An operator for `pipe`.

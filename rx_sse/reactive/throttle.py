@@ -42,6 +42,9 @@ def throttle_latest(
 
         prices.pipe(rx_sse.throttle_latest(0.5, key=lambda price: price["symbol"]))
 
+    Values of different keys may then change their order: a value that waited comes after later ones of other
+    keys. On a resumable stream of a bus that is a position that goes back, and makes the stream live-only.
+
     When the source completes, what still waits is emitted first, in the order of its arrival. When it fails,
     what waits is dropped and the error passes at once: it must not look newer than it is.
 
