@@ -85,7 +85,7 @@ class Rosters:
             roster.leaving.discard(user)
             del self._leaving[topic, user]
         if not present:
-            self._announce(roster, PresenceChange(topic, user, True))
+            self.announce(PresenceChange(topic, user, True))
 
     def leave(self, topic: str, user: str | None) -> None:
         """One subscription less."""
@@ -111,7 +111,7 @@ class Rosters:
             del self._leaving[topic, user]
             roster = self._rosters[topic]
             roster.leaving.discard(user)
-            self._announce(roster, PresenceChange(topic, user, False))
+            self.announce(PresenceChange(topic, user, False))
             self._drop_if_empty(topic, roster)
 
     def members(self, topic: str) -> dict[str, int]:
@@ -127,6 +127,11 @@ class Rosters:
     def watch(self, topic: str, watch: _Watch) -> None:
         """Announce changes to `watch`."""
         self._roster(topic).watchers[watch] = None
+
+    def watched(self, topic: str) -> bool:
+        """Whether anybody waits for joins and leaves."""
+        roster = self._rosters.get(topic)
+        return roster is not None and bool(roster.watchers)
 
     def unwatch(self, topic: str, watch: _Watch) -> None:
         """Announce no more."""
@@ -147,8 +152,10 @@ class Rosters:
         if roster.empty():
             self._rosters.pop(topic, None)
 
-    def _announce(self, roster: _Roster, change: PresenceChange) -> None:
-        if roster.watchers:
+    def announce(self, change: PresenceChange) -> None:
+        """Tell the watchers of a topic."""
+        roster = self._rosters.get(change.topic)
+        if roster is not None and roster.watchers:
             self._bus.dispatcher.hand(tuple(roster.watchers), change)
 
 

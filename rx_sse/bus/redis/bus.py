@@ -15,6 +15,7 @@ from rx_sse.bus.log import Retention
 from rx_sse.bus.redis.address import address_of
 from rx_sse.bus.redis.layout import PARTITIONS, Layout
 from rx_sse.bus.redis.log import RedisLog
+from rx_sse.bus.redis.presence import SharedRosters
 from rx_sse.bus.redis.report import RedisStats
 
 
@@ -76,6 +77,15 @@ class RedisBus(Bus):
         )
         log.on_trouble = self.trouble
         self._redis = log
+        self._shared = SharedRosters(self, grace, log)
+        self.rosters = self._shared
+
+    async def close(self) -> None:
+        """Stop taking, deliver what was pushed, end every subscription; tell the others who has left."""
+        if self.running:
+            self.require_loop()
+            self._shared.farewell()
+        await super().close()
 
     def stats(self) -> RedisStats:
         """What it has done and holds, the connections included."""

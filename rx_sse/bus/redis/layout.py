@@ -6,6 +6,7 @@ touch them together::
     rx_sse:{17}:log:orders      a stream, one entry for each of the topic's
     rx_sse:{17}:meta:orders     a string: the last position, the lineage, what is stored
     rx_sse:{17}:key:9f86d08...  what an idempotency key was used for
+    rx_sse:{17}:here:orders     a hash: who listens, by process
     rx_sse:{17}:orders          the channel
 
 Standard: hash tags as in the Redis Cluster specification.
@@ -46,7 +47,7 @@ class Layout:
         self.tags = [f"{prefix}:{{{number}}}:" for number in range(partitions)]
         self.config = f"{prefix}:config"
         for number, tag in enumerate(self.tags):
-            slots = {slot_of(tag + rest) for rest in ("log:t", "meta:t", "key:k", "t")}
+            slots = {slot_of(tag + rest) for rest in ("log:t", "meta:t", "key:k", "here:t", "t")}
             assert slots == {slot_of(str(number))}, "a topic's keys and channel would be on several nodes"
 
     def partition(self, topic: str) -> int:
@@ -64,6 +65,10 @@ class Layout:
     def channel(self, topic: str) -> str:
         """The channel on which a topic's entries are announced."""
         return f"{self.tags[_hash(topic) % self.partitions]}{topic}"
+
+    def here(self, topic: str) -> str:
+        """The key of who listens to a topic, by process."""
+        return f"{self.tags[_hash(topic) % self.partitions]}here:{topic}"
 
     def key(self, topic: str, hashed: str) -> str:
         """The key of an idempotency key, beside its topic."""

@@ -14,7 +14,7 @@ import asyncio
 import os
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import hiredis
@@ -32,7 +32,7 @@ from rx_sse.bus.redis.lane import Lane
 from rx_sse.bus.redis.layout import Layout
 from rx_sse.bus.redis.link import Link, Lost
 from rx_sse.bus.redis.node import Node
-from rx_sse.bus.redis.scripts import HEADS, LOST, PAGE, Script
+from rx_sse.bus.redis.scripts import HEADS, LOST, PAGE, PRESENCE, Script
 from rx_sse.bus.redis.watches import Watches
 from rx_sse.errors import RxSseError, UsageError
 
@@ -319,6 +319,49 @@ class RedisLog:
                 self._met.set()
         self.on_trouble(error, None)
 
+    def present(
+        self,
+        process: str,
+        life: float,
+        said: dict[str, tuple[str, bool]],
+        told: Callable[[str, list[bytes]], None],
+    ) -> None:
+        """Say who listens here, and ask who listens elsewhere.
+
+        Args:
+            process: this one's name.
+            life: seconds for which what is said counts.
+            said: for each topic what to say (see the script), and whether to ask.
+            told: called for each topic that was asked for, with what the others say. Not called if it cannot
+                be asked now.
+        """
+        for members in self._parted(list(said)):
+            link = self._link_of(members[0])
+            if link is None:
+                continue
+
+            def answered(answer: Any, members: Sequence[str] = members) -> None:
+                if isinstance(answer, Exception):
+                    self._complain(answer)
+                    return
+                for topic, others in zip(members, answer, strict=True):
+                    if said[topic][1]:
+                        told(topic, others)
+
+            args: list[Any] = [process, int(life * 1000)]
+            for topic in members:
+                args += (said[topic][0], "1" if said[topic][1] else "0")
+            self._run(link, PRESENCE, [self.layout.here(topic) for topic in members], tuple(args), answered)
+
+    def _parted(self, topics: Sequence[str]) -> Iterator[list[str]]:
+        """Topics in groups that one script call may touch."""
+        groups: dict[int, list[str]] = {}
+        for topic in topics:
+            groups.setdefault(self.layout.partition(topic) if self.sharded else 0, []).append(topic)
+        for members in groups.values():
+            for begin in range(0, len(members), AT_ONCE):
+                yield members[begin : begin + AT_ONCE]
+
     # -- questions -------------------------------------------------------------------------------------------
 
     def _read_on(self) -> None:
@@ -355,15 +398,10 @@ class RedisLog:
 
     def _compare(self, topics: Sequence[str]) -> None:
         """Compare what the log says of topics with what was handed over."""
-        groups: dict[int, list[str]] = {}
-        for topic in topics:
-            groups.setdefault(self.layout.partition(topic) if self.sharded else 0, []).append(topic)
-        for partition, members in groups.items():
-            link = self.link(partition)
-            if link is None:
-                continue
-            for begin in range(0, len(members), AT_ONCE):
-                self._ask_heads(link, members[begin : begin + AT_ONCE])
+        for members in self._parted(topics):
+            link = self._link_of(members[0])
+            if link is not None:
+                self._ask_heads(link, members)
 
     def _ask_heads(self, link: Link, topics: list[str]) -> None:
         def answered(answer: Any) -> None:
@@ -384,13 +422,8 @@ class RedisLog:
         link = node.commands.link
         if link is None or node.commands.made == 1:
             return
-        topics = [it for it in self._acknowledged if self._node_of(it) is node]
-        groups: dict[int, list[str]] = {}
-        for topic in topics:
-            groups.setdefault(self.layout.partition(topic) if self.sharded else 0, []).append(topic)
-        for members in groups.values():
-            for begin in range(0, len(members), AT_ONCE):
-                self._ask_lost(link, members[begin : begin + AT_ONCE])
+        for members in self._parted([it for it in self._acknowledged if self._node_of(it) is node]):
+            self._ask_lost(link, members)
 
     def _ask_lost(self, link: Link, topics: list[str]) -> None:
         keys: list[str] = []

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.redis
 MINIMAL_ACL = [
     *("on", ">secret", "resetkeys", "~app:*", "resetchannels", "&app:*", "-@all", "+evalsha", "+eval"),
     *("+set", "+get", "+xadd", "+xrange", "+xrevrange", "+xtrim", "+pexpire", "+time", "+publish"),
-    *("+subscribe", "+unsubscribe", "+ping", "+role"),
+    *("+subscribe", "+unsubscribe", "+ping", "+role", "+hset", "+hdel", "+hgetall"),
 ]
 """What the docs say a user needs on a standalone server."""
 

@@ -1,0 +1,135 @@
+"""Who listens to a topic, over all processes.
+
+Once a second a process says what has changed here and asks what it is asked for: all in one script call.
+What it says counts for a while and is said again before that is over, so a process that dies takes its
+listeners with it. What others say is as old as the last answer: a second or two.
+
+Standard: none; the precedent is Phoenix's presence.
+Never: somebody who is still here in another process is announced as gone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+from rx_sse.bus.engine import Engine
+from rx_sse.bus.presence import PresenceChange, Rosters
+from rx_sse.bus.redis.log import RedisLog
+
+LIFE = 30.0
+"""Seconds for which the listeners of a process that died are still counted."""
+AGAIN = 10.0
+INTEREST = 30.0
+"""Seconds for which a topic is asked for after somebody wanted to know."""
+
+
+class SharedRosters(Rosters):
+    """The rosters of one bus, and what it knows of the others'. Loop thread only.
+
+    Args:
+        bus: whose.
+        grace: seconds that somebody may be away without having left.
+        log: where it is said.
+    """
+
+    __slots__ = ("_changed", "_log", "_process", "_remote", "_said", "_shared_bus", "_wanted")
+
+    def __init__(self, bus: Engine, grace: float, log: RedisLog) -> None:
+        super().__init__(bus, grace)
+        self._shared_bus = bus
+        self._log = log
+        self._process = os.urandom(8).hex()
+        self._changed: dict[str, None] = {}
+        self._said: dict[str, float] = {}
+        self._wanted: dict[str, float] = {}
+        self._remote: dict[str, tuple[dict[str, int], int, float]] = {}
+
+    def join(self, topic: str, user: str | None) -> None:
+        """One more subscription."""
+        super().join(topic, user)
+        self._changed[topic] = None
+
+    def leave(self, topic: str, user: str | None) -> None:
+        """One subscription less."""
+        super().leave(topic, user)
+        self._changed[topic] = None
+
+    def watch(self, topic: str, watch: Any) -> None:
+        """Announce changes to `watch`."""
+        super().watch(topic, watch)
+        self._want(topic)
+
+    def announce(self, change: PresenceChange) -> None:
+        """Tell the watchers, unless the user is elsewhere as well."""
+        if change.user not in self._others(change.topic)[0]:
+            super().announce(change)
+
+    def members(self, topic: str) -> dict[str, int]:
+        """Subscriptions by user."""
+        self._want(topic)
+        merged = super().members(topic)
+        for user, count in self._others(topic)[0].items():
+            merged[user] = merged.get(user, 0) + count
+        return merged
+
+    def count(self, topic: str) -> int:
+        """All subscriptions, also of those who have no name."""
+        self._want(topic)
+        members, anonymous = self._others(topic)
+        return super().count(topic) + sum(members.values()) + anonymous
+
+    def sweep(self, now: float) -> None:
+        """Once a second: who has left, what is to be said, what is to be asked."""
+        super().sweep(now)
+        for topic in [it for it, till in self._wanted.items() if till < now and not self.watched(it)]:
+            del self._wanted[topic]
+            self._remote.pop(topic, None)
+        again = [topic for topic, at in self._said.items() if at + AGAIN <= now]
+        changed, self._changed = self._changed, {}
+        said = {topic: (self._mine(topic, now), topic in self._wanted) for topic in (*changed, *again)}
+        for topic in self._wanted:
+            said.setdefault(topic, ("", True))
+        if said:
+            if not self._log.ready:  # it is said when Redis is there
+                self._changed = dict.fromkeys((*changed, *self._changed))
+            self._log.present(self._process, LIFE, said, self._told)
+
+    def farewell(self) -> None:
+        """Say that nobody listens here any more."""
+        said = {topic: ("-", False) for topic in self._said}
+        self._said.clear()
+        if said:
+            self._log.present(self._process, LIFE, said, self._told)
+
+    def _mine(self, topic: str, now: float) -> str:
+        members, total = super().members(topic), super().count(topic)
+        if not total:
+            return "" if self._said.pop(topic, None) is None else "-"
+        self._said[topic] = now
+        return json.dumps([members, total - sum(members.values())])
+
+    def _want(self, topic: str) -> None:
+        self._wanted[topic] = self._shared_bus.now() + INTEREST
+
+    def _others(self, topic: str) -> tuple[dict[str, int], int]:
+        members, anonymous, till = self._remote.get(topic, ({}, 0, 0.0))
+        return (members, anonymous) if till >= self._shared_bus.now() else ({}, 0)
+
+    def _told(self, topic: str, others: list[bytes]) -> None:
+        """What the other processes say of a topic."""
+        members: dict[str, int] = {}
+        anonymous = 0
+        for text in others:
+            theirs, nameless = json.loads(text)
+            anonymous += nameless
+            for user, count in theirs.items():
+                members[user] = members.get(user, 0) + count
+        before = self._others(topic)[0]
+        here = super().members(topic)
+        self._remote[topic] = members, anonymous, self._shared_bus.now() + LIFE
+        for user in [it for it in members if it not in before and it not in here]:
+            super().announce(PresenceChange(topic, user, True))
+        for user in [it for it in before if it not in members and it not in here]:
+            super().announce(PresenceChange(topic, user, False))
