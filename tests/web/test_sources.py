@@ -362,7 +362,7 @@ async def test_a_hundred_thousand_rows_into_a_slow_reader_are_pulled_and_not_buf
             if share < 1:
                 stream.stall()
                 await at_rest(lambda: table.pulled)
-                assert opened.connection.paused
+                await until(lambda: opened.connection.paused)
                 assert opened.outbox.size < AHEAD_BYTES + 200 and len(opened.outbox) <= AHEAD_EVENTS + 1
                 ahead = max(ahead, table.pulled - count)
                 stream.resume()
