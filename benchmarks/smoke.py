@@ -37,8 +37,6 @@ class Torn:
 
     def __init__(self) -> None:
         self.port = self.feed = 0
-        self._loop = asyncio.new_event_loop()
-        self._fed = asyncio.Event()
         self._up = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -48,28 +46,46 @@ class Torn:
         return [os.getpid()]
 
     def close(self) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._loop.call_soon_threadsafe(self._over.set)
         self._thread.join(10)
 
     def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        people = self._loop.run_until_complete(asyncio.start_server(self._stream, "127.0.0.1", 0))
-        feeds = self._loop.run_until_complete(asyncio.start_server(self._feed, "127.0.0.1", 0))
+        asyncio.run(self._serve())
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._fed, self._over = asyncio.Event(), asyncio.Event()
+        people = await asyncio.start_server(self._stream, "127.0.0.1", 0)
+        feeds = await asyncio.start_server(self._feed, "127.0.0.1", 0)
         self.port, self.feed = (each.sockets[0].getsockname()[1] for each in (people, feeds))
         self._up.set()
-        self._loop.run_forever()
+        await self._over.wait()
+        people.close()
+        feeds.close()
 
     async def _feed(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while await reader.readline():
-            self._fed.set()
+        try:
+            while await reader.readline():
+                self._fed.set()
+        finally:
+            writer.close()
 
     async def _stream(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(
-            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
-            b"Transfer-Encoding: chunked\r\n\r\n3\r\n:\n\n\r\n"
-        )
-        await self._fed.wait()
+        try:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(
+                b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+                b"Transfer-Encoding: chunked\r\n\r\n3\r\n:\n\n\r\n"
+            )
+            await self._fed.wait()
+            await self._tear(writer)
+            await reader.read()  # until the client leaves, with a reset
+        except ConnectionError:
+            return
+        finally:
+            writer.close()
+
+    async def _tear(self, writer: asyncio.StreamWriter) -> None:
         sent = time.monotonic_ns() - AGE
         text = b": hello\n\nretry: 5\n\nevent: stream-gap\ndata: {}\n\nevent: other\r\nid: x\r\n"
         for seq in (1, 2, 2, 4, 5):  # 3 is missing, 2 comes twice
@@ -78,8 +94,8 @@ class Torn:
         while text:
             part, text = text[:step], text[step:]
             chunk = b"%X;x=1\r\n%b\r\n" % (len(part), part)
-            for byte in (chunk[:2], chunk[2:-1], chunk[-1:]):
-                writer.write(byte)
+            for piece in (chunk[:2], chunk[2:-1], chunk[-1:]):
+                writer.write(piece)
                 await asyncio.sleep(0)
             step = step % 7 + 1
         await writer.drain()
