@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import sys
 from collections.abc import Callable
@@ -86,7 +87,9 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
+        "_direct",
         "_drained",
+        "_fd",
         "_flusher",
         "_heartbeat",
         "_inner",
@@ -127,6 +130,8 @@ class Connection(asyncio.Protocol):
         self._write_timeout = write_timeout
         self._stuck_size = 0
         self._stuck_since = 0.0
+        self._fd = _descriptor(transport)
+        self._direct = False
         self._drained: list[Callable[[], None]] | None = None
         self._saved: tuple[int, int, int | None, int | None] | None = None
         self.bucket: int | None = None
@@ -201,7 +206,7 @@ class Connection(asyncio.Protocol):
         if data:
             self.last_write = now
             self.sent += len(data)
-            self._transport.write(data)
+            self._write(data)
         if not outbox.idle and outbox:
             self.marked = not self.paused
             return self.marked
@@ -210,6 +215,24 @@ class Connection(asyncio.Protocol):
             for callback in callbacks:
                 callback()
         return False
+
+    def _write(self, data: bytes | memoryview) -> None:
+        """Write to the socket itself while nothing waits in the transport; what it does not take goes there.
+
+        The same system call, without the way to it: a fifth of the cost of a delivery. The descriptor is good
+        for as long as `open` holds: a transport closes it after `connection_lost`.
+        """
+        if self._direct or (self._fd is not None and not self._transport.get_write_buffer_size()):
+            self._direct = True
+            try:
+                sent = os.write(cast(int, self._fd), data)
+            except OSError:  # full, or broken: the transport finds out which
+                sent = 0
+            if sent == len(data):
+                return
+            self._direct = False
+            data = memoryview(data)[sent:]
+        self._transport.write(data)
 
     @property
     def drained(self) -> bool:
@@ -242,7 +265,7 @@ class Connection(asyncio.Protocol):
         elif self.open and self._heartbeat is not None and now >= self.last_write + self._heartbeat:
             if not self._outbox and (beat := self._owner.heartbeat()):
                 self.sent += len(beat)
-                self._transport.write(beat)
+                self._write(beat)
             self.last_write = now
         return self._next(now)
 
@@ -317,3 +340,11 @@ class Connection(asyncio.Protocol):
             if sock is not None and USER_TIMEOUT is not None and timeout is not None:
                 sock.setsockopt(socket.IPPROTO_TCP, USER_TIMEOUT, timeout)
         self._transport.set_write_buffer_limits(high=high, low=low)
+
+
+def _descriptor(transport: asyncio.Transport) -> int | None:
+    """The socket's descriptor, if bytes may go to it as they are: not through TLS, and not on Windows."""
+    sock: socket.socket | None = transport.get_extra_info("socket")
+    if os.name != "posix" or sock is None or transport.get_extra_info("sslcontext") is not None:
+        return None
+    return sock.fileno() if sock.fileno() >= 0 else None

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from rx_sse.bus.handle import Resume
 from rx_sse.delivery import Outbox, Outcome
+from rx_sse.web.connection import Connection
 from rx_sse.web.options import Options
 from rx_sse.web.parts import Parts
 from rx_sse.wire import RawFrame, ServerSentEvent, encode
@@ -47,9 +48,21 @@ class Sink:
 
     Attributes:
         closed: set by the stream when it ends; what comes after that is nobody's.
+        connection: set by the stream as soon as there is one; in the common case an event needs no more of it.
     """
 
-    __slots__ = ("_dumps", "_framed", "_handle", "_key", "_missed", "_outbox", "_parts", "_target", "closed")
+    __slots__ = (
+        "_dumps",
+        "_framed",
+        "_handle",
+        "_key",
+        "_missed",
+        "_outbox",
+        "_parts",
+        "_target",
+        "closed",
+        "connection",
+    )
 
     def __init__(
         self,
@@ -69,6 +82,7 @@ class Sink:
         self._key = options.overflow.key
         self._missed = 0
         self.closed = False
+        self.connection: Connection | None = None
 
     def on_next(self, value: Any) -> None:
         """An emission."""
@@ -109,7 +123,12 @@ class Sink:
         if self._handle is not None and self._handle.attached:
             event, mark = self._handle.stamp(event)
         outcome = self._outbox.offer(event.chunk if self._framed else event.frame, mark, key)
-        self._target.offered(outcome)
+        connection = self.connection
+        if outcome is Outcome.QUEUED and connection is not None and connection.open:
+            if not connection.marked:
+                connection.mark()
+        else:
+            self._target.offered(outcome)
 
     def on_error(self, error: Exception) -> None:
         """The source failed."""

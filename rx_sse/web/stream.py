@@ -138,6 +138,7 @@ class Stream:
             heartbeat=options.heartbeat,
             write_timeout=options.write_timeout,
         )
+        self._sink.connection = self.connection
         home.add(self)
         if handle is not None:
             handle.bind(self)
@@ -180,8 +181,6 @@ class Stream:
         self._subscription.append(subscription)
         if self.ended:
             subscription.dispose()
-        elif self._options.hold_headers == 0:
-            self.gate.hold_over()
         else:
             self.gate.await_first()
 
