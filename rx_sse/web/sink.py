@@ -48,7 +48,7 @@ class Sink:
 
     Attributes:
         closed: set by the stream when it ends; what comes after that is nobody's.
-        connection: set by the stream as soon as there is one; in the common case an event needs no more of it.
+        connection: set by the stream as soon as there is one; an event mostly needs no more.
     """
 
     __slots__ = (
