@@ -1,0 +1,76 @@
+"""The command: `python -m tests.faults`. Prints a Markdown table; the exit status is 1 if a row falls short."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import time
+
+from .rows import ROWS, SHORT
+from .scene import Outcome, Size, play
+
+HEAD = (
+    "| fault | accepted | received, of due | missing, untold | repeated | gaps told | whole after | |",
+    "| --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
+)
+
+
+def line(outcome: Outcome) -> str:
+    """A row of the table."""
+    verdict = outcome.verdict
+    cells = [
+        outcome.row.name,
+        f"{verdict.accepted:,}",
+        f"{verdict.received:,} of {verdict.due:,}",
+        f"{verdict.missing:,}",
+        f"{verdict.repeated:,}",
+        f"{verdict.gaps:,}",
+        f"{outcome.whole:.1f} s",
+        outcome.note,
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+async def table(names: list[str], size: Size) -> bool:
+    """Play the rows one by one, and print them; whether all hold."""
+    print(*HEAD, sep="\n", flush=True)
+    held = True
+    for name in names:
+        try:
+            outcome = await play(ROWS[name], size)
+        except (TimeoutError, RuntimeError) as error:
+            print(f"| {ROWS[name].name} | failed: {type(error).__name__} {error} |", flush=True)
+            held = False
+            continue
+        print(line(outcome), flush=True)
+        for wrong in outcome.wrong:
+            held = False
+            print(f"  {name}: {wrong}", file=sys.stderr)
+        for said in outcome.verdict.said[:10]:
+            print(f"    {said}", file=sys.stderr, flush=True)
+    return held
+
+
+def main() -> int:
+    """Run what was asked for."""
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser.add_argument("rows", nargs="*", help=f"of {', '.join(ROWS)}; default: all")
+    parser.add_argument("--short", action="store_true", help="some rows, shorter: for CI")
+    parser.add_argument("--clients", type=int, default=200)
+    parser.add_argument("--rate", type=float, default=100.0, help="events a second")
+    given = parser.parse_args()
+    if unknown := set(given.rows) - ROWS.keys():
+        parser.error(f"no such row: {', '.join(sorted(unknown))}")
+    size = Size(clients=given.clients, rate=given.rate)
+    if given.short:
+        size = Size(clients=min(given.clients, 60), rate=given.rate, length=0.5)
+    begin = time.monotonic()
+    names = given.rows or (list(SHORT) if given.short else list(ROWS))
+    held = asyncio.run(table(names, size))
+    print(f"\n{size.clients} clients, {size.rate:g} events a second, {time.monotonic() - begin:.0f} s")
+    return 0 if held else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,123 @@
+"""A way to a server that fails as a network does: silent, without a word to either end; or leading elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Self, cast
+
+from ..redis_server import RedisServer
+
+
+class Relay:
+    """Forwards connections on loopback.
+
+    Args:
+        server: where they lead.
+    """
+
+    def __init__(self, server: RedisServer) -> None:
+        self._server = server
+        self._ends: set[_End] = set()
+        self._listener: asyncio.Server | None = None
+        self.silent = False
+
+    @property
+    def url(self) -> str:
+        """Through it."""
+        assert self._listener is not None
+        return f"redis://127.0.0.1:{self._listener.sockets[0].getsockname()[1]}"
+
+    def silence(self) -> None:
+        """From now on nothing passes, and nobody is told."""
+        self.silent = True
+
+    def speak(self) -> None:
+        """What was sent meanwhile arrives, unless its sender has given up."""
+        self.silent = False
+        for end in list(self._ends):
+            end.flow()
+
+    def lead_to(self, server: RedisServer) -> None:
+        """Break all connections; the next ones lead to another server."""
+        self._server = server
+        for end in list(self._ends):
+            end.abort()
+
+    async def connect(self, end: _End) -> None:
+        """Make the other half of a connection."""
+        server, loop = self._server, asyncio.get_running_loop()
+        try:
+            if server.path:
+                _, other = await loop.create_unix_connection(lambda: _End(self), server.path)
+            else:
+                _, other = await loop.create_connection(lambda: _End(self), "127.0.0.1", server.port)
+        except OSError:
+            end.abort()
+            return
+        end.peer, other.peer = other, end
+        end.flow()
+
+    def add(self, end: _End) -> None:
+        """A half of a connection is there."""
+        self._ends.add(end)
+
+    def remove(self, end: _End) -> None:
+        """It is not any more."""
+        self._ends.discard(end)
+
+    async def __aenter__(self) -> Self:
+        loop = asyncio.get_running_loop()
+        self._listener = await loop.create_server(lambda: _End(self, accepted=True), "127.0.0.1", 0)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._listener is not None
+        self._listener.close()
+        for end in list(self._ends):
+            end.abort()
+
+
+class _End(asyncio.Protocol):
+    """Half of a connection: what comes in here goes out at the peer's."""
+
+    def __init__(self, relay: Relay, *, accepted: bool = False) -> None:
+        self._relay = relay
+        self._accepted = accepted
+        self._held: list[bytes] = []
+        self._closed = False
+        self._transport: asyncio.Transport | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        self.peer: _End | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._relay.add(self)
+        if self._accepted:
+            self._connecting = asyncio.get_running_loop().create_task(self._relay.connect(self))
+
+    def data_received(self, data: bytes) -> None:
+        self._held.append(data)
+        self.flow()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._closed = True
+        self._held.clear()  # whoever gives up sends nothing again
+        self.flow()
+
+    def flow(self) -> None:
+        """Hand over what there is to hand over."""
+        if self._relay.silent or self.peer is None:
+            if self._closed and self.peer is None:
+                self._relay.remove(self)
+            return
+        if self._closed:
+            self._relay.remove(self)
+            self.peer.abort()
+        elif self.peer._transport is not None:
+            self.peer._transport.write(b"".join(self._held))
+            self._held.clear()
+
+    def abort(self) -> None:
+        """Break it."""
+        if self._transport is not None:
+            self._transport.abort()
