@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from rx_sse.bus.cursor import Position, new_nonce
 from rx_sse.bus.log import Draft
@@ -103,13 +103,14 @@ class Batch:
             ValueError: it is not what the script answers.
         """
         count = len(self.topics)
-        if not isinstance(answer, list) or len(answer) != count + len(self.drafts):
-            raise ValueError(f"not an answer to a batch: {str(answer)[:80]}")
+        said_all = cast("list[bytes]", answer) if isinstance(answer, list) else []
+        if len(said_all) != count + len(self.drafts):
+            raise ValueError(f"not an answer to a batch: {str(said_all)[:80]}")
         before: dict[str, tuple[int, int]] = {}
-        for topic, said in zip(self.topics, answer, strict=False):
+        for topic, said in zip(self.topics, said_all, strict=False):
             lineage, nonce = said.split()
             before[topic] = int(lineage), int(nonce)
-        return before, [_outcome(text) for text in answer[count:]]
+        return before, [_outcome(text) for text in said_all[count:]]
 
 
 def eval_command(script: Script, keys: list[str], args: tuple[Any, ...], *, whole: bool = False) -> Any:

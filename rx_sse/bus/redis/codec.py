@@ -123,6 +123,14 @@ class Meta:
         self.ended = ended == b"1"
 
 
+def head_of(meta: bytes) -> Position | None:
+    """The last position that a topic's meta says; None if it cannot be read."""
+    try:
+        return Meta(meta).head
+    except ValueError:
+        return None
+
+
 def page_of(answer: Any, at: At) -> Page:
     """A page from what the script answered.
 

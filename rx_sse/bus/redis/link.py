@@ -15,7 +15,7 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import hiredis
 
@@ -26,6 +26,7 @@ CONNECT = 5.0
 
 Reply = Callable[[Any], None]
 _NOTHING: Any = object()
+pack_command: Callable[[Any], bytes] = cast(Any, hiredis).pack_command
 
 
 class Lost(Exception):
@@ -69,7 +70,7 @@ class Link(asyncio.Protocol):
         """Send a command whose answer is none of those that `send` waits for, like a SUBSCRIBE."""
         if not self._out:
             self._loop.call_soon(self._flush)
-        self._out.append(hiredis.pack_command(command))
+        self._out.append(pack_command(command))
 
     async def ask(self, *command: Any) -> Any:
         """Send a command and wait for its answer.
@@ -98,6 +99,10 @@ class Link(asyncio.Protocol):
     def stalled(self, now: float, limit: float) -> bool:
         """Whether an answer has been due for `limit` seconds and nothing came."""
         return bool(self._replies) and now - self._progress > limit
+
+    def soon(self, action: Callable[[], None]) -> None:
+        """Call `action` in the next turn of the loop."""
+        self._loop.call_soon(action)
 
     def abort(self) -> None:
         """Cut it."""

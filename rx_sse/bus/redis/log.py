@@ -13,32 +13,25 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
-import hiredis
-
-from rx_sse.bus.cursor import Position, new_nonce
+from rx_sse.bus.cursor import Position
 from rx_sse.bus.entry import GAP, Entry, gap_data
 from rx_sse.bus.keys import hashed_key
 from rx_sse.bus.log import Draft, Listener, Page, Query, Retention
 from rx_sse.bus.redis.address import Address, Endpoint
-from rx_sse.bus.redis.batch import eval_command
 from rx_sse.bus.redis.cluster import Cluster
-from rx_sse.bus.redis.codec import Meta, page_of
 from rx_sse.bus.redis.fleet import Fleet
 from rx_sse.bus.redis.lane import Lane
 from rx_sse.bus.redis.layout import Layout
 from rx_sse.bus.redis.link import Link, Lost
 from rx_sse.bus.redis.node import Node
-from rx_sse.bus.redis.scripts import HEADS, LOST, PAGE, PRESENCE, Script
+from rx_sse.bus.redis.questions import Questions
 from rx_sse.bus.redis.watches import Watches
 from rx_sse.errors import RxSseError, UsageError
 
-READS = 8
-"""Pages under way at a time: 8 MB of answers, behind which a publish has to wait."""
-AT_ONCE = 512
 OPEN = 2.0
 """Seconds that a start waits for Redis."""
 SECOND = 1.0
@@ -76,15 +69,14 @@ class RedisLog:
         self.on_trouble: Callable[[Exception, str | None], None] = _ignore
         self._address = address
         self._retention = retention
-        self._life = max(int(retention.age * 1000), 1) + 60_000  # a topic's meta outlives its entries
+        self.life = max(int(retention.age * 1000), 1) + 60_000  # a topic's meta outlives its entries
         self._interval = probe_interval
         self._clock = clock
         self._loop: asyncio.AbstractEventLoop | None = None
         self._fleet: Fleet | Cluster | None = None
         self._lanes: dict[int, Lane] = {}
         self.watches = Watches()
-        self._reads: deque[tuple[Query, Callable[[Page | None], None]]] = deque()
-        self._reading = 0
+        self._questions = Questions(self)
         self._timer: asyncio.TimerHandle | None = None
         self._offset: float | None = None
         self._mismatch: UsageError | None = None
@@ -94,7 +86,6 @@ class RedisLog:
         self._waiting = 0
         self._waiting_bytes = 0
         self.sharded = address.kind == "cluster"
-        self.questions = 0
         self.batches = 0
 
     # -- the port --------------------------------------------------------------------------------------------
@@ -113,11 +104,7 @@ class RedisLog:
 
     def read(self, query: Query, done: Callable[[Page | None], None]) -> None:
         """Ask for a page; a few questions at a time."""
-        if self._link_of(query.topic) is None:
-            done(None)
-            return
-        self._reads.append((query, done))
-        self._read_on()
+        self._questions.read(query, done)
 
     def watch(self, topic: str, listener: Listener) -> Callable[[], None]:
         """Listen to a topic's channel."""
@@ -169,17 +156,15 @@ class RedisLog:
             self._timer.cancel()
         for lane in lanes:
             lane.close()
-        reads, self._reads = self._reads, deque()
-        for _, done in reads:
-            done(None)
+        self._questions.close()
         self._forget()
         if fleet is not None:
             await fleet.stop()
 
     def _forget(self) -> None:
         self.watches = Watches()
-        self._reads.clear()
-        self._reading = self._waiting = self._waiting_bytes = 0
+        self._questions = Questions(self)
+        self._waiting = self._waiting_bytes = 0
         self._offset = None
         self._acknowledged.clear()
 
@@ -199,6 +184,21 @@ class RedisLog:
     def nodes(self) -> Sequence[Node]:
         """The servers."""
         return () if self._fleet is None else self._fleet.nodes
+
+    def present(
+        self,
+        process: str,
+        life: float,
+        said: dict[str, tuple[str, bool]],
+        told: Callable[[str, list[bytes]], None],
+    ) -> None:
+        """Say who listens here, and ask who listens elsewhere; see `Questions.present`."""
+        self._questions.present(process, life, said, told)
+
+    @property
+    def questions(self) -> int:
+        """Questions that were asked."""
+        return self._questions.asked
 
     @property
     def unsettled(self) -> int:
@@ -274,19 +274,27 @@ class RedisLog:
         link = node.commands.link
         if link is not None:
             self._set_clock(link)
-        self._look_for_lost(node)
+        if node.commands.made > 1:
+            mine = {it: known for it, known in self._acknowledged.items() if self._node_of(it) is node}
+            self._questions.look_for(mine, self._taken_back)
         for lane in list(self._lanes.values()):
             lane.go()
-        self._read_on()
+        self._questions.go()
+
+    def _taken_back(self, topic: str, upto: Position) -> None:
+        """What this process was told is stored is not there any more: tell the readers."""
+        self._acknowledged.pop(topic, None)
+        key = hashed_key(None, topic, f"withdrawn {upto.seq}-{upto.nonce}")
+        self.append(Draft(topic, GAP, gap_data("withdrawn", upto), None, self._retention, key=key))
 
     def counts(self, node: Node, channels: list[str]) -> None:
         """Subscriptions count from now on: what came before, the log knows."""
-        self._compare(self.watches.topics_of(channels))
+        self._questions.compare(self.watches.topics_of(channels))
 
     def message(self, channel: bytes, text: bytes) -> None:
         """An announcement."""
         try:
-            self.watches.message(channel, text, self._at)
+            self.watches.message(channel, text, self.at)
         except ValueError as error:
             self.trouble(error)
 
@@ -309,7 +317,7 @@ class RedisLog:
         for partition in partitions:
             if (lane := self._lanes.get(partition)) is not None:
                 lane.go()
-        self._read_on()
+        self._questions.go()
 
     def trouble(self, error: Exception) -> None:
         """A connection could not be made, or was refused something."""
@@ -319,156 +327,15 @@ class RedisLog:
                 self._met.set()
         self.on_trouble(error, None)
 
-    def present(
-        self,
-        process: str,
-        life: float,
-        said: dict[str, tuple[str, bool]],
-        told: Callable[[str, list[bytes]], None],
-    ) -> None:
-        """Say who listens here, and ask who listens elsewhere.
+    # -- what a question asks for ----------------------------------------------------------------------------
 
-        Args:
-            process: this one's name.
-            life: seconds for which what is said counts.
-            said: for each topic what to say (see the script), and whether to ask.
-            told: called for each topic that was asked for, with what the others say. Not called if it cannot
-                be asked now.
-        """
-        for members in self._parted(list(said)):
-            link = self._link_of(members[0])
-            if link is None:
-                continue
+    def link_of(self, topic: str) -> Link | None:
+        """The connection to who stores a topic now."""
+        node = self._node_of(topic)
+        return None if node is None else node.commands.link
 
-            def answered(answer: Any, members: Sequence[str] = members) -> None:
-                if isinstance(answer, Exception):
-                    self._complain(answer)
-                    return
-                for topic, others in zip(members, answer, strict=True):
-                    if said[topic][1]:
-                        told(topic, others)
-
-            args: list[Any] = [process, int(life * 1000)]
-            for topic in members:
-                args += (said[topic][0], "1" if said[topic][1] else "0")
-            self._run(link, PRESENCE, [self.layout.here(topic) for topic in members], tuple(args), answered)
-
-    def _parted(self, topics: Sequence[str]) -> Iterator[list[str]]:
-        """Topics in groups that one script call may touch."""
-        groups: dict[int, list[str]] = {}
-        for topic in topics:
-            groups.setdefault(self.layout.partition(topic) if self.sharded else 0, []).append(topic)
-        for members in groups.values():
-            for begin in range(0, len(members), AT_ONCE):
-                yield members[begin : begin + AT_ONCE]
-
-    # -- questions -------------------------------------------------------------------------------------------
-
-    def _read_on(self) -> None:
-        while self._reads and self._reading < READS:
-            query, done = self._reads.popleft()
-            link = self._link_of(query.topic)
-            if link is None:
-                done(None)
-            else:
-                self._reading += 1
-                self._read(link, query, done)
-
-    def _read(self, link: Link, query: Query, done: Callable[[Page | None], None]) -> None:
-        after = ("", "") if query.after is None else query.after
-        keys = [self.layout.log(query.topic), self.layout.meta(query.topic)]
-        args = (new_nonce(), self._life, *after, query.last, query.max_entries, query.max_bytes)
-
-        def answered(answer: Any) -> None:
-            self._reading -= 1
-            page: Page | None = None
-            if isinstance(answer, Exception):
-                self._complain(answer)
-            else:
-                try:
-                    page = page_of(answer, self._at)
-                except (ValueError, TypeError, IndexError) as error:
-                    self.on_trouble(error, query.topic)
-                else:
-                    self.watches.asked(query.topic, page.head)
-            done(page)
-            self._read_on()
-
-        self._run(link, PAGE, keys, args, answered)
-
-    def _compare(self, topics: Sequence[str]) -> None:
-        """Compare what the log says of topics with what was handed over."""
-        for members in self._parted(topics):
-            link = self._link_of(members[0])
-            if link is not None:
-                self._ask_heads(link, members)
-
-    def _ask_heads(self, link: Link, topics: list[str]) -> None:
-        def answered(answer: Any) -> None:
-            if isinstance(answer, Exception):
-                self._complain(answer)
-                return
-            for topic, said in zip(topics, answer, strict=True):
-                try:
-                    head = None if said is None else Meta(said).head
-                except ValueError:
-                    head = None
-                self.watches.compare(topic, head)
-
-        self._run(link, HEADS, [self.layout.meta(topic) for topic in topics], (self._life,), answered)
-
-    def _look_for_lost(self, node: Node) -> None:
-        """After a reconnect: is what this process was told is stored still there? If not, tell the log."""
-        link = node.commands.link
-        if link is None or node.commands.made == 1:
-            return
-        for members in self._parted([it for it in self._acknowledged if self._node_of(it) is node]):
-            self._ask_lost(link, members)
-
-    def _ask_lost(self, link: Link, topics: list[str]) -> None:
-        keys: list[str] = []
-        args: list[Any] = []
-        positions = [self._acknowledged[topic][0] for topic in topics]
-        for topic in topics:
-            position, lineage = self._acknowledged[topic]
-            keys += (self.layout.log(topic), self.layout.meta(topic))
-            args += (f"{position.seq}-{position.nonce}", position.seq, lineage)
-
-        def answered(answer: Any) -> None:
-            if isinstance(answer, Exception):
-                self._complain(answer)
-                return
-            for number in answer:
-                topic, upto = topics[number - 1], positions[number - 1]
-                key = hashed_key(None, topic, f"withdrawn {upto.seq}-{upto.nonce}")
-                self._acknowledged.pop(topic, None)
-                self.append(Draft(topic, GAP, gap_data("withdrawn", upto), None, self._retention, key=key))
-
-        self._run(link, LOST, keys, tuple(args), answered)
-
-    def _run(
-        self,
-        link: Link,
-        script: Script,
-        keys: list[str],
-        args: tuple[Any, ...],
-        answered: Callable[[Any], None],
-    ) -> None:
-        def first(answer: Any) -> None:
-            said = str(answer) if isinstance(answer, hiredis.ReplyError) else ""
-            there = self.link_at(said.split()[-1]) if said.startswith("ASK ") else None
-            if said.startswith("NOSCRIPT"):
-                link.send(eval_command(script, keys, args, whole=True), answered)
-            elif there is not None:  # the slot is on its way there, and these keys have arrived
-                there.send(("ASKING",), _ignored)
-                there.send(eval_command(script, keys, args, whole=True), answered)
-            else:
-                answered(answer)
-
-        self.questions += 1
-        link.send(eval_command(script, keys, args), first)
-
-    def _complain(self, error: Exception) -> None:
+    def complain(self, error: Exception) -> None:
+        """A question was not answered."""
         if isinstance(error, Lost):
             return
         code = str(error).split(" ", 1)[0]
@@ -476,37 +343,34 @@ class RedisLog:
         if code not in ("MOVED", "ASK", "TRYAGAIN", "LOADING", "CLUSTERDOWN", "READONLY", "MASTERDOWN"):
             self.on_trouble(RxSseError(f"Redis refused a question: {error}"), None)
 
+    def at(self, milliseconds: int) -> float:
+        """When that was, by this process's clock."""
+        return self._clock() if self._offset is None else milliseconds / 1000 + self._offset
+
     # -- time ------------------------------------------------------------------------------------------------
 
     def _set_clock(self, link: Link) -> None:
         asked = self._clock()
 
         def answered(answer: Any) -> None:
-            if isinstance(answer, list) and len(answer) == 2:
-                seconds = int(answer[0]) + int(answer[1]) / 1e6
+            if isinstance(answer, list):
+                said = cast("list[bytes]", answer)
+                seconds = int(said[0]) + int(said[1]) / 1e6
                 self._offset = (asked + self._clock()) / 2 - seconds
 
         link.send(("TIME",), answered)
-
-    def _at(self, milliseconds: int) -> float:
-        """When that was, by this process's clock."""
-        return self._clock() if self._offset is None else milliseconds / 1000 + self._offset
 
     def _ticked(self) -> None:
         if self._loop is None:
             return
         self._timer = self._loop.call_later(SECOND, self._ticked)
         if len(self.watches):
-            self._compare(self.watches.due())
+            self._questions.compare(self.watches.due())
 
     # -- where -----------------------------------------------------------------------------------------------
 
     def _node_of(self, topic: str) -> Node | None:
         return None if self._fleet is None else self._fleet.node(self.layout.partition(topic))
-
-    def _link_of(self, topic: str) -> Link | None:
-        node = self._node_of(topic)
-        return None if node is None else node.commands.link
 
     def _probe_topic(self) -> Callable[[int | None], str]:
         token = os.urandom(6).hex()
@@ -519,10 +383,6 @@ class RedisLog:
             return f"!probe:{token}:{number}"
 
         return topic
-
-
-def _ignored(answer: Any) -> None:
-    """An answer that says nothing."""
 
 
 def _ignore(error: Exception, topic: str | None) -> None:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import hiredis
 
@@ -274,8 +274,9 @@ class Node:
 
     def _pushed(self, reply: Any) -> None:
         """What the listening connection brings."""
-        if isinstance(reply, list) and len(reply) == 3:
-            kind, channel, text = reply
+        parts = cast("list[Any]", reply) if isinstance(reply, list) else []
+        if len(parts) == 3:
+            kind, channel, text = parts
             if kind in (b"message", b"smessage"):
                 if self._sent is not None and channel == self._probe_channel.encode():
                     self._echo(text)
@@ -295,7 +296,7 @@ class Node:
             if said != self.last_error:
                 self.last_error = said
                 self._owner.trouble(reply)
-        elif self._pongs and (reply == b"heard" or (isinstance(reply, list) and reply[0] == b"pong")):
+        elif self._pongs and (reply == b"heard" or parts[:1] == [b"pong"]):
             pong = self._pongs.pop(0)
             if not pong.done():
                 pong.set_result(None)

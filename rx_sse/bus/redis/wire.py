@@ -10,8 +10,9 @@ from __future__ import annotations
 import contextlib
 import socket
 import time
+from collections.abc import Callable
 from ssl import SSLWantReadError
-from typing import Any
+from typing import Any, cast
 
 import hiredis
 
@@ -19,6 +20,7 @@ from rx_sse.bus.redis.address import Access, Endpoint
 
 CHUNK = 65_536
 _NOTHING: Any = object()
+pack_command: Callable[[Any], bytes] = cast(Any, hiredis).pack_command
 
 
 class Wire:
@@ -71,7 +73,7 @@ class Wire:
             hiredis.ReplyError: the answer is an error.
         """
         self._socket.settimeout(_left(deadline))
-        self._socket.sendall(hiredis.pack_command(command))
+        self._socket.sendall(pack_command(command))
         while (answer := self._reader.gets()) is _NOTHING:
             self._socket.settimeout(_left(deadline))
             data = self._socket.recv(CHUNK)

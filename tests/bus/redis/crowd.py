@@ -136,4 +136,4 @@ class Crowd:
             for number in sorted(set(self.accepted) - set(numbers)):
                 before = [at for at, it in enumerate(got) if it is not None and it < number - OVERLAP]
                 rest = got[before[-1] if before else 0 :]
-                assert None in rest, f"{number} is missing in silence"
+                assert None in rest, f"{number} is missing in silence: {got}"

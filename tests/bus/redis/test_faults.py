@@ -65,7 +65,7 @@ async def test_all_connections_are_killed_and_nothing_is_stored_twice() -> None:
 
 @pytest.mark.parametrize("persistent", [True, False])
 async def test_the_server_is_killed_and_comes_back(persistent: bool) -> None:
-    options = {"appendonly": "yes", "appendfsync": "always"} if persistent else {}
+    options: dict[str, Any] = {"appendonly": "yes", "appendfsync": "always"} if persistent else {}
     with RedisServer(**options) as server:
         async with two(server.url, probe_interval=0.3) as buses:
             crowd = Crowd("t", buses)
