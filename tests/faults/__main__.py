@@ -1,4 +1,4 @@
-"""The command: `python -m tests.faults`. Prints a Markdown table; the exit status is 1 if a row falls short."""
+"""The command: `python -m tests.faults`. Prints Markdown; the exit status is 1 if anything falls short."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import argparse
 import asyncio
 import sys
 import time
+from collections.abc import Sequence
 
+from .costs import COSTS
 from .rows import ROWS, SHORT
 from .scene import Outcome, Size, play
 
@@ -32,7 +34,7 @@ def line(outcome: Outcome) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-async def table(names: list[str], size: Size) -> bool:
+async def table(names: Sequence[str], size: Size) -> bool:
     """Play the rows one by one, and print them; whether all hold."""
     print(*HEAD, sep="\n", flush=True)
     held = True
@@ -52,23 +54,42 @@ async def table(names: list[str], size: Size) -> bool:
     return held
 
 
+async def costs(names: Sequence[str], events: int, clients: int) -> bool:
+    """Measure what it costs, and print it; whether all is as promised."""
+    held = True
+    for name in names:
+        finding = await COSTS[name](events, clients)
+        print("", *finding.lines, sep="\n", flush=True)
+        if not finding.held:
+            print(f"  {name}: not what was promised", file=sys.stderr)
+            held = False
+    return held
+
+
 def main() -> int:
     """Run what was asked for."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
-    parser.add_argument("rows", nargs="*", help=f"of {', '.join(ROWS)}; default: all")
+    parser.add_argument("rows", nargs="*", help=f"of {', '.join([*ROWS, *COSTS])}; default: all")
     parser.add_argument("--short", action="store_true", help="some rows, shorter: for CI")
     parser.add_argument("--clients", type=int, default=200)
     parser.add_argument("--rate", type=float, default=100.0, help="events a second")
+    parser.add_argument("--storm", type=int, default=5000, help="clients that come back at once")
+    parser.add_argument(
+        "--events", type=int, default=100_000, help="of the long life: a million takes a while"
+    )
     given = parser.parse_args()
-    if unknown := set(given.rows) - ROWS.keys():
+    if unknown := set(given.rows) - ROWS.keys() - COSTS.keys():
         parser.error(f"no such row: {', '.join(sorted(unknown))}")
     size = Size(clients=given.clients, rate=given.rate)
     if given.short:
         size = Size(clients=min(given.clients, 60), rate=given.rate, length=0.5)
+    names: Sequence[str] = given.rows or (SHORT if given.short else [*ROWS, *COSTS])
     begin = time.monotonic()
-    names = given.rows or (list(SHORT) if given.short else list(ROWS))
-    held = asyncio.run(table(names, size))
-    print(f"\n{size.clients} clients, {size.rate:g} events a second, {time.monotonic() - begin:.0f} s")
+    held = True
+    if faults := [name for name in names if name in ROWS]:
+        held = asyncio.run(table(faults, size))
+        print(f"\n{size.clients} clients, {size.rate:g} events a second, {time.monotonic() - begin:.0f} s")
+    held &= asyncio.run(costs([name for name in names if name in COSTS], given.events, given.storm))
     return 0 if held else 1
 
 

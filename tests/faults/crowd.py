@@ -207,7 +207,7 @@ class Crowd:
         """Publish until it was accepted: its number."""
         while True:
             sent = self._send(topic)
-            await self.until(lambda: bool(sent.state))
+            await self.until(lambda it=sent: bool(it.state))
             if sent.state == "accepted":
                 return sent.number
 

@@ -1,4 +1,4 @@
-"""A way to a server that fails as a network does: silent, without a word to either end; or leading elsewhere."""
+"""A way to a server that fails as a network does: silent, without a word to either end; or led elsewhere."""
 
 from __future__ import annotations
 
