@@ -291,7 +291,9 @@ def ticks() -> rx.Observable[int]:
 async def test_an_endless_source_hurts_its_own_stream_alone() -> None:
     app = app_of(
         {
-            "/greedy": streaming(lambda: rx.of(1).pipe(ops.repeat()), prelude_bytes=200_000),
+            "/greedy": streaming(
+                lambda: rx.of(1).pipe(ops.repeat()), prelude_bytes=200_000, close_timeout=0.2
+            ),
             "/ticks": streaming(ticks),
         }
     )
