@@ -92,7 +92,7 @@ async def storm(events: int, clients: int) -> Finding:
         [
             f"{clients:,} clients came back at once and caught up with 20 events each in {took:.1f} s:",
             f"{calls} calls of scripts, {sum(called.values())} commands in all (scripts' own included),",
-            f"of which an idle process sends {idle_rate * took:.0f} in that time: {max(own, 0):.0f} for the storm",
+            f"of which an idle process sends {idle_rate * took:.0f} in that time; the storm's: {max(own, 0):.0f}",
         ],
         own < 100,
     )

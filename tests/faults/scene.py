@@ -40,6 +40,7 @@ class Scene:
         relays: each application's way to Redis, if the row has them.
         store: the server that counts in the end, where there are several.
         length: of a fault, as a factor.
+        healed: when the servers were well again.
     """
 
     def __init__(self, servers: Servers, size: Size) -> None:
@@ -48,6 +49,7 @@ class Scene:
         self.relays: list[Relay] = []
         self.processes: list[Process] = []
         self.layout = Layout()
+        self.healed = 0.0
         self.store: RedisServer | None = servers if isinstance(servers, RedisServer) else None
         self.crowd: Crowd
 
@@ -91,6 +93,10 @@ class Scene:
         """For so long, or what is left of it in a short run."""
         await asyncio.sleep(seconds * self.length)
 
+    def heal(self) -> None:
+        """The servers are well: from now on it is the applications' time that counts."""
+        self.healed = asyncio.get_running_loop().time()
+
     async def ready(self) -> None:
         """Wait until both applications are."""
         for process in self.processes:
@@ -108,7 +114,8 @@ class Row:
         fault: does it, and heals it; returns what is worth noting.
         sees: what a client sees of it, in the README's words.
         relayed: whether the applications reach Redis through relays.
-        lossless: whether nothing is lost by it, so that no gap may be announced.
+        lossless: whether nothing is lost by it, so that no gap may be announced; False if something must be,
+            None if that is chance.
         bus, stream: more options of both.
         pad: bytes added to an event.
     """
@@ -117,7 +124,7 @@ class Row:
     servers: Callable[[], Servers]
     fault: Callable[[Scene], Awaitable[str]]
     relayed: bool = False
-    lossless: bool = True
+    lossless: bool | None = True
     bus: dict[str, Any] = field(default_factory=dict[str, Any])
     stream: dict[str, Any] = field(default_factory=dict[str, Any])
     pad: int = 0
@@ -145,7 +152,7 @@ class Outcome:
             found.append(f"{verdict.ghosts} refused and stored")
         if self.row.lossless and verdict.gaps:
             found.append(f"{verdict.gaps} gaps announced though nothing was lost")
-        if not self.row.lossless and not verdict.gaps:
+        if self.row.lossless is False and not verdict.gaps:
             found.append("no gap was announced")
         if "!" in self.note:
             found.append(self.note)
@@ -176,7 +183,7 @@ async def play(row: Row, size: Size) -> Outcome:
         crowd.publish()
         await scene.sleep(CALM)
         note = await row.fault(scene)
-        whole = await crowd.whole_since(asyncio.get_running_loop().time())
+        whole = await crowd.whole_since(scene.healed or asyncio.get_running_loop().time())
         await scene.sleep(CALM)
         await crowd.rest()
         await crowd.settled()
