@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from .reactive.scheduler import LoopScheduler as LoopScheduler
     from .reactive.throttle import throttle_latest as throttle_latest
     from .web.admin import admin_app as admin_app
-    from .web.auth import JWTAuth as JWTAuth
+    from .web.auth.authenticator import JWTAuth as JWTAuth
     from .web.handler import sse as sse
     from .web.limits import Limits as Limits
     from .web.mount import bus_app as bus_app
@@ -63,7 +63,7 @@ else:
         "EventParser": "wire.parser",
         "EventSource": "client.source",
         "from_async_iterable": "reactive.iterables",
-        "JWTAuth": "web.auth",
+        "JWTAuth": "web.auth.authenticator",
         "last_event_id": "web.resume",
         "Limits": "web.limits",
         "LoopScheduler": "reactive.scheduler",

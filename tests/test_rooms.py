@@ -41,7 +41,7 @@ LEAVES: dict[str, set[str]] = {
 # Rooms above that are closed all the same.
 CLOSED = {"client": {"delivery", "bus"}}
 # A package that is the business of one part of a room. (The demo signs tokens, as any application does.)
-ONLY_IN = {"redis": "bus/redis/address", "hiredis": "bus/redis/", "jwt": "web/auth", "msgspec": "wire/json"}
+ONLY_IN = {"redis": "bus/redis/address", "hiredis": "bus/redis/", "jwt": "web/auth/", "msgspec": "wire/json"}
 SANS_IO = {"errors", "wire"}
 
 
@@ -267,7 +267,7 @@ def test_a_breach_is_seen(path: str, text: str) -> None:
         ("reactive/scheduler.py", "import reactivex as rx\nfrom reactivex import abc"),
         ("bus/redis/address.py", "import redis.asyncio"),
         ("bus/redis/link.py", "import hiredis"),
-        ("web/auth.py", "import jwt"),
+        ("web/auth/keys.py", "import jwt"),
         (
             "web/connection.py",
             "from ..wire import control\nfrom ..bus.handle import Resume\nfrom . import options",

@@ -133,8 +133,8 @@ class Resume:
         self._starts: dict[str, Start] = {}
         self._orders: dict[str, int] = {}  # of the last position written
         self._parts: dict[str, str] = {}
-        # On a stream of one topic, the mark of the last event written; `_settle` tells the two dicts of it. All
-        # connections share it, so that an event touches one word of each instead of two dicts.
+        # On a stream of one topic, the mark of the last event written; `_settle` tells the two dicts of it.
+        # All connections share it, so that an event touches one word of each instead of two dicts.
         self._single: Mark | None = None
         self._entered: dict[
             str, int

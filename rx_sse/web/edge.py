@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from rx_sse.errors import Overloaded, UsageError
-from rx_sse.web.challenge import invalid_token
+from rx_sse.web.auth.challenge import invalid_token
 from rx_sse.web.ends import End
 from rx_sse.web.limits import Limits
 from rx_sse.web.options import Options, resolve

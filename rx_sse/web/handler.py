@@ -19,7 +19,7 @@ from aiohttp import web
 from reactivex import Observable
 
 from rx_sse.errors import Overloaded, UsageError
-from rx_sse.web.challenge import no_credentials
+from rx_sse.web.auth.challenge import no_credentials
 from rx_sse.web.edge import edge_of
 from rx_sse.web.options import StreamOptions, resolve
 from rx_sse.web.principal import PRINCIPAL, Principal

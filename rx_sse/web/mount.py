@@ -36,7 +36,7 @@ from rx_sse.errors import (
     TopicNameError,
     UsageError,
 )
-from rx_sse.web.challenge import insufficient_scope
+from rx_sse.web.auth.challenge import insufficient_scope
 from rx_sse.web.edge import edge_of
 from rx_sse.web.handler import Auth, authenticate, sse
 from rx_sse.web.principal import PRINCIPAL, Principal, principal

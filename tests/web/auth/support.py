@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
-from rx_sse.web.auth import JWTAuth
-from rx_sse.web.jwks import JWKS
+from rx_sse.web.auth.authenticator import JWTAuth
+from rx_sse.web.auth.jwks import JWKS
 from rx_sse.web.origin import ALLOW_ORIGINS
 from rx_sse.web.principal import Principal
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from rx_sse.web.auth import JWTAuth
+from rx_sse.web.auth.authenticator import JWTAuth
+from rx_sse.web.auth.cache import TokenCache, fingerprint
 from rx_sse.web.principal import Principal
-from rx_sse.web.token_cache import TokenCache, fingerprint
 
 from .support import SECRET, asking, forged, token
 

@@ -8,8 +8,8 @@ import pytest
 from aiohttp import web
 from multidict import CIMultiDict
 
-from rx_sse.web.auth import JWTAuth
-from rx_sse.web.credentials import MAX_TOKEN, Credential, find_credential
+from rx_sse.web.auth.authenticator import JWTAuth
+from rx_sse.web.auth.credentials import MAX_TOKEN, Credential, find_credential
 
 from .support import INVALID_TOKEN, NO_CREDENTIALS, SECRET, asking, forged, send, serving, token, whoami
 

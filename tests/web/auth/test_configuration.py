@@ -9,8 +9,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from rx_sse.errors import UsageError
-from rx_sse.web.auth import JWTAuth
-from rx_sse.web.jwks import JWKS
+from rx_sse.web.auth.authenticator import JWTAuth
+from rx_sse.web.auth.jwks import JWKS
 
 from .support import SECRET, asking, ec_key, ed_key, pem, rsa_key, token
 

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from rx_sse.web.auth_keys import Key, checked_algorithms, key_set, static_key
-from rx_sse.web.auth_verify import Refused, Rules, claimed_birth, header, verify
-from rx_sse.web.credentials import MAX_TOKEN, find_credential
+from rx_sse.web.auth.credentials import MAX_TOKEN, find_credential
+from rx_sse.web.auth.keys import Key, checked_algorithms, key_set, static_key
+from rx_sse.web.auth.verify import Refused, Rules, claimed_birth, header, verify
 from rx_sse.web.principal import Principal
 
 from .support import SECRET, ec_key, ed_key, jwk, rsa_key, token, with_signature

@@ -15,9 +15,9 @@ from aiohttp import web
 from yarl import URL
 
 from rx_sse.errors import Overloaded
-from rx_sse.web.auth import JWTAuth
-from rx_sse.web.challenge import Unavailable
-from rx_sse.web.jwks import MAX_DOCUMENT
+from rx_sse.web.auth.authenticator import JWTAuth
+from rx_sse.web.auth.challenge import Unavailable
+from rx_sse.web.auth.jwks import MAX_DOCUMENT
 from rx_sse.web.principal import Principal
 
 from .support import (

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rx_sse.web.auth_keys import MAX_KEYS, BadKeySet, key_set
+from rx_sse.web.auth.keys import MAX_KEYS, BadKeySet, key_set
 
 from .support import ec_key, ed_key, jwk, rsa_key
 

@@ -6,7 +6,7 @@ import pytest
 from aiohttp import web
 
 from rx_sse.errors import Overloaded, UsageError
-from rx_sse.web.auth import JWTAuth
+from rx_sse.web.auth.authenticator import JWTAuth
 from rx_sse.web.principal import REVOKED, Principal
 
 from .support import (

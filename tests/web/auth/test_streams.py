@@ -13,9 +13,9 @@ from reactivex import Observable
 
 import rx_sse
 from rx_sse.testing import open_stream, serve
-from rx_sse.web.auth import JWTAuth
-from rx_sse.web.auth_tickets import Tickets
-from rx_sse.web.jwks import JWKS
+from rx_sse.web.auth.authenticator import JWTAuth
+from rx_sse.web.auth.jwks import JWKS
+from rx_sse.web.auth.tickets import Tickets
 from rx_sse.web.principal import principal
 
 from .support import (

@@ -12,8 +12,8 @@ import pytest
 from aiohttp import web
 
 from rx_sse.errors import UsageError
-from rx_sse.web.auth import JWTAuth
-from rx_sse.web.auth_tickets import Tickets
+from rx_sse.web.auth.authenticator import JWTAuth
+from rx_sse.web.auth.tickets import Tickets
 from rx_sse.web.principal import REVOKED, principal
 
 from .support import (

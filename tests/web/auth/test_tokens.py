@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession, web
 
-from rx_sse.web.auth import JWTAuth
+from rx_sse.web.auth.authenticator import JWTAuth
 from rx_sse.web.principal import PRINCIPAL, principal
 
 from .support import (
@@ -162,7 +162,9 @@ async def test_every_bad_token_gets_the_same_answer(auth: JWTAuth, caplog: pytes
             before = len(caplog.records)
             status, body, response = await client.ask(make())
             assert status == 401, name
-            told = [r.getMessage() for r in caplog.records[before:] if r.name == "rx_sse.web.auth"]
+            told = [
+                r.getMessage() for r in caplog.records[before:] if r.name == "rx_sse.web.auth.authenticator"
+            ]
             reasons[name] = " ".join(told).removeprefix("a token was refused: ")
             answers.add((body, response.headers["WWW-Authenticate"], tuple(response.headers)))
     assert {(body, challenge) for body, challenge, _ in answers} == {(REFUSED, INVALID_TOKEN)}

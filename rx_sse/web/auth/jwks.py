@@ -32,7 +32,7 @@ import aiohttp
 from yarl import URL
 
 from rx_sse.errors import UsageError
-from rx_sse.web.auth_keys import BadKeySet, Key, key_set
+from rx_sse.web.auth.keys import BadKeySet, Key, key_set
 
 logger = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from typing import Any, cast
 import jwt
 
 from rx_sse.errors import UsageError
-from rx_sse.web.auth_keys import Key
+from rx_sse.web.auth.keys import Key
 from rx_sse.web.principal import Carrier, Principal
 
 _YEAR_10000 = 253_402_300_800.0  # beyond it, datetime cannot follow

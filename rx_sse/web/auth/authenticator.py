@@ -17,8 +17,9 @@
     @rx_sse.sse(auth=auth.require("events:read"))           # 403 without the scope
 
 The token comes from ``Authorization: Bearer``, or from the cookie; with the cookie, the request must be the
-user's own (`rx_sse.web.origin`). What a token must say is in `rx_sse.web.auth_verify`, how keys come from an
-issuer in `rx_sse.web.jwks`; `rx_sse.web.auth_tickets` is for pages that can send neither header nor cookie.
+user's own (`rx_sse.web.origin`). What a token must say is in `rx_sse.web.auth.verify`, how keys come from an
+issuer in `rx_sse.web.auth.jwks`; `rx_sse.web.auth.tickets` is for pages that can send neither header nor
+cookie.
 
 Cost: the first use of a token takes 75 µs (HS256) to 200 µs (EdDSA), the next ones 10 µs; measured.
 
@@ -39,15 +40,15 @@ from aiohttp import web
 from yarl import URL
 
 from rx_sse.errors import Overloaded, UsageError
-from rx_sse.web.auth_keys import Key, checked_algorithms, static_key
-from rx_sse.web.auth_verify import Refused, Rules, claimed_birth, header, texts, verify
-from rx_sse.web.challenge import Unavailable, invalid_token, no_credentials, not_meant
-from rx_sse.web.credentials import Credential, checked_cookie_name, find_credential
-from rx_sse.web.jwks import JWKS, JWKSStats
+from rx_sse.web.auth.cache import TokenCache, fingerprint
+from rx_sse.web.auth.challenge import Unavailable, invalid_token, no_credentials, not_meant
+from rx_sse.web.auth.credentials import Credential, checked_cookie_name, find_credential
+from rx_sse.web.auth.jwks import JWKS, JWKSStats
+from rx_sse.web.auth.keys import Key, checked_algorithms, static_key
+from rx_sse.web.auth.scopes import Scoped, Withdrawn
+from rx_sse.web.auth.verify import Refused, Rules, claimed_birth, header, texts, verify
 from rx_sse.web.origin import allowed_origins, meant
 from rx_sse.web.principal import PRINCIPAL, REVOKED, Principal
-from rx_sse.web.scopes import Scoped, Withdrawn
-from rx_sse.web.token_cache import TokenCache, fingerprint
 
 logger = logging.getLogger(__name__)
 
@@ -76,8 +77,8 @@ class JWTAuth:
 
     Args:
         key: what verifies the tokens: an HMAC secret of at least 32 random bytes, or a public key as PEM.
-        jwks_url: instead of ``key``, where the issuer publishes its keys; a `rx_sse.web.jwks.JWKS` to set its
-            times.
+        jwks_url: instead of ``key``, where the issuer publishes its keys; a `rx_sse.web.auth.jwks.JWKS` to
+            set its times.
         algorithms: what the issuer signs with, one name or several for one type of key. Never read from a
             token.
         audience: who we are to the issuer; one of these must be in ``aud``. Without it, a token with ``aud``

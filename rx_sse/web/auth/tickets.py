@@ -36,14 +36,14 @@ import jwt
 from aiohttp import web
 
 from rx_sse.errors import UsageError
-from rx_sse.web.auth import JWTAuth, revoked
-from rx_sse.web.auth_keys import checked_algorithms, static_key
-from rx_sse.web.auth_verify import Refused, Rules, texts, verify
-from rx_sse.web.challenge import invalid_token
-from rx_sse.web.credentials import only_token
+from rx_sse.web.auth.authenticator import JWTAuth, revoked
+from rx_sse.web.auth.challenge import invalid_token
+from rx_sse.web.auth.credentials import only_token
+from rx_sse.web.auth.keys import checked_algorithms, static_key
+from rx_sse.web.auth.scopes import Scoped, Withdrawn
+from rx_sse.web.auth.verify import Refused, Rules, texts, verify
 from rx_sse.web.negotiation import is_event_source
 from rx_sse.web.principal import PRINCIPAL, Principal
-from rx_sse.web.scopes import Scoped, Withdrawn
 
 logger = logging.getLogger(__name__)
 

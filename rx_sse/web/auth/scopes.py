@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from aiohttp import web
 
 from rx_sse.errors import UsageError
-from rx_sse.web.challenge import insufficient_scope
+from rx_sse.web.auth.challenge import insufficient_scope
 from rx_sse.web.principal import Principal
 
 Withdrawn = Callable[[Callable[[Principal], bool]], None]
