@@ -43,9 +43,8 @@ async def measured(name: str, server: RedisServer, publish: Callable[[], Awaitab
         and (inner == 0 or line.split(":")[0] in ("cmdstat_evalsha", "cmdstat_eval"))
         and not line.startswith(("cmdstat_config", "cmdstat_info"))
     )
-    print(
-        f"{name:28} {sent / count:7.3f} commands  {cpu / count * 1e6:7.1f} µs CPU  {count / clock:9,.0f} a second"
-    )
+    each, rate = cpu / count * 1e6, count / clock
+    print(f"{name:28} {sent / count:7.3f} commands  {each:7.1f} µs CPU  {rate:9,.0f} a second")
 
 
 async def main() -> None:
