@@ -13,7 +13,7 @@ rooms above it in this list (``tests/test_rooms.py`` holds them to it)::
     bus         topics with history and resume
     client      the other end of a stream
     web         the aiohttp edge
-    testing, notebook, metrics, demo, __main__    leaves that nobody imports
+    testing, notebook, metrics, demo, terminal, __main__    leaves that nobody imports
 
 It never patches another library, never installs a signal handler, and keeps no state at module level.
 """

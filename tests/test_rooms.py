@@ -36,6 +36,7 @@ LEAVES: dict[str, set[str]] = {
     "notebook": {"reactivex", "aiohttp", "IPython"},
     "metrics": {"aiohttp", "prometheus_client"},
     "demo": {"reactivex", "aiohttp", "psutil", "uvloop", "jwt"},
+    "terminal": {"reactivex", "aiohttp", "yarl"},
     "__main__": {"reactivex", "aiohttp", "uvloop"},
 }
 # Rooms above that are closed all the same.
