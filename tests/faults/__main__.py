@@ -88,7 +88,9 @@ def main() -> int:
     held = True
     if faults := [name for name in names if name in ROWS]:
         held = asyncio.run(table(faults, size))
-        print(f"\n{size.clients} clients, {size.rate:g} events a second, {time.monotonic() - begin:.0f} s")
+        shorter = "" if size.length == 1 else ", faults half as long"
+        took = time.monotonic() - begin
+        print(f"\n{size.clients} clients, {size.rate:g} events a second{shorter}, {took:.0f} s")
     held &= asyncio.run(costs([name for name in names if name in COSTS], given.events, given.storm))
     return 0 if held else 1
 

@@ -22,6 +22,8 @@ TOPICS = [f"t{number}" for number in range(10)]
 CONNECTING = 200
 """Connections under way at a time: what the kernel's queue of a listening socket takes."""
 
+PACE = 5000.0
+"""Events a second of the long life: what one client program can read twice."""
 SENT = ("evalsha", "eval", "subscribe", "unsubscribe", "ping", "role", "client|setname")
 """Commands that an application sends; the others are called by its scripts."""
 
@@ -155,9 +157,11 @@ async def publish(events: int, clients: int) -> Finding:
 
 
 async def memory(events: int, clients: int) -> Finding:
-    """A long life: two processes, a reader at each, and many events; what is resident at a fifth and at the
-    end.
+    """A long life: two processes, a reader of each topic at both, many events; what is resident after a fifth
+    of them and at the end.
     """
+    fifth = events // 50 * 10  # whole rounds of the topics
+    events = fifth * 5
     lines: list[str] = []
     with RedisServer() as server:
         async with process(server.url) as one, process(server.url) as other:
@@ -187,14 +191,13 @@ async def memory(events: int, clients: int) -> Finding:
 
             readers: list[asyncio.Task[None]] = []
             for application in (one, other):
-                for number in (0, 1):
+                for number, topic in enumerate(TOPICS):
                     goal = events - len(TOPICS) + number
-                    readers.append(asyncio.create_task(read(application, TOPICS[number], goal)))
+                    readers.append(asyncio.create_task(read(application, topic, goal)))
             await asyncio.sleep(1)
             marks: list[tuple[int, ...]] = []
-            fifth = events // 5
             for part in range(5):
-                await one.ask("flood", TOPICS, part * fifth, fifth, 20_000)
+                await one.ask("flood", TOPICS, part * fifth, fifth, PACE)
                 marks.append(
                     tuple([(await it.ask("resident"))[0] for it in (one, other)] + [_memory(server)])
                 )
