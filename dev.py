@@ -100,7 +100,11 @@ def usable() -> bool:
 def bring_parts(project: dict[str, Any]) -> None:
     """Install the programs that the tests drive, or say how and what follows from their absence."""
     parts: dict[str, dict[str, Any]] = project["tool"]["rx_sse"]["parts"]
-    absent = {name: part["debian"] for name, part in parts.items() if not any(map(which, part["commands"]))}
+    absent = {
+        name: part["debian"]
+        for name, part in parts.items()
+        if "debian" in part and not any(map(which, part["commands"]))  # the others come with .venv
+    }
     if not absent:
         return
     packages = sorted(set(absent.values()))

@@ -11,21 +11,26 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tomllib
+from collections.abc import Generator
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 PARTS = PROJECT["tool"]["rx_sse"]["parts"]
+CI = bool(os.environ.get("CI"))
+
+T = TypeVar("T", pytest.TestReport, pytest.CollectReport)
 
 
 def missing(what: str, install: str) -> NoReturn:
     """Skip the test, or fail it in CI, because ``what`` is not there and ``install`` would bring it."""
     message = f"{what} is missing; install it with: {install}"
-    if os.environ.get("CI"):
+    if CI:
         pytest.fail(message)
     pytest.skip(message)
 
@@ -33,12 +38,36 @@ def missing(what: str, install: str) -> NoReturn:
 def require(part: str) -> str:
     """Return the path of a program of ``[tool.rx_sse.parts]``, or leave the test as `missing` says."""
     names: list[str] = PARTS[part]["commands"]
-    # Debian keeps servers in /usr/sbin, which an ordinary user's PATH leaves out.
-    path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"])
+    # What pip brought stands beside this Python. Debian keeps servers in /usr/sbin, which the PATH of an ordinary
+    # user leaves out.
+    here = os.path.dirname(sys.executable)
+    path = os.pathsep.join([here, os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"])
     for name in names:
         if found := shutil.which(name, path=path):
             return found
-    missing(part, f"sudo apt-get install -y {PARTS[part]['debian']}")
+    by_pip = "pip" in PARTS[part]
+    missing(
+        part,
+        f"pip install {PARTS[part]['pip']}" if by_pip else f"sudo apt-get install -y {PARTS[part]['debian']}",
+    )
+
+
+def no_skip(report: T) -> T:
+    """In CI a skip is a failure, whoever skipped and why; elsewhere it is what it is."""
+    if CI and report.outcome == "skipped" and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, and CI skips nothing: {report.longrepr}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    return no_skip((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    return no_skip((yield))
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -70,4 +71,22 @@ def test_a_test_with_a_missing_part_skips_and_fails_in_ci(ci: bool, tmp_path: Pa
 
 def test_parts_are_complete() -> None:
     for part in PARTS.values():
-        assert part["commands"] and part["debian"]
+        assert part["commands"] and bool(part.get("debian")) is not bool(part.get("pip"))
+        assert part.get("pip") is None or any(
+            requirement.startswith(part["pip"]) for requirement in PROJECT["dependency-groups"]["test"]
+        )
+
+
+@pytest.mark.parametrize("ci", [False, True], ids=["locally", "in CI"])
+@pytest.mark.parametrize("where", ["def test_it():\n    ", ""], ids=["a test", "a module"])
+def test_any_other_skip_fails_in_ci_too(where: str, ci: bool, tmp_path: Path) -> None:
+    (tmp_path / "test_absent.py").write_text(f"import pytest\n{where}pytest.importorskip('no_such_module')\n")
+    shutil.copy(ROOT / "tests" / "conftest.py", tmp_path)
+    (tmp_path / "pyproject.toml").write_text("[tool.rx_sse]\nparts = {}\n")
+    (tmp_path / "tests").mkdir()
+    for name in ("conftest.py", "test_absent.py"):
+        (tmp_path / name).rename(tmp_path / "tests" / name)
+    program = f"import pytest, sys; sys.exit(pytest.main(['-p', 'no:cacheprovider', {str(tmp_path)!r}]))"
+    done = python(program, tmp_path, **({"CI": "true"} if ci else {}))
+    assert ("CI skips nothing" in done.stdout) is ci, done.stdout
+    assert (done.returncode in (1, 2)) is ci
