@@ -38,8 +38,8 @@ def missing(what: str, install: str) -> NoReturn:
 def require(part: str) -> str:
     """Return the path of a program of ``[tool.rx_sse.parts]``, or leave the test as `missing` says."""
     names: list[str] = PARTS[part]["commands"]
-    # What pip brought stands beside this Python. Debian keeps servers in /usr/sbin, which the PATH of an ordinary
-    # user leaves out.
+    # What pip brought stands beside this Python. Debian keeps servers in /usr/sbin, which an ordinary user's
+    # PATH leaves out.
     here = os.path.dirname(sys.executable)
     path = os.pathsep.join([here, os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"])
     for name in names:
