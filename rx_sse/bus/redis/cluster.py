@@ -30,6 +30,12 @@ SOON = 0.1
 """Seconds between two looks at the map: while all is well, and while it is known to be old."""
 
 
+DOUBTS = 3
+"""Looks at a map that says nothing new of a partition whose subscriptions ended, before it is believed: a server
+that is told twice that a slot is its own ends them as well. If the map is old, the server says MOVED.
+"""
+
+
 class ClusterOwner(Owner, Protocol):
     """Whom a cluster tells."""
 
@@ -68,6 +74,7 @@ class Cluster:
         self._task: asyncio.Task[None] | None = None
         self._leaving: set[asyncio.Task[None]] = set()
         self._agreed = False
+        self._doubted: dict[int, int] = {}
 
     @property
     def nodes(self) -> Sequence[Node]:
@@ -106,7 +113,9 @@ class Cluster:
         self._stale.set()
 
     def moved(self, node: Node, channel: str) -> None:
-        """A server ended a subscription: the slot has gone elsewhere."""
+        """A server ended a subscription: the slot went elsewhere, though not every node may know it yet."""
+        partition = int(channel[channel.index("{") + 1 : channel.index("}")])
+        self._doubted.setdefault(partition, 0)
         self._stale.set()
 
     async def _dial(self, endpoint: Endpoint, pushed: Callable[[Any], None] | None) -> Link:
@@ -187,6 +196,13 @@ class Cluster:
     def _follow(self, places: dict[int, Endpoint]) -> None:
         changed = {number for number, endpoint in places.items() if self._places.get(number) != endpoint}
         self._places = places
+        for partition in list(self._doubted):
+            self._doubted[partition] += 1
+            if partition in changed or self._doubted[partition] > DOUBTS:
+                changed.add(partition)  # it has gone, or it has come back
+                del self._doubted[partition]
+        if self._doubted:
+            self._stale.set()
         if not changed:
             return
         homes: dict[Endpoint, int] = {}

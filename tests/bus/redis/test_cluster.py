@@ -51,6 +51,14 @@ async def test_a_slot_moves_under_listeners_that_never_send(cluster: RedisCluste
         await asyncio.to_thread(cluster.move, slot("moving"), other(cluster, "moving"))
         await publishing
         await crowd.settled()
+        # It is heard again, not only found by comparing: what is published now differs from nothing.
+        await asyncio.sleep(1.5)
+        before = buses[1].stats().differed
+        for _ in range(4):
+            await crowd.publish(0.02, wander=False)
+            await asyncio.sleep(0.4)
+        await crowd.settled()
+        assert buses[1].stats().differed == before
         crowd.check(gaps=False)
         assert not crowd.unknown
 

@@ -63,6 +63,26 @@ async def test_all_connections_are_killed_and_nothing_is_stored_twice() -> None:
             assert listener.values == list(range(count)) and not listener.gaps
 
 
+async def test_a_reply_that_is_lost_is_settled_and_stores_once() -> None:
+    with RedisServer() as server:
+        async with Gate(server) as gate, RedisBus(gate.url, probe_interval=30.0) as bus:
+            first = await bus.publish("t", 0)
+            (log,) = server.command("KEYS", "*:log:t")
+            gate.deaf = True
+            publishing = [asyncio.create_task(bus.publish("t", number)) for number in range(1, 4)]
+            async with asyncio.timeout(20):
+                while server.command("XLEN", log) < 4:
+                    await asyncio.sleep(0.01)
+            behind = asyncio.create_task(bus.publish("t", 4))
+            await asyncio.sleep(0)
+            gate.cut()
+            gate.deaf = False
+            ids = [first, *await asyncio.gather(*publishing), await behind]
+            assert server.command("XLEN", log) == 5 and len(set(ids)) == 5
+            listener = await Listener(bus, "t", last=10).received(5)
+            assert [event.id for event in listener.events] == ids and listener.values == [0, 1, 2, 3, 4]
+
+
 @pytest.mark.parametrize("persistent", [True, False])
 async def test_the_server_is_killed_and_comes_back(persistent: bool) -> None:
     options: dict[str, Any] = {"appendonly": "yes", "appendfsync": "always"} if persistent else {}
