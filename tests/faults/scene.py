@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -183,9 +184,12 @@ async def play(row: Row, size: Size) -> Outcome:
         crowd.publish()
         await scene.sleep(CALM)
         note = await row.fault(scene)
-        whole = await crowd.whole_since(scene.healed or asyncio.get_running_loop().time())
-        await scene.sleep(CALM)
-        await crowd.rest()
-        await crowd.settled()
+        try:
+            whole = await crowd.whole_since(scene.healed or asyncio.get_running_loop().time())
+            await scene.sleep(CALM)
+            await crowd.rest()
+            await crowd.settled()
+        except TimeoutError:
+            note, whole = f"not whole within a minute! {note}", math.inf
         logs = await asyncio.to_thread(lambda: {topic: scene.log(topic) for topic in crowd.topics})
         return Outcome(row, judge(crowd, logs), whole, note)
