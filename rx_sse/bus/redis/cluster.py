@@ -31,8 +31,8 @@ SOON = 0.1
 
 
 DOUBTS = 3
-"""Looks at a map that says nothing new of a partition whose subscriptions ended, before it is believed: a server
-that is told twice that a slot is its own ends them as well. If the map is old, the server says MOVED.
+"""Looks at a map that says nothing new of a partition whose subscriptions ended, before it is believed: a
+server that is told twice that a slot is its own ends them as well. If the map is old, the server says MOVED.
 """
 
 
