@@ -16,7 +16,7 @@ from rx_sse.testing import open_stream, serve
 from tests.web.tokens import bearer, jwt_auth
 
 GRANTS = {"subscribe": ["news", "team:*"], "publish": ["team:7", "news"]}
-HEADERS = bearer("ada", scope="publish", rx_sse=GRANTS)
+HEADERS = bearer("ada", 3600.0, scope="publish", rx_sse=GRANTS)
 
 
 @asynccontextmanager
