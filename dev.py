@@ -2,7 +2,7 @@
 """One command from a clone to a running demo, another to a tested library.
 
     python3 dev.py demo [ARGS]     set up what the demo needs and run it: python -m rx_sse demo ARGS
-    python3 dev.py test [ARGS]     set up what the tests need and run them: pytest ARGS
+    python3 dev.py test [ARGS]     set up what the tests need and run them: pytest ARGS, or all in parallel
     python3 dev.py run CMD [ARGS]  run any command in the environment of the tests: ruff, mypy, python
 
 Needs Python 3.11 or newer and nothing else; this file imports the standard library alone. Packages go into
@@ -35,6 +35,9 @@ VENV = ROOT / ".venv"
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
 
+# How all tests run when nothing else is said. More processes than this would starve the tests' own servers.
+PARALLEL = ["--numprocesses=auto", "--maxprocesses=4", "--dist=worksteal"]
+
 
 def main(arguments: list[str]) -> NoReturn:
     command, *rest = arguments or ["help"]
@@ -45,7 +48,7 @@ def main(arguments: list[str]) -> NoReturn:
     elif command == "test":
         bring_parts(project)
         install("dev", project)
-        execute(["python", "-m", "pytest", *rest])
+        execute(["python", "-m", "pytest", *(rest or PARALLEL)])
     elif command == "run" and rest:
         install("dev", project)
         execute(rest)
