@@ -38,6 +38,9 @@ class Socket:
     def control(self, event: ServerSentEvent) -> None:
         self.written.append(event)
 
+    def replaying(self, begun: bool) -> None:
+        pass
+
     def on_drained(self, callback: object) -> None:
         pass
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import reactivex as rx
@@ -92,7 +93,7 @@ async def test_plot_says_what_is_no_number(capsys: pytest.CaptureFixture[str]) -
 
 
 @pytest.mark.parametrize("options", [{}, {"n": 0}, {"seconds": 0}, {"seconds": -1}])
-async def test_what_would_not_end_is_refused(options: dict[str, int]) -> None:
+async def test_what_would_not_end_is_refused(options: dict[str, Any]) -> None:
     for helper in (record, peek, plot):
         with pytest.raises(UsageError):
             await helper(rx.never(), **options)

@@ -16,7 +16,7 @@ from reactivex.testing import TestScheduler
 from rx_sse import ServerSentEvent
 from rx_sse.errors import UsageError
 from rx_sse.reactive.diagram import Lane, Tick, svg, text
-from rx_sse.reactive.recording import Moment, Recording
+from rx_sse.reactive.recording import Kind, Moment, Recording
 
 VALUES = st.one_of(
     st.none(),
@@ -37,7 +37,8 @@ def times(count: int) -> st.SearchStrategy[list[float]]:
 @st.composite
 def recordings(draw: st.DrawFn) -> Recording:
     values = draw(st.lists(VALUES, max_size=8))
-    end = draw(st.sampled_from([None, "completed", "error"]))
+    ends: list[Kind | None] = [None, "completed", "error"]
+    end = draw(st.sampled_from(ends))
     at = draw(times(len(values) + 1))
     moments = [Moment(t, "next", value) for t, value in zip(at, values, strict=False)]
     if end is not None:

@@ -206,10 +206,11 @@ def _endpoint(kwargs: dict[str, Any]) -> Endpoint:
 
 
 def _access(kwargs: dict[str, Any], secure: bool) -> Access:
-    ssl = None
+    ssl: SSLContext | None = None
     if secure:
         options = {name: value for name, value in kwargs.items() if name.startswith("ssl_")}
-        ssl = SSLConnection(**options).ssl_context.get()
+        context: Any = SSLConnection(**options).ssl_context
+        ssl = context.get()
     return Access(
         ssl=ssl,
         db=int(kwargs.get("db") or 0),

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import hiredis
 
@@ -274,7 +274,7 @@ class Node:
 
     def _pushed(self, reply: Any) -> None:
         """What the listening connection brings."""
-        parts: list[Any] = reply if isinstance(reply, list) else []
+        parts = cast(list[Any], reply if isinstance(reply, list) else [])
         if len(parts) == 3:
             kind, channel, text = parts
             if kind in (b"message", b"smessage"):
