@@ -274,7 +274,8 @@ class Node:
 
     def _pushed(self, reply: Any) -> None:
         """What the listening connection brings."""
-        parts = cast(list[Any], reply if isinstance(reply, list) else [])
+        said: Any = reply if isinstance(reply, list) else []
+        parts: list[Any] = said
         if len(parts) == 3:
             kind, channel, text = parts
             if kind in (b"message", b"smessage"):
