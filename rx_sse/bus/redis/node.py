@@ -16,7 +16,7 @@ Never: it waits for a reader.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Protocol, cast
 
 import hiredis
@@ -274,8 +274,7 @@ class Node:
 
     def _pushed(self, reply: Any) -> None:
         """What the listening connection brings."""
-        said: Any = reply if isinstance(reply, list) else []
-        parts: list[Any] = said
+        parts = _items(reply)
         if len(parts) == 3:
             kind, channel, text = parts
             if kind in (b"message", b"smessage"):
@@ -297,7 +296,7 @@ class Node:
             if said != self.last_error:
                 self.last_error = said
                 self._owner.trouble(reply)
-        elif self._pongs and (reply == b"heard" or parts[:1] == [b"pong"]):
+        elif self._pongs and (reply == b"heard" or parts[:1] == (b"pong",)):
             pong = self._pongs.pop(0)
             if not pong.done():
                 pong.set_result(None)
@@ -366,3 +365,8 @@ class Node:
             self._sent = None
             self._silent = 0
             self._heard_once = True
+
+
+def _items(reply: object) -> tuple[Any, ...]:
+    """What an array of a reply holds; nothing if it is none."""
+    return tuple(cast(Iterable[Any], reply)) if isinstance(reply, list) else ()
