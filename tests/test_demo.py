@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from aiohttp import web
 from rx_sse.demo.application import make_app
 from rx_sse.testing import open_stream, serve
 from tests.browser import Page, visiting
+from tests.redis_server import RedisServer, free_port
 
 SAME = {"Sec-Fetch-Site": "same-origin"}
 
@@ -144,3 +147,37 @@ async def test_the_page_works_in_a_browser(chromium: str) -> None:
         assert await page.seen() == ["said"]
         assert await page.seen() == ["job", True]
         assert await page.seen(30) == ["resumed", 1, 1], "once each, over the cut"
+
+
+async def signed_in(url: str, name: str) -> dict[str, str]:
+    """The headers of a person who has signed in, once the server is there."""
+    while True:
+        try:
+            async with aiohttp.ClientSession() as session:
+                async with session.post(f"{url}/people/{name}/sign-in") as answer:
+                    return {**SAME, "Cookie": f"rx_sse_demo={answer.cookies['rx_sse_demo'].value}"}
+        except aiohttp.ClientError:
+            await asyncio.sleep(0.1)
+
+
+@pytest.mark.redis
+async def test_two_workers_share_users_over_redis(redis_server: str) -> None:
+    with RedisServer() as server:
+        port = free_port()
+        command = ("-m", "rx_sse", "demo", "--redis", server.url, "--workers", "2", "--port", str(port))
+        demo = await asyncio.create_subprocess_exec(sys.executable, *command)
+        url = f"http://127.0.0.1:{port}"
+        message = {"to": "ben", "text": "hello"}
+        try:
+            async with asyncio.timeout(60):
+                ada, ben = await signed_in(url, "ada"), await signed_in(url, "ben")
+                async with open_stream(url, "/people/ben/events", headers=ben) as stream:
+                    processes: set[int] = set()
+                    while len(processes) < 2:  # each connection goes to one of the two, as the kernel likes
+                        async with aiohttp.ClientSession(headers=ada) as session:
+                            async with session.post(f"{url}/people/ada/send", json=message) as answer:
+                                assert answer.status == 200
+                        processes.add((await stream.next_event(20)).json()["process"])
+        finally:
+            demo.terminate()
+            assert await demo.wait() == 0

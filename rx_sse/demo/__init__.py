@@ -13,12 +13,19 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import os
+import secrets
+import subprocess
 import sys
 from collections.abc import Sequence
 
 from aiohttp import web
 
+import rx_sse
 from rx_sse.demo.application import make_app
+
+SECRET = "RX_SSE_DEMO_SECRET"
+"""The environment variable by which the workers of one demo share what tokens are signed with."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,24 +33,45 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m rx_sse demo", description="Serve the demo page.")
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=8080, help="0 takes a free one (default: %(default)s)")
+    parser.add_argument("--redis", metavar="URL", help="carry the two people's messages over this Redis")
+    parser.add_argument(
+        "--workers", type=int, default=1, help="processes that share the port (needs --redis)"
+    )
     options = parser.parse_args(arguments)
+    if options.workers > 1 and (not options.redis or not options.port):
+        parser.error("several workers share users over Redis, and one port: give --redis URL and a --port")
+    secret = os.environ.setdefault(SECRET, secrets.token_urlsafe(32))
+    # This process is the first worker; the others end with it.
+    command = [sys.executable, "-m", "rx_sse", "demo", "--host", options.host, "--port", str(options.port)]
+    others = [subprocess.Popen([*command, "--redis", options.redis]) for _ in range(options.workers - 1)]
+    try:
+        return _serve(options, secret)
+    finally:
+        for other in others:
+            other.terminate()
+        for other in others:
+            other.wait()
+
+
+def _serve(options: argparse.Namespace, secret: str) -> int:
     loop = None
     with contextlib.suppress(ImportError):  # faster, where it is installed
         import uvloop
 
         loop = uvloop.new_event_loop()
+    bus = rx_sse.RedisBus(options.redis) if options.redis else None
     try:
         web.run_app(
-            make_app(),
+            make_app(bus, secret),
             host=options.host,
             port=options.port,
             access_log=None,
             loop=loop or asyncio.new_event_loop(),
             shutdown_timeout=2.0,
+            reuse_port=bool(options.redis) or None,
         )
     except OSError as error:
-        print(
-            f"cannot listen on {options.host}:{options.port}: {error.strerror}; try --port 0", file=sys.stderr
-        )
+        where = f"{options.host}:{options.port}"
+        print(f"cannot listen on {where}: {error.strerror}; try --port 0", file=sys.stderr)
         return 1
     return 0

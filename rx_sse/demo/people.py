@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
 
@@ -67,7 +68,12 @@ class People:
         message = await request.json()
         if message["to"] not in PEOPLE:
             raise web.HTTPNotFound
-        data = {"from": sender.user, "to": message["to"], "text": str(message["text"])[:500]}
+        data = {
+            "from": sender.user,
+            "to": message["to"],
+            "text": str(message["text"])[:500],
+            "process": os.getpid(),
+        }
         for user in {sender.user, message["to"]}:
             await self._bus.publish(rx_sse.topic_name("user", user), data)
         return web.json_response(data)

@@ -235,6 +235,11 @@ class Connection(asyncio.Protocol):
         self._transport.write(data)
 
     @property
+    def descriptor(self) -> int | None:
+        """The socket's descriptor, where events are written to it directly."""
+        return self._fd
+
+    @property
     def drained(self) -> bool:
         """True when nothing is queued and the socket takes bytes."""
         return self.open and not self.paused and (self._outbox.idle or not self._outbox)

@@ -6,6 +6,8 @@ Every case runs under `AppRunner` with aiohttp's defaults, on asyncio and on uvl
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
@@ -36,6 +38,7 @@ class Watched:
     subscriptions: int = 0
     subscribed: asyncio.Event = field(default_factory=asyncio.Event)
     disposed: asyncio.Event = field(default_factory=asyncio.Event)
+    on_dispose: Callable[[], None] | None = None
 
     def observable(self) -> rx.Observable[Any]:
         def subscribe(observer: Any, scheduler: Any = None) -> Any:
@@ -45,6 +48,8 @@ class Watched:
 
             def dispose() -> None:
                 inner.dispose()
+                if self.on_dispose is not None:
+                    self.on_dispose()
                 self.subscriptions -= 1
                 self.disposed.set()
 
@@ -75,6 +80,10 @@ class Scene:
             await stream.read_head()
             await self.watched.subscribed.wait()
         return stream
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
 
     async def round_trip(self) -> None:
         """One request on another connection, answered."""
@@ -123,7 +132,7 @@ async def scene(
 async def until(truth: Callable[[], bool]) -> None:
     """Wait for what has no event of its own."""
     async with asyncio.timeout(10):
-        while not truth():  # noqa: ASYNC110
+        while not truth():
             await asyncio.sleep(0.01)
 
 
@@ -290,3 +299,31 @@ def test_two_thousand_connects_and_disconnects_leave_nothing_behind(loop: str) -
             assert len(edge.parts.wheel) == 0
 
     run(loop, main())
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("how", [OpenStream.leave, OpenStream.reset, OpenStream.half_close])
+def test_the_socket_is_still_ours_when_we_hear_that_the_client_has_left(
+    how: Callable[[OpenStream], None], loop: str
+) -> None:
+    """Events are written to the descriptor itself. Were it closed before we hear of it, the next connection
+    might have its number, and get the events of this one."""
+    after: list[bool] = []
+
+    async def main() -> None:
+        async with scene(rx.never(), None) as s:
+            stream = await s.opened()
+            connection = next(iter(s.app[EDGE].streams)).connection
+
+            def look() -> None:
+                ours = connection.descriptor
+                assert ours is not None
+                with socket.socket(fileno=os.dup(ours)) as same:
+                    after.append(same.getsockname()[1] == s.port and not connection.open)
+
+            s.watched.on_dispose = look
+            how(stream)
+            await s.gone()
+
+    run(loop, main())
+    assert after == [True]
