@@ -10,3 +10,10 @@ the log.
 Standard: RESP2, as Redis 7.0 and Valkey speak it.
 Never: anything of it is imported before `RedisBus` or `RedisPublisher` is asked for.
 """
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+if find_spec("redis") is None or find_spec("hiredis") is None:
+    raise ImportError('RedisBus and RedisPublisher need redis-py and hiredis: pip install "rx_sse[redis]"')

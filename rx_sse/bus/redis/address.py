@@ -17,19 +17,14 @@ from ssl import SSLContext
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
-from rx_sse.errors import UsageError
+import redis.asyncio as aioredis
+from redis.asyncio.connection import SSLConnection, parse_url
+from redis.asyncio.sentinel import SentinelConnectionPool
+from redis.connection import ConnectionPool
+from redis.connection import SSLConnection as BlockingSSLConnection
+from redis.sentinel import SentinelConnectionPool as BlockingSentinelPool
 
-try:
-    import redis.asyncio as aioredis
-    from redis.asyncio.connection import SSLConnection, parse_url
-    from redis.asyncio.sentinel import SentinelConnectionPool
-    from redis.connection import ConnectionPool
-    from redis.connection import SSLConnection as BlockingSSLConnection
-    from redis.sentinel import SentinelConnectionPool as BlockingSentinelPool
-except ImportError as missing:
-    raise ImportError(
-        'RedisBus and RedisPublisher need redis-py and hiredis: pip install "rx_sse[redis]"'
-    ) from missing
+from rx_sse.errors import UsageError
 
 SECURE = (SSLConnection, BlockingSSLConnection)
 PORT = 6379
