@@ -11,6 +11,8 @@ from importlib import import_module
 
 COMMANDS = {
     "demo": ("rx_sse.demo", "serve a page to play with"),
+    "tail": ("rx_sse.terminal.tail", "show a stream of events and stay with it"),
+    "publish": ("rx_sse.terminal.publish", "publish events to a topic"),
 }
 
 

@@ -1,0 +1,177 @@
+"""``python -m rx_sse publish TARGET TOPIC [DATA]``: events into a topic, over HTTP or straight into Redis.
+
+Standard: the mount's ``POST /topics/{name}`` (`rx_sse.bus_app`), each event with an ``Idempotency-Key``: one
+that may have arrived is sent again safely. The exit status is 0 when everything was accepted, 1 when
+something was not, 2 for a wrong call, 130 for Ctrl-C.
+
+Never sends an event before the one ahead of it was accepted, so their order is kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import secrets
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+from urllib.parse import quote
+
+import aiohttp
+
+from rx_sse import RxSseError
+
+from .credentials import add_options, headers
+from .text import harmless
+
+__all__ = ["main"]
+
+REDIS: Final = "RX_SSE_REDIS_URL"
+
+# How often an event is offered, and the seconds before the second time; twice as many before each further.
+_ATTEMPTS: Final = 5
+_FIRST_WAIT: Final = 0.2
+
+# Seconds that an answer may take.
+_PATIENCE: Final = 30.0
+
+# Answers after which another attempt makes sense: overloaded, or not known whether it was stored.
+_AGAIN: Final = frozenset({429, 502, 503, 504})
+
+
+class NotAccepted(Exception):
+    """An event that was not accepted, and why."""
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command; returns the exit status."""
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    target = given.target
+    if target == "redis":
+        target = os.environ.get(REDIS, "")
+        if not target:
+            parser.error(f"redis: set {REDIS} to the address")
+    if given.key and given.lines:
+        parser.error("--key: with --lines every event needs a key of its own, and gets one")
+    events = (value(text, as_text=given.text) for text in texts(given.data, given.lines))
+    try:
+        if target.partition(":")[0] in ("redis", "rediss", "unix"):
+            into_redis(target, given, events)
+        else:
+            sent = headers(given.header_file, os.environ)
+            over_http(target, given, sent, events)
+    except KeyboardInterrupt:
+        return 130
+    except (RxSseError, NotAccepted, ImportError, ValueError, OSError) as error:
+        print(f"rx_sse: {harmless(str(error))}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def texts(data: str | None, lines: bool) -> Iterator[str]:
+    """What to publish: the argument, all of standard input, or each line of it as it comes."""
+    if data not in (None, "-"):
+        yield data
+    elif lines:
+        for line in sys.stdin:
+            if text := line.rstrip("\r\n"):
+                yield text
+    else:
+        yield sys.stdin.read().removesuffix("\n")
+
+
+def value(text: str, *, as_text: bool) -> Any:
+    """The value that a text stands for: itself, unless it is JSON."""
+    if not as_text:
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError):
+            pass
+    return text
+
+
+def into_redis(target: str, given: argparse.Namespace, events: Iterable[Any]) -> None:
+    """Publish into the streams of a `RedisBus`."""
+    from rx_sse import RedisPublisher  # it needs an extra
+
+    publisher = RedisPublisher(target, prefix=given.prefix)
+    for data in events:
+        print(publisher.publish(given.topic, data, event=given.event, idempotency_key=given.key), flush=True)
+
+
+def over_http(target: str, given: argparse.Namespace, sent: dict[str, str], events: Iterable[Any]) -> None:
+    """Publish through the mount."""
+    url = f"{target.rstrip('/')}/topics/{quote(given.topic, safe='')}"
+    query = {} if given.event is None else {"event": given.event}
+    # Input is waited for outside of the loop, where Ctrl-C ends the wait; nothing happens on the loop then.
+    with asyncio.Runner() as runner:
+        session = runner.run(opened(sent))
+        try:
+            for data in events:
+                key = given.key or secrets.token_hex(16)
+                print(runner.run(offered(session, url, query, data, key)), flush=True)
+        finally:
+            runner.run(session.close())
+
+
+async def opened(sent: dict[str, str]) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(headers=sent, timeout=aiohttp.ClientTimeout(total=_PATIENCE))
+
+
+async def offered(
+    session: aiohttp.ClientSession, url: str, query: dict[str, str], data: Any, key: str
+) -> str:
+    """Offer an event until it is accepted; its id.
+
+    Raises:
+        NotAccepted: it was refused, or there was no answer that told.
+    """
+    text = isinstance(data, str)
+    body = data if text else json.dumps(data, ensure_ascii=False)
+    kind = "text/plain; charset=utf-8" if text else "application/json"
+    why = ""
+    for attempt in range(_ATTEMPTS):
+        if attempt:
+            await asyncio.sleep(_FIRST_WAIT * 2 ** (attempt - 1))
+        try:
+            async with session.post(
+                url,
+                params=query,
+                data=body.encode(),
+                headers={"Content-Type": kind, "Idempotency-Key": key},
+                allow_redirects=False,
+            ) as answer:
+                if answer.status == 201:
+                    return str((await answer.json())["id"])
+                why = f"{answer.status} {answer.reason}: {(await answer.text())[:500]}"
+                if answer.status not in _AGAIN:
+                    break
+        except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
+            raise NotAccepted(f"{str(error)!r} is no http URL") from None
+        except (aiohttp.ClientError, TimeoutError) as error:
+            why = f"{type(error).__name__}: {error}"
+    raise NotAccepted(why)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m rx_sse publish", description="Publish to a topic; prints the id of each event."
+    )
+    add = parser.add_argument
+    add(
+        "target",
+        metavar="TARGET",
+        help="URL of the mount; or redis://…, or redis with the address in the environment",
+    )
+    add("topic", metavar="TOPIC")
+    add("data", metavar="DATA", nargs="?", help="JSON, or else text; without it, or with -, standard input")
+    add("--lines", action="store_true", help="every line of standard input is an event, as it comes")
+    add("--text", action="store_true", help="publish text even if it is JSON")
+    add("--event", metavar="NAME", help="the event's name")
+    add("--key", metavar="KEY", help="the idempotency key, for a command that may be repeated")
+    add("--prefix", default="rx_sse", help="of the keys in Redis, as given to RedisBus")
+    add_options(parser, f"{REDIS} is the address that redis stands for.")
+    return parser

@@ -1,0 +1,216 @@
+"""``python -m rx_sse tail URL``: any stream of server-sent events in the terminal.
+
+Standard: WHATWG HTML §9.2, by way of `rx_sse.EventSource`: it reconnects, and resumes, as a browser does. The
+exit status is 0 when the stream is over, 1 when it failed, 2 for a wrong call, 130 for Ctrl-C.
+
+Reads as fast as it prints: a slow terminal, or a slow ``| command``, slows the server down.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import shutil
+import sys
+import time
+from contextlib import aclosing, suppress
+from datetime import datetime
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Any, Final
+
+from rx_sse import EventSource, RxSseError, ServerSentEvent
+from rx_sse.client import ConnectionState
+
+from .credentials import add_options, headers
+from .filters import Absent, condition, field
+from .meter import Meter, moment
+from .screen import Screen
+from .text import Palette, as_json, harmless
+
+__all__ = ["main"]
+
+# Seconds between two looks at the meter.
+_LOOK: Final = 0.5
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command; returns the exit status."""
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a character that a terminal cannot show is no reason to stop
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        tail = Tail(given)
+    except (RxSseError, ValueError, OSError) as error:
+        parser.error(str(error))
+    try:
+        return asyncio.run(tail.run())
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # Whoever read has enough, as `head` does. Python would complain when it flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+class Tail:
+    """One run of the command.
+
+    Raises:
+        UsageError, ValueError, OSError: what was given cannot work.
+    """
+
+    def __init__(self, given: argparse.Namespace) -> None:
+        self._given = given
+        self._conditions = [condition(text) for text in given.where]
+        colour = {"always": True, "never": False}.get(given.color)
+        if colour is None:
+            colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+        self._palette = Palette(colour)
+        self._notes = Palette(sys.stderr.isatty() and not os.environ.get("NO_COLOR"))
+        self._to_terminal = sys.stdout.isatty()
+        self._screen = Screen(sys.stdout, sys.stderr, quiet=given.quiet)
+        self._meter = Meter(time.monotonic())
+        self._opened: float | None = None
+        body = given.body
+        if body is not None and body.startswith("@"):
+            body = sys.stdin.buffer.read() if body == "@-" else Path(body[1:]).read_bytes()
+        sent = headers(given.header_file, os.environ)
+        if body is not None and "content-type" not in map(str.lower, sent):
+            sent["Content-Type"] = "application/json"
+        self._source = EventSource(
+            given.url,
+            method=given.method or ("GET" if body is None else "POST"),
+            headers=sent,
+            body=body,
+            last_event_id=given.since,
+            reconnect=given.reconnect,
+            read_timeout=given.timeout,
+            on_state=self._state,
+            on_comment=self._comment if given.comments else None,
+        )
+
+    async def run(self) -> int:
+        """Until the stream is over, or enough was shown; returns the exit status."""
+        looking = asyncio.create_task(self._look()) if self._screen.has_bottom else None
+        shown = 0
+        try:
+            async with aclosing(aiter(self._source)) as events:
+                async for event in events:
+                    if self._event(event):
+                        shown += 1
+                        if shown == self._given.count:
+                            break
+        except RxSseError as error:
+            self._screen.error(self._notes.bad(f"rx_sse: {harmless(str(error))}"))
+            return 1
+        finally:
+            if looking is not None:
+                looking.cancel()
+                with suppress(asyncio.CancelledError):
+                    await looking
+            self._screen.note(self._notes.faint(self._meter.summary(time.monotonic())))
+        return 0
+
+    def _event(self, event: ServerSentEvent) -> bool:
+        """Whether it was shown."""
+        given = self._given
+        value: Any = Absent
+        if self._conditions or given.lag:
+            with suppress(ValueError, RecursionError):
+                value = event.json()
+        made = moment(field(value, given.lag)) if given.lag else None
+        lag = None if made is None else time.time() - made
+        self._meter.event(lag)
+        if given.event and event.type not in given.event:
+            return False
+        if not all(holds(value) for holds in self._conditions):
+            return False
+        self._screen.event(self._raw(event) if given.raw else self._pretty(event, lag))
+        return True
+
+    def _raw(self, event: ServerSentEvent) -> str:
+        return harmless(event.data) if self._to_terminal else event.data
+
+    def _pretty(self, event: ServerSentEvent, lag: float | None) -> str:
+        palette = self._palette
+        name = (palette.control if event.is_control else palette.name)(harmless(event.type))
+        head = [palette.faint(datetime.now().strftime("%H:%M:%S.%f")[:-3]), name]
+        if event.last_event_id:
+            head.append(palette.faint(f"id={harmless(event.last_event_id)}"))
+        if event.retry is not None:
+            head.append(palette.faint(f"retry={event.retry}"))
+        if lag is not None:
+            head.append(palette.faint(f"lag={span(lag)}"))
+        width = shutil.get_terminal_size().columns - 2
+        data = as_json(event.data, palette, width)
+        if data is None:
+            data = harmless(event.data)
+        return "\n  ".join([" ".join(head), *data.split("\n")])
+
+    def _comment(self, text: str) -> None:
+        self._screen.note(self._notes.faint(f": {harmless(text)}"))
+
+    def _state(self, state: ConnectionState) -> None:
+        notes, reason = self._notes, harmless(state.reason)
+        resume = f", from id {harmless(state.last_event_id)}" if state.last_event_id else ""
+        if state.state == "open":
+            self._opened = time.monotonic()
+            self._screen.note(f"{notes.good('● open')} {harmless(state.url)} {notes.faint(reason)}")
+        elif state.state == "closed":
+            self._screen.note(f"{notes.faint('■ closed')} {reason}")
+        elif state.delay or state.error is not None:
+            self._opened = None
+            self._screen.note(f"{notes.bad('○ lost')} {reason}; again in {span(state.delay)}{resume}")
+
+    async def _look(self) -> None:
+        """Keep the bottom line."""
+        while True:
+            await asyncio.sleep(_LOOK)
+            now = time.monotonic()
+            parts = [f"{self._meter.rate(now):,.1f}/s", f"{self._meter.count:,} in all"]
+            if self._meter.lag is not None:
+                parts.append(f"lag {span(self._meter.lag)}")
+            parts.append("connecting" if self._opened is None else f"open for {span(now - self._opened)}")
+            self._screen.bottom(self._notes.faint(" · ".join(parts)))
+
+
+def span(seconds: float) -> str:
+    """A length of time as people say it."""
+    if abs(seconds) < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if abs(seconds) < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min" if abs(seconds) < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m rx_sse tail", description="Show a stream of server-sent events, and stay with it."
+    )
+    add = parser.add_argument
+    add("url", metavar="URL")
+    add("--event", action="append", default=[], metavar="NAME", help="only events of this name; repeatable")
+    add(
+        "--where",
+        action="append",
+        default=[],
+        metavar="CONDITION",
+        help="only events whose JSON has it: user.name=ada, level!=debug, or error alone; repeatable",
+    )
+    add("--since", metavar="ID", help="resume after this event")
+    add("-n", "--count", type=int, metavar="N", help="stop after N events")
+    add("--raw", action="store_true", help="the data alone, as it came")
+    add("--lag", metavar="FIELD", help="the field that holds an event's time, to show how old it is")
+    add("--comments", action="store_true", help="show comments, heartbeats among them")
+    add("--quiet", action="store_true", help="events only: no connection states, no rate")
+    add("--color", choices=["auto", "always", "never"], default="auto", help="auto: when it is a terminal")
+    add("--method", help="GET, or POST with a body")
+    add("--body", metavar="TEXT", help="a body to send, as JSON unless a header says otherwise; @FILE, @-")
+    add("--timeout", type=float, metavar="SECONDS", help="reconnect after so long without a byte")
+    add("--no-reconnect", dest="reconnect", action="store_false", help="end with the first connection")
+    add_options(parser)
+    return parser

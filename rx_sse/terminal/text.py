@@ -1,0 +1,117 @@
+"""Text for a terminal: what a stream sent, made harmless, readable and coloured.
+
+Standard: RFC 8259 for what is laid out as JSON; ECMA-48 for colours.
+
+Never changes a value: JSON is laid out from its own tokens, so that a number keeps its digits. Never lets a
+control character through, nor one that turns the direction of the text around it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Final
+
+__all__ = ["Palette", "as_json", "harmless"]
+
+# All of C0 but tab and line feed, C1, direction marks, separators that some terminals break lines at, and
+# what is not a character.
+_HARMFUL: Final = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb"
+    "\ud800-\udfff\U000e0000-\U000e007f]"
+)
+
+_TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
+
+
+def harmless(text: str) -> str:
+    """`text` with what could act on a terminal spelt out, as Python spells it."""
+    return _HARMFUL.sub(lambda match: ascii(match[0])[1:-1], text)
+
+
+class Palette:
+    """Colours, or none."""
+
+    def __init__(self, on: bool) -> None:
+        self._on = on
+
+    def _paint(self, code: str, text: str) -> str:
+        return f"\x1b[{code}m{text}\x1b[0m" if self._on and text else text
+
+    def faint(self, text: str) -> str:
+        return self._paint("2", text)
+
+    def name(self, text: str) -> str:
+        return self._paint("1;36", text)
+
+    def control(self, text: str) -> str:
+        return self._paint("1;35", text)
+
+    def good(self, text: str) -> str:
+        return self._paint("32", text)
+
+    def bad(self, text: str) -> str:
+        return self._paint("31", text)
+
+    def key(self, text: str) -> str:
+        return self._paint("34", text)
+
+    def value(self, text: str) -> str:
+        """A scalar of JSON, by its kind."""
+        if text.startswith('"'):
+            return self._paint("32", text)
+        return self._paint("35" if text in ("true", "false", "null") else "33", text)
+
+
+def as_json(text: str, palette: Palette, width: int) -> str | None:
+    """`text` laid out as JSON, each object and array on one line if it fits; None if it is no JSON."""
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    tokens = _TOKEN.findall(harmless(text).replace("\n", " ").replace("\t", " "))
+    lengths = _lengths(tokens)
+    parts: list[str] = []
+    depth = column = 0
+    flat_until = -1  # the token that closes what is written on one line
+    for index, token in enumerate(tokens):
+        flat = index <= flat_until
+        if token in ("{", "["):
+            if not flat and column + lengths[index][0] <= width:
+                flat_until = lengths[index][1]
+                flat = True
+            depth += 1
+        elif token in ("}", "]"):
+            depth -= 1
+            if not flat:
+                parts.append("\n" + "  " * depth)
+        if token == ":":
+            parts.append(": ")
+        elif token == "," and flat:
+            parts.append(", ")
+        elif token in "{}[],":
+            parts.append(token)
+        else:
+            is_key = tokens[index + 1 : index + 2] == [":"]
+            parts.append((palette.key if is_key else palette.value)(token))
+        if token in ("{", "[", ",") and not flat:
+            parts.append("\n" + "  " * depth)
+            column = 2 * depth
+        else:
+            column += len(token) + 1
+    return "".join(parts)
+
+
+def _lengths(tokens: list[str]) -> dict[int, tuple[int, int]]:
+    """For each opening bracket: how long it is on one line, with a comma after it; and where it closes."""
+    found: dict[int, tuple[int, int]] = {}
+    open_ones: list[tuple[int, int]] = []
+    total = 0
+    for index, token in enumerate(tokens):
+        if token in ("{", "["):
+            open_ones.append((index, total))
+        total += len(token) + (token in (",", ":"))
+        if token in ("}", "]"):
+            start, before = open_ones.pop()
+            found[start] = (total - before + 1, index)
+    return found
