@@ -17,10 +17,11 @@ Never: an id on the wire from which the stream would not go on without a loss th
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from rx_sse.bus.cursor import LIVE_ONLY, MAX_TOPICS, UNKNOWN, Position, cursor_of, parse, part_of
 from rx_sse.bus.entry import Gap, Mark
+from rx_sse.bus.outlet import Attached, Outlet
 from rx_sse.errors import UsageError
 from rx_sse.wire.control import stream_cursor, stream_gap
 from rx_sse.wire.event import RawFrame, ServerSentEvent
@@ -29,38 +30,6 @@ QUARTER = 4
 """A `stream-cursor` goes out after a quarter of the history was filtered away: three quarters are left to
 come back in.
 """
-
-
-class Outlet(Protocol):
-    """The connection, as the bus sees it. Loop thread only."""
-
-    def control(self, event: ServerSentEvent) -> None:
-        """Write `event` in its place in the order, outside the limits."""
-        ...
-
-    @property
-    def drained(self) -> bool:
-        """Nothing is queued and the transport takes bytes."""
-        ...
-
-    def on_drained(self, callback: Callable[[], None]) -> None:
-        """Call back once, from the flush that empties the queue."""
-        ...
-
-    def replaying(self, begun: bool) -> None:
-        """What comes now was asked for when the queue was empty, and is outside the limits; or no longer."""
-        ...
-
-
-class Attached(Protocol):
-    """A feed, as the handle sees it."""
-
-    ready: bool
-    refs: dict[str, str]
-
-    def release(self) -> None:
-        """The opening `stream-cursor` is out: begin."""
-        ...
 
 
 class Start:

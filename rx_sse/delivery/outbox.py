@@ -9,11 +9,10 @@ Operations wanted, and what they may cost:
 * What a source emits while it is being subscribed (the prelude: "snapshot, then live") is outside the limits
   of live events and has a limit of its own, in bytes.
 
-The queue is three parts, oldest first: `_head` (the rest of a frame that was too long for one write),
-`_prelude`, and then either `_slot` (exactly one live event) or `_queue` (several). An event goes into the
-slot only when everything is empty, and leaves it for the queue when a second one comes.
+Oldest first: `_head` (the rest of a frame that was too long for one write), `_prelude`, and then either
+`_slot` (one live event, taken only when everything is empty) or `_queue` (several).
 
-Standard: none. Sans-IO: a caller moves the bytes and says when; the outbox belongs to one thread, the loop's.
+Standard: none. Sans-IO; the outbox belongs to one thread, the loop's.
 Never: it looks into a frame, waits, raises on a full queue, or forgets silently that something was dropped.
 """
 
@@ -66,8 +65,7 @@ class Control:
         self.frame = frame
 
 
-Event = tuple[bytes, "str | None"]
-"""A frame and its mark (the id it carries on the wire, if the stream can resume from it)."""
+Event = tuple[bytes, "str | None"]  # a frame, and the id it carries if the stream can resume from it
 Entry = Event | Gap | Control
 
 
@@ -103,14 +101,12 @@ class Outbox:
     def __init__(self, overflow: Overflow, render_gap: Callable[[Gap], bytes], prelude_bytes: int) -> None:
         self.overflow = overflow
         self.prelude_limit = prelude_bytes
-        self.pulled = False
-        """What is offered now was asked for when nothing waited: it meets no limit."""
+        self.pulled = False  # what is offered now was asked for when nothing waited: it meets no limit
         self.dropped = 0
         self._render_gap = render_gap
         self._live = False
         self.idle = False
-        """Live and empty, so the next event takes the slot. (In the prelude `idle` is False, whether empty or
-        not.)"""
+        """Live and empty, so the next event takes the slot."""
         self._slot: bytes | None = None
         self._slot_mark: str | None = None
         self._head: memoryview | None = None

@@ -32,6 +32,7 @@ class End(Enum):
     EXPIRED = "expired"
     REVOKED = "revoked"
     DURATION = "duration"
+    SHED = "shed"
     SHUTDOWN = "shutdown"
 
 

@@ -21,7 +21,7 @@ from rx_sse.bus.handle import Resume
 from rx_sse.bus.topic import Topic
 from rx_sse.delivery import Outcome, make_outbox
 from rx_sse.delivery.outbox import Gap
-from rx_sse.errors import BusClosed, RxSseError
+from rx_sse.errors import BusClosed, Overloaded, RxSseError
 from rx_sse.web.connection import Connection
 from rx_sse.web.ends import End, first_deadline, jittered
 from rx_sse.web.gate import Gate
@@ -273,6 +273,8 @@ class Stream:
             self.close_for_reconnect(End.SHUTDOWN)
         elif self.gate.shut:
             self._fail(error)
+        elif isinstance(error, Overloaded):
+            self.close_for_reconnect(End.SHED)
         elif self.end is None:
             if not told(error):
                 logger.error("stream %s failed", self.label, exc_info=error)
@@ -334,8 +336,7 @@ class Stream:
 
     def _stop(self, end: End) -> None:
         """End without a word."""
-        if self.end is None:
-            self.end = end
+        self.end = self.end or end
         self._sink.closed = True
         self._dispose()
         self.outbox.clear()

@@ -1,0 +1,44 @@
+"""The two neighbours of a connection's cursor: the connection itself, and the feeds that belong to it.
+
+Standard: none.
+Never: more than what the cursor asks of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from rx_sse.wire.event import ServerSentEvent
+
+
+class Outlet(Protocol):
+    """The connection, as the bus sees it. Loop thread only."""
+
+    def control(self, event: ServerSentEvent) -> None:
+        """Write `event` in its place in the order, outside the limits."""
+        ...
+
+    @property
+    def drained(self) -> bool:
+        """Nothing is queued and the transport takes bytes."""
+        ...
+
+    def on_drained(self, callback: Callable[[], None]) -> None:
+        """Call back once, from the flush that empties the queue."""
+        ...
+
+    def replaying(self, begun: bool) -> None:
+        """What comes now was asked for when the queue was empty, and is outside the limits; or no longer."""
+        ...
+
+
+class Attached(Protocol):
+    """A feed, as the handle sees it."""
+
+    ready: bool
+    refs: dict[str, str]
+
+    def release(self) -> None:
+        """The opening `stream-cursor` is out: begin."""
+        ...
