@@ -62,12 +62,10 @@ def moment(value: Any) -> float | None:
     """The epoch seconds that a value stands for: a number of seconds or milliseconds, or a time as text."""
     if isinstance(value, bool):
         return None
-    if isinstance(value, int | float):
-        return value / 1000 if abs(value) > _MILLISECONDS else float(value)
-    if not isinstance(value, str):
-        return None
     try:
+        if isinstance(value, int | float):
+            return value / 1000 if abs(value) > _MILLISECONDS else float(value)
         parsed = datetime.fromisoformat(value)
-    except ValueError:
+        return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
+    except (TypeError, ValueError, OverflowError):
         return None
-    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()

@@ -187,6 +187,13 @@ def span(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if abs(seconds) < 7200 else f"{seconds / 3600:.1f} h"
 
 
+def positive(text: str) -> int:
+    """A count."""
+    if (count := int(text)) < 1:
+        raise ValueError(text)
+    return count
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m rx_sse tail", description="Show a stream of server-sent events, and stay with it."
@@ -202,7 +209,7 @@ def _parser() -> argparse.ArgumentParser:
         help="only events whose JSON has it: user.name=ada, level!=debug, or error alone; repeatable",
     )
     add("--since", metavar="ID", help="resume after this event")
-    add("-n", "--count", type=int, metavar="N", help="stop after N events")
+    add("-n", "--count", type=positive, metavar="N", help="stop after N events")
     add("--raw", action="store_true", help="the data alone, as it came")
     add("--lag", metavar="FIELD", help="the field that holds an event's time, to show how old it is")
     add("--comments", action="store_true", help="show comments, heartbeats among them")
