@@ -12,7 +12,7 @@ from importlib.metadata import version
 from typing import cast
 
 from . import contract, vectors
-from .contract import Case
+from .case import Case
 from .endpoint import Failed
 from .harness import Harness, driving
 from .service import Adapter, serving

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from .adapters import ours
-from .contract import Case, cases
+from .case import Case
+from .contract import cases
 from .harness import driving
 from .service import serving
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from .adapters import ours
-from .contract import Case
+from .case import Case
 from .harness import driving
 from .service import serving
 from .vectors import cases

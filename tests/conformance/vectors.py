@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-from .contract import Case, sends_id
+from .case import Case, sends_id
 from .endpoint import Failed
 from .harness import Run
 
