@@ -135,7 +135,8 @@ async def test_the_next_deadline_is_the_one_that_tick_returns() -> None:
     async with asyncio.timeout(5):
         while len(item.ticks) < 4:
             await asyncio.sleep(0.01)
-    assert all(after >= before + 0.03 for before, after in zip(item.ticks, item.ticks[1:], strict=False))
+    # uvloop's clock is in milliseconds, and stands still within a turn.
+    assert all(after >= before + 0.028 for before, after in zip(item.ticks, item.ticks[1:], strict=False))
     wheel.close()
 
 

@@ -290,7 +290,7 @@ async def test_scripts_are_flushed_under_load() -> None:
 
 async def test_refused_and_unknown_are_told_apart() -> None:
     with RedisServer() as server:
-        async with RedisBus(server.url, publish_timeout=0.6, probe_interval=5.0) as bus:
+        async with RedisBus(server.url, publish_timeout=2.0, probe_interval=5.0) as bus:
             await bus.publish("t", 0)
             server.pause()
             with pytest.raises(PublishUnknown):
