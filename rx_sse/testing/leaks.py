@@ -26,8 +26,10 @@ def subscriptions() -> list[Stream]:
 
 
 def sockets() -> int:
-    """How many sockets this process has open (Linux; elsewhere none are seen). uvloop makes itself a new pair at
-    every run, so they are counted, and not told apart."""
+    """How many sockets this process has open (Linux; elsewhere none are seen).
+
+    They are not told apart: uvloop makes itself a new pair at every run.
+    """
     descriptors = Path("/proc/self/fd")
     found = 0
     for entry in os.listdir(descriptors) if descriptors.is_dir() else ():
