@@ -110,7 +110,7 @@ def bring_parts(project: dict[str, Any]) -> None:
     }
     if not absent:
         return
-    packages = sorted(set(" ".join(absent.values()).split()))
+    packages: list[str] = sorted({package for names in absent.values() for package in names.split()})
     if apt_get(packages):
         return
     if os.environ.get("CI"):

@@ -17,7 +17,7 @@ from rx_sse.errors import PublishRefused, UsageError
 from rx_sse.testing.bus import check_bus
 from rx_sse.testing.listener import Listener
 
-from ...redis_server import RedisServer
+from ...redis_server import RedisServer, free_port
 from .test_faults import ready
 
 pytestmark = pytest.mark.redis
@@ -165,7 +165,7 @@ def certificate(tmp_path: Path) -> Path:
 async def test_tls(certificate: Path) -> None:
     plain = RedisServer(tcp=True)
     with plain:
-        port = plain.port + 1
+        port = free_port()
         for name, value in (
             ("tls-cert-file", certificate / "cert.pem"),
             ("tls-key-file", certificate / "key.pem"),
