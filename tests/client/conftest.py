@@ -25,12 +25,12 @@ async def site() -> AsyncIterator[Site]:
 
     Sockets are counted, not named: uvloop makes itself a new pair whenever it is run.
     """
-    tasks, count = asyncio.all_tasks(), len(sockets())
+    tasks, count = asyncio.all_tasks(), sockets()
     async with listening(Site()) as site:
         yield site
     deadline = asyncio.get_running_loop().time() + PATIENCE
     while True:
-        left = asyncio.all_tasks() - tasks - {asyncio.current_task()}, len(sockets()) - count
+        left = asyncio.all_tasks() - tasks - {asyncio.current_task()}, sockets() - count
         if not left[0] and left[1] <= 0:
             return
         assert asyncio.get_running_loop().time() < deadline, f"left behind: tasks, sockets: {left}"

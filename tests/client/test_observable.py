@@ -172,11 +172,11 @@ async def test_over_tls_dispose_waits_for_no_farewell(tmp_path: Path, site: Site
             await seen.until("open")
             transport = cast(asyncio.Transport, stream.request.transport)
             transport.pause_reading()
-            connected = len(sockets())
+            connected = sockets()
             seen.subscription.dispose()
             await seen.until("closed")
             async with asyncio.timeout(1):
-                while len(sockets()) == connected:  # the server keeps its own, as it does not look
+                while sockets() == connected:  # the server keeps its own, as it does not look
                     await asyncio.sleep(0.01)
             assert not session.closed
             transport.resume_reading()
