@@ -58,6 +58,8 @@ class Wheel:
     def add(self, item: Ticking, when: float) -> None:
         """Have `item.tick` called at `when` (the loop's clock), instead of at the deadline it had."""
         bucket = math.ceil(when / self._granularity)
+        if bucket * self._granularity < when:  # the quotient was rounded down, to the very boundary
+            bucket += 1
         if item.bucket == bucket:
             return
         self.discard(item)
