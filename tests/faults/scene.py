@@ -12,10 +12,10 @@ from typing import Any
 from rx_sse.bus.redis.layout import Layout, slot_of
 
 from ..redis_server import RedisCluster, RedisServer, Replicas
+from ..relay import Relay
 from .crowd import Crowd
 from .oracle import Log, Verdict, judge
 from .process import Process
-from .relay import Relay
 
 Servers = RedisServer | Replicas | RedisCluster
 CALM = 2.0

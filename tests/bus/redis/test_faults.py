@@ -14,8 +14,8 @@ from rx_sse.errors import PublishRefused, PublishUnknown
 from rx_sse.testing.listener import Listener
 
 from ...redis_server import RedisServer, Replicas
+from ...relay import Relay
 from .crowd import Crowd
-from .gate import Gate
 
 pytestmark = pytest.mark.redis
 
@@ -65,18 +65,18 @@ async def test_all_connections_are_killed_and_nothing_is_stored_twice() -> None:
 
 async def test_a_reply_that_is_lost_is_settled_and_stores_once() -> None:
     with RedisServer() as server:
-        async with Gate(server) as gate, RedisBus(gate.url, probe_interval=30.0) as bus:
+        async with Relay(server) as relay, RedisBus(relay.url, probe_interval=30.0) as bus:
             first = await bus.publish("t", 0)
             (log,) = server.command("KEYS", "*:log:t")
-            gate.deaf = True
+            relay.silence(answers=True)
             publishing = [asyncio.create_task(bus.publish("t", number)) for number in range(1, 4)]
             async with asyncio.timeout(20):
                 while server.command("XLEN", log) < 4:
                     await asyncio.sleep(0.01)
             behind = asyncio.create_task(bus.publish("t", 4))
             await asyncio.sleep(0)
-            gate.cut()
-            gate.deaf = False
+            relay.cut()
+            relay.speak()
             ids = [first, *await asyncio.gather(*publishing), await behind]
             assert server.command("XLEN", log) == 5 and len(set(ids)) == 5
             listener = await Listener(bus, "t", last=10).received(5)
@@ -132,16 +132,16 @@ async def test_a_server_that_stops_is_noticed_within_two_probes_and_heals() -> N
 async def test_a_connection_that_is_half_dead_is_given_up() -> None:
     """Nothing is closed, commands go through, announcements do not come: only a probe can tell."""
     with RedisServer() as server:
-        async with Gate(server) as gate, RedisBus(server.url) as other:
-            async with RedisBus(gate.url, probe_interval=0.2) as bus:
+        async with Relay(server) as relay, RedisBus(server.url) as other:
+            async with RedisBus(relay.url, probe_interval=0.2) as bus:
                 await ready(bus)
                 listener = await Listener(bus, "t").opened()
-                gate.deaf = True
+                relay.silence(answers=True)
                 async with asyncio.timeout(20):
                     while bus.ready():
                         await asyncio.sleep(0.01)
                 await other.publish("t", "meanwhile")
-                gate.deaf = False
+                relay.speak()
                 await listener.received(1)
                 await ready(bus)
                 assert not listener.gaps
@@ -173,15 +173,15 @@ async def test_a_publish_without_the_right_to_channels_is_accepted_and_arrives()
 
 async def test_the_network_of_one_process_is_cut() -> None:
     with RedisServer() as server:
-        async with Gate(server) as gate:
-            async with RedisBus(server.url) as one, RedisBus(gate.url) as other:
+        async with Relay(server) as relay:
+            async with RedisBus(server.url) as one, RedisBus(relay.url) as other:
                 crowd = Crowd("t", (one, other))
                 await crowd.open()
                 publishing = asyncio.create_task(crowd.publish(3.0))
                 await asyncio.sleep(0.3)
-                gate.close()
+                relay.close()
                 await asyncio.sleep(2.0)
-                gate.open = True
+                relay.open()
                 await publishing
                 await crowd.settled()
                 crowd.check(gaps=False)
@@ -190,7 +190,7 @@ async def test_the_network_of_one_process_is_cut() -> None:
 async def test_a_stale_replica_is_promoted() -> None:
     """What was accepted and taken back is told to everyone, also to those who had not seen it."""
     with Replicas() as pair:
-        async with Gate(pair.first) as gate, two(gate.url, probe_interval=0.3) as buses:
+        async with Relay(pair.first) as relay, two(relay.url, probe_interval=0.3) as buses:
             crowd = Crowd("t", buses)
             await crowd.open()
             await crowd.publish(0.5)
@@ -201,7 +201,7 @@ async def test_a_stale_replica_is_promoted() -> None:
             pair.second.command("REPLICAOF", "NO", "ONE")  # what comes now, it never gets
             await crowd.publish(0.5)
             pair.first.kill()
-            gate.lead_to(pair.second)
+            relay.lead_to(pair.second)
             await ready(*buses)
             await crowd.publish(0.5)
             await crowd.settled()
@@ -214,14 +214,14 @@ async def test_a_stale_replica_is_promoted() -> None:
 
 async def test_split_brain_one_process_stays_with_the_old_master() -> None:
     with Replicas() as pair:
-        async with Gate(pair.first) as gate, Gate(pair.first) as left_behind:
-            async with RedisBus(gate.url, probe_interval=0.3) as one:
+        async with Relay(pair.first) as relay, Relay(pair.first) as left_behind:
+            async with RedisBus(relay.url, probe_interval=0.3) as one:
                 async with RedisBus(left_behind.url, probe_interval=0.3) as other:
                     crowd = Crowd("t", (one, other))
                     await crowd.open()
                     await crowd.publish(0.5)
                     pair.second.command("REPLICAOF", "NO", "ONE")
-                    gate.lead_to(pair.second)
+                    relay.lead_to(pair.second)
                     await ready(one)
                     await crowd.publish(1.0, wander=False)
                     left_behind.lead_to(pair.second)

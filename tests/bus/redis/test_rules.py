@@ -15,8 +15,8 @@ from rx_sse.testing.listener import Listener
 from rx_sse.wire.event import ServerSentEvent
 
 from ...redis_server import RedisServer
+from ...relay import Relay
 from .crowd import Crowd
-from .gate import Gate
 from .test_faults import ready
 
 pytestmark = pytest.mark.redis
@@ -37,15 +37,15 @@ async def test_a_turn_of_the_loop_is_one_script_call() -> None:
 
 async def test_a_thousand_entries_are_repaired_with_five_commands() -> None:
     with RedisServer() as server:
-        async with Gate(server) as gate, RedisBus(server.url, history=5000) as other:
-            async with RedisBus(gate.url, history=5000, probe_interval=30.0) as bus:
+        async with Relay(server) as relay, RedisBus(server.url, history=5000) as other:
+            async with RedisBus(relay.url, history=5000, probe_interval=30.0) as bus:
                 listener = await Listener(bus, "t").opened()
                 await other.publish("t", 0)
                 await listener.received(1)
-                gate.close()
+                relay.close()
                 await asyncio.gather(*(other.publish("t", number) for number in range(1, 1001)))
                 before = bus.stats().questions
-                gate.open = True
+                relay.open()
                 await listener.received(1001)
                 assert listener.values == list(range(1001)) and not listener.gaps
                 assert bus.stats().questions - before <= 5
@@ -100,9 +100,9 @@ async def test_a_probe_is_quick_while_ten_megabytes_are_replayed(redis: RedisSer
 
 async def test_a_client_alternates_between_two_processes_of_which_one_lags() -> None:
     with RedisServer() as server:
-        async with Gate(server) as gate:
-            gate.lag = 0.2
-            async with RedisBus(server.url) as quick, RedisBus(gate.url) as slow:
+        async with Relay(server) as relay:
+            relay.lag = 0.2
+            async with RedisBus(server.url) as quick, RedisBus(relay.url) as slow:
                 crowd = Crowd("t", (quick, slow), clients=2)
                 await crowd.open()
                 publishing = asyncio.create_task(crowd.publish(3.0, 50, wander=False))
@@ -232,15 +232,15 @@ async def test_history_is_bounded_in_bytes_and_in_age(redis: RedisServer) -> Non
 
 async def test_a_revocation_reaches_a_process_that_was_cut_off() -> None:
     with RedisServer() as server:
-        async with Gate(server) as gate, RedisBus(server.url) as one:
-            async with RedisBus(gate.url) as other:
+        async with Relay(server) as relay, RedisBus(server.url) as one:
+            async with RedisBus(relay.url) as other:
                 await ready(one, other)
-                gate.close()
+                relay.close()
                 await one.revoke(user="u1")
-                gate.open = True
+                relay.open()
                 await revoked(other, "u1")
             await one.revoke(token_id="t1")
-            async with RedisBus(gate.url) as late:
+            async with RedisBus(relay.url) as late:
                 await revoked(late, "u1")
                 assert late.revocations.is_revoked(None, "t1", None)
 

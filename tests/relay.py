@@ -1,11 +1,13 @@
-"""A way to a server that fails as a network does: silent, without a word to either end; or led elsewhere."""
+"""A way to a server that fails as a network does: cut, closed, slow, or silent without a word to either end;
+or led elsewhere.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from typing import Self, cast
 
-from ..redis_server import RedisServer
+from .redis_server import RedisServer
 
 
 class Relay:
@@ -13,13 +15,19 @@ class Relay:
 
     Args:
         server: where they lead.
+
+    Attributes:
+        lag: seconds by which everything that the server says is late.
     """
 
     def __init__(self, server: RedisServer) -> None:
         self._server = server
         self._ends: set[_End] = set()
         self._listener: asyncio.Server | None = None
+        self.closed = False
         self.silent = False
+        self.mute = False
+        self.lag = 0.0
 
     @property
     def url(self) -> str:
@@ -27,21 +35,39 @@ class Relay:
         assert self._listener is not None
         return f"redis://127.0.0.1:{self._listener.sockets[0].getsockname()[1]}"
 
-    def silence(self) -> None:
-        """From now on nothing passes, and nobody is told."""
-        self.silent = True
-
-    def speak(self) -> None:
-        """What was sent meanwhile arrives, unless its sender has given up."""
-        self.silent = False
+    def cut(self) -> None:
+        """Break all connections; new ones are made."""
         for end in list(self._ends):
-            end.flow()
+            end.abort()
+
+    def close(self) -> None:
+        """Break all connections, and take no new ones."""
+        self.closed = True
+        self.cut()
+
+    def open(self) -> None:
+        """Take new ones again."""
+        self.closed = False
 
     def lead_to(self, server: RedisServer) -> None:
         """Break all connections; the next ones lead to another server."""
         self._server = server
+        self.cut()
+
+    def silence(self, *, answers: bool = False) -> None:
+        """From now on nothing passes, and nobody is told.
+
+        Args:
+            answers: only what the server says is held back, as by a connection that is half dead.
+        """
+        self.silent = not answers
+        self.mute = True
+
+    def speak(self) -> None:
+        """What was sent meanwhile arrives, unless its sender has given up."""
+        self.silent = self.mute = False
         for end in list(self._ends):
-            end.abort()
+            end.flow()
 
     async def connect(self, end: _End) -> None:
         """Make the other half of a connection."""
@@ -73,8 +99,7 @@ class Relay:
     async def __aexit__(self, *_: object) -> None:
         assert self._listener is not None
         self._listener.close()
-        for end in list(self._ends):
-            end.abort()
+        self.cut()
 
 
 class _End(asyncio.Protocol):
@@ -92,12 +117,16 @@ class _End(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._relay.add(self)
-        if self._accepted:
+        if self._relay.closed:
+            self.abort()
+        elif self._accepted:
             self._connecting = asyncio.get_running_loop().create_task(self._relay.connect(self))
 
     def data_received(self, data: bytes) -> None:
-        self._held.append(data)
-        self.flow()
+        if self._relay.lag and not self._accepted:
+            asyncio.get_running_loop().call_later(self._relay.lag, self._take, data)
+        else:
+            self._take(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._closed = True
@@ -106,7 +135,8 @@ class _End(asyncio.Protocol):
 
     def flow(self) -> None:
         """Hand over what there is to hand over."""
-        if self._relay.silent or self.peer is None:
+        held_back = self._relay.silent or (self._relay.mute and not self._accepted)
+        if held_back or self.peer is None:
             if self._closed and self.peer is None:
                 self._relay.remove(self)
             return
@@ -119,5 +149,11 @@ class _End(asyncio.Protocol):
 
     def abort(self) -> None:
         """Break it."""
+        self._held.clear()
         if self._transport is not None:
             self._transport.abort()
+
+    def _take(self, data: bytes) -> None:
+        if not self._closed:
+            self._held.append(data)
+            self.flow()
