@@ -11,7 +11,7 @@ import json
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,11 @@ class Target(Protocol):
     port: int
     feed: int
     post: str
+
+    @property
+    def beside(self) -> Mapping[str, int]:
+        """Processes between the feed and the server, by name: their CPU time is counted for itself."""
+        ...
 
     def pids(self) -> list[int]:
         """The processes whose CPU time is counted."""
@@ -106,6 +111,7 @@ class Client:
             "post": server.post,
             "path": path,
             "pids": pids,
+            "beside": ",".join(f"{name}:{pid}" for name, pid in server.beside.items()),
             **options,
         }
         command = [str(self.program), *(f"{name}={value}" for name, value in given.items())]

@@ -23,10 +23,10 @@ def cores() -> tuple[int, int]:
 
 
 @contextmanager
-def pinned(core: int) -> Iterator[None]:
-    """Children started inside run on `core` alone, with all their threads."""
+def pinned(*cores: int) -> Iterator[None]:
+    """Children started inside run on these cores alone, with all their threads."""
     before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {core})
+    os.sched_setaffinity(0, cores)
     try:
         yield
     finally:

@@ -61,10 +61,25 @@ def node(cache: Path) -> Path:
 
 
 def nginx() -> str:
-    """The nginx program; Debian keeps it in /usr/sbin, which an ordinary user's PATH leaves out."""
-    found = shutil.which("nginx", path=os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin"]))
+    """The nginx program."""
+    return _program("nginx", "nginx-light")
+
+
+def redis() -> str:
+    """The Redis server program."""
+    return _program("redis-server", "redis-server")
+
+
+def redis_version(program: str) -> str:
+    """What it calls itself."""
+    return "Redis " + _run([program, "--version"], 20).partition("v=")[2].split()[0]
+
+
+def _program(name: str, package: str) -> str:
+    # Debian keeps servers in /usr/sbin, which an ordinary user's PATH leaves out.
+    found = shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin"]))
     if found is None:
-        raise Unavailable("no nginx on this machine (Debian: apt-get install nginx-light)")
+        raise Unavailable(f"no {name} on this machine (Debian: apt-get install {package})")
     return found
 
 

@@ -1,5 +1,7 @@
 """A server while it is measured: started on its core, watched from outside, ended with all that it started.
 
+It may have others beside it: the Redis that it listens to, and the process that publishes there.
+
 Never: it ends a process that it did not start, or looks for one by name.
 """
 
@@ -10,6 +12,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +21,8 @@ from typing import Self
 from benchmarks.machine import pinned
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
+LISTEN = "0A"
+"""The state of a listening socket in /proc/net/tcp."""
 
 
 class ServerFailed(Exception):
@@ -25,19 +30,39 @@ class ServerFailed(Exception):
 
 
 @dataclass(frozen=True)
+class Beside:
+    """A process that the server does not start itself.
+
+    Args:
+        name: what it is called in the results.
+        port: which of the ports it listens on: `feed` or `redis`.
+        command: as in `Start`.
+    """
+
+    name: str
+    port: str
+    command: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Start:
     """How to start a server.
 
     Args:
-        command: with `{port}` and `{feed}` where the ports go, and `{folder}` for an empty folder of its own.
+        command: with `{port}`, `{feed}` and `{redis}` where the ports go, and `{folder}` for an empty folder
+            of its own.
         post: the path that takes events by POST on the same port; empty if lines go to the feed's port.
         files: templates to write into the folder, by name; `{port}` and `{folder}` as `PORT` and `FOLDER`.
+        beside: what is started before it, in this order, on the client's core.
+        workers: processes of `command` on the one port; several have the client's core as well.
     """
 
     command: tuple[str, ...]
     cwd: Path
     post: str = ""
     files: tuple[tuple[str, str], ...] = ()
+    beside: tuple[Beside, ...] = ()
+    workers: int = 1
 
 
 @dataclass(frozen=True)
@@ -49,32 +74,41 @@ class Memory:
 
 
 class Server:
-    """A running server. Use it as a context manager."""
+    """A running server. Use it as a context manager.
 
-    def __init__(self, start: Start, core: int, folder: Path) -> None:
-        self.port, feed = _free_ports(2)
+    Args:
+        start: how.
+        core: the server's.
+        other: the core of the client, and of what stands beside the server.
+        folder: an empty one, for its output and its files.
+    """
+
+    def __init__(self, start: Start, core: int, other: int, folder: Path) -> None:
+        self.port, feed, redis = _free_ports(3)
         self.feed = self.port if start.post else feed
         self.post = start.post
+        self.beside: dict[str, int] = {}
+        self._start = start
+        self._cores = ({core} if start.workers == 1 else {core, other}, {other})
         self._log = folder / "output.txt"
-        values = {"port": str(self.port), "feed": str(feed), "folder": str(folder)}
+        self._values = {"port": self.port, "feed": feed, "redis": redis, "folder": folder}
+        self._servers: list[subprocess.Popen[bytes]] = []
+        self._besides: list[subprocess.Popen[bytes]] = []
         for name, template in start.files:
             text = template.replace("PORT", str(self.port)).replace("FOLDER", str(folder))
             (folder / name).write_text(text, "utf-8")
-        command = [part.format_map(values) for part in start.command]
-        with self._log.open("wb") as log, pinned(core):
-            self._process = subprocess.Popen(
-                command,
-                cwd=start.cwd,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
 
     def __enter__(self) -> Self:
+        start, (own, other) = self._start, self._cores
         try:
-            for port in {self.port, self.feed}:
-                self._await_port(port)
+            for each in start.beside:
+                self._besides.append(self._run(each.command, other))
+                self.beside[each.name] = self._besides[-1].pid
+                self._await_port(int(str(self._values[each.port])))
+            for _ in range(start.workers):
+                self._servers.append(self._run(start.command, own))
+            self._await_port(self.port, start.workers)
+            self._await_port(self.feed)
             self.settle(5)  # nginx listens before it has its worker; the others compile
         except BaseException:
             self.stop()
@@ -87,17 +121,8 @@ class Server:
         self.stop()
 
     def pids(self) -> list[int]:
-        """The server and everything in its process group."""
-        found = []
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit():
-                try:
-                    fields = (entry / "stat").read_text("utf-8").rpartition(")")[2].split()
-                except OSError:  # gone meanwhile
-                    continue
-                if int(fields[2]) == self._process.pid and fields[0] != "Z":
-                    found.append(int(entry.name))
-        return sorted(found)
+        """The server's processes and everything in their process groups."""
+        return _members(self._servers)
 
     def memory(self) -> Memory:
         """What the server holds now, shared pages divided among those who share them."""
@@ -131,22 +156,24 @@ class Server:
         return self._log.read_text("utf-8", "replace")
 
     def alive(self) -> bool:
-        """Whether it still runs."""
-        return self._process.poll() is None
+        """Whether all of it still runs."""
+        return all(each.poll() is None for each in (*self._servers, *self._besides))
 
     def stop(self) -> None:
-        """End it: politely, then not."""
-        for number, patience in ((signal.SIGTERM, 4.0), (signal.SIGKILL, 4.0)):
-            try:
-                os.killpg(self._process.pid, number)
-            except ProcessLookupError:
-                break
-            try:
-                self._process.wait(patience)
-                if not self.pids():
-                    break
-            except subprocess.TimeoutExpired:
-                continue
+        """End it, and then what stands beside it: politely, then not."""
+        for process in (*self._servers, *reversed(self._besides)):
+            _end(process)
+
+    def _run(self, command: Sequence[str], cores: set[int]) -> subprocess.Popen[bytes]:
+        with self._log.open("ab") as log, pinned(*cores):
+            return subprocess.Popen(
+                [part.format_map(self._values) for part in command],
+                cwd=self._start.cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
 
     def _cpu(self) -> float:
         # The clock of another process, in the kernel's encoding: Python does not wrap clock_getcpuclockid(3).
@@ -158,18 +185,54 @@ class Server:
                 continue
         return total
 
-    def _await_port(self, port: int) -> None:
+    def _await_port(self, port: int, listeners: int = 1) -> None:
         until = time.monotonic() + 30
-        while time.monotonic() < until:
-            if not self.alive():
-                break
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
+        while time.monotonic() < until and self.alive():
+            if _listeners(port) >= listeners:
                 return
-            except OSError:
-                time.sleep(0.05)
+            time.sleep(0.05)
         tail = "\n".join(self.output().splitlines()[-6:])
         raise ServerFailed(f"did not come up: {tail or 'it printed nothing'}")
+
+
+def _members(processes: Sequence[subprocess.Popen[bytes]]) -> list[int]:
+    """All that is in the process groups of these, their leaders."""
+    leaders = {process.pid for process in processes}
+    found: list[int] = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text("utf-8").rpartition(")")[2].split()
+            except OSError:  # gone meanwhile
+                continue
+            if int(fields[2]) in leaders and fields[0] != "Z":
+                found.append(int(entry.name))
+    return sorted(found)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a process and its group."""
+    for number, patience in ((signal.SIGTERM, 4.0), (signal.SIGKILL, 4.0)):
+        try:
+            os.killpg(process.pid, number)
+        except ProcessLookupError:
+            break
+        try:
+            process.wait(patience)
+            if not _members([process]):
+                break
+        except subprocess.TimeoutExpired:
+            continue
+
+
+def _listeners(port: int) -> int:
+    """How many sockets listen on a port."""
+    count = 0
+    for table in Path("/proc/net").glob("tcp*"):  # tcp6 is not there where IPv6 is off
+        for line in table.read_text("utf-8").splitlines()[1:]:
+            _, local, _, state, *_ = line.split()
+            count += state == LISTEN and local.endswith(f":{port:04X}")
+    return count
 
 
 def _free_ports(count: int) -> list[int]:

@@ -6,12 +6,12 @@ import importlib.metadata
 import json
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from benchmarks import load, peers
-from benchmarks.process import Start
+from benchmarks.process import Beside, Start
 
 SERVERS = peers.SERVERS
 EVERYBODY = frozenset({"broadcast", "users", "connect", "idle", "slow"})
@@ -25,6 +25,9 @@ class Ready:
     start: Start
 
 
+Prepare = Callable[[Path], Ready]
+
+
 @dataclass(frozen=True)
 class Contestant:
     """One row of the tables.
@@ -34,18 +37,18 @@ class Contestant:
         kind: whether it is ours.
         tasks: the names of the tasks it can do.
         prepare: installs what is missing, in the cache folder it is given. Raises `peers.Unavailable`.
-        paths: where a task's stream is, if not at `/events`, or `/users/%d` for the task `users`.
+        paths: where a task's stream is, if not at `/events`. (A user's is at `/users/%d`.)
     """
 
     name: str
     kind: Literal["floor", "ours", "peer"]
     tasks: frozenset[str]
-    prepare: Callable[[Path], Ready]
+    prepare: Prepare
     paths: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def path(self, task: str) -> str:
         """Where the stream for `task` is."""
-        return self.paths.get(task, "/users/%d" if task == "users" else "/events")
+        return self.paths.get(task, "/events")
 
 
 def _floor(cache: Path) -> Ready:
@@ -53,7 +56,7 @@ def _floor(cache: Path) -> Ready:
     return Ready("C, one epoll loop", Start((str(program), "{port}", "{feed}"), cache))
 
 
-def _ours(way: str, loop: str = "uvloop") -> Callable[[Path], Ready]:
+def _ours(way: str, loop: str = "uvloop") -> Prepare:
     def prepare(cache: Path) -> Ready:
         names = ("rx-sse", "aiohttp", "reactivex", *(["uvloop"] if loop == "uvloop" else []))
         try:
@@ -66,7 +69,7 @@ def _ours(way: str, loop: str = "uvloop") -> Callable[[Path], Ready]:
     return prepare
 
 
-def _python(script: str, *packages: str) -> Callable[[Path], Ready]:
+def _python(script: str, *packages: str) -> Prepare:
     def prepare(cache: Path) -> Ready:
         interpreter = peers.python(cache)
         pins = dict(
@@ -80,7 +83,32 @@ def _python(script: str, *packages: str) -> Callable[[Path], Ready]:
     return prepare
 
 
-def _node(script: str, *packages: str, arguments: tuple[str, ...] = ()) -> Callable[[Path], Ready]:
+def _over_redis(contestant: Prepare, script: str, publish: str, workers: int = 1) -> Prepare:
+    """Two processes, or more, with a Redis between them: `script` streams, and publishes as `publish`.
+
+    Args:
+        contestant: brings the interpreter and the versions.
+    """
+
+    def prepare(cache: Path) -> Ready:
+        redis = peers.redis()
+        ready = contestant(cache)
+        interpreter, path = ready.start.command[0], str(SERVERS / script)
+        url = "redis://127.0.0.1:{redis}"
+        beside = (
+            Beside("redis", "redis", (redis, "--port", "{redis}", *REDIS)),
+            Beside("publisher", "feed", (interpreter, path, publish, url, "{feed}")),
+        )
+        command = (interpreter, path, "stream", url, "{port}")
+        return Ready(
+            f"{ready.version}, {peers.redis_version(redis)}",
+            replace(ready.start, command=command, beside=beside, workers=workers),
+        )
+
+    return prepare
+
+
+def _node(script: str, *packages: str, arguments: tuple[str, ...] = ()) -> Prepare:
     def prepare(cache: Path) -> Ready:
         folder = peers.node(cache)
         pins = json.loads((SERVERS / "package.json").read_text("utf-8"))["dependencies"]
@@ -98,6 +126,7 @@ def _nchan(cache: Path) -> Ready:
     return Ready(f"nchan {peers.nchan_version(module)}", start)
 
 
+REDIS = ("--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", "{folder}")
 _NEST = {"idle": "/idle", "pipeline": "/pipeline"}
 
 ROSTER = (
@@ -135,4 +164,32 @@ ROSTER = (
         _python("sse_starlette_server.py", "sse-starlette", "uvicorn", "uvloop"),
     ),
     Contestant("FastAPI", "peer", EVERYBODY, _python("fastapi_server.py", "fastapi", "uvicorn", "uvloop")),
+    Contestant(
+        "rx_sse, RedisBus",
+        "ours",
+        frozenset({"redis", "workers"}),
+        _over_redis(_ours("events"), "rx_sse_redis.py", "bus"),
+    ),
+    Contestant(
+        "rx_sse, RedisBus, 2 workers",
+        "ours",
+        frozenset({"workers"}),
+        _over_redis(_ours("events"), "rx_sse_redis.py", "bus", workers=2),
+    ),
+    Contestant(
+        "rx_sse, RedisPublisher",
+        "ours",
+        frozenset({"redis"}),
+        _over_redis(_ours("events"), "rx_sse_redis.py", "publisher"),
+    ),
+    Contestant(
+        "aiohttp-sse, redis.asyncio",
+        "peer",
+        frozenset({"redis"}),
+        _over_redis(
+            _python("aiohttp_sse_redis.py", "aiohttp-sse", "aiohttp", "redis", "uvloop"),
+            "aiohttp_sse_redis.py",
+            "publish",
+        ),
+    ),
 )

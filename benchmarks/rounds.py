@@ -109,7 +109,7 @@ def one(ready: Ready, contestant: Contestant, cell: Cell, number: int, client: C
     error = ""
     with tempfile.TemporaryDirectory(prefix="rx_sse_bench_") as folder:
         try:
-            with Server(ready.start, core, Path(folder)) as server:
+            with Server(ready.start, core, client.core, Path(folder)) as server:
                 values = cell.run(server, client, contestant.path(cell.task))
         except (RunFailed, ServerFailed, subprocess.TimeoutExpired, OSError) as failure:
             error = str(failure)

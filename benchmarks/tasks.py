@@ -56,13 +56,14 @@ class Live:
         per_second = self.rate * (1 if self.users else self.clients) / self.step
         pace = f"{per_second:,.0f}/s" if self.rate else "saturated"
         stopped = f", {self.stopped:.0%} stopped" if self.stopped else ""
-        return f"{self.clients:,} client{'s' * (self.clients > 1)}, {pace}{stopped}"
+        who = "user" if self.users else "client"
+        return f"{self.clients:,} {who}{'s' * (self.clients > 1)}, {pace}{stopped}"
 
     def run(self, server: Server, client: Client, path: str) -> Values:
         before = server.memory()
         connected, report = client.run(
             server,
-            path,
+            "/users/%d" if self.users else path,
             mode="live",
             clients=self.clients,
             rate=self.rate,
@@ -204,6 +205,7 @@ def delivered(report: Report, late: bool = True) -> Values:
         "lost": report["missing"] + report["late"] * late,
         "repeated": report["repeated"],
         "closed": report["closed"],
+        **{f"{name}_us": cpu / report["published"] * 1e6 for name, cpu in report["beside"].items()},
     }
 
 
@@ -226,6 +228,10 @@ def plan(clients: Sequence[int], seconds: float) -> Iterable[Cell]:
     yield Resume("resume", 1, 10_000)
     for stopped in (0.0, 0.1):
         yield Live("slow", 200, 25.0, size=8_192, stopped=stopped, seconds=seconds + 2)
+    yield Live("redis", 1_000, paced(1_000), seconds=seconds)
+    yield Live("redis", 20, paced(20), seconds=seconds)
+    yield Live("redis", 1_000, 2_000.0, users=True, seconds=seconds)
+    yield Live("workers", 5_000, 0.0, seconds=seconds)
     yield Hold("hold", 10_000)
     yield Idle("idle", 10_000)
     yield Idle("idle", 10_000, browser=True, seconds=0.0)

@@ -27,7 +27,8 @@ static struct {
     int feed_port, size, window, count, users;
     double rate, warm, seconds, drain, settle, limit;
     pid_t pids[64];
-    int pid_count;
+    struct { const char *name; pid_t pid; } beside[8];
+    int pid_count, beside_count;
 } set = {.mode = "live", .size = 128, .window = 64, .count = 100, .warm = 1, .seconds = 3, .drain = 1, .settle = 0.3, .limit = 60};
 
 static crowd people = {.clients = 1, .path = "/events", .at_once = 64};
@@ -197,7 +198,7 @@ static int64_t server_cpu(void) {
 
 /* The two ends of what is measured. */
 static struct {
-    int64_t at, server, client;
+    int64_t at, server, client, beside[8];
     uint64_t published;
     tally seen;
 } from, to;
@@ -206,6 +207,7 @@ static void begin(void) {
     from.seen = seen;
     from.published = out.published;
     from.client = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+    for (int i = 0; i < set.beside_count; i++) from.beside[i] = cpu_ns(set.beside[i].pid);
     from.server = server_cpu();
     from.at = now_ns();
 }
@@ -213,6 +215,7 @@ static void begin(void) {
 static void finish(void) {
     to.at = now_ns();
     to.server = server_cpu();
+    for (int i = 0; i < set.beside_count; i++) to.beside[i] = cpu_ns(set.beside[i].pid);
     to.client = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
     to.published = out.published;
     to.seen = seen;
@@ -225,6 +228,10 @@ static void report(const char *phase) {
 #define COUNT(name) (long long)(to.seen.name - from.seen.name)
     printf("{\"phase\":\"%s\",\"seconds\":%.6f,\"server_cpu\":%.9f,\"client_cpu\":%.9f,", phase,
            (double)(to.at - from.at) / 1e9, (double)(to.server - from.server) / 1e9, (double)(to.client - from.client) / 1e9);
+    printf("\"beside\":{");
+    for (int i = 0; i < set.beside_count; i++)
+        printf("%s\"%s\":%.9f", i ? "," : "", set.beside[i].name, (double)(to.beside[i] - from.beside[i]) / 1e9);
+    printf("},");
     printf("\"clients\":%d,\"ready\":%d,\"failed\":%d,\"closed\":%d,\"files\":%d,", people.clients, people.ready,
            people.failed, people.closed, server_files());
     printf("\"published\":%lld,\"delivered\":%lld,\"bytes\":%lld,\"comments\":%lld,", (long long)(to.published - from.published),
@@ -330,6 +337,11 @@ static void option(char *text) {
     else if (!strcmp(text, "loose")) stream_loose = atoi(value);
     else if (!strcmp(text, "pids"))
         for (char *pid = strtok(value, ","); pid && set.pid_count < 64; pid = strtok(NULL, ",")) set.pids[set.pid_count++] = atoi(pid);
+    else if (!strcmp(text, "beside"))
+        for (char *name = strtok(value, ":"), *pid; name && (pid = strtok(NULL, ",")) && set.beside_count < 8; name = strtok(NULL, ":")) {
+            set.beside[set.beside_count].name = name;
+            set.beside[set.beside_count++].pid = atoi(pid);
+        }
     else fail("an unknown option");
 }
 

@@ -21,7 +21,10 @@ users: dict[str, asyncio.Queue[str]] = {}
 
 
 def deliver(key: str, value: dict[str, Any]) -> None:
-    payload = json.dumps(value)
+    deliver_text(key, json.dumps(value))
+
+
+def deliver_text(key: str, payload: str) -> None:
     if key == "all":
         for queue in channels:
             queue.put_nowait(payload)
@@ -56,11 +59,15 @@ async def user(request: web.Request) -> web.StreamResponse:
         users.pop(key, None)
 
 
-async def main(port: int, feed: int) -> None:
+def make_app() -> web.Application:
     app = web.Application()
     app.router.add_get("/events", events)
     app.router.add_get("/users/{user}", user)
-    runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
+    return app
+
+
+async def main(port: int, feed: int) -> None:
+    runner = web.AppRunner(make_app(), access_log=None, handler_cancellation=True)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port, backlog=4096).start()
     async with await listen(feed, deliver):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -22,10 +23,24 @@ class _Lines(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
-            key, _, text = line.partition(b" ")
-            self._deliver(key.decode(), json.loads(text))
+            self._deliver(*_parsed(line))
+
+
+def _parsed(line: bytes) -> tuple[str, dict[str, Any]]:
+    key, _, text = line.partition(b" ")
+    return key.decode(), json.loads(text)
 
 
 async def listen(port: int, deliver: Deliver) -> asyncio.Server:
     """Accept the feed on loopback."""
     return await asyncio.get_running_loop().create_server(lambda: _Lines(deliver), "127.0.0.1", port)
+
+
+def read(port: int, deliver: Callable[[str, dict[str, Any]], object]) -> None:
+    """The same without a loop: one feed after another, for ever."""
+    with socket.create_server(("127.0.0.1", port)) as server:
+        while True:
+            connection, _ = server.accept()
+            with connection, connection.makefile("rb") as lines:
+                for line in lines:
+                    deliver(*_parsed(line))
