@@ -15,6 +15,7 @@ Never: a live queue beside the replay; a position that goes back without a gap.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Any, Protocol
@@ -100,7 +101,6 @@ class Reader:
         "_host",
         "_last",
         "_page",
-        "_page_at",
         "_pulling",
         "_sink",
         "_told",
@@ -142,8 +142,7 @@ class Reader:
         self._caught_up = False
         self._pulling = False
         self._wish = False
-        self._page: Sequence[Entry] = ()
-        self._page_at = 0
+        self._page: deque[Entry] = deque()
         self._told: frozenset[Position] = frozenset()
         self._fresh_end: Position | None = None
 
@@ -174,7 +173,7 @@ class Reader:
             self.relay.events.leave(self)
         self._way = Way.CLOSED
         self.emit = ignore
-        self._page = ()
+        self._page.clear()
         self.relay.release()
 
     # -- live, called by the dispatcher ----------------------------------------------------------------------
@@ -245,7 +244,7 @@ class Reader:
     def _step(self) -> None:
         relay = self.relay
         if self.position == relay.position:
-            self._page = ()
+            self._page.clear()
             if relay.ended:  # the end mark is behind us: it was the last thing that happened here
                 self._sink.ended(self, None)
                 return
@@ -276,19 +275,18 @@ class Reader:
         self.relay.trim()
         at = self.relay.ring.find(self.position)
         if at is not None:
-            self._page = ()
+            self._page.clear()
             return self.relay.ring.slice(at, BLOCK_ENTRIES, BLOCK_BYTES)
         block: list[Entry] = []
         size = 0
         position = self.position
-        while self._page_at < len(self._page) and len(block) < BLOCK_ENTRIES:
-            entry = self._page[self._page_at]
+        while self._page and len(block) < BLOCK_ENTRIES:
+            entry = self._page[0]
             size += entry.size
             if entry.prev != position or (size > BLOCK_BYTES and block):
                 break
-            block.append(entry)
+            block.append(self._page.popleft())  # what was handed over is let go
             position = entry.position
-            self._page_at += 1
         return block
 
     def _hand(self, entry: Entry) -> None:
@@ -335,8 +333,7 @@ class Reader:
         # Empty and not where the process is: one of the two is behind, and the next question goes to the
         # process.
         self._caught_up = bool(page.entries)
-        self._page = page.entries
-        self._page_at = 0
+        self._page = deque(page.entries)
         self.read += sum(entry.size for entry in page.entries)
         if self._way is Way.LOCATING:
             self.from_log = True

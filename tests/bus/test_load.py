@@ -3,14 +3,56 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
+import socket
 import time
+import tracemalloc
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+import reactivex as rx
+from aiohttp import web
 
-from rx_sse.bus import MemoryBus
+import rx_sse
+from rx_sse.bus import Bus, MemoryBus
+from rx_sse.bus.log import PAGE_BYTES
+from rx_sse.testing import serve
 from rx_sse.testing.listener import Listener
+from rx_sse.wire import EventParser, ServerSentEvent
+
+from .conftest import MakeBus
+
+
+async def ten_megabytes(bus: Bus, size: int = 1000) -> str | None:
+    """So many events of `size` bytes on the topic ``t``, and the cursor before them."""
+    cursor = (await Listener(bus, "t").opened()).cut()
+    for number in range(10_000_000 // size):
+        bus.topic("t").on_next({"n": number, "pad": "x" * size})
+    await bus.delivered()
+    return cursor
+
+
+async def drops(url: str, cursor: str | None, rate: int) -> AsyncGenerator[bytes]:
+    """A stream as it comes to a client that takes `rate` bytes a second."""
+    loop, place = asyncio.get_running_loop(), urlsplit(url)
+    with socket.socket() as line:
+        line.setblocking(False)
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, max(4096, rate // 50))
+        await loop.sock_connect(line, (place.hostname, place.port))
+        request = f"GET / HTTP/1.0\r\nAccept: text/event-stream\r\nLast-Event-ID: {cursor}\r\n\r\n"
+        await loop.sock_sendall(line, request.encode())
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += await loop.sock_recv(line, 1)
+        begun, taken = loop.time(), 0
+        while data := await loop.sock_recv(line, min(65_536, rate // 10)):
+            yield data
+            taken += len(data)
+            await asyncio.sleep(begun + taken / rate - loop.time())
 
 
 @pytest.mark.parametrize(
@@ -67,10 +109,7 @@ async def test_clients_that_are_cut_at_random_hold_exactly_the_list(clients: int
 
 async def test_a_long_replay_does_not_hold_the_loop() -> None:
     async with MemoryBus(history=10_000, history_bytes=64 * 1024 * 1024) as bus:
-        cursor = (await Listener(bus, "t").opened()).cut()
-        for number in range(10_000):
-            bus.topic("t").on_next({"n": number, "pad": "x" * 1000})
-        await bus.delivered()
+        cursor = await ten_megabytes(bus)
         worst = 0.0
         stop = False
 
@@ -83,32 +122,76 @@ async def test_a_long_replay_does_not_hold_the_loop() -> None:
                 await asyncio.sleep(0)
                 worst = max(worst, time.thread_time() - began)
 
+        gc.collect()
+        gc.freeze()  # what other tests left is not looked through in one of these turns
         probing = asyncio.create_task(probe())
         listener = await Listener(bus, "t", cursor=cursor).opened()
         while len(listener.events) < 10_000:
             await asyncio.sleep(0)
         stop = True
         await probing
+        gc.unfreeze()
         assert [event.json()["n"] for event in listener.events] == list(range(10_000)) and not listener.gaps
         print(f"worst turn of the loop during the replay: {worst * 1000:.1f} ms")
         assert worst < 0.02
 
 
-async def test_a_reader_on_a_thin_line_holds_no_copy_of_its_backlog() -> None:
-    async with MemoryBus(history=10_000, history_bytes=64 * 1024 * 1024) as bus:
-        cursor = (await Listener(bus, "t").opened()).cut()
-        for number in range(10_000):
-            bus.topic("t").on_next({"n": number, "pad": "x" * 1000})
-        await bus.delivered()
+async def test_a_reader_that_is_slow_is_handed_one_block_at_a_time(make_bus: MakeBus) -> None:
+    async with make_bus(history=10_000, history_bytes=64 * 1024 * 1024) as bus:
+        cursor = await ten_megabytes(bus)
         listener = Listener(bus, "t", cursor=cursor, slow=True)
-        got = 0
-        while got < 10_000:
+        got: list[int] = []
+        while len(got) < 10_000:
             await listener.until(lambda it: bool(it.events))
-            assert sum(len(event.frame) for event in listener.events) <= 2 * 65_536, "one block at a time"
-            got += len(listener.events)
+            assert sum(len(event.frame) for event in listener.events) <= 2 * 65_536
+            got += [event.json()["n"] for event in listener.events]
+            assert not listener.gaps
             listener.written.clear()
             listener.drain()
-        assert got == 10_000
+        assert got == list(range(10_000))
+
+
+@pytest.mark.parametrize(
+    ("make_bus", "rate"),
+    [
+        ("memory", 5_000_000),
+        ("redis", 5_000_000),
+        pytest.param("redis", 10_000, marks=[pytest.mark.slow, pytest.mark.timeout(1500)]),
+    ],
+    indirect=["make_bus"],
+)
+async def test_ten_megabytes_arrive_whole_over_a_thin_line_and_cost_two_pages(
+    make_bus: MakeBus, rate: int
+) -> None:
+    """A socket that takes `rate` bytes a second, an application under it, and what one more reader costs."""
+    async with make_bus(history=10_000, history_bytes=64 * 1024 * 1024) as bus:
+        app = rx_sse.setup(web.Application(), bus=bus)
+
+        @rx_sse.sse
+        def stream(request: web.Request) -> rx.Observable[ServerSentEvent]:
+            return bus.events("t", after=rx_sse.last_event_id(request))
+
+        app.router.add_get("/", stream)
+        cursor = await ten_megabytes(bus, 2000)
+        async with serve(app) as url:
+            await Listener(bus, "t", cursor=cursor).received(5_000)  # what all readers share is there
+            expected, parser = 0, EventParser()
+            tracemalloc.start()
+            async with aclosing(drops(url, cursor, rate)) as coming:
+                async for data in coming:
+                    for event in parser.feed(data):
+                        assert event.type != "stream-gap", event.data
+                        if not event.is_control:
+                            assert event.json()["n"] == expected
+                            expected += 1
+                            if expected == 2_500:  # what is published meanwhile waits for its turn
+                                bus.topic("t").on_next({"n": 5_000})
+                    if expected == 5_001:
+                        break
+            peak = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+        print(f"{expected} events, at the most {peak:,} bytes more")
+        assert expected == 5_001 and peak <= 2 * PAGE_BYTES
 
 
 async def test_ten_thousand_subscribers_do_not_hold_the_loop() -> None:

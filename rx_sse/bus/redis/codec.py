@@ -13,6 +13,7 @@ as an event of the user's.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -65,8 +66,10 @@ def entry_of(position: Position, prev: Position, text: bytes, at: float) -> Entr
         if event is not None:
             ServerSentEvent("", event=event)
         entry = Entry(position, prev, kind, data, event, at)
-        if kind != TEXT:
-            entry.detail() if kind != JSON else entry.value()
+        if kind == JSON:
+            json.loads(data)  # to see that it can be read; who wants no values keeps none
+        elif kind != TEXT:
+            entry.detail()
     except (IndexError, ValueError):
         return Entry(position, prev, GAP, gap_data("unreadable"), None, at)
     return entry
@@ -135,12 +138,13 @@ def page_of(answer: Any, at: At) -> Page:
     """A page from what the script answered.
 
     Raises:
-        ValueError, TypeError: it is not what the script answers.
+        ValueError, TypeError, AttributeError: it is not what the script answers.
     """
     said, base, start, _, raw = answer
     meta = Meta(said)
     entries: list[Entry] = []
-    for name, head, text in raw:
+    while raw:
+        name, head, text = raw.pop(0)  # let go as soon as it is read: a page is not held twice
         found = _ENTRY.fullmatch(head)
         position = position_of(name)
         if not found:

@@ -217,8 +217,8 @@ class Questions:
             if not isinstance(answer, Exception):
                 try:
                     answered(answer)
-                except (ValueError, TypeError, IndexError) as error:  # it is not what the script answers
-                    answer = error
+                except (ValueError, TypeError, AttributeError, IndexError) as error:
+                    answer = error  # it is not what the script answers
                 else:
                     return
             log.complain(answer)
