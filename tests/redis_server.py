@@ -287,17 +287,19 @@ class RedisCluster:
                 return next(node for node in self.nodes if node.port == master[1])
         raise LookupError(slot)
 
-    def move(self, slot: int, target: RedisServer, *, keys: int | None = None) -> None:
-        """Move a slot, or only so many of its keys, and then leave it half moved."""
+    def move(self, slot: int, target: RedisServer) -> None:
+        """Move a slot."""
+        self.begin(slot, target)
+        self.finish(slot, target)
+
+    def begin(self, slot: int, target: RedisServer, *keys: str) -> None:
+        """Move some of a slot's keys, and leave it half moved."""
         source = self.owner(slot)
         here, there = source.command("CLUSTER", "MYID"), target.command("CLUSTER", "MYID")
         target.command("CLUSTER", "SETSLOT", slot, "IMPORTING", here)
         source.command("CLUSTER", "SETSLOT", slot, "MIGRATING", there)
-        names = source.command("CLUSTER", "GETKEYSINSLOT", slot, 10_000)
-        for name in names[:keys]:
-            source.command("MIGRATE", "127.0.0.1", target.port, name, 0, 5000)
-        if keys is None:
-            self.finish(slot, target)
+        for key in keys:
+            source.command("MIGRATE", "127.0.0.1", target.port, key, 0, 5000)
 
     def finish(self, slot: int, target: RedisServer) -> None:
         """Move what is left of a slot."""

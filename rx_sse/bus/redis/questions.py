@@ -30,6 +30,8 @@ AT_ONCE = 512
 """Topics in one small question."""
 
 Done = Callable[["Page | None"], None]
+Question = tuple[Script, list[str], tuple[Any, ...], Callable[[Any], None]]
+"""A script, its keys and arguments, and who takes its answer."""
 
 
 class Asker(Protocol):
@@ -101,16 +103,15 @@ class Questions:
     def compare(self, topics: Sequence[str]) -> None:
         """Compare what the log says of topics with what was handed over."""
         log = self._log
-        for members in self._parted(topics):
-            link = log.link_of(members[0])
-            if link is None:
-                continue
 
-            def answered(answer: list[bytes | None], members: list[str] = members) -> None:
+        def question(members: list[str]) -> Question:
+            def answered(answer: list[bytes | None]) -> None:
                 for topic, said in zip(members, answer, strict=True):
                     log.watches.compare(topic, None if said is None else head_of(said))
 
-            self._run(link, HEADS, [log.layout.meta(topic) for topic in members], (log.life,), answered)
+            return HEADS, [log.layout.meta(topic) for topic in members], (log.life,), answered
+
+        self._together(topics, question)
 
     def look_for(
         self, known: Mapping[str, tuple[Position, int]], missing: Callable[[str, Position], None]
@@ -122,10 +123,8 @@ class Questions:
             missing: told of each that was taken back.
         """
         log = self._log
-        for members in self._parted(list(known)):
-            link = log.link_of(members[0])
-            if link is None:
-                continue
+
+        def question(members: list[str]) -> Question:
             keys: list[str] = []
             args: list[Any] = []
             for topic in members:
@@ -133,12 +132,14 @@ class Questions:
                 keys += (log.layout.log(topic), log.layout.meta(topic))
                 args += (f"{position.seq}-{position.nonce}", position.seq, lineage)
 
-            def answered(answer: list[int], members: list[str] = members) -> None:
+            def answered(answer: list[int]) -> None:
                 for number in answer:
                     topic = members[number - 1]
                     missing(topic, known[topic][0])
 
-            self._run(link, LOST, keys, tuple(args), answered)
+            return LOST, keys, tuple(args), answered
+
+        self._together(list(known), question)
 
     def present(
         self,
@@ -157,20 +158,20 @@ class Questions:
                 be asked now.
         """
         log = self._log
-        for members in self._parted(list(said)):
-            link = log.link_of(members[0])
-            if link is None:
-                continue
+
+        def question(members: list[str]) -> Question:
             args: list[Any] = [process, int(life * 1000)]
             for topic in members:
                 args += (said[topic][0], "1" if said[topic][1] else "0")
 
-            def answered(answer: list[list[bytes]], members: list[str] = members) -> None:
+            def answered(answer: list[list[bytes]]) -> None:
                 for topic, others in zip(members, answer, strict=True):
                     if said[topic][1]:
                         told(topic, others)
 
-            self._run(link, PRESENCE, [log.layout.here(topic) for topic in members], tuple(args), answered)
+            return PRESENCE, [log.layout.here(topic) for topic in members], tuple(args), answered
+
+        self._together(list(said), question)
 
     # -- inside ----------------------------------------------------------------------------------------------
 
@@ -190,7 +191,21 @@ class Questions:
             log.watches.asked(query.topic, page.head)
             link.soon(lambda: over(page))  # what a reader raises is not the answer's fault
 
-        self._run(link, PAGE, keys, args, answered, lambda: over(None))
+        self._run(link, PAGE, keys, args, answered, lambda _: over(None))
+
+    def _together(self, topics: Sequence[str], question: Callable[[list[str]], Question]) -> None:
+        """Ask about many topics at once, and one by one where some have moved to another node already."""
+        for members in self._parted(topics):
+            link = self._log.link_of(members[0])
+            if link is None:
+                continue
+
+            def refused(error: Exception, members: list[str] = members) -> None:
+                if len(members) > 1 and str(error).startswith("TRYAGAIN"):
+                    for topic in members:
+                        self._together([topic], question)
+
+            self._run(link, *question(members), refused)
 
     def _parted(self, topics: Sequence[str]) -> Iterator[list[str]]:
         """Topics in groups that one script call may touch."""
@@ -208,7 +223,7 @@ class Questions:
         keys: list[str],
         args: tuple[Any, ...],
         answered: Callable[[Any], None],
-        failed: Callable[[], None] | None = None,
+        failed: Callable[[Exception], None],
     ) -> None:
         """Ask; `answered` gets what the script answers, `failed` is called if it does not."""
         log = self._log
@@ -222,8 +237,7 @@ class Questions:
                 else:
                     return
             log.complain(answer)
-            if failed is not None:
-                failed()
+            failed(answer)
 
         def first(answer: Any) -> None:
             said = str(answer) if isinstance(answer, hiredis.ReplyError) else ""

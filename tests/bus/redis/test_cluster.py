@@ -9,6 +9,7 @@ import pytest
 
 from rx_sse import RedisBus, RedisPublisher
 from rx_sse.bus.redis.layout import Layout, slot_of
+from rx_sse.errors import PublishRefused
 from rx_sse.testing.bus import CHECKS, check_bus
 from rx_sse.testing.listener import Listener
 
@@ -63,24 +64,43 @@ async def test_a_slot_moves_under_listeners_that_never_send(cluster: RedisCluste
         assert not crowd.unknown
 
 
-async def test_a_slot_that_is_half_moved_takes_publishes_and_gives_pages(cluster: RedisCluster) -> None:
-    """Topics whose keys have arrived, topics whose keys have not, and both in one batch."""
+async def test_a_slot_that_is_half_moved(cluster: RedisCluster) -> None:
+    """What has all its keys on one side is served there; what has them on both sides, or none yet, has to
+    wait until the slot has arrived: a publish is refused, and a stream gets no position.
+    """
     layout = Layout()
-    names = [f"half:{number}" for number in range(400)]
-    here = [name for name in names if layout.partition(name) == layout.partition("half:0")][:5]
-    async with two(cluster.url) as (one, two_):
-        for name in here:
-            await one.publish(name, "before")
-        target = other(cluster, here[0])
-        await asyncio.to_thread(cluster.move, slot(here[0]), target, keys=4)
-        publishing = [asyncio.create_task(one.publish(name, "meanwhile")) for name in here]
-        listeners = [Listener(two_, name, last=5) for name in here]
-        await asyncio.wait(publishing, timeout=1.0)
-        await asyncio.to_thread(cluster.finish, slot(here[0]), target)
-        await asyncio.gather(*publishing)
-        for listener in listeners:
-            await listener.until(lambda it: [event.data for event in it.events] == ["before", "meanwhile"])
-            assert not listener.gaps
+    names = [f"half:{number}" for number in range(500)]
+    here = [name for name in names if layout.partition(name) == layout.partition("half:0")]
+    stayed, moved, split, new = here[:4]
+    target = other(cluster, stayed)
+    async with two(cluster.url, publish_timeout=1.0) as (one, two_):
+        listening = {name: await Listener(two_, name).opened() for name in (stayed, moved, split)}
+        before = {name: await one.publish(name, "before") for name in listening}
+        asked = target.calls("asking")
+        arrived = layout.log(moved), layout.meta(moved), layout.log(split)
+        await asyncio.to_thread(cluster.begin, slot(stayed), target, *arrived)
+        for name in (split, new):
+            with pytest.raises(PublishRefused):
+                await one.publish(name, "refused")
+        async with RedisBus(cluster.url) as fresh:
+            for name in (stayed, moved):
+                await one.publish(name, "meanwhile")
+                await listening[name].received(2)
+                resumed = await Listener(fresh, name, cursor=before[name]).received(1)
+                newest = await Listener(fresh, name, last=5).received(2)
+                assert [event.data for event in resumed.events] == ["meanwhile"] and not resumed.gaps
+                assert [event.data for event in newest.events] == ["before", "meanwhile"]
+            assert target.calls("asking") > asked
+            waiting = Listener(fresh, split, cursor=before[split])
+            await asyncio.to_thread(cluster.finish, slot(stayed), target)
+            for name in here[:4]:
+                await one.publish(name, "after")
+            await waiting.received(1)
+            assert [event.data for event in waiting.events] == ["after"] and not waiting.gaps
+        for name, listener in listening.items():
+            expected = ["before", "after"] if name == split else ["before", "meanwhile", "after"]
+            await listener.received(len(expected))
+            assert [event.data for event in listener.events] == expected and not listener.gaps
 
 
 async def test_the_blocking_publisher_follows_a_slot(cluster: RedisCluster) -> None:
