@@ -83,8 +83,10 @@ async def test_a_slot_that_is_half_moved(cluster: RedisCluster) -> None:
             with pytest.raises(PublishRefused):
                 await one.publish(name, "refused")
         async with RedisBus(cluster.url) as fresh:
+            await asyncio.gather(
+                one.publish(stayed, "meanwhile"), one.publish(moved, "meanwhile")
+            )  # one batch
             for name in (stayed, moved):
-                await one.publish(name, "meanwhile")
                 await listening[name].received(2)
                 resumed = await Listener(fresh, name, cursor=before[name]).received(1)
                 newest = await Listener(fresh, name, last=5).received(2)
