@@ -51,8 +51,9 @@ class Start:
     Args:
         command: with `{port}`, `{feed}` and `{redis}` where the ports go, and `{folder}` for an empty folder
             of its own.
-        post: the path that takes events by POST on the same port; empty if lines go to the feed's port.
-        files: templates to write into the folder, by name; `{port}` and `{folder}` as `PORT` and `FOLDER`.
+        post: the path that takes events by POST; empty if the feed is lines. It is on the port of the server,
+            unless another process publishes.
+        files: templates to write into the folder, by name; `{port}` is `PORT` there, and so on.
         beside: what is started before it, in this order, on the client's core.
         workers: processes of `command` on the one port; several have the client's core as well.
     """
@@ -85,7 +86,7 @@ class Server:
 
     def __init__(self, start: Start, core: int, other: int, folder: Path) -> None:
         self.port, feed, redis = _free_ports(3)
-        self.feed = self.port if start.post else feed
+        self.feed = self.port if start.post and not start.beside else feed
         self.post = start.post
         self.beside: dict[str, int] = {}
         self._start = start
@@ -95,8 +96,9 @@ class Server:
         self._servers: list[subprocess.Popen[bytes]] = []
         self._besides: list[subprocess.Popen[bytes]] = []
         for name, template in start.files:
-            text = template.replace("PORT", str(self.port)).replace("FOLDER", str(folder))
-            (folder / name).write_text(text, "utf-8")
+            for placeholder, value in self._values.items():
+                template = template.replace(placeholder.upper(), str(value))
+            (folder / name).write_text(template, "utf-8")
 
     def __enter__(self) -> Self:
         start, (own, other) = self._start, self._cores

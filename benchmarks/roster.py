@@ -126,6 +126,30 @@ def _nchan(cache: Path) -> Ready:
     return Ready(f"nchan {peers.nchan_version(module)}", start)
 
 
+def _nchan_over_redis(cache: Path) -> Ready:
+    module, redis = peers.nchan(cache), peers.redis()
+    template = (SERVERS / "nchan_redis.conf").read_text("utf-8").replace("MODULE", str(module))
+
+    def file(role: str, listen: str, master: str) -> tuple[str, str]:
+        filled = template.replace("ROLE", role).replace("LISTEN", listen).replace("MASTER", master)
+        return f"{role}.conf", filled
+
+    def command(role: str) -> tuple[str, ...]:
+        return peers.nginx(), "-c", f"{{folder}}/{role}.conf", "-p", "{folder}"
+
+    start = Start(
+        command("stream"),
+        cache,
+        post="/pub?key=",
+        files=(file("stream", "PORT", "on"), file("publish", "FEED", "off")),
+        beside=(
+            Beside("redis", "redis", (redis, "--port", "{redis}", *REDIS)),
+            Beside("publisher", "feed", command("publish")),
+        ),
+    )
+    return Ready(f"nchan {peers.nchan_version(module)}, {peers.redis_version(redis)}", start)
+
+
 REDIS = ("--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", "{folder}")
 _NEST = {"idle": "/idle", "pipeline": "/pipeline"}
 
@@ -182,6 +206,7 @@ ROSTER = (
         frozenset({"redis"}),
         _over_redis(_ours("events"), "rx_sse_redis.py", "publisher"),
     ),
+    Contestant("nchan (nginx), Redis", "peer", frozenset({"redis"}), _nchan_over_redis),
     Contestant(
         "aiohttp-sse, redis.asyncio",
         "peer",
