@@ -12,7 +12,7 @@
     │   └── QueueFull         the inbox of a bus or loop has no room
     ├── BusClosed             push or publish on a bus that is not running
     ├── PublishRefused        nothing was stored, for certain
-    ├── PublishUnknown        the bytes left, and no answer came
+    ├── PublishUnknown        the bytes left, and it is not certain what became of them
     └── ConnectionFailed      an EventSource gave up
 
 One ``except`` for all of them::
@@ -146,7 +146,8 @@ class PublishRefused(RxSseError):
 
 
 class PublishUnknown(RxSseError):
-    """The publish left and no answer came: it may have been stored.
+    """The publish left and no answer came, so it may have been stored; or the master has stored it and fewer
+    replicas than asked for have acknowledged it, so a failover may lose it.
 
     Repeat it with the same ``idempotency_key`` and it is stored once.
     """

@@ -43,6 +43,9 @@ BUS_COUNTERS = {
     "gaps": ("rx_sse_bus_gaps", "Topics that lost their place in the log."),
     "gaps_told": ("rx_sse_bus_gaps_told", "Gaps that readers were told of."),
 }
+REDIS_COUNTERS = {
+    "unconfirmed": ("rx_sse_bus_unconfirmed", "Entries stored that too few replicas acknowledged in time."),
+}
 ENDED = ("rx_sse_streams_ended", "Streams that have ended, by reason.")
 
 
@@ -86,3 +89,5 @@ class Collector:
             bus = self._edge.bus.stats()
             yield from family(BUS_GAUGES, bus, GaugeMetricFamily)
             yield from family(BUS_COUNTERS, bus, CounterMetricFamily)
+            if hasattr(bus, "unconfirmed"):
+                yield from family(REDIS_COUNTERS, bus, CounterMetricFamily)

@@ -120,7 +120,7 @@ class Bus(Engine):
             EncodeError, EventTooLarge, TopicNameError: as for `on_next`.
             QueueFull, BusClosed: not taken.
             PublishRefused: nothing was stored; also if the key was used with other data.
-            PublishUnknown: no answer came in time.
+            PublishUnknown: no answer came in time, or not enough replicas have acknowledged it.
         """
         draft = draft_of(check_topic(topic), data, event, self.retention)
         if idempotency_key is not None:

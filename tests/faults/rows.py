@@ -50,6 +50,19 @@ async def network_cut(scene: Scene) -> str:
 
 
 async def stale_replica(scene: Scene) -> str:
+    return f"{await promoted_stale(scene)} accepted events died with the master"
+
+
+async def stale_replica_waited_for(scene: Scene) -> str:
+    lost = await promoted_stale(scene)
+    pair = scene.pair
+    await asyncio.to_thread(pair.first.start)
+    pair.first.command("REPLICAOF", "127.0.0.1", pair.second.port)
+    return f"{lost} accepted events died with the master{'!' if lost else ''}"
+
+
+async def promoted_stale(scene: Scene) -> int:
+    """Promote a replica that lacks the last writes; how many events had been accepted among them."""
     pair, crowd = scene.pair, scene.crowd
     pair.second.command("REPLICAOF", "NO", "ONE")  # what comes now, it never gets
     before = len(crowd.sent)
@@ -61,7 +74,7 @@ async def stale_replica(scene: Scene) -> str:
         relay.lead_to(pair.second)
     scene.heal()
     await scene.ready()
-    return f"{lost} accepted events died with the master"
+    return lost
 
 
 async def split_brain(scene: Scene) -> str:
@@ -179,6 +192,14 @@ ROWS: dict[str, Row] = {
         stale_replica,
         relayed=True,
         lossless=False,
+    ),
+    "replicas": Row(
+        "the same with `replicas=1`",
+        Replicas,
+        stale_replica_waited_for,
+        relayed=True,
+        lossless=False,
+        bus={"replicas": 1},
     ),
     "split": Row(
         "split brain: one application stays with the old master for 4 s",

@@ -32,13 +32,16 @@ class RedisBus(Bus):
         ttl: seconds that an entry is kept, and a topic that nobody touches.
         probe_interval: seconds between two probes; a connection that is deaf is known within two.
         publish_timeout: seconds that a publisher waits.
+        replicas: how many replicas must have acknowledged a publish before it counts as accepted. They are
+            waited for, by WAIT, for a quarter of `publish_timeout`; if fewer have, `publish` raises
+            `PublishUnknown`, and what `on_next` pushed is told to `errors` and counted in `stats()`.
         grace: seconds that a listener may be away without having left (`presence`).
         max_token_life: seconds that a token may live at most; revocations of users are kept so long.
         blind_limit: seconds that a process which is cut off goes on with the revocations that it knows.
         clock: monotonic seconds.
 
     Raises:
-        UsageError: `target` leads nowhere.
+        UsageError: `target` leads nowhere, or `replicas` is not a number of them.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class RedisBus(Bus):
         ttl: float = 3600.0,
         probe_interval: float = 1.0,
         publish_timeout: float = 5.0,
+        replicas: int = 0,
         grace: float = 10.0,
         max_token_life: float = 86_400.0,
         blind_limit: float = 300.0,
@@ -63,6 +67,7 @@ class RedisBus(Bus):
             Layout(prefix, partitions),
             retention,
             timeout=publish_timeout,
+            replicas=replicas,
             probe_interval=probe_interval,
             clock=clock,
         )

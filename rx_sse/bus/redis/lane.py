@@ -23,6 +23,7 @@ from rx_sse.bus.log import Draft
 from rx_sse.bus.redis.batch import Batch, Outcome, refusal, take
 from rx_sse.bus.redis.layout import Layout
 from rx_sse.bus.redis.link import Link, Lost
+from rx_sse.bus.redis.replicas import Replicas
 from rx_sse.errors import PublishRefused, PublishUnknown
 
 FIRST_PAUSE = 0.02
@@ -42,6 +43,11 @@ class Home(Protocol):
     @property
     def timeout(self) -> float:
         """Seconds after which a publisher that waits is told."""
+        ...
+
+    @property
+    def replicas(self) -> Replicas:
+        """Who must have a batch before it is settled."""
         ...
 
     def link(self, partition: int) -> Link | None:
@@ -68,8 +74,12 @@ class Home(Protocol):
         """A draft is no longer waiting."""
         ...
 
+    def unconfirmed(self, count: int) -> None:
+        """So many entries are stored, and not enough replicas have acknowledged them."""
+        ...
+
     def dropped(self, topic: str, error: Exception) -> None:
-        """Drafts of a topic that nobody waits for were refused for good."""
+        """Drafts of a topic that nobody waits for were refused for good, or are unconfirmed."""
         ...
 
     def now(self) -> float: ...
@@ -160,9 +170,14 @@ class Lane:
 
     def _send(self, link: Link, batch: Batch, *, whole: bool) -> None:
         self._under_way = True
+        replicas = self._home.replicas
+        stored: list[Any] = []  # the answer, until the replicas' is there
 
         def answered(answer: Any) -> None:
             if self._batch is not batch:
+                return
+            if replicas.count and not isinstance(answer, Exception):
+                stored.append(answer)
                 return
             self._under_way = False
             if isinstance(answer, Lost):
@@ -173,8 +188,15 @@ class Lane:
             else:
                 self._settled(batch, *batch.outcomes(answer))
 
+        def confirmed(short: PublishUnknown | None) -> None:
+            if stored and self._batch is batch:
+                self._under_way = False
+                self._settled(batch, *batch.outcomes(stored[0]), short)
+
         self._home.sending()
         link.send(batch.call("SPUBLISH" if self._home.sharded else "PUBLISH", whole=whole), answered)
+        if replicas.count:
+            replicas.confirm(link, lambda: bool(stored) and self._batch is batch, confirmed)
 
     def _refused(self, link: Link, batch: Batch, said: str, whole: bool) -> None:
         """Nothing of a batch was stored."""
@@ -195,7 +217,13 @@ class Lane:
         outcome = refusal(said)
         self._settled(batch, {}, [outcome] * len(batch.drafts))
 
-    def _settled(self, batch: Batch, before: dict[str, tuple[int, int]], outcomes: list[Outcome]) -> None:
+    def _settled(
+        self,
+        batch: Batch,
+        before: dict[str, tuple[int, int]],
+        outcomes: list[Outcome],
+        short: PublishUnknown | None = None,
+    ) -> None:
         home = self._home
         left: list[Draft] = []
         codes: set[str] = set()
@@ -219,8 +247,12 @@ class Lane:
         for topic, row in added.items():
             if not batch.unknown:  # otherwise some of it was stored before, and the row may have holes
                 home.stored(topic, before[topic][0], row)
-        for draft, position in done:
-            self._settle(draft, position)
+        if short is None:
+            for draft, position in done:
+                self._settle(draft, position)
+        else:
+            home.unconfirmed(len(done))
+            self._give_up([draft for draft, _ in done], short)
         for error, drafts in refused.values():
             self._give_up(drafts, error)
         if left:

@@ -29,6 +29,7 @@ from rx_sse.bus.redis.layout import Layout
 from rx_sse.bus.redis.link import Link, Lost
 from rx_sse.bus.redis.node import Node
 from rx_sse.bus.redis.questions import Questions
+from rx_sse.bus.redis.replicas import Replicas
 from rx_sse.bus.redis.watches import Watches
 from rx_sse.errors import RxSseError, UsageError
 
@@ -50,6 +51,7 @@ class RedisLog:
         layout: names of keys.
         retention: how much of a topic is kept; its age is also the life of what is known of a topic.
         timeout: seconds after which a publisher that waits is told.
+        replicas: how many must have acknowledged an entry before it counts as accepted.
         probe_interval: seconds between two probes.
         clock: monotonic seconds.
     """
@@ -61,11 +63,13 @@ class RedisLog:
         retention: Retention,
         *,
         timeout: float = 5.0,
+        replicas: int = 0,
         probe_interval: float = 1.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.layout = layout
         self.timeout = timeout
+        self.replicas = Replicas(replicas, timeout)
         self.on_trouble: Callable[[Exception, str | None], None] = _ignore
         self._address = address
         self._retention = retention
@@ -87,6 +91,7 @@ class RedisLog:
         self._waiting_bytes = 0
         self.sharded = address.kind == "cluster"
         self.batches = 0
+        self.short = 0
 
     # -- the port --------------------------------------------------------------------------------------------
 
@@ -255,8 +260,12 @@ class RedisLog:
         if self._waiting == 0 and self._settled is not None:
             self._settled.set()
 
+    def unconfirmed(self, count: int) -> None:
+        """So many entries are stored, and not enough replicas have acknowledged them."""
+        self.short += count
+
     def dropped(self, topic: str, error: Exception) -> None:
-        """What nobody waits for was refused."""
+        """What nobody waits for was refused, or is unconfirmed."""
         self.on_trouble(error, topic)
 
     def now(self) -> float:

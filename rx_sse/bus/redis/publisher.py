@@ -25,6 +25,7 @@ from rx_sse.bus.publisher import draft_of
 from rx_sse.bus.redis.address import Endpoint, address_of
 from rx_sse.bus.redis.batch import Batch, refusal
 from rx_sse.bus.redis.layout import PARTITIONS, Layout
+from rx_sse.bus.redis.replicas import Replicas
 from rx_sse.bus.redis.wire import Wire
 from rx_sse.errors import PublishRefused, PublishUnknown, RxSseError
 
@@ -52,9 +53,11 @@ class RedisPublisher:
         prefix, partitions: the same as the bus's.
         history, history_bytes, ttl: how much of a topic is kept; the same as the bus's.
         timeout: seconds for one publish in all.
+        replicas: how many replicas must have acknowledged a publish before it counts as accepted; they are
+            waited for, by WAIT, for a quarter of `timeout`.
 
     Raises:
-        UsageError: `target` leads nowhere.
+        UsageError: `target` leads nowhere, or `replicas` is not a number of them.
     """
 
     def __init__(
@@ -67,11 +70,13 @@ class RedisPublisher:
         history_bytes: int = 8 * 1024 * 1024,
         ttl: float = 3600.0,
         timeout: float = 5.0,
+        replicas: int = 0,
     ) -> None:
         self._address = address_of(target)
         self._layout = Layout(prefix, partitions)
         self._retention = Retention(history, history_bytes, ttl)
         self._timeout = timeout
+        self._replicas = Replicas(replicas, timeout)
         self._state = _State()
 
     def publish(
@@ -99,7 +104,8 @@ class RedisPublisher:
         Raises:
             EncodeError, EventTooLarge, TopicNameError: it cannot be sent.
             PublishRefused: nothing was stored.
-            PublishUnknown: no answer came in time; repeat it with the same `idempotency_key`.
+            PublishUnknown: no answer came in time, or not enough replicas have acknowledged it; repeat it
+                with the same `idempotency_key`.
         """
         draft = draft_of(check_topic(topic), data, event, self._retention)
         if idempotency_key is not None:
@@ -158,6 +164,8 @@ class RedisPublisher:
                 outcome, why = "lost", f"{type(error).__name__}: {error}"
                 self._drop(state, partition, wire)
             if isinstance(outcome, Position):
+                if self._replicas.count and wire is not None:
+                    self._confirm(state, partition, wire, deadline)
                 return outcome
             if isinstance(outcome, RxSseError) and not batch.unknown:
                 raise outcome
@@ -172,6 +180,20 @@ class RedisPublisher:
                     )
                 raise PublishRefused(f"{topic}: {said}; nothing was stored")
             time.sleep(min(PAUSE, left))
+
+    def _confirm(self, state: _State, partition: int, wire: Wire, deadline: float) -> None:
+        """Wait for the replicas, on the connection that wrote. Nobody else needs it, so one WAIT does."""
+        replicas = self._replicas
+        seconds = min(replicas.patience, (deadline - time.monotonic()) / 2)
+        try:
+            said: object = wire.ask(replicas.command(seconds), deadline)
+        except hiredis.ReplyError as error:
+            said = error
+        except OSError as error:
+            said = error
+            self._drop(state, partition, wire)
+        if (short := replicas.verdict(said)) is not None:
+            raise short
 
     def _wire(self, state: _State, partition: int, deadline: float) -> Wire:
         """The connection to who stores a partition, as far as is known."""

@@ -24,6 +24,7 @@ class RedisStats(BusStats):
         nodes: servers that it uses.
         connections: connections that were made since the start; two a node, if none was lost.
         unsettled: entries that Redis has not accepted yet.
+        unconfirmed: entries that were stored while fewer replicas than asked for acknowledged them in time.
         batches: script calls that published, repeated ones included.
         questions: script calls that read or compared.
         watched: topics that it listens to.
@@ -36,6 +37,7 @@ class RedisStats(BusStats):
     nodes: int
     connections: int
     unsettled: int
+    unconfirmed: int
     batches: int
     questions: int
     watched: int
@@ -54,6 +56,7 @@ class RedisStats(BusStats):
             nodes=len(nodes),
             connections=sum(node.commands.made + node.ears.made for node in nodes),
             unsettled=log.unsettled,
+            unconfirmed=log.short,
             batches=log.batches,
             questions=log.questions,
             watched=len(log.watches),

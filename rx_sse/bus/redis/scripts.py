@@ -123,6 +123,7 @@ for place = at, #ARGV, 6 do
     end
   end
   if stored then
+    s.found = true
     answer[#answer + 1] = stored
   elseif s.refused then
     answer[#answer + 1] = s.refused
@@ -145,6 +146,10 @@ for place = at, #ARGV, 6 do
   end
 end
 for _, s in ipairs(states) do
+  if s.found and not s.written and not s.refused then
+    -- A WAIT behind this call shall speak of what was found. Valkey counts the connection's own writes.
+    redis.pcall('SET', s.meta, text(s), 'PX', number(s.age + 60000))
+  end
   if s.written then
     -- Streams count entries, not bytes or years: look at the front when the bytes are over, and now and then.
     local over = s.total - s.front > s.bytes
