@@ -6,6 +6,9 @@ from hypothesis import strategies as st
 
 from rx_sse.bus.names import check_pattern, check_topic, covers, topic_name
 from rx_sse.errors import TopicNameError
+from rx_sse.testing.listener import Listener
+
+from .conftest import MakeBus
 
 
 @pytest.mark.parametrize("name", ["user:7", "a", "a/b.c-d_e~f%20", "x" * 255, "mail+me@example.com"])
@@ -72,3 +75,42 @@ def test_patterns_grant_a_name_or_what_is_below_a_separator() -> None:
     for wrong in ("us*", "*:a", "a:*:b", "a:**", "", "a?*"):
         with pytest.raises(TopicNameError):
             check_pattern(wrong)
+
+
+USERS = [
+    "7",
+    "*",
+    "?",
+    "[7]",
+    "7:admin",
+    "7:*",
+    "{7}",
+    "7}:log:x",
+    "%2A",
+    "!revocations",
+    "../7",
+    "7 8",
+    "7\n8",
+    "é",
+    "7%3Aadmin",
+]
+
+
+async def test_no_user_reads_what_is_anothers(make_bus: MakeBus) -> None:
+    """Each of them gets his own, live, as history and after a cut; also with another's cursor in his hand."""
+    async with make_bus() as bus:
+        names = {user: topic_name("user", user) for user in USERS}
+        own = {user: await Listener(bus, name, user=user).opened() for user, name in names.items()}
+        for user, name in names.items():
+            await bus.publish(name, f"for {user!r}")
+        for user, listener in own.items():
+            await listener.received(1)
+            newest = await Listener(bus, names[user], last=9).received(1)
+            assert [event.data for event in listener.events + newest.events] == [f"for {user!r}"] * 2
+        cursor = own["7"].cursor
+        for user in USERS[1:]:
+            stranger = await Listener(bus, names[user], cursor=cursor, last=9).received(1)
+            assert [event.data for event in stranger.events] == [f"for {user!r}"]
+        await bus.publish(names["7"], "once more")
+        await own["7"].received(2)
+        assert all(len(own[user].events) == 1 for user in USERS[1:])
