@@ -1,4 +1,4 @@
-"""Names from outside: the refused ones never reach Redis, the others have a key and a channel of their own."""
+"""Names from outside: what is refused never reaches Redis, the rest have a key and a channel of their own."""
 
 from __future__ import annotations
 
