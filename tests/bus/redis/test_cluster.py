@@ -15,6 +15,7 @@ from rx_sse.testing.listener import Listener
 
 from ...redis_server import RedisCluster, RedisServer, Replicas
 from .crowd import Crowd
+from .test_access import CLUSTER, SENTINEL, STANDALONE, let_in, refusals
 from .test_faults import ready, two
 
 pytestmark = pytest.mark.redis
@@ -105,6 +106,34 @@ async def test_a_slot_that_is_half_moved(cluster: RedisCluster) -> None:
             assert [event.data for event in listener.events] == expected and not listener.gaps
 
 
+async def test_the_minimal_acl_of_the_docs(cluster: RedisCluster) -> None:
+    """Also while a slot moves, and is half moved."""
+    for node in cluster.masters:
+        let_in(node, *STANDALONE, *CLUSTER)
+    url = cluster.url.replace("://", "://app:secret@")
+    for check in ("nothing_is_lost_or_repeated_over_cuts", "an_idempotency_key_stores_once"):
+        await check_bus(lambda **options: RedisBus(url, **options), only=check)
+    async with two(url) as buses:
+        await ready(*buses)
+        crowd = Crowd("let:in", buses)
+        await crowd.open()
+        publishing = asyncio.create_task(crowd.publish(1.0))
+        await asyncio.sleep(0.1)
+        target, keys = other(cluster, "let:in"), (Layout().log("let:in"), Layout().meta("let:in"))
+        asked = target.calls("asking")
+        await asyncio.to_thread(cluster.begin, slot("let:in"), target, *keys)
+        await asyncio.sleep(0.3)
+        assert target.calls("asking") > asked
+        await asyncio.to_thread(cluster.finish, slot("let:in"), target)
+        await publishing
+        with RedisPublisher(url) as publisher:
+            crowd.accepted.append(-1)
+            await asyncio.to_thread(publisher.publish, "let:in", -1)
+        await crowd.settled()
+        crowd.check(gaps=False)
+    assert not [line for node in cluster.masters for line in refusals(node)]
+
+
 async def test_the_blocking_publisher_follows_a_slot(cluster: RedisCluster) -> None:
     async with RedisBus(cluster.url) as bus:
         listener = await Listener(bus, "blocking").opened()
@@ -133,8 +162,14 @@ async def test_a_node_fails_over() -> None:
 
 
 async def test_sentinel_fails_over() -> None:
+    """With no more rights than the README says."""
     with Replicas(sentinel=True) as pair:
-        async with two(pair.url, probe_interval=0.3, publish_timeout=30.0) as buses:
+        assert pair.sentinel is not None
+        for server in (pair.first, pair.second):
+            let_in(server, *STANDALONE)
+        let_in(pair.sentinel, *SENTINEL)
+        url = pair.url.replace("://", "://app:secret@") + "?sentinel_username=app&sentinel_password=secret"
+        async with two(url, probe_interval=0.3, publish_timeout=30.0) as buses:
             crowd = Crowd("t", buses)
             await crowd.open()
             await crowd.publish(0.5)
@@ -145,5 +180,6 @@ async def test_sentinel_fails_over() -> None:
             await crowd.settled()
             await ready(*buses)
             crowd.check(gaps=True)
-        with RedisPublisher(pair.url) as publisher:
+        with RedisPublisher(url) as publisher:
             assert await asyncio.to_thread(publisher.publish, "t", 0)
+        assert not refusals(pair.second) + refusals(pair.sentinel)
