@@ -41,7 +41,7 @@ async def drops(url: str, cursor: str | None, rate: int) -> AsyncGenerator[bytes
     loop, place = asyncio.get_running_loop(), urlsplit(url)
     with socket.socket() as line:
         line.setblocking(False)
-        line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, max(4096, rate // 50))
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 131_072)  # the usual size; it grows no more
         await loop.sock_connect(line, (place.hostname, place.port))
         request = f"GET / HTTP/1.0\r\nAccept: text/event-stream\r\nLast-Event-ID: {cursor}\r\n\r\n"
         await loop.sock_sendall(line, request.encode())
