@@ -1,10 +1,11 @@
 """From one entry to its thousands of readers.
 
-The relay of a topic hands over an entry together with the readers it had at that moment; they are called one
-by one, directly, in order. After a slice of a few milliseconds the rest goes on in the next turn of the loop,
-so ten thousand readers never hold it; what is handed over meanwhile waits its turn. Whoever joins later is
-not among an earlier entry's readers, and whoever left is skipped: that is why joining and leaving need no
-lock and cost nothing here.
+The relay of a topic hands over an entry for the readers that it has at that moment; they are called later,
+one by one, directly, in order: when the loop has done what brought the entry. Entries that come meanwhile
+join it in one burst, so a reader is called once for all of them, and what is the same for all readers is made
+once a burst. After a slice of a few milliseconds the rest goes on in the turn after, so ten thousand readers
+never hold the loop. Whoever joins later is not among an earlier burst's readers, and whoever left is skipped:
+that is why joining and leaving need no lock and cost nothing here.
 
 Standard: the Observable contract's "one at a time" (ReactiveX).
 Never: a reader that raises is heard of by another one; it is let go, and its exception goes to the loop's
@@ -18,20 +19,28 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from rx_sse.wire.burst import Burst
+
 SLICE = 0.004
 CHECK_EVERY = 32
+"""Deliveries between two looks at the clock."""
+BURST_ITEMS = 128
+BURST_BYTES = 65_536
+"""A burst is a quarter of an outbox at most, and one write."""
+WORTH_A_WRITE = 8
+"""Items for which a burst is written on its own, even if other bursts of the same turn may follow."""
 
 
 class Receiver(Protocol):
     """A reader of live entries."""
 
     @property
-    def emit(self) -> Callable[[Any], None]:
-        """Takes one payload. Once the reader has left, it is something that does nothing."""
+    def receive(self) -> Callable[[Burst], None]:
+        """Takes a burst. Once the reader has left, it is something that does nothing."""
         ...
 
     def fail(self, error: Exception) -> None:
-        """`emit` raised: leave, and report it."""
+        """`receive` raised: leave, and report it."""
         ...
 
 
@@ -42,11 +51,13 @@ class Audience:
     either.
     """
 
-    __slots__ = ("_members", "_snapshot")
+    __slots__ = ("_members", "_snapshot", "open")
 
     def __init__(self) -> None:
         self._members: dict[Any, None] = {}
         self._snapshot: tuple[Any, ...] | None = ()
+        self.open: Job | None = None
+        """The dispatcher's own note: what waits for these readers, and can take more."""
 
     def __len__(self) -> int:
         return len(self._members)
@@ -55,6 +66,7 @@ class Audience:
         """Be called from the next entry on."""
         self._members[receiver] = None
         self._snapshot = None
+        self.open = None
 
     def leave(self, receiver: Receiver) -> None:
         """Be called no more, if it was."""
@@ -69,7 +81,25 @@ class Audience:
         return self._snapshot
 
 
-Job = tuple[Sequence[Receiver], Any, Callable[[Any, Any], None] | None, int]
+class Job:
+    """What waits for some readers."""
+
+    __slots__ = ("at", "audience", "call", "payload", "receivers", "size")
+
+    def __init__(
+        self,
+        receivers: Sequence[Any],
+        payload: Any,
+        call: Callable[[Any, Any], None] | None,
+        audience: Audience | None,
+        size: int,
+    ) -> None:
+        self.receivers = receivers
+        self.payload = payload
+        self.call = call
+        self.audience = audience
+        self.size = size
+        self.at = 0  # how many have been called
 
 
 class Dispatcher:
@@ -77,83 +107,131 @@ class Dispatcher:
 
     Args:
         soon: has a function called in the loop's next turn.
+        now: the loop's clock.
     """
 
-    __slots__ = ("_at", "_jobs", "_running", "_scheduled", "_soon", "delivered", "size")
+    __slots__ = ("_jobs", "_now", "_running", "_scheduled", "_soon", "_waiting", "delivered", "size")
 
-    def __init__(self, soon: Callable[[Callable[[], None]], object]) -> None:
+    def __init__(
+        self, soon: Callable[[Callable[[], None]], object], now: Callable[[], float] = time.monotonic
+    ) -> None:
         self._soon = soon
+        self._now = now
         self._jobs: deque[Job] = deque()
-        self._at = 0
         self._running = False
         self._scheduled = False
+        self._waiting = 0
         self.delivered = 0
         self.size = 0
 
     def __len__(self) -> int:
-        return len(self._jobs)
+        """Items that wait."""
+        return self._waiting
 
-    def hand(
-        self,
-        receivers: Sequence[Receiver],
-        payload: Any,
-        call: Callable[[Any, Any], None] | None = None,
-        size: int = 0,
-    ) -> None:
-        """Deliver `payload` to `receivers`, after everything handed over before.
+    def broadcast(self, audience: Audience, item: Any, size: int = 0) -> None:
+        """Deliver an item to those who are in an audience now, after everything handed to them before.
 
         Args:
-            receivers: who gets it.
-            payload: what.
-            call: how: `call(receiver, payload)`; by default `receiver.emit(payload)`.
-            size: bytes it holds while it waits.
+            audience: who gets it.
+            item: what; it joins those that wait for the same readers.
+            size: bytes that it holds while it waits.
         """
-        self._jobs.append((receivers, payload, call, size))
+        self._waiting += 1
         self.size += size
-        if not self._running and not self._scheduled:
-            self._run()
+        job = audience.open
+        if job is not None:
+            items = job.payload.items
+            items.append(item)
+            job.size += size
+            if len(items) >= BURST_ITEMS or job.size >= BURST_BYTES:
+                audience.open = None
+        else:
+            audience.open = job = Job(audience.members(), Burst(item), None, audience, size)
+            self._add(job)
+
+    def tell(self, audience: Audience, payload: Any, call: Callable[[Any, Any], None]) -> None:
+        """Have `call(reader, payload)` called for those who are in an audience now, after everything handed
+        to them before."""
+        audience.open = None
+        self.hand(audience.members(), payload, call)
+
+    def hand(self, receivers: Sequence[Any], payload: Any, call: Callable[[Any, Any], None]) -> None:
+        """Have `call(receiver, payload)` called for some, after everything handed over before."""
+        self._waiting += 1
+        self._add(Job(receivers, payload, call, None, 0))
 
     def clear(self) -> None:
         """Forget what waits."""
+        for job in self._jobs:
+            if job.audience is not None:
+                job.audience.open = None
         self._jobs.clear()
-        self._at = self.size = 0
+        self._waiting = self.size = 0
 
-    def _turn(self) -> None:
+    def _add(self, job: Job) -> None:
+        self._jobs.append(job)
+        if not self._running and not self._scheduled:
+            self._scheduled = True
+            self._soon(self._scheduled_turn)
+
+    def _scheduled_turn(self) -> None:
         self._scheduled = False
-        if self._jobs and not self._running:
-            self._run()
+        self.turn()
 
-    def _run(self) -> None:
+    def turn(self) -> None:
+        """Work for a slice of time, now instead of in the next turn of the loop."""
+        if not self._jobs or self._running:
+            return
         self._running = True
         end = time.perf_counter() + SLICE
-        jobs = self._jobs
         try:
-            while jobs:
-                receivers, payload, call, size = jobs[0]
-                at = self._at
-                while at < len(receivers):
-                    part = receivers[at : at + CHECK_EVERY]
-                    at += len(part)
-                    self._at = at
-                    self._deliver(part, payload, call)
-                    if at < len(receivers) and time.perf_counter() > end:
-                        return
-                if jobs:  # cleared by a reader that closed the bus?
-                    jobs.popleft()
-                    self.size -= size
-                    self._at = 0
-                if jobs and time.perf_counter() > end:
+            while self._jobs:
+                job = self._jobs[0]
+                if not job.at:
+                    self._begin(job)
+                if not self._work(job, end):
+                    return
+                if self._jobs:  # cleared by a reader that closed the bus?
+                    self._jobs.popleft()
+                    self.size -= job.size
+                    self._waiting -= 1 if job.call is not None else len(job.payload.items)
+                if time.perf_counter() > end:
                     return
         finally:
             self._running = False
-            if jobs and not self._scheduled:
+            if self._jobs and not self._scheduled:
                 self._scheduled = True
-                self._soon(self._turn)
+                self._soon(self._scheduled_turn)
+
+    def _begin(self, job: Job) -> None:
+        """Nothing joins it any more."""
+        if (audience := job.audience) is not None and audience.open is job:
+            audience.open = None
+        if job.call is None:
+            burst: Burst = job.payload
+            burst.prompt = len(self._jobs) == 1 or len(burst.items) >= WORTH_A_WRITE
+
+    def _work(self, job: Job, end: float) -> bool:
+        """Call its readers; False if time is up before all are called."""
+        receivers, payload = job.receivers, job.payload
+        step = CHECK_EVERY
+        if job.call is None:
+            payload.at = self._now()
+            step = max(1, step // len(payload.items))
+        while job.at < len(receivers):
+            part = receivers[job.at : job.at + step]
+            job.at += len(part)
+            self._deliver(part, payload, job.call)
+            if job.call is None and payload.writing:
+                payload.write()
+            if job.at < len(receivers) and time.perf_counter() > end:
+                return False
+        return True
 
     def _deliver(
-        self, receivers: Sequence[Receiver], payload: Any, call: Callable[[Any, Any], None] | None
+        self, receivers: Sequence[Any], payload: Any, call: Callable[[Any, Any], None] | None
     ) -> None:
-        self.delivered += len(receivers)
+        self.delivered += len(receivers) if call is not None else len(receivers) * len(payload.items)
         at = 0
         while at < len(receivers):
             try:
@@ -162,7 +240,8 @@ class Dispatcher:
                 if call is None:
                     for receiver in receivers[at:] if at else receivers:
                         at += 1
-                        receiver.emit(payload)
+                        receive = receiver.receive
+                        receive(payload)
                 else:
                     for receiver in receivers[at:]:
                         at += 1

@@ -103,7 +103,7 @@ class Engine:
         """What was counted, by name."""
         self._errors: Subject[Trouble] = Subject()
         self.rings = Budget(ring_bytes)
-        self.dispatcher = Dispatcher(self.soon)
+        self.dispatcher = Dispatcher(self.soon, self.now)
         self.rosters = Rosters(self, grace)
         self.snapshots = Snapshots(self)
         self.replays = Replays(self.now)
@@ -160,7 +160,7 @@ class Engine:
             self._let_go()  # that loop ended without close(): nothing of it can be waited for
             await self.log.close()
         self._loop = loop
-        self.inbox = Inbox(loop)
+        self.inbox = Inbox(loop, after=self.dispatcher.turn)
         self.publisher = Publisher(self, self.inbox, self._publish_timeout)
         if isinstance(self.log, Opening):
             try:

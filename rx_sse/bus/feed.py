@@ -15,14 +15,14 @@ from collections.abc import Awaitable, Callable, Generator
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from reactivex import Observable, abc
+from reactivex import abc
 
 from rx_sse.bus.cursor import SEQ_BITS, UNKNOWN, Position, ref_of
 from rx_sse.bus.entry import Entry, Gap, Mark, marked
 from rx_sse.bus.handle import Resume
 from rx_sse.bus.reader import Reader
 from rx_sse.bus.relay import Relay
-from rx_sse.bus.subscriber import Callbacks, callbacks_of, unhandled
+from rx_sse.bus.subscriber import Bursting, Callbacks, callbacks_of, unhandled
 from rx_sse.errors import EncodeError, Overloaded, RxSseError, UsageError
 from rx_sse.wire.encode import encode
 from rx_sse.wire.event import RawFrame, ServerSentEvent
@@ -35,7 +35,7 @@ Map = Callable[[ServerSentEvent], Any]
 Snapshot = Callable[[str], Any | Awaitable[Any]]
 
 
-class Events(Observable[ServerSentEvent]):
+class Events(Bursting[ServerSentEvent]):
     """The events of topics, resumable. Endless: subscribe to it or return it, do not await it."""
 
     def __init__(
@@ -138,11 +138,12 @@ class Feed(abc.DisposableBase):
         readers: list[Reader] = []
         for ref, topic in self.refs.items():
             emit: Callable[[Any], None] = self._callbacks.on_next
+            receive = self._callbacks.on_burst
             relay = bus.relay(topic)
             if self._shaped:
-                emit = partial(self._shape, relay)
+                emit, receive = partial(self._shape, relay), None
             last = 0 if events.snapshot is not None else events.newest
-            reader = Reader(relay, bus, self, emit, after=cursors[ref], last=last)
+            reader = Reader(relay, bus, self, emit, receive, after=cursors[ref], last=last)
             self._readers[reader] = None
             readers.append(reader)
             bus.rosters.join(topic, self.user)

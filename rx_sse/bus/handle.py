@@ -23,6 +23,7 @@ from rx_sse.bus.cursor import LIVE_ONLY, MAX_TOPICS, UNKNOWN, Position, cursor_o
 from rx_sse.bus.entry import Gap, Mark
 from rx_sse.bus.outlet import Attached, Outlet
 from rx_sse.errors import UsageError
+from rx_sse.wire.burst import Burst
 from rx_sse.wire.control import stream_cursor, stream_gap
 from rx_sse.wire.event import RawFrame, ServerSentEvent
 
@@ -182,6 +183,15 @@ class Resume:
             return event.stamped(wire, topic=event.topic, position=mark), wire
         self._owe()
         return _bare(event), None
+
+    def follow(self, burst: Burst) -> bool:
+        """Whether a burst of a bus may be written as it is; then it counts as written. If not, each event of
+        it is to be stamped."""
+        first, last, single = burst.items[0].position, burst.items[-1].position, self._single
+        if single is not None and single.ref == first.ref and single.order < first.order:
+            self._single = last
+            return True
+        return False
 
     def unpositioned(self) -> None:
         """Something without a place went by: from now on the stream cannot be resumed, and says so."""

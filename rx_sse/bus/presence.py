@@ -156,7 +156,7 @@ class Rosters:
         """Tell the watchers of a topic."""
         roster = self._rosters.get(change.topic)
         if roster is not None and roster.watchers:
-            self._bus.dispatcher.hand(tuple(roster.watchers), change)
+            self._bus.dispatcher.hand(tuple(roster.watchers), change, lambda watch, it: watch.emit(it))
 
 
 class _Watch(abc.DisposableBase):

@@ -26,6 +26,7 @@ from rx_sse.bus.entry import END, GAP, Entry, Gap
 from rx_sse.bus.host import Host
 from rx_sse.bus.log import Page, Query
 from rx_sse.bus.relay import Relay
+from rx_sse.wire.burst import Burst
 
 BLOCK_BYTES = 65_536
 BLOCK_ENTRIES = 128
@@ -82,6 +83,7 @@ class Reader:
         host: the bus.
         sink: who gets it.
         emit: takes the events, replayed and live.
+        receive: takes those that are live, if it can take many in one call; otherwise `emit` gets each.
         after: the client's cursor; None: begin at the process's position; `UNKNOWN`: a cursor that is none.
         last: without a cursor, begin so many entries earlier.
 
@@ -111,6 +113,7 @@ class Reader:
         "gap",
         "position",
         "read",
+        "receive",
         "relay",
         "resumed",
     )
@@ -121,6 +124,7 @@ class Reader:
         host: Host,
         sink: Sink,
         emit: Callable[[Any], None],
+        receive: Callable[[Burst], None] | None = None,
         *,
         after: Position | None = None,
         last: int = 0,
@@ -130,6 +134,7 @@ class Reader:
         self._host = host
         self._sink = sink
         self.emit = emit
+        self.receive = receive or self._each
         self.position: Position = UNKNOWN if after is None else after
         self.gap: Gap | None = None
         self.resumed = False
@@ -172,14 +177,18 @@ class Reader:
         if self._way is Way.LIVE:
             self.relay.events.leave(self)
         self._way = Way.CLOSED
-        self.emit = ignore
+        self.emit = self.receive = ignore
         self._page.clear()
         self.relay.release()
 
     # -- live, called by the dispatcher ----------------------------------------------------------------------
 
+    def _each(self, burst: Burst) -> None:
+        for event in burst.items:
+            self.emit(event)  # does nothing from the moment that it is closed
+
     def fail(self, error: Exception) -> None:
-        """`emit` raised while it was live."""
+        """`receive` raised while it was live."""
         if self._way is not Way.CLOSED:
             self._sink.failed(self, error)
 

@@ -241,7 +241,7 @@ class Relay:
         self._host.counted("gaps")
         # Values carry no position, so nobody can tell their readers in-band; the bus's errors do.
         self._host.lost(gap)
-        self._host.dispatcher.hand(self.events.members(), gap, lambda reader, it: reader.missed(it))
+        self._host.dispatcher.tell(self.events, gap, lambda reader, it: reader.missed(it))
         if fork:
             self._host.withdrawn(self.topic, position)
 
@@ -252,15 +252,16 @@ class Relay:
         host.rings.append(self.ring, entry)
         self.trim()
         self.ended = entry.kind == END
-        hand = host.dispatcher.hand
+        dispatcher = host.dispatcher
         if entry.kind == END or entry.kind == GAP:
             for audience in (self.values, self.plain, self.events):
                 if len(audience):
-                    hand(audience.members(), entry, lambda reader, it: reader.special(it))
+                    dispatcher.tell(audience, entry, lambda reader, it: reader.special(it))
             return
         if len(self.events):
-            hand(self.events.members(), entry.marked(self.topic, self.ref, self.epoch), None, entry.size)
+            marked = entry.marked(self.topic, self.ref, self.epoch)
+            dispatcher.broadcast(self.events, marked, entry.size)
         if len(self.plain):
-            hand(self.plain.members(), entry.plain(), None, entry.size)
+            dispatcher.broadcast(self.plain, entry.plain(), entry.size)
         if len(self.values):
-            hand(self.values.members(), entry.value(), None, entry.size)
+            dispatcher.broadcast(self.values, entry.value(), entry.size)

@@ -10,30 +10,43 @@ Never: a call after `dispose`, `on_error` or `on_completed`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from reactivex import abc
+from reactivex import Observable, abc
 
 from rx_sse.bus.dispatch import Audience, ignore
 from rx_sse.bus.entry import END, Entry
 from rx_sse.bus.relay import Relay
 from rx_sse.errors import BusClosed
+from rx_sse.wire.burst import Burst
 
 if TYPE_CHECKING:
     from rx_sse.bus.engine import Engine
 
+T = TypeVar("T")
+
+
+class Bursting(Observable[T]):
+    """An Observable that takes many events to an observer in one call, if that has an `on_burst`."""
+
 
 class Callbacks:
-    """What an observer is called with."""
+    """What an observer is called with. One that has an `on_burst` (a connection) takes many events in one
+    call."""
 
-    __slots__ = ("on_completed", "on_error", "on_next")
+    __slots__ = ("on_burst", "on_completed", "on_error", "on_next")
 
     def __init__(
-        self, on_next: abc.OnNext[Any], on_error: abc.OnError, on_completed: abc.OnCompleted
+        self,
+        on_next: abc.OnNext[Any],
+        on_error: abc.OnError,
+        on_completed: abc.OnCompleted,
+        on_burst: Callable[[Burst], None] | None = None,
     ) -> None:
         self.on_next = on_next
         self.on_error = on_error
         self.on_completed = on_completed
+        self.on_burst = on_burst
 
 
 def callbacks_of(
@@ -46,7 +59,8 @@ def callbacks_of(
     if on_next is not None and (
         isinstance(on_next, abc.ObserverBase) or callable(getattr(on_next, "on_next", None))
     ):
-        return Callbacks(target.on_next, target.on_error, target.on_completed)
+        burst = getattr(target, "on_burst", None)
+        return Callbacks(target.on_next, target.on_error, target.on_completed, burst)
     return Callbacks(target or ignore, on_error or unhandled, on_completed or _nothing)
 
 
@@ -60,7 +74,7 @@ class Subscription(abc.DisposableBase):
         callbacks: the observer's.
     """
 
-    __slots__ = ("_audience", "_bus", "_callbacks", "_choose", "_disposed", "_relay", "_topic", "emit")
+    __slots__ = ("_audience", "_bus", "_callbacks", "_choose", "_disposed", "_relay", "_topic", "receive")
 
     def __init__(
         self, bus: Engine, topic: str, choose: Callable[[Relay], Audience], callbacks: Callbacks
@@ -72,8 +86,7 @@ class Subscription(abc.DisposableBase):
         self._disposed = False
         self._relay: Relay | None = None
         self._audience: Audience | None = None
-        emit: Callable[[Any], None] = callbacks.on_next
-        self.emit = emit
+        self.receive: Callable[[Burst], None] = callbacks.on_burst or self._each
 
     def start(self) -> None:
         """Join. On the loop's thread."""
@@ -92,7 +105,7 @@ class Subscription(abc.DisposableBase):
         """Get nothing any more. On any thread."""
         if not self._disposed:
             self._disposed = True
-            self.emit = ignore
+            self.receive = ignore
             self._bus.run_on_loop(self._leave)
 
     def fail(self, error: Exception) -> None:
@@ -116,6 +129,13 @@ class Subscription(abc.DisposableBase):
         """The subscription cannot begin."""
         self._disposed = True
         self._callbacks.on_error(error)
+
+    def _each(self, burst: Burst) -> None:
+        on_next = self._callbacks.on_next
+        for item in burst.items:
+            if self._disposed:
+                return
+            on_next(item)
 
     def _check_end(self) -> None:
         if self._relay is not None and self._relay.ended:

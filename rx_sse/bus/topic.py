@@ -21,7 +21,7 @@ from reactivex import Observable, abc
 
 from rx_sse.bus.dispatch import Audience
 from rx_sse.bus.relay import Relay
-from rx_sse.bus.subscriber import Subscription, callbacks_of
+from rx_sse.bus.subscriber import Bursting, Subscription, callbacks_of
 from rx_sse.errors import BusClosed, UsageError
 from rx_sse.wire.event import ServerSentEvent
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from rx_sse.bus.bus import Bus
 
 
-class _Live(Observable[Any]):
+class _Live(Bursting[Any]):
     """What a topic has from now on, in one of its forms."""
 
     def __init__(self, bus: Bus, name: str, choose: Callable[[Relay], Audience]) -> None:

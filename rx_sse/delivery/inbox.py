@@ -36,9 +36,11 @@ class Inbox:
         loop: the loop that delivers. The inbox must be made on its thread.
         max_entries: entries that may wait.
         max_bytes: bytes that may wait, by the sizes that `put` is told.
+        after: called after each slice of deliveries; for what they have left to do together.
     """
 
     __slots__ = (
+        "_after",
         "_bytes",
         "_closed",
         "_draining",
@@ -56,10 +58,16 @@ class Inbox:
     )
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, *, max_entries: int = MAX_ENTRIES, max_bytes: int = MAX_BYTES
+        self,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        max_entries: int = MAX_ENTRIES,
+        max_bytes: int = MAX_BYTES,
+        after: Callable[[], None] | None = None,
     ) -> None:
         self.max_entries = max_entries
         self.max_bytes = max_bytes
+        self._after = after
         self._loop = loop
         self._thread = threading.get_ident()
         self._lock = threading.RLock()  # a signal handler that pushes may interrupt a push
@@ -182,6 +190,8 @@ class Inbox:
         finally:  # also when a target ended the loop, which may go on later
             if not empty:
                 self._loop.call_soon(self._drain)
+        if self._after is not None:
+            rooms.insert(0, self._after)
         for callback in rooms:
             self._guarded(callback)
 

@@ -84,6 +84,9 @@ class Connection(asyncio.Protocol):
         wheel: keeps the deadlines.
         heartbeat: seconds without traffic after which one is sent; None for never.
         write_timeout: seconds after which a full socket counts as stuck.
+
+    Attributes:
+        free: nothing is on its way to the socket: what is written now goes there at once.
     """
 
     __slots__ = (
@@ -102,6 +105,7 @@ class Connection(asyncio.Protocol):
         "_wheel",
         "_write_timeout",
         "bucket",
+        "free",
         "last_write",
         "lost",
         "marked",
@@ -131,7 +135,8 @@ class Connection(asyncio.Protocol):
         self._stuck_size = 0
         self._stuck_since = 0.0
         self._fd = _descriptor(transport)
-        self._direct = False
+        self._direct = False  # the transport holds nothing, and bytes may go to the socket as they are
+        self.free = False
         self._drained: list[Callable[[], None]] | None = None
         self._saved: tuple[int, int, int | None, int | None] | None = None
         self.bucket: int | None = None
@@ -159,7 +164,7 @@ class Connection(asyncio.Protocol):
         return None
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.open = False
+        self.open = self.free = False
         self.lost = True
         try:
             self._inner.connection_lost(exc)
@@ -170,7 +175,7 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._inner.pause_writing()
-        self.paused = True
+        self.paused = True  # and not `free` already: the transport holds bytes
         self._stuck_since = now = asyncio.get_running_loop().time()
         self._stuck_size = self._unsent()
         self._wheel.hasten(self, now + self._write_timeout / 4)
@@ -195,6 +200,7 @@ class Connection(asyncio.Protocol):
         """Something is queued: write it in this turn of the loop."""
         if not self.marked and self.open:
             self.marked = True
+            self.free = False
             self._flusher.mark(self)
 
     def flush(self, now: float) -> bool:
@@ -202,42 +208,45 @@ class Connection(asyncio.Protocol):
         if self.paused or not self.open:
             return False
         outbox = self._outbox
+        if not self._direct:
+            self._direct = self._fd >= 0 and not self._transport.get_write_buffer_size()
         data = outbox.take(WRITE_LIMIT)
         if data:
-            self.last_write = now
-            self.sent += len(data)
-            self._write(data)
+            self.write(data, now)
         if not outbox.idle and outbox:
             self.marked = not self.paused
             return self.marked
+        self.free = self._direct and outbox.idle and not self.paused
         if self._drained is not None and not self.paused:
             callbacks, self._drained = self._drained, None
             for callback in callbacks:
                 callback()
         return False
 
-    def _write(self, data: bytes | memoryview) -> None:
-        """Write to the socket itself while nothing waits in the transport; what it does not take goes there.
+    def write(self, data: bytes | memoryview, now: float) -> None:
+        """Write, while it is `free` or in its flush: to the socket itself while nothing waits in the
+        transport. What the socket does not take goes there.
 
         The same system call, without the way to it: a fifth of the cost of a delivery. The descriptor is good
         for as long as `open` holds: a transport closes it after `connection_lost`.
         """
-        if self._direct or (self._fd is not None and not self._transport.get_write_buffer_size()):
-            self._direct = True
+        self.last_write = now
+        self.sent += len(data)
+        if self._direct:
             try:
-                sent = os.write(cast(int, self._fd), data)
+                sent = os.write(self._fd, data)
             except OSError:  # full, or broken: the transport finds out which
                 sent = 0
             if sent == len(data):
                 return
-            self._direct = False
+            self._direct = self.free = False
             data = memoryview(data)[sent:]
         self._transport.write(data)
 
     @property
     def descriptor(self) -> int | None:
         """The socket's descriptor, where events are written to it directly."""
-        return self._fd
+        return self._fd if self._fd >= 0 else None
 
     @property
     def drained(self) -> bool:
@@ -269,8 +278,7 @@ class Connection(asyncio.Protocol):
                 return None
         elif self.open and self._heartbeat is not None and now >= self.last_write + self._heartbeat:
             if not self._outbox and (beat := self._owner.heartbeat()):
-                self.sent += len(beat)
-                self._write(beat)
+                self.write(beat, now)
             self.last_write = now
         return self._next(now)
 
@@ -301,12 +309,12 @@ class Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         """End the connection now; what was not taken by the socket is gone."""
-        self.open = False
+        self.open = self.free = False
         self._transport.abort()
 
     def detach(self) -> None:
         """Hand the transport back to aiohttp as it was found."""
-        self.open = False
+        self.open = self.free = False
         self._wheel.discard(self)
         self._drained = None
         if self.lost:
@@ -347,9 +355,9 @@ class Connection(asyncio.Protocol):
         self._transport.set_write_buffer_limits(high=high, low=low)
 
 
-def _descriptor(transport: asyncio.Transport) -> int | None:
-    """The socket's descriptor, if bytes may go to it as they are: not through TLS, and not on Windows."""
+def _descriptor(transport: asyncio.Transport) -> int:
+    """The socket's descriptor, -1 if bytes may not go to it as they are: through TLS, and on Windows."""
     sock: socket.socket | None = transport.get_extra_info("socket")
     if os.name != "posix" or sock is None or transport.get_extra_info("sslcontext") is not None:
-        return None
-    return sock.fileno() if sock.fileno() >= 0 else None
+        return -1
+    return sock.fileno()

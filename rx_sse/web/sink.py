@@ -20,6 +20,7 @@ from rx_sse.web.connection import Connection
 from rx_sse.web.options import Options
 from rx_sse.web.parts import Parts
 from rx_sse.wire import RawFrame, ServerSentEvent, encode
+from rx_sse.wire.burst import Burst
 from rx_sse.wire.control import stream_gap
 
 Frame = ServerSentEvent | RawFrame
@@ -96,6 +97,25 @@ class Sink:
                 self._target.fail(error)
                 return
             self._offer(event, key)
+
+    def on_burst(self, burst: Burst) -> None:
+        """What came from a bus, on the loop's thread. If the reader keeps up it is written here and now: the
+        same bytes for everybody, and no place in a queue."""
+        connection, handle = self.connection, self._handle
+        if (
+            burst.prompt
+            and connection is not None
+            and connection.free
+            and not self._parts.inbox.pending
+            and (handle is None or not handle.attached or handle.follow(burst))
+        ):
+            if self._framed:
+                burst.writing.append(connection)
+            else:
+                connection.write(burst.frame, burst.at)
+            return
+        for event in burst.items:
+            self.on_next(event)
 
     def pulled(self, value: Any) -> None:
         """An emission, on the loop's thread, of a source that this stream alone pulls: it has nothing in the

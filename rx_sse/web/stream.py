@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from reactivex import Observable, abc
 
 from rx_sse.bus.handle import Resume
+from rx_sse.bus.subscriber import Bursting
 from rx_sse.bus.topic import Topic
 from rx_sse.delivery import Outcome, make_outbox
 from rx_sse.delivery.outbox import Gap
@@ -172,9 +173,10 @@ class Stream:
             return
         sink = self._sink
         try:
-            subscription = source.subscribe(
-                sink.on_next, sink.on_error, sink.on_completed, scheduler=self._home.parts.scheduler
+            observer = (
+                (sink,) if isinstance(source, Bursting) else (sink.on_next, sink.on_error, sink.on_completed)
             )
+            subscription = source.subscribe(*observer, scheduler=self._home.parts.scheduler)
         except Exception as error:
             self.fail(error)
             return

@@ -5,17 +5,30 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from rx_sse.bus.dispatch import Audience, Dispatcher, ignore
+from rx_sse.bus.dispatch import BURST_ITEMS, WORTH_A_WRITE, Audience, Dispatcher, ignore
+from rx_sse.wire.burst import Burst
 
 
 class Reader:
     def __init__(self, take: Callable[[Any], None]) -> None:
-        self.emit = take
+        self.take = take
+        self.receive: Callable[[Burst], None] = self._each
         self.failed: list[Exception] = []
 
+    def _each(self, burst: Burst) -> None:
+        for item in burst.items:
+            self.take(item)
+
     def fail(self, error: Exception) -> None:
-        self.emit = ignore
+        self.receive = self.take = ignore
         self.failed.append(error)
+
+
+def audience_of(*readers: Reader) -> Audience:
+    audience = Audience()
+    for reader in readers:
+        audience.join(reader)
+    return audience
 
 
 class Loop:
@@ -32,8 +45,7 @@ class Loop:
 
 
 def test_a_broadcast_is_cut_into_slices_and_stays_in_order() -> None:
-    loop, got, longest = Loop(), [], [0.0]
-    began = time.perf_counter()
+    loop, got, longest = Loop(), list[int](), [0.0]
 
     def slow(value: int) -> None:
         end = time.perf_counter() + 0.0001
@@ -41,44 +53,49 @@ def test_a_broadcast_is_cut_into_slices_and_stays_in_order() -> None:
             pass
         got.append(value)
 
-    readers = tuple(Reader(slow) for _ in range(500))
-    for value in range(3):
-        loop.dispatcher.hand(readers, value)
-    assert len(got) < 500, "the first slice went on for too long"
+    readers = audience_of(*(Reader(slow) for _ in range(500)))
+    loop.dispatcher.broadcast(readers, 0)
+    loop.dispatcher.turn()
+    assert 0 < len(got) < 500, "the first slice went on for too long"
+    for value in (1, 2):
+        loop.dispatcher.broadcast(readers, value)
     while loop.turns:
-        longest[0] = max(longest[0], time.perf_counter() - began)
         began = time.perf_counter()
         loop.turns.popleft()()
-    assert got == [0] * 500 + [1] * 500 + [2] * 500
-    assert len(loop.dispatcher) == 0 and loop.dispatcher.delivered == 1500
+        longest[0] = max(longest[0], time.perf_counter() - began)
+    assert got == [0] * 500 + [1, 2] * 500, "what came meanwhile is one burst, each reader's in order"
+    assert len(loop.dispatcher) == 0 and loop.dispatcher.delivered == 1500 and loop.dispatcher.size == 0
 
 
 def test_one_that_raises_is_let_go_and_nobody_else_notices() -> None:
-    loop, got = Loop(), []
+    loop, got = Loop(), list[Any]()
 
     def fail(_: int) -> None:
         raise ValueError("mine")
 
     bad = Reader(fail)
-    readers = (Reader(got.append), bad, Reader(got.append), Reader(fail), Reader(got.append))
-    loop.dispatcher.hand(readers, 1)
-    loop.dispatcher.hand(readers, 2)
+    readers = audience_of(Reader(got.append), bad, Reader(got.append), Reader(fail), Reader(got.append))
+    loop.dispatcher.broadcast(readers, 1)
+    loop.run()
+    loop.dispatcher.broadcast(readers, 2)
+    loop.run()
     assert got == [1, 1, 1, 2, 2, 2] and len(bad.failed) == 1
 
 
 def test_a_push_from_an_observer_is_appended_and_never_nested() -> None:
-    loop, order = Loop(), []
+    loop, order = Loop(), list[str]()
 
     def again(value: int) -> None:
         order.append(f"in {value}")
         if value == 1:
-            loop.dispatcher.hand(readers, 2)
+            loop.dispatcher.broadcast(readers, 2)
+            loop.dispatcher.turn()
         order.append(f"out {value}")
 
-    readers = (Reader(again), Reader(again))
-    loop.dispatcher.hand(readers, 1)
+    readers = audience_of(Reader(again), Reader(again))
+    loop.dispatcher.broadcast(readers, 1)
     loop.run()
-    assert order == ["in 1", "out 1"] * 2 + ["in 2", "out 2"] * 4
+    assert order == ["in 1", "out 1"] * 2 + ["in 2", "out 2", "in 2", "out 2"] * 2
 
 
 def test_who_joins_later_is_not_among_the_readers_of_an_earlier_entry() -> None:
@@ -91,3 +108,58 @@ def test_who_joins_later_is_not_among_the_readers_of_an_earlier_entry() -> None:
     audience.leave(one)
     audience.leave(one)
     assert first == (one,) and audience.members() == (two,) and len(audience) == 1
+
+
+def test_a_burst_that_waits_takes_nothing_for_who_joined_after_it_began_to_wait() -> None:
+    loop, early, late = Loop(), list[int](), list[int]()
+    readers = audience_of(Reader(early.append))
+    loop.dispatcher.broadcast(readers, 1)
+    readers.join(Reader(late.append))
+    loop.dispatcher.broadcast(readers, 2)
+    loop.run()
+    assert early == [1, 2] and late == [2]
+
+
+def test_what_is_no_item_keeps_its_place_between_items() -> None:
+    loop, got = Loop(), list[Any]()
+    readers = audience_of(Reader(got.append))
+    loop.dispatcher.broadcast(readers, 1)
+    loop.dispatcher.tell(readers, "gap", lambda reader, it: reader.take(it))
+    loop.dispatcher.broadcast(readers, 2)
+    loop.dispatcher.hand(tuple(readers.members()), "end", lambda reader, it: reader.take(it))
+    loop.dispatcher.broadcast(readers, 3)
+    loop.run()
+    assert got == [1, "gap", 2, 3, "end"], "a call to some does not part what goes to all"
+
+
+def test_a_burst_ends_at_its_limits_and_says_whether_it_may_be_written_at_once() -> None:
+    loop, bursts = Loop(), list[Burst]()
+    reader, other = Reader(ignore), Reader(ignore)
+    reader.receive = other.receive = bursts.append
+    one, two = audience_of(reader), audience_of(other)
+    for item in range(BURST_ITEMS + 1):
+        loop.dispatcher.broadcast(one, item, size=1)
+    loop.dispatcher.broadcast(one, "large", size=100_000)
+    loop.dispatcher.broadcast(one, "small", size=1)
+    assert len(loop.dispatcher) == BURST_ITEMS + 3
+    loop.run()
+    assert [len(burst.items) for burst in bursts] == [BURST_ITEMS, 2, 1]
+    assert [burst.prompt for burst in bursts] == [True, False, True], "the last has nothing behind it"
+    bursts.clear()
+    for _ in range(WORTH_A_WRITE):
+        loop.dispatcher.broadcast(one, "many")
+    loop.dispatcher.broadcast(two, "few")
+    loop.dispatcher.broadcast(audience_of(), "nobody")
+    loop.run()
+    assert [burst.prompt for burst in bursts] == [True, False]
+
+
+def test_what_was_cleared_takes_nothing_more() -> None:
+    loop, got = Loop(), list[Any]()
+    readers = audience_of(Reader(got.append))
+    loop.dispatcher.broadcast(readers, 1, size=5)
+    loop.dispatcher.clear()
+    assert len(loop.dispatcher) == 0 and loop.dispatcher.size == 0
+    loop.dispatcher.broadcast(readers, 2)
+    loop.run()
+    assert got == [2]

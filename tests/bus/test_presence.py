@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+
 from rx_sse.bus import MemoryBus
 from rx_sse.bus.presence import PresenceChange
 from rx_sse.testing.listener import Listener
@@ -24,6 +26,7 @@ async def test_who_listens_comes_and_goes() -> None:
         third = await Listener(bus, "t", user="b").opened()
         third.cut()
         bus.tick(bus.now() + 11.0)
+        await asyncio.sleep(0)  # told in the next turn of the loop
         assert changes[1:] == [PresenceChange("t", "b", True), PresenceChange("t", "b", False)]
         watching.dispose()
         await Listener(bus, "t", user="c").opened()

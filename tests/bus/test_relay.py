@@ -79,6 +79,7 @@ def test_a_client_from_a_process_that_is_ahead_makes_this_one_catch_up() -> None
     scene.processes[0].publish("1")
     scene.processes[0].link.execute_append()
     scene.processes[0].link.deliver()
+    scene.processes[0].turn()
     assert told(client) == ["1"]
     client.cut()
     lagging = list(behind.messages)

@@ -1,0 +1,188 @@
+"""Events of one turn reach a reader in one write, and what it has got is told exactly: through every way that
+a burst can take (written at once, queued for a reader that lags, event by event)."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+from collections.abc import Callable
+
+import pytest
+import reactivex as rx
+from aiohttp import web
+from reactivex import operators as ops
+
+import rx_sse
+from rx_sse.testing import OpenStream, open_stream, serve
+from rx_sse.web.edge import EDGE
+
+Sources = dict[str, Callable[[rx_sse.Bus, web.Request], rx.Observable[rx_sse.ServerSentEvent]]]
+
+
+def _any(event: rx_sse.ServerSentEvent) -> bool:
+    return True
+
+
+SOURCES: Sources = {
+    "events": lambda bus, request: bus.events("a", after=rx_sse.last_event_id(request)),
+    "topic": lambda bus, request: bus.topic("a"),
+    "two": lambda bus, request: bus.events("a", "b", after=rx_sse.last_event_id(request)),
+    "shaped": lambda bus, request: bus.events(
+        "a", after=rx_sse.last_event_id(request), filter=lambda event: event.json()["n"] % 2 == 0
+    ),
+    "pipeline": lambda bus, request: bus.events("a", after=rx_sse.last_event_id(request)).pipe(
+        ops.filter(_any)
+    ),
+    "latest": lambda bus, request: bus.events("a", after=rx_sse.last_event_id(request)),
+}
+
+
+def bursting(bus: rx_sse.Bus) -> web.Application:
+    app = rx_sse.setup(web.Application(), bus=bus)
+    for name, source in SOURCES.items():
+
+        def handler(request: web.Request, source: object = source) -> object:
+            return source(bus, request)  # type: ignore[operator]
+
+        overflow = rx_sse.Overflow("latest", key=lambda event: event.data)
+        options = {"overflow": overflow} if name == "latest" else {}
+        app.router.add_get(f"/{name}", rx_sse.sse(**options)(handler))  # type: ignore[call-overload]
+    return app
+
+
+@pytest.mark.parametrize("http10", [False, True], ids=["1.1", "1.0"])
+@pytest.mark.parametrize("name", ["events", "topic", "two", "shaped", "pipeline", "latest"])
+async def test_bursts_of_any_size_arrive_whole_and_in_order(name: str, http10: bool) -> None:
+    dice, bus, n = random.Random(5), rx_sse.MemoryBus(), 0
+    app = bursting(bus)
+    async with serve(app) as url, open_stream(url, f"/{name}", http10=http10) as stream:
+        for _ in range(40):
+            for _ in range(dice.choice([1, 1, 2, 7, 8, 9, 150])):
+                bus.topic("a").on_next({"n": n})
+                n += 1
+            await asyncio.sleep(0)
+        wanted = [m for m in range(n) if name != "shaped" or m % 2 == 0]
+        got = await stream.events(len(wanted))
+        assert [event.json()["n"] for event in got] == wanted
+        (served,) = app[EDGE].streams
+        assert served.cursor == (got[-1].id if name not in ("topic", "two") else served.cursor)
+
+
+@pytest.mark.parametrize("name", ["events", "two", "shaped"])
+async def test_after_a_cut_amid_bursts_a_stream_goes_on_with_the_next_event(name: str) -> None:
+    dice, bus = random.Random(6), rx_sse.MemoryBus(history=10_000)
+    got: list[int] = []
+    pushed, last = 0, ""
+
+    async def read(stream: OpenStream, upto: int) -> str:
+        while len(got) < upto:
+            got.append((await stream.next_event()).json()["n"])
+        return stream.last_event_id
+
+    async with serve(bursting(bus)) as url:
+        for _ in range(12):
+            headers = {"Last-Event-ID": last} if last else {}
+            async with open_stream(url, f"/{name}", headers=headers) as stream:
+                for _ in range(5):
+                    for _ in range(dice.choice([1, 2, 20, 200])):
+                        bus.topic("a").on_next({"n": pushed})
+                        pushed += 1
+                    await asyncio.sleep(0)
+                due = len(range(0, pushed, 2 if name == "shaped" else 1))
+                last = await read(stream, dice.randint(len(got), due))
+        async with open_stream(url, f"/{name}", headers={"Last-Event-ID": last}) as stream:
+            await read(stream, due)
+            assert not [event for event in stream.rest(control=True) if event.type == "stream-gap"]
+    assert got == list(range(0, pushed, 2 if name == "shaped" else 1))
+
+
+async def test_a_burst_for_a_reader_that_lags_meets_its_policy_event_by_event() -> None:
+    bus = rx_sse.MemoryBus(history=1)
+    app = rx_sse.setup(web.Application(), bus=bus)
+
+    @rx_sse.sse(overflow=rx_sse.Overflow("drop_oldest", max_events=5))
+    def slow(request: web.Request) -> rx.Observable[object]:
+        return bus.topic("a")
+
+    app.router.add_get("/", slow)
+    async with serve(app) as url, open_stream(url, "/", receive_buffer=4096) as stream:
+        stream.stall()
+        (served,) = app[EDGE].streams
+        n = 0
+        while not served.connection.paused:
+            bus.topic("a").on_next({"n": n, "text": "." * 2000})
+            n += 1
+            await asyncio.sleep(0.001)
+        for _ in range(100):  # ten bursts of ten
+            for _ in range(10):
+                bus.topic("a").on_next({"n": n})
+                n += 1
+            await asyncio.sleep(0)
+        await bus.delivered()
+        stream.resume()
+        got: list[int] = []
+        missed = 0
+        while len(got) + missed < n:
+            event = await stream.next_event(control=True)
+            if event.type == "stream-gap":
+                missed += event.json()["missed"]
+                assert len(got) + missed == n - 5, "the loss is told in its place"
+            elif not event.is_control:
+                got.append(event.json()["n"])
+    assert got[-5:] == list(range(n - 5, n)) and got == sorted(got) and missed > 900
+
+
+async def test_a_stream_over_http_1_0_gets_no_chunk_sizes() -> None:
+    bus = rx_sse.MemoryBus()
+    async with serve(bursting(bus)) as url:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+        writer.write(b"GET /topic HTTP/1.0\r\nAccept: text/event-stream\r\n\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        bus.topic("a").on_next(0)
+        await reader.readuntil(b"data: 0\n\n")
+        for n in range(1, 4):
+            bus.topic("a").on_next(n)
+            assert await reader.readuntil(b"\n\n") == b"data: %d\n\n" % n
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_a_burst_does_not_overtake_what_is_queued_before_it() -> None:
+    bus = rx_sse.MemoryBus()
+    async with serve(bursting(bus)) as url, open_stream(url, "/topic") as stream:
+        bus.topic("a").on_next({"n": 0})
+        await stream.next_event()
+
+        def elsewhere() -> None:
+            bus.topic("a").on_next({"n": 1})
+            bus.topic("a").as_events().subscribe(lambda event: None)  # who joins parts two bursts
+            for n in range(2, 30):
+                bus.topic("a").on_next({"n": n})
+
+        thread = threading.Thread(target=elsewhere)
+        thread.start()
+        thread.join()  # the loop stands still, so all of it comes in one turn
+        assert [event.json()["n"] for event in await stream.events(29)] == list(range(1, 30))
+
+
+async def test_what_one_reader_of_a_burst_does_to_another_comes_after_it() -> None:
+    """A reader ends another one's stream while both are asked: the event, which came first, is written."""
+    bus = rx_sse.MemoryBus()
+    app = bursting(bus)
+
+    async with serve(app) as url, open_stream(url, "/events") as one, open_stream(url, "/events") as two:
+        bus.topic("a").on_next({"n": 0})
+        for stream in (one, two):
+            await stream.next_event()
+
+        def end_all(value: dict[str, int]) -> None:
+            for stream in list(app[EDGE].streams):
+                stream.complete()
+
+        bus.topic("a").subscribe(end_all)
+        bus.topic("a").on_next({"n": 1})
+        for stream in (one, two):
+            assert (await stream.next_event()).json() == {"n": 1}
+            assert await stream.ended()
+            assert [event.type for event in stream.rest(control=True)] == ["stream-end"]
