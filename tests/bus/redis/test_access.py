@@ -1,11 +1,9 @@
-"""Ways in: URLs, clients of redis-py, TLS, ACL users; and what a start refuses."""
+"""Ways in: URLs, clients of redis-py, ACL users; and what a start refuses."""
 
 from __future__ import annotations
 
 import asyncio
 import re
-import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +18,7 @@ from rx_sse.testing.bus import check_bus
 from rx_sse.testing.listener import Listener
 
 from ...conftest import ROOT
-from ...redis_server import RedisServer, free_port
+from ...redis_server import RedisServer
 from .test_faults import ready
 
 pytestmark = pytest.mark.redis
@@ -158,37 +156,3 @@ async def test_a_redis_that_is_not_there_yet_does_not_fail_the_start() -> None:
             await ready(bus)
     finally:
         server.close()
-
-
-@pytest.fixture
-def certificate(tmp_path: Path) -> Path:
-    made = subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1",
-         "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "key.pem", "-out", "cert.pem"],
-        cwd=tmp_path, capture_output=True, check=False,
-    )  # fmt: skip
-    if made.returncode:
-        pytest.skip("openssl is missing")
-    return tmp_path
-
-
-async def test_tls(certificate: Path) -> None:
-    plain = RedisServer(tcp=True)
-    with plain:
-        port = free_port()
-        for name, value in (
-            ("tls-cert-file", certificate / "cert.pem"),
-            ("tls-key-file", certificate / "key.pem"),
-            ("tls-ca-cert-file", certificate / "cert.pem"),
-            ("tls-auth-clients", "no"),
-            ("tls-port", port),
-        ):
-            plain.command("CONFIG", "SET", name, value if isinstance(value, int) else str(value))
-        url = f"rediss://127.0.0.1:{port}?ssl_ca_certs={certificate}/cert.pem"
-        async with RedisBus(url) as bus:
-            listener = await Listener(bus, "t").opened()
-            with RedisPublisher(url) as publisher:
-                await asyncio.to_thread(publisher.publish, "t", 1)
-                await asyncio.to_thread(publisher.publish, "t", 2)
-            await listener.received(2)
-            await ready(bus)

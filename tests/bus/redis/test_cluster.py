@@ -74,7 +74,7 @@ async def test_a_slot_that_is_half_moved(cluster: RedisCluster) -> None:
     here = [name for name in names if layout.partition(name) == layout.partition("half:0")]
     stayed, moved, split, new = here[:4]
     target = other(cluster, stayed)
-    async with two(cluster.url, publish_timeout=1.0) as (one, two_):
+    async with two(cluster.url, publish_timeout=0.5) as (one, two_):
         listening = {name: await Listener(two_, name).opened() for name in (stayed, moved, split)}
         before = {name: await one.publish(name, "before") for name in listening}
         asked = target.calls("asking")
