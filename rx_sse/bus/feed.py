@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from reactivex import abc
 
-from rx_sse.bus.cursor import SEQ_BITS, UNKNOWN, Position, ref_of
+from rx_sse.bus.cursor import SEQ_BITS, UNKNOWN, Place, Position, ref_of
 from rx_sse.bus.entry import Entry, Gap, Mark, marked
 from rx_sse.bus.handle import Resume
 from rx_sse.bus.reader import Reader
@@ -131,10 +131,10 @@ class Feed(abc.DisposableBase):
         bus.require_loop()
         bus.enter(self)
         if self._handle is None:
-            cursors: dict[str, Position | None] = dict.fromkeys(self.refs)
+            places: dict[str, Place | None] = dict.fromkeys(self.refs)
         else:
-            cursors = self._handle.attach(self, self.refs)
-        self._unlocated = len(cursors)
+            places = self._handle.attach(self, self.refs)
+        self._unlocated = len(places)
         readers: list[Reader] = []
         for ref, topic in self.refs.items():
             emit: Callable[[Any], None] = self._callbacks.on_next
@@ -143,7 +143,8 @@ class Feed(abc.DisposableBase):
             if self._shaped:
                 emit, receive = partial(self._shape, relay), None
             last = 0 if events.snapshot is not None else events.newest
-            reader = Reader(relay, bus, self, emit, receive, after=cursors[ref], last=last)
+            after, past = places[ref] or (None, None)
+            reader = Reader(relay, bus, self, emit, receive, after=after, past=past, last=last)
             self._readers[reader] = None
             readers.append(reader)
             bus.rosters.join(topic, self.user)
@@ -215,6 +216,7 @@ class Feed(abc.DisposableBase):
         if self._handle is not None and self._handle.outlet is not None:
             order = -1 if gap.next is None else self._order(reader.relay, gap.next)
             self._handle.missed(reader.relay.ref, gap, order)
+            reader.mind(self._handle.past(reader.relay.ref))
         else:
             self._bus.lost(gap)
         if self._events.on_gap is not None:
@@ -222,6 +224,10 @@ class Feed(abc.DisposableBase):
                 self._events.on_gap(gap)
             except Exception as error:
                 self._bus.report("rx_sse: on_gap raised", error)
+
+    def strayed(self, reader: Reader) -> None:
+        """The client has been further in what comes now: it is found there when it comes back."""
+        self.fail(Overloaded(f"{reader.relay.topic}: the log has changed under the stream"))
 
     def passed(self, reader: Reader, entry: Entry) -> None:
         """An entry that the client gets nothing of."""

@@ -10,6 +10,11 @@ one of several that stand for the same entry, and only the last may carry the id
 they come: copies carry none, and a `stream-cursor` follows as soon as all of them are written. What a feed's
 own `filter` dropped moves it as well, once nothing older is on its way through the pipeline.
 
+After a gap the stream may go on from a lower number: the log took entries back, or this process reads another
+branch of it (a split brain). Then the cursor holds the higher position as well, until the branch has come as
+far. A client that returns to where it was is found there, and gets nothing twice; with the lower one alone it
+would look like somebody who had never been further.
+
 Standard: HTML Living Standard §9.2.6 (``Last-Event-ID``), resume rules §3.
 Never: an id on the wire from which the stream would not go on without a loss that was not told.
 """
@@ -19,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from rx_sse.bus.cursor import LIVE_ONLY, MAX_TOPICS, UNKNOWN, Position, cursor_of, parse, part_of
+from rx_sse.bus.cursor import LIVE_ONLY, MAX_TOPICS, UNKNOWN, Place, Position, cursor_of, parse, part_of
 from rx_sse.bus.entry import Gap, Mark
 from rx_sse.bus.outlet import Attached, Outlet
 from rx_sse.errors import UsageError
@@ -71,6 +76,7 @@ class Resume:
         "_owed",
         "_parts",
         "_passed",
+        "_past",
         "_resumed",
         "_single",
         "_starts",
@@ -96,13 +102,14 @@ class Resume:
         self._granted = granted
         # What the client knows: by topic reference; None if it says something that is no cursor.
         self._cursor = dict(parsed) if value and (parsed := parse(value)) is not None else None
-        self._carried: dict[str, Position] = dict(self._cursor or {})
+        self._carried: dict[str, Place] = dict(self._cursor or {})
         self._outlet: Outlet | None = None
         self._feeds: dict[Attached, None] = {}
         self._waiting: list[Attached] = []
         self._starts: dict[str, Start] = {}
         self._orders: dict[str, int] = {}  # of the last position written
         self._parts: dict[str, str] = {}
+        self._past: dict[str, Position] = {}  # higher ones, of other branches
         # On a stream of one topic, the mark of the last event written; `_settle` tells the two dicts of it.
         # All connections share it, so that an event touches one word of each instead of two dicts.
         self._single: Mark | None = None
@@ -175,11 +182,13 @@ class Resume:
             return _bare(event), None
         orders[mark.ref] = mark.order
         parts[mark.ref] = mark.part
+        if self._past:
+            self._come_as_far(mark)
         if mark.order > last and mark.original == id(event):
-            if len(parts) == 1:
+            if len(parts) == 1 and not self._past:
                 self._single = mark
                 return event, event.id
-            wire = cursor_of(parts.values())
+            wire = self._vector()
             return event.stamped(wire, topic=event.topic, position=mark), wire
         self._owe()
         return _bare(event), None
@@ -213,6 +222,7 @@ class Resume:
             if self._entered.get(ref, -1) <= self._orders[ref] < mark.order:
                 self._orders[ref] = mark.order
                 self._parts[ref] = mark.part
+                self._come_as_far(mark)
                 moved = True
         if not moved or self._live_only:
             return None
@@ -243,11 +253,11 @@ class Resume:
 
     # -- the feeds' side -------------------------------------------------------------------------------------
 
-    def attach(self, feed: Attached, refs: dict[str, str]) -> dict[str, Position | None]:
+    def attach(self, feed: Attached, refs: dict[str, str]) -> dict[str, Place | None]:
         """A feed belongs to this stream; `refs` are its topics by reference.
 
         Returns:
-            Where each topic goes on: a position, None for the beginning without a cursor, `UNKNOWN`.
+            Where each topic goes on: None for the beginning without a cursor, `UNKNOWN` for one that is none.
 
         Raises:
             UsageError: a topic is on this stream already.
@@ -301,6 +311,10 @@ class Resume:
             self._dropped = 0
             self._when_drained(self._tell)
 
+    def past(self, ref: str) -> Position | None:
+        """The higher position that the client had in another branch."""
+        return self._past.get(ref)
+
     def missed(self, ref: str, gap: Gap, order: int) -> None:
         """Tell the client that entries are missing, and from where it goes on."""
         self._settle()
@@ -311,6 +325,10 @@ class Resume:
             self._entered[ref] = order
             self._passed.pop(ref, None)
             self._parts[ref] = part_of(ref, gap.next)
+            had = [it for it in (_position(before), self._past.pop(ref, None)) if it is not None]
+            # After a reset there is no other branch to return to.
+            if had and max(had).seq > gap.next.seq and gap.reason != "reset":
+                self._past[ref] = max(had)
         if outlet is None:
             return
         known = before is not None and not before.endswith(part_of("", UNKNOWN))
@@ -332,19 +350,26 @@ class Resume:
             self._orders[single.ref] = single.order
             self._parts[single.ref] = single.part
 
-    def _begin(self, ref: str, topic: str) -> Position | None:
+    def _come_as_far(self, mark: Mark) -> None:
+        past = self._past.get(mark.ref)
+        if past is not None and mark.position.seq >= past.seq:
+            del self._past[mark.ref]
+
+    def _begin(self, ref: str, topic: str) -> Place | None:
         self._settle()
         self._carried.pop(ref, None)
         if ref in self._orders and ref in self._parts:  # subscribed to again, by `retry` or `repeat`
-            _, seq, nonce = self._parts[ref].split(".")
-            return Position(int(seq), int(nonce))
+            return Place(_position(self._parts[ref]) or UNKNOWN, self._past.get(ref))
         self._orders[ref] = -1
         self.attached = True
         if not self.value:
             return None
         if self._cursor is None or (self._granted is not None and not self._granted(topic)):
-            return UNKNOWN
-        return self._cursor.get(ref)
+            return Place(UNKNOWN)
+        place = self._cursor.get(ref)
+        if place is not None and place.past is not None:
+            self._past[ref] = place.past
+        return place
 
     def _open(self) -> None:
         """Tell the client where the stream stands, and let the feeds go."""
@@ -360,8 +385,10 @@ class Resume:
             self._orders[ref] = self._entered[ref] = start.order
         # Topics that the client knows and this stream does not have stay in its cursor, so that it can come
         # back to them.
-        for ref, position in list(self._carried.items())[: MAX_TOPICS - len(self._orders)]:
-            self._parts.setdefault(ref, part_of(ref, position))
+        for ref, place in list(self._carried.items())[: MAX_TOPICS - len(self._orders)]:
+            self._parts.setdefault(ref, part_of(ref, place.position))
+            if place.past is not None:
+                self._past.setdefault(ref, place.past)
         self._carried.clear()
         self._resumed = bool(starts) and all(start.resumed for start in starts.values())
         pending = any(start.pending for start in starts.values())
@@ -372,7 +399,14 @@ class Resume:
 
     def _vector(self) -> str | None:
         self._settle()
-        return cursor_of(self._parts.values()) if self._parts else None
+        if not self._past:
+            return cursor_of(self._parts.values()) if self._parts else None
+        parts: list[str] = []
+        for ref, part in self._parts.items():
+            parts.append(part)
+            if (past := self._past.get(ref)) is not None:
+                parts.append(part_of(ref, past))
+        return cursor_of(parts)
 
     def _owe(self) -> None:
         if not self._owed:
@@ -393,6 +427,14 @@ class Resume:
         outlet = self.outlet
         if outlet is not None and (event := self.refresh()) is not None:
             outlet.control(event)
+
+
+def _position(part: str | None) -> Position | None:
+    """Where a part of a cursor stands."""
+    if part is None:
+        return None
+    _, seq, nonce = part.split(".")
+    return Position(int(seq), int(nonce))
 
 
 def _bare(event: ServerSentEvent | RawFrame) -> ServerSentEvent | RawFrame:

@@ -9,6 +9,10 @@ A cursor that the ring does not know makes the process catch up first, because t
 process that is ahead. Then it is the process's position, or in the ring, or older, or the log does not know
 it: that is a gap, told once.
 
+A client that was in two branches of the log (a split brain) says where it was in both (`handle`). The higher
+one is looked for first: the branch that has it is the one in which the client has been as far as that. It is
+looked out for as well, lest the process itself goes over to that branch under an open stream.
+
 Standard: resume rules §1 ("Valid", "After a gap") and §2 ("Splice").
 Never: a live queue beside the replay; a position that goes back without a gap.
 """
@@ -42,6 +46,10 @@ class Sink(Protocol):
 
     def missed(self, reader: Reader, gap: Gap) -> None:
         """Entries are missing here."""
+        ...
+
+    def strayed(self, reader: Reader) -> None:
+        """The log is now the branch in which the client has been further: it must be located again."""
         ...
 
     def passed(self, reader: Reader, entry: Entry) -> None:
@@ -85,6 +93,7 @@ class Reader:
         emit: takes the events, replayed and live.
         receive: takes those that are live, if it can take many in one call; otherwise `emit` gets each.
         after: the client's cursor; None: begin at the process's position; `UNKNOWN`: a cursor that is none.
+        past: the higher position that the client had in another branch.
         last: without a cursor, begin so many entries earlier.
 
     Attributes:
@@ -99,6 +108,7 @@ class Reader:
         "_after",
         "_asked",
         "_caught_up",
+        "_else",
         "_fresh_end",
         "_host",
         "_last",
@@ -111,6 +121,7 @@ class Reader:
         "emit",
         "from_log",
         "gap",
+        "past",
         "position",
         "read",
         "receive",
@@ -127,6 +138,7 @@ class Reader:
         receive: Callable[[Burst], None] | None = None,
         *,
         after: Position | None = None,
+        past: Position | None = None,
         last: int = 0,
     ) -> None:
         relay.hold()
@@ -135,12 +147,15 @@ class Reader:
         self._sink = sink
         self.emit = emit
         self.receive = receive or self._each
-        self.position: Position = UNKNOWN if after is None else after
+        self.position: Position = past or after or UNKNOWN
         self.gap: Gap | None = None
         self.resumed = False
         self.from_log = False
         self.read = 0
         self._after = after
+        self.past = past
+        # Where else to look; the higher one again, because what is missing is missing from there on.
+        self._else: tuple[Position, ...] = () if past is None or after is None else (after, past)
         self._last = last
         self._way = Way.LOCATING
         self._asked = False
@@ -177,9 +192,21 @@ class Reader:
         if self._way is Way.LIVE:
             self.relay.events.leave(self)
         self._way = Way.CLOSED
+        self.relay.wary.pop(self, None)
         self.emit = self.receive = ignore
         self._page.clear()
         self.relay.release()
+
+    def mind(self, past: Position | None) -> None:
+        """The client has been as far as `past` in another branch: what it had there must not come again."""
+        self.past = past
+        if past is not None:
+            self.relay.wary[self] = None
+
+    def consider(self, page: Page) -> None:
+        """The process, or this reader, reads on with `page`."""
+        if self.past is not None and self._way is not Way.LOCATING and _leads_to(page, self.past):
+            self._sink.strayed(self)
 
     # -- live, called by the dispatcher ----------------------------------------------------------------------
 
@@ -222,17 +249,32 @@ class Reader:
             else:
                 self._ask(Query(relay.topic, last=self._last))
         elif self.position == head or relay.ring.find(self.position) is not None:
-            self.resumed = True
-            self._found(self.position)
+            self._valid()
         elif not self._caught_up:
             self._caught_up = True
             relay.catch_up(self._locate)
+        elif self._else and self.position.seq > head.seq:
+            self._look_elsewhere()
         else:
             self._ask(Query(relay.topic, self.position))
+
+    def _look_elsewhere(self) -> None:
+        self.position, *others = self._else
+        self._else = tuple(others)
+        self._locate()
+
+    def _valid(self) -> None:
+        """The log has the client's position."""
+        if self.position == self.past:  # what came in the branch that it leaves, it will not get
+            self.gap = Gap(self.relay.topic, "unknown", None, self._after, self.past)
+        else:
+            self.resumed = True
+        self._found(self.position)
 
     def _found(self, position: Position) -> None:
         self.position = position
         self._way = Way.LOCATED
+        self.mind(self.past)
         self._sink.located(self)
 
     # -- replay ----------------------------------------------------------------------------------------------
@@ -345,11 +387,21 @@ class Reader:
         self._page = deque(page.entries)
         self.read += sum(entry.size for entry in page.entries)
         if self._way is Way.LOCATING:
+            if page.start != self.position and self._else:
+                self._page.clear()
+                self._caught_up = True
+                self._look_elsewhere()
+                return
             self.from_log = True
-            self.resumed = page.start == self.position
-            if not self.resumed and self._after is not None:
+            if page.start == self.position:
+                self._valid()
+                return
+            if self._after is not None:
                 self.gap = self._gap(page)
             self._found(page.start)
+            return
+        self.consider(page)
+        if self._way is not Way.REPLAY:
             return
         if page.start != self.position:
             gap = self._gap(page)
@@ -369,3 +421,14 @@ class Reader:
         # A cursor does not say of which lineage it is, so an entry that should be there may never have been.
         reason = "trimmed" if self.position.seq < page.base.seq else "unknown"
         return Gap(self.relay.topic, reason, None, self.position, page.start)
+
+
+def _leads_to(page: Page, past: Position) -> bool:
+    """Whether `past` comes behind the beginning of `page`, or may come: a page is not all there is."""
+    entries = page.entries
+    if not entries:
+        return False
+    index = past.seq - entries[0].position.seq
+    if index < len(entries):
+        return index >= 0 and entries[index].position == past
+    return entries[-1].position != page.head

@@ -21,6 +21,7 @@ Never: an entry is delivered whose `prev` is not the position.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 from rx_sse.bus.cursor import Position, ref_of
 from rx_sse.bus.dispatch import Audience
@@ -31,6 +32,12 @@ from rx_sse.bus.run import Run
 
 RING_ENTRIES = 1000
 RING_BYTES = 1_048_576
+
+
+class Wary(Protocol):
+    """Who must look at what a repair brings, before it comes."""
+
+    def consider(self, page: Page) -> None: ...
 
 
 class Relay:
@@ -48,6 +55,7 @@ class Relay:
         told: positions of the lost branch that readers here were told of; who begins here need not be.
         values, plain, events: those who get values, events without ids, and events with their place.
         users: how many use this relay, live or not yet.
+        wary: readers whose clients have been further in another branch of the log.
     """
 
     __slots__ = (
@@ -72,6 +80,7 @@ class Relay:
         "topic",
         "users",
         "values",
+        "wary",
     )
 
     def __init__(self, topic: str, host: Host) -> None:
@@ -88,6 +97,7 @@ class Relay:
         self.plain = Audience()
         self.events = Audience()
         self.users = 0
+        self.wary: dict[Wary, None] = {}
         self.closed = False
         self._dirty = True
         self._asking = False
@@ -204,6 +214,8 @@ class Relay:
 
     def _take(self, asked: Position | None, page: Page) -> bool:
         """Go on with what the log says; False if it must be asked again."""
+        for reader in list(self.wary):
+            reader.consider(page)
         if asked is None or self.position is None:
             self.position = page.start
             self.lineage = page.lineage

@@ -146,6 +146,9 @@ class Revocations:
         for token, until in list(self._tokens.items()):
             self._bus.log.append(self.draft(None, token, until, None))
 
+    def strayed(self, reader: Reader) -> None:
+        """It came without a cursor: it was in no other branch."""
+
     def passed(self, reader: Reader, entry: Entry) -> None:
         """Nothing."""
 

@@ -303,6 +303,7 @@ class Client:
         self.name = name
         self.broker = broker
         self.cursor: Position | None = None
+        self.past: Position | None = None
         self.reader: Reader | None = None
         self.again: Callable[[], None] | None = None
         self.got: list[str | Gap] = []
@@ -311,7 +312,8 @@ class Client:
 
     def connect(self, process: Process) -> None:
         assert self.reader is None
-        self.reader = Reader(process.relay, process, self, self.receive, after=self.cursor)
+        self.process = process
+        self.reader = Reader(process.relay, process, self, self.receive, after=self.cursor, past=self.past)
         self.reader.locate()
 
     def cut(self) -> None:
@@ -326,9 +328,14 @@ class Client:
 
     def receive(self, event: ServerSentEvent) -> None:
         mark = event.position
-        self.cursor = mark.position  # type: ignore[attr-defined]
+        self.move(mark.position)  # type: ignore[attr-defined]
         self.got.append(event.data)
         self.times.append(self.broker.clock)
+
+    def move(self, position: Position) -> None:
+        self.cursor = position
+        if self.past is not None and position.seq >= self.past.seq:
+            self.past = None
 
     # -- the sink --------------------------------------------------------------------------------------------
 
@@ -350,12 +357,23 @@ class Client:
 
     def missed(self, reader: Reader, gap: Gap) -> None:
         assert gap.next is not None
+        had = max(self.past or gap.next, self.cursor or gap.next)
         self.cursor = gap.next
+        self.past = had if had.seq > gap.next.seq and gap.reason != "reset" else None
+        reader.mind(self.past)
         self.got.append(gap)
         self.times.append(self.broker.clock)
 
+    def strayed(self, reader: Reader) -> None:
+        self.cut()
+        self.process.soon(self.return_)
+
+    def return_(self) -> None:
+        if self.reader is None:
+            self.connect(self.process)
+
     def passed(self, reader: Reader, entry: Entry) -> None:
-        self.cursor = entry.position
+        self.move(entry.position)
 
     def ended(self, reader: Reader, entry: Entry | None) -> None:
         raise AssertionError("nobody ends it")

@@ -115,6 +115,25 @@ def test_a_fork_is_told_once_to_those_who_were_there_and_to_those_behind_it() ->
     assert told(fresh) == ["4"]
 
 
+def test_a_process_that_leaves_its_branch_brings_nothing_that_a_client_had_in_the_other() -> None:
+    """The client came from there; live it would be sent on from where this process was."""
+    scene = Scene()
+    client, other = scene.client(0), scene.client(1)
+    scene.publish(0, "1")
+    scene.broker.replicate()
+    scene.broker.promote()
+    scene.processes[0].link.reconnect()
+    scene.publish(0, "2", "3")
+    client.cut()
+    client.connect(scene.processes[1])
+    scene.settle()
+    assert told(client) == ["1", "2", "3", "unknown"]
+    scene.processes[1].link.reconnect()
+    scene.publish(0, "4")
+    assert told(client) == ["1", "2", "3", "unknown", "unknown", "4"]
+    assert told(other) == ["1", "2", "3", "4"]
+
+
 def test_a_flush_is_a_reset() -> None:
     scene = Scene()
     client = scene.client(0)

@@ -96,7 +96,7 @@ class Client:
                 self.last = stream.last_event_id
                 if event.type not in ("message", "stream-gap"):
                     continue
-                _, seq, nonce = self.last.split(".")
+                _, seq, nonce = self.last.split("_")[1].split(".")
                 place = int(seq), int(nonce)
                 if event.is_control:
                     self.got.append(Got(None, place, loop.time(), event.json()["reason"]))
@@ -129,6 +129,8 @@ class Crowd:
         self.sent: list[Sent] = []
         self.cuts = 10.0
         """Clients that are cut in a second."""
+        self.turns: Sequence[int] = (0, 1)
+        """The processes through which it is published, in turn."""
         self._rate = rate
         self._pad = " " * (pad > 0) + "x" * pad
         self._tasks: list[asyncio.Task[None]] = []
@@ -216,6 +218,6 @@ class Crowd:
         number = len(self.sent)
         self.sent.append(sent := Sent(number, topic, asyncio.get_running_loop().time()))
         alive = [process for process in self.processes if process.address]
-        process = alive[number // len(self.topics) % len(alive)]
+        process = alive[self.turns[number // len(self.topics) % len(self.turns)] % len(alive)]
         process.tell("publish", topic, number, f"{number}{self._pad}")
         return sent

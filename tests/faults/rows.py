@@ -82,9 +82,13 @@ async def split_brain(scene: Scene) -> str:
     pair.second.command("REPLICAOF", "NO", "ONE")
     scene.store = pair.second
     before = len(crowd.sent)
+    # Who goes to the side that falls behind, and comes back, is the one to look at.
+    cuts, crowd.cuts = crowd.cuts, 10 * crowd.cuts
+    turns, crowd.turns = crowd.turns, (0, 0, 0, 0, 1)
     scene.relays[0].lead_to(pair.second)
     await scene.sleep(4.0)
-    lost = sum(sent.state == "accepted" for sent in crowd.sent[before:]) // 2
+    lost = sum(sent.state == "accepted" for sent in crowd.sent[before:]) // len(crowd.turns)
+    crowd.cuts, crowd.turns = cuts, turns
     scene.relays[1].lead_to(pair.second)
     scene.heal()
     await scene.ready()

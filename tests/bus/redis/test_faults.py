@@ -223,7 +223,7 @@ async def test_split_brain_one_process_stays_with_the_old_master() -> None:
                     pair.second.command("REPLICAOF", "NO", "ONE")
                     relay.lead_to(pair.second)
                     await ready(one)
-                    await crowd.publish(1.0, wander=False)
+                    await crowd.publish(3.0)
                     left_behind.lead_to(pair.second)
                     await ready(one, other)
                     await crowd.settled()
