@@ -359,6 +359,13 @@ def on_loop(loop: asyncio.AbstractEventLoop) -> bool:
         return False
 
 
+def seconds_of(scheduler: abc.SchedulerBase) -> Callable[[], float]:
+    """A scheduler's clock in seconds, from some moment on."""
+    if isinstance(scheduler, LoopScheduler):
+        return monotonic
+    return lambda: scheduler.to_seconds(scheduler.now)
+
+
 def first_given(*schedulers: abc.SchedulerBase | None) -> abc.SchedulerBase:
     """The first that is one; else a new one for the running loop; without a loop, reactivex's threads."""
     for scheduler in schedulers:

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from threading import Lock
+from typing import Any
 
 
 class Serial:
@@ -23,26 +24,28 @@ class Serial:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._calls: deque[Callable[[], None]] = deque()
+        self._calls: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self._busy = False
 
-    def put(self, call: Callable[[], None]) -> None:
-        """Run a call, here and now or after those that are before it, by whoever runs them."""
+    def put(self, call: Callable[..., None], *values: Any) -> None:
+        """Run `call(*values)`, here and now or after those that are before it, by whoever runs them."""
         with self._lock:
-            self._calls.append(call)
-            if self._busy:
-                return
+            if self._busy or self._calls:
+                self._calls.append((call, values))
+                if self._busy:
+                    return
+                call, values = self._calls.popleft()
             self._busy = True
         while True:
-            with self._lock:
-                if not self._calls:
-                    self._busy = False
-                    return
-                call = self._calls.popleft()
             try:
-                call()
+                call(*values)
             except BaseException:
                 # It goes to whoever pushed, as in reactivex. What waits is delivered with the next call.
                 with self._lock:
                     self._busy = False
                 raise
+            with self._lock:
+                if not self._calls:
+                    self._busy = False
+                    return
+                call, values = self._calls.popleft()

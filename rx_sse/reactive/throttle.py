@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from datetime import timedelta
-from functools import partial
+from math import inf
 from threading import Lock
 from typing import TypeVar
 
@@ -20,7 +20,7 @@ from reactivex import Observable, abc
 from reactivex.disposable import CompositeDisposable, Disposable
 
 from rx_sse.errors import UsageError
-from rx_sse.reactive.scheduler import first_given
+from rx_sse.reactive.scheduler import first_given, seconds_of
 from rx_sse.reactive.serial import Serial
 
 T = TypeVar("T")
@@ -73,32 +73,49 @@ def throttle_latest(
             lock = Lock()  # around the two dictionaries, never around a call of somebody else's
             windows: dict[Hashable, abc.DisposableBase] = {}  # the open ones, each with its timer
             waiting: dict[Hashable, T] = {}  # in the order of arrival
+            # Without keys there is one window, and nothing to forget when it is over: it has a timer only
+            # while a value waits. Most sources are slower than their window.
+            time = seconds_of(clock)
+            over_at = -inf
 
-            def open_window(name: Hashable) -> None:
-                windows[name] = clock.schedule_relative(length, over, name)
+            def open_window(name: Hashable) -> bool:
+                """Whether a value may pass, now that nothing waits."""
+                nonlocal over_at
+                left = length
+                if key is None:
+                    now = time()
+                    if now >= over_at:
+                        over_at = now + length
+                        return True
+                    left = min(length, over_at - now)  # a wall clock may be set back
+                windows[name] = clock.schedule_relative(left, over, name)
+                return key is not None
 
             def over(_: abc.SchedulerBase, name: Hashable = None) -> None:
+                nonlocal over_at
                 with lock:
                     if windows.pop(name, None) is None or name not in waiting:
                         return
                     value = waiting.pop(name)
+                    over_at = -inf
                     open_window(name)
-                serial.put(partial(observer.on_next, value))
+                serial.put(observer.on_next, value)
 
             def on_next(value: T) -> None:
-                try:
-                    name = key(value) if key is not None else None
-                    hash(name)
-                except Exception as error:
-                    on_error(error)
-                    return
+                name = None
+                if key is not None:
+                    try:
+                        name = key(value)
+                        hash(name)
+                    except Exception as error:
+                        on_error(error)
+                        return
                 with lock:
-                    if name in windows:
+                    if name in windows or not open_window(name):
                         waiting.pop(name, None)
                         waiting[name] = value
                         return
-                    open_window(name)
-                serial.put(partial(observer.on_next, value))
+                serial.put(observer.on_next, value)
 
             def stop() -> list[T]:
                 with lock:
@@ -114,11 +131,11 @@ def throttle_latest(
 
             def on_error(error: Exception) -> None:
                 forget()
-                serial.put(partial(observer.on_error, error))
+                serial.put(observer.on_error, error)
 
             def on_completed() -> None:
                 for value in stop():
-                    serial.put(partial(observer.on_next, value))
+                    serial.put(observer.on_next, value)
                 serial.put(observer.on_completed)
 
             subscription = source.subscribe(on_next, on_error, on_completed, scheduler=given)

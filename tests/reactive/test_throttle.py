@@ -6,7 +6,7 @@ import asyncio
 import gc
 import threading
 import weakref
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ import reactivex as rx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reactivex import Observable
+from reactivex.scheduler.periodicscheduler import PeriodicScheduler
 from reactivex.subject import Subject
 from reactivex.testing import ReactiveTest, Recorded, TestScheduler
 
@@ -150,6 +151,56 @@ def test_disposing_ends_the_windows() -> None:
     scheduler.advance_by(50.0)
     assert got == [1]
     assert not source.observers
+
+
+def test_a_source_slower_than_its_window_sets_no_timer() -> None:
+    class Counting(TestScheduler):
+        timers = 0
+
+        def schedule_relative(self, *args: Any, **kwargs: Any) -> Any:
+            self.timers += 1
+            return super().schedule_relative(*args, **kwargs)
+
+    scheduler = Counting()
+    got: list[int] = []
+    source: Subject[int] = Subject()
+    source.pipe(throttle_latest(10.0)).subscribe(got.append, scheduler=scheduler)
+    for n in range(5):
+        source.on_next(n)
+        scheduler.advance_by(11.0)
+    assert got == [0, 1, 2, 3, 4] and scheduler.timers == 0
+    source.on_next(5)
+    source.on_next(6)
+    scheduler.advance_by(11.0)
+    assert got[-2:] == [5, 6] and scheduler.timers == 1
+
+
+def test_a_clock_that_is_set_back_holds_nothing_for_longer_than_a_window() -> None:
+    virtual = TestScheduler()
+    back = timedelta()
+
+    class SetBack(PeriodicScheduler):
+        @property
+        def now(self) -> datetime:
+            return virtual.now - back
+
+        def schedule(self, *args: Any, **kwargs: Any) -> Any:
+            return virtual.schedule(*args, **kwargs)
+
+        def schedule_relative(self, *args: Any, **kwargs: Any) -> Any:
+            return virtual.schedule_relative(*args, **kwargs)
+
+        def schedule_absolute(self, *args: Any, **kwargs: Any) -> Any:
+            return virtual.schedule_absolute(*args, **kwargs)
+
+    got: list[int] = []
+    source: Subject[int] = Subject()
+    source.pipe(throttle_latest(10.0)).subscribe(got.append, scheduler=SetBack())
+    source.on_next(1)
+    back = timedelta(hours=1)
+    source.on_next(2)
+    virtual.advance_by(11.0)
+    assert got == [1, 2]
 
 
 def test_a_value_pushed_by_the_observer_waits_for_its_window() -> None:
