@@ -151,7 +151,7 @@ class RedisPublisher:
             try:
                 wire = self._wire(state, partition, deadline)
                 command = batch.call(announce, whole=whole)
-                sent = True
+                sent = time.monotonic() < deadline  # after it nothing leaves
                 outcome = batch.outcomes(wire.ask(command, deadline))[1][0]
             except hiredis.ReplyError as error:
                 if str(error).startswith("NOSCRIPT"):

@@ -137,9 +137,13 @@ async def test_the_minimal_acl_of_the_docs(cluster: RedisCluster) -> None:
 async def test_the_blocking_publisher_follows_a_slot(cluster: RedisCluster) -> None:
     async with RedisBus(cluster.url) as bus:
         listener = await Listener(bus, "blocking").opened()
-        with RedisPublisher(cluster.url) as publisher:
+        with RedisPublisher(cluster.url, timeout=0.5) as publisher:
             await asyncio.to_thread(publisher.publish, "blocking", 1)
-            await asyncio.to_thread(cluster.move, slot("blocking"), other(cluster, "blocking"))
+            target, keys = other(cluster, "blocking"), (Layout().log("blocking"), Layout().meta("blocking"))
+            await asyncio.to_thread(cluster.begin, slot("blocking"), target, *keys)
+            with pytest.raises(PublishRefused):
+                await asyncio.to_thread(publisher.publish, "blocking", "refused")
+            await asyncio.to_thread(cluster.finish, slot("blocking"), target)
             await asyncio.to_thread(publisher.publish, "blocking", 2)
         await listener.received(2)
         assert listener.values == [1, 2] and not listener.gaps
