@@ -17,6 +17,8 @@ from rx_sse.bus.report import Trouble
 from rx_sse.errors import TopicNameError, UsageError
 from rx_sse.testing.listener import Listener
 
+from .conftest import MakeBus
+
 MODULE_LEVEL = MemoryBus()
 """Made at import, where no loop runs."""
 
@@ -114,6 +116,30 @@ async def test_map_keeps_the_position() -> None:
         assert [value["double"] for value in listener.values] == [0, 2, 4]
         resumed = await Listener(bus, "t", cursor=listener.events[1].id).received(1)
         assert resumed.values == [2]
+
+
+async def test_one_of_two_topics_is_trimmed_while_the_client_reads_the_other(make_bus: MakeBus) -> None:
+    """`a`, `a` and `b`, `a`, both again: the gap is told for `b` alone, once, and nothing of `a` is lost."""
+    async with make_bus(history=100) as bus:
+        got: list[str] = []
+        cursor: str | None = None
+        for step, topics in enumerate((("a",), ("a", "b"), ("a",), ("a", "b"), ("a", "b"))):
+            listener = await Listener(bus, *topics, cursor=cursor).opened()
+            for topic in topics:
+                await bus.publish(topic, f"{topic}{step}")
+            last = {f"{topic}{step}" for topic in topics}
+            await listener.until(lambda it, last=last: last <= {event.data for event in it.events})  # type: ignore[misc]
+            cursor = listener.cut()
+            got += [event.data if event.type != "stream-gap" else "gap" for event in listener.written[1:]]
+            if step == 2:
+                for number in range(500):
+                    bus.topic("b").on_next(f"b:{number}")
+                await bus.delivered()
+        assert [it for it in got if it.startswith("a")] == [f"a{step}" for step in range(5)]
+        of_b = [it for it in got if not it.startswith("a")]
+        kept = len(of_b) - 4
+        assert of_b == ["b1", "gap", *(f"b:{number}" for number in range(500 - kept, 500)), "b3", "b4"]
+        assert 100 <= kept + 1 < 500
 
 
 async def test_a_snapshot_is_made_once_for_all_who_wait_for_it() -> None:

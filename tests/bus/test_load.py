@@ -194,6 +194,27 @@ async def test_ten_megabytes_arrive_whole_over_a_thin_line_and_cost_two_pages(
         assert expected == 5_001 and peak <= 2 * PAGE_BYTES
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("make_bus", ["memory", "redis"], indirect=True)
+async def test_a_filter_that_passes_nothing_for_ten_seconds_moves_the_cursor(make_bus: MakeBus) -> None:
+    """1,000 entries a second over a history of 500: the position goes along, or the reconnect meets a gap."""
+    async with make_bus(history=500) as bus:
+        options: dict[str, Any] = {"filter": lambda event: event.data == "end"}
+        listener = await Listener(bus, "t", **options).opened()
+        loop = asyncio.get_running_loop()
+        begun, pushed = loop.time(), 0
+        while pushed < 10_000:
+            due = min(10_000, int((loop.time() - begun) * 1000))
+            for number in range(pushed, due):
+                bus.topic("t").on_next(number)
+            pushed = due
+            await asyncio.sleep(0.005)
+        resumed = await Listener(bus, "t", cursor=listener.cut(), **options).opened()
+        await bus.publish("t", "end")
+        await resumed.received(1)
+        assert resumed.written[0].json()["resumed"] and not resumed.gaps and not listener.events
+
+
 async def test_ten_thousand_subscribers_do_not_hold_the_loop() -> None:
     async with MemoryBus() as bus:
         count = 0

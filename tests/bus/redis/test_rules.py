@@ -268,6 +268,35 @@ async def revoked(bus: RedisBus, user: str) -> None:
             await asyncio.sleep(0.02)
 
 
+async def test_a_process_restarts_and_its_clients_go_on(redis: RedisServer) -> None:
+    """From an empty topic too; over Redis there is no excuse for a gap."""
+    async with RedisBus(redis.url, prefix="restarts") as bus:
+        empty = (await Listener(bus, "t").opened()).cut()
+        before = await bus.publish("t", "before")
+    async with RedisBus(redis.url, prefix="restarts") as bus:
+        await bus.publish("t", "after")
+        for cursor, expected in ((empty, ["before", "after"]), (before, ["after"])):
+            listener = await Listener(bus, "t", cursor=cursor).received(len(expected))
+            assert [event.data for event in listener.events] == expected and not listener.gaps
+
+
+async def test_two_lives_of_a_server_share_no_id() -> None:
+    """A cursor of the first life is unknown in the second, though the numbers are the same."""
+    with RedisServer() as server:
+        async with RedisBus(server.url) as bus:
+            empty = (await Listener(bus, "t").opened()).cut()
+            first = [await bus.publish("t", number) for number in range(5)]
+        server.kill()
+        server.start()
+        async with RedisBus(server.url) as bus:
+            second = [await bus.publish("t", number) for number in range(5)]
+            assert [it.split(".")[1] for it in first] == [it.split(".")[1] for it in second]
+            assert not {empty, *first} & set(second)
+            for cursor in (empty, *first):
+                listener = await Listener(bus, "t", cursor=cursor).until(lambda it: bool(it.gaps))
+                assert len(listener.gaps) == 1 and listener.error is None
+
+
 async def test_a_bus_lives_again_on_another_loop(redis: RedisServer) -> None:
     def run(bus: RedisBus) -> None:
         async def main() -> Any:
