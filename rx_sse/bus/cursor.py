@@ -16,6 +16,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 MAX_TOPICS = 32
@@ -62,6 +63,7 @@ def new_nonce() -> int:
     return int.from_bytes(os.urandom(6)) or 1
 
 
+@lru_cache(maxsize=64)
 def ref_of(topic: str) -> str:
     """The six characters that stand for a topic in a cursor."""
     number = int.from_bytes(hashlib.sha256(topic.encode()).digest()[:8])
@@ -72,6 +74,7 @@ def ref_of(topic: str) -> str:
     return ref
 
 
+@lru_cache(maxsize=16)  # many streams begin at the same position
 def part_of(ref: str, position: Position) -> str:
     """A topic's part of a cursor."""
     return f"{ref}.{position.seq}.{position.nonce}"

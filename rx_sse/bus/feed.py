@@ -22,7 +22,7 @@ from rx_sse.bus.entry import Entry, Gap, Mark, marked
 from rx_sse.bus.handle import Resume
 from rx_sse.bus.reader import Reader
 from rx_sse.bus.relay import Relay
-from rx_sse.bus.subscriber import Bursting, Callbacks, callbacks_of, unhandled
+from rx_sse.bus.subscriber import Bursting, Callbacks, burst_of, callbacks_of, unhandled
 from rx_sse.errors import EncodeError, Overloaded, RxSseError, UsageError
 from rx_sse.wire.encode import encode
 from rx_sse.wire.event import RawFrame, ServerSentEvent
@@ -73,7 +73,7 @@ class Events(Bursting[ServerSentEvent]):
         """
         feed = Feed(self, callbacks_of(on_next, on_error, on_completed))
         try:
-            feed.start()
+            feed.start(0 if self.snapshot is not None else self.newest)
         except Exception as error:
             feed.fail(error)
         return feed
@@ -92,24 +92,31 @@ class Feed(abc.DisposableBase):
         "_callbacks",
         "_deadline",
         "_disposed",
-        "_events",
+        "_filter",
         "_handle",
         "_left",
+        "_map",
+        "_on_gap",
         "_read",
         "_readers",
         "_replaying",
         "_shaped",
+        "_snapshot",
         "_unlocated",
         "ready",
         "refs",
     )
 
     def __init__(self, events: Events, callbacks: Callbacks) -> None:
-        self._events = events
+        # Not `events` itself: it is made for one request, and would live as long as its stream.
+        self._filter = events.filter_by
+        self._map = events.map_by
+        self._snapshot = events.snapshot
+        self._on_gap = events.on_gap
         self._bus = events.bus
         self._handle = events.handle
         self._callbacks = callbacks
-        self._readers: dict[Reader, None] = {}
+        self._readers: list[Reader] = []
         self._disposed = False
         self._unlocated = 0
         self._left = len(events.topics)
@@ -125,9 +132,9 @@ class Feed(abc.DisposableBase):
         """Who listens."""
         return None if self._handle is None else self._handle.user
 
-    def start(self) -> None:
-        """Find out where to begin."""
-        bus, events = self._bus, self._events
+    def start(self, last: int) -> None:
+        """Find out where to begin: without a cursor, `last` entries earlier."""
+        bus = self._bus
         bus.require_loop()
         bus.enter(self)
         if self._handle is None:
@@ -138,14 +145,13 @@ class Feed(abc.DisposableBase):
         readers: list[Reader] = []
         for ref, topic in self.refs.items():
             emit: Callable[[Any], None] = self._callbacks.on_next
-            receive = self._callbacks.on_burst
+            receive = burst_of(self._callbacks)
             relay = bus.relay(topic)
             if self._shaped:
                 emit, receive = partial(self._shape, relay), None
-            last = 0 if events.snapshot is not None else events.newest
             after, past = places[ref] or (None, None)
             reader = Reader(relay, bus, self, emit, receive, after=after, past=past, last=last)
-            self._readers[reader] = None
+            self._readers.append(reader)
             readers.append(reader)
             bus.rosters.join(topic, self.user)
         for reader in readers:
@@ -158,7 +164,7 @@ class Feed(abc.DisposableBase):
         for reader in list(self._readers):
             if self._needs_snapshot(reader):
                 self._bus.snapshots.take(
-                    self._events.snapshot, reader.relay, self.user, partial(self._snapshot, reader)
+                    self._snapshot, reader.relay, self.user, partial(self._snapped, reader)
                 )
             else:
                 reader.go()
@@ -219,9 +225,9 @@ class Feed(abc.DisposableBase):
             reader.mind(self._handle.past(reader.relay.ref))
         else:
             self._bus.lost(gap)
-        if self._events.on_gap is not None:
+        if self._on_gap is not None:
             try:
-                self._events.on_gap(gap)
+                self._on_gap(gap)
             except Exception as error:
                 self._bus.report("rx_sse: on_gap raised", error)
 
@@ -303,7 +309,7 @@ class Feed(abc.DisposableBase):
 
     def _let_go(self, reader: Reader) -> None:
         if reader in self._readers:
-            del self._readers[reader]
+            self._readers.remove(reader)
             self._read += reader.read
             self._bus.rosters.leave(reader.relay.topic, self.user)
             reader.close()
@@ -312,9 +318,9 @@ class Feed(abc.DisposableBase):
         return relay.epoch << SEQ_BITS | position.seq
 
     def _needs_snapshot(self, reader: Reader) -> bool:
-        return self._events.snapshot is not None and reader.gap is None and not reader.resumed
+        return self._snapshot is not None and reader.gap is None and not reader.resumed
 
-    def _snapshot(self, reader: Reader, position: Position, outcome: Any) -> None:
+    def _snapped(self, reader: Reader, position: Position, outcome: Any) -> None:
         """The state of a topic as of `position`, or the exception with which it failed."""
         if self._disposed or reader not in self._readers:
             return
@@ -342,14 +348,14 @@ class Feed(abc.DisposableBase):
     def _shape(self, relay: Relay, event: ServerSentEvent) -> None:
         """`filter` and `map` of one event."""
         mark: Any = event.position
-        events, handle = self._events, self._handle
+        handle = self._handle
         try:
-            if events.filter_by is not None and not events.filter_by(event):
+            if self._filter is not None and not self._filter(event):
                 if handle is not None:
                     handle.passed(mark, self._bus.history)
                 return
-            if events.map_by is not None:
-                shaped = events.map_by(event)
+            if self._map is not None:
+                shaped = self._map(event)
                 if shaped is not event:
                     mark = Mark(relay.ref, mark.position, mark.order >> SEQ_BITS)
                     event = marked(_encoded(shaped), relay.topic, mark)

@@ -50,6 +50,37 @@ class Start:
         self.pending = pending
 
 
+class Track:
+    """Where the stream is in one topic.
+
+    Attributes:
+        part: its part of the cursor; None until it has a position.
+        order: of the last position written, -1 for none; None for a topic that the client knows and this
+            stream does not have.
+        entered: the order of the last event that went into the pipeline, where a filter is.
+        passed: the newest entry that a feed dropped.
+        past: the higher position that the client had in another branch.
+        start: until the stream is open.
+    """
+
+    __slots__ = ("entered", "order", "part", "passed", "past", "start")
+
+    def __init__(self, order: int | None, part: str | None = None, past: Position | None = None) -> None:
+        self.order = order
+        self.part = part
+        self.past = past
+        self.entered = -1
+        self.passed: Mark | None = None
+        self.start: Start | None = None
+
+    def move(self, mark: Mark) -> None:
+        """An entry was written, or passed over."""
+        self.order = mark.order
+        self.part = mark.part
+        if self.past is not None and mark.position.seq >= self.past.seq:  # the branch has come as far
+            self.past = None
+
+
 class Resume:
     """Where a client was, and where it is.
 
@@ -62,24 +93,19 @@ class Resume:
     """
 
     __slots__ = (
-        "_carried",
         "_cursor",
         "_dropped",
-        "_entered",
         "_feeds",
         "_granted",
         "_live_only",
         "_on_ready",
+        "_opened",
         "_opening",
-        "_orders",
         "_outlet",
         "_owed",
-        "_parts",
-        "_passed",
-        "_past",
         "_resumed",
         "_single",
-        "_starts",
+        "_tracks",
         "_waiting",
         "attached",
         "closed",
@@ -102,25 +128,18 @@ class Resume:
         self._granted = granted
         # What the client knows: by topic reference; None if it says something that is no cursor.
         self._cursor = dict(parsed) if value and (parsed := parse(value)) is not None else None
-        self._carried: dict[str, Place] = dict(self._cursor or {})
         self._outlet: Outlet | None = None
-        self._feeds: dict[Attached, None] = {}
+        self._feeds: list[Attached] = []
         self._waiting: list[Attached] = []
-        self._starts: dict[str, Start] = {}
-        self._orders: dict[str, int] = {}  # of the last position written
-        self._parts: dict[str, str] = {}
-        self._past: dict[str, Position] = {}  # higher ones, of other branches
-        # On a stream of one topic, the mark of the last event written; `_settle` tells the two dicts of it.
-        # All connections share it, so that an event touches one word of each instead of two dicts.
+        self._tracks: dict[str, Track] = {}  # by topic reference
+        # On a stream of one topic, the mark of the last event written; `_settle` tells its track of it.
+        # All connections share it, so that an event touches one word of each.
         self._single: Mark | None = None
-        self._entered: dict[
-            str, int
-        ] = {}  # of the last position that went into the pipeline, where a filter is
-        self._passed: dict[str, Mark] = {}
         self._dropped = 0
         self._owed = False
         self._live_only = False
         self._opening = False
+        self._opened = False
         self._resumed = False
         self._on_ready: list[Callable[[], None]] = []
 
@@ -175,17 +194,14 @@ class Resume:
         if type(mark) is not Mark or self._live_only:
             self.unpositioned()
             return _bare(event), None
-        orders, parts = self._orders, self._parts
-        last = orders.get(mark.ref)
-        if last is None or mark.order < last:
+        track = self._tracks.get(mark.ref)
+        if track is None or track.order is None or mark.order < track.order:
             self.unpositioned()
             return _bare(event), None
-        orders[mark.ref] = mark.order
-        parts[mark.ref] = mark.part
-        if self._past:
-            self._come_as_far(mark)
-        if mark.order > last and mark.original == id(event):
-            if len(parts) == 1 and not self._past:
+        rises = mark.order > track.order
+        track.move(mark)
+        if rises and mark.original == id(event):
+            if len(self._tracks) == 1 and track.past is None:
                 self._single = mark
                 return event, event.id
             wire = self._vector()
@@ -217,18 +233,19 @@ class Resume:
         """
         self._settle()
         moved = self._owed
-        for ref, mark in self._passed.items():
+        for track in self._tracks.values():
+            if track.passed is None or track.order is None:
+                continue
             # What is still on its way through the pipeline must not be passed over.
-            if self._entered.get(ref, -1) <= self._orders[ref] < mark.order:
-                self._orders[ref] = mark.order
-                self._parts[ref] = mark.part
-                self._come_as_far(mark)
+            if track.entered <= track.order < track.passed.order:
+                track.move(track.passed)
                 moved = True
         if not moved or self._live_only:
             return None
         self._owed = False
         self._dropped = 0
-        self._passed.clear()
+        for track in self._tracks.values():
+            track.passed = None
         return stream_cursor(resumed=self._resumed, id=self._vector())
 
     def gap(self, reason: str, missed: int | None, last_id: str | None) -> ServerSentEvent:
@@ -268,24 +285,25 @@ class Resume:
                 f"topic {taken[0]!r} is already on this stream; one stream has one cursor for it: "
                 "use one events(...) and share() it"
             )
-        if len(self._orders.keys() | refs.keys()) > MAX_TOPICS:
+        own = {ref for ref, track in self._tracks.items() if track.order is not None}
+        if len(own | refs.keys()) > MAX_TOPICS:
             raise UsageError(f"a stream has at most {MAX_TOPICS} topics")
-        self._feeds[feed] = None
+        self._feeds.append(feed)
         self._waiting.append(feed)
         return {ref: self._begin(ref, topic) for ref, topic in refs.items()}
 
     def detach(self, feed: Attached) -> None:
         """The feed was disposed of. Its positions stay: what it emitted may still be on its way."""
-        self._feeds.pop(feed, None)
-        if feed in self._waiting:
-            self._waiting.remove(feed)
+        for feeds in (self._feeds, self._waiting):
+            if feed in feeds:
+                feeds.remove(feed)
         self.settled(None)
 
     def starts(
         self, ref: str, position: Position | None, order: int, *, resumed: bool, pending: bool
     ) -> None:
         """A feed's topic begins at `position`, which holds at once unless something is to be told first."""
-        self._starts[ref] = Start(position, order, resumed, pending)
+        self._tracks[ref].start = Start(position, order, resumed, pending)
 
     def settled(self, schedule: Callable[[Callable[[], None]], object] | None) -> None:
         """A feed became ready, or left: open the stream if that was the last that it waited for."""
@@ -301,11 +319,11 @@ class Resume:
 
     def entered(self, mark: Mark) -> None:
         """An event went into the pipeline, of a feed that filters."""
-        self._entered[mark.ref] = mark.order
+        self._tracks[mark.ref].entered = mark.order
 
     def passed(self, mark: Mark, history: int) -> None:
         """A feed dropped an entry: nothing of it is to come."""
-        self._passed[mark.ref] = mark
+        self._tracks[mark.ref].passed = mark
         self._dropped += 1
         if self._dropped * QUARTER >= history:
             self._dropped = 0
@@ -313,22 +331,22 @@ class Resume:
 
     def past(self, ref: str) -> Position | None:
         """The higher position that the client had in another branch."""
-        return self._past.get(ref)
+        return self._tracks[ref].past
 
     def missed(self, ref: str, gap: Gap, order: int) -> None:
         """Tell the client that entries are missing, and from where it goes on."""
         self._settle()
         outlet = self.outlet
-        before = self._parts.get(ref)
+        track = self._tracks[ref]
+        before = track.part
         if gap.next is not None:
-            self._orders[ref] = order
-            self._entered[ref] = order
-            self._passed.pop(ref, None)
-            self._parts[ref] = part_of(ref, gap.next)
-            had = [it for it in (_position(before), self._past.pop(ref, None)) if it is not None]
+            track.order = track.entered = order
+            track.passed = None
+            track.part = part_of(ref, gap.next)
+            had = [it for it in (_position(before), track.past) if it is not None]
             # After a reset there is no other branch to return to.
-            if had and max(had).seq > gap.next.seq and gap.reason != "reset":
-                self._past[ref] = max(had)
+            further = had and max(had).seq > gap.next.seq and gap.reason != "reset"
+            track.past = max(had) if further else None
         if outlet is None:
             return
         known = before is not None and not before.endswith(part_of("", UNKNOWN))
@@ -347,20 +365,17 @@ class Resume:
     def _settle(self) -> None:
         if (single := self._single) is not None:
             self._single = None
-            self._orders[single.ref] = single.order
-            self._parts[single.ref] = single.part
-
-    def _come_as_far(self, mark: Mark) -> None:
-        past = self._past.get(mark.ref)
-        if past is not None and mark.position.seq >= past.seq:
-            del self._past[mark.ref]
+            self._tracks[single.ref].move(single)
 
     def _begin(self, ref: str, topic: str) -> Place | None:
         self._settle()
-        self._carried.pop(ref, None)
-        if ref in self._orders and ref in self._parts:  # subscribed to again, by `retry` or `repeat`
-            return Place(_position(self._parts[ref]) or UNKNOWN, self._past.get(ref))
-        self._orders[ref] = -1
+        track = self._tracks.get(ref)
+        if track is None:
+            track = self._tracks[ref] = Track(-1)
+        elif track.order is None:  # one that the client knew
+            track.order = -1
+        elif track.part is not None:  # subscribed to again, by `retry` or `repeat`
+            return Place(_position(track.part) or UNKNOWN, track.past)
         self.attached = True
         if not self.value:
             return None
@@ -368,7 +383,7 @@ class Resume:
             return Place(UNKNOWN)
         place = self._cursor.get(ref)
         if place is not None and place.past is not None:
-            self._past[ref] = place.past
+            track.past = place.past
         return place
 
     def _open(self) -> None:
@@ -378,35 +393,40 @@ class Resume:
         if self.closed or not self.ready:
             return
         waiting, self._waiting = self._waiting, []
-        starts, self._starts = self._starts, {}
-        for ref, start in starts.items():
-            if start.position is not None:
-                self._parts[ref] = part_of(ref, start.position)
-            self._orders[ref] = self._entered[ref] = start.order
-        # Topics that the client knows and this stream does not have stay in its cursor, so that it can come
-        # back to them.
-        for ref, place in list(self._carried.items())[: MAX_TOPICS - len(self._orders)]:
-            self._parts.setdefault(ref, part_of(ref, place.position))
-            if place.past is not None:
-                self._past.setdefault(ref, place.past)
-        self._carried.clear()
-        self._resumed = bool(starts) and all(start.resumed for start in starts.values())
-        pending = any(start.pending for start in starts.values())
+        starts: list[Start] = []
+        for ref, track in self._tracks.items():
+            start, track.start = track.start, None
+            if start is not None:
+                starts.append(start)
+                if start.position is not None:
+                    track.part = part_of(ref, start.position)
+                track.order = track.entered = start.order
+        if not self._opened:
+            self._opened = True
+            self._carry()
+        self._resumed = bool(starts) and all(start.resumed for start in starts)
+        pending = any(start.pending for start in starts)
         if self._outlet is not None and not self._live_only and waiting:
             self._outlet.control(stream_cursor(resumed=self._resumed, id=None if pending else self._vector()))
         for feed in waiting:
             feed.release()
 
+    def _carry(self) -> None:
+        """Topics that the client knows and this stream does not have stay in its cursor, so that it can come
+        back to them."""
+        others = [(ref, place) for ref, place in (self._cursor or {}).items() if ref not in self._tracks]
+        for ref, place in others[: MAX_TOPICS - len(self._tracks)]:
+            self._tracks[ref] = Track(None, part_of(ref, place.position), place.past)
+
     def _vector(self) -> str | None:
         self._settle()
-        if not self._past:
-            return cursor_of(self._parts.values()) if self._parts else None
         parts: list[str] = []
-        for ref, part in self._parts.items():
-            parts.append(part)
-            if (past := self._past.get(ref)) is not None:
-                parts.append(part_of(ref, past))
-        return cursor_of(parts)
+        for ref, track in self._tracks.items():
+            if track.part is not None:
+                parts.append(track.part)
+                if track.past is not None:
+                    parts.append(part_of(ref, track.past))
+        return cursor_of(parts) if parts else None
 
     def _owe(self) -> None:
         if not self._owed:

@@ -162,7 +162,7 @@ class Reader:
         self._caught_up = False
         self._pulling = False
         self._wish = False
-        self._page: deque[Entry] = deque()
+        self._page: deque[Entry] | None = None  # of the log; an idle reader has none
         self._told: frozenset[Position] = frozenset()
         self._fresh_end: Position | None = None
 
@@ -194,7 +194,7 @@ class Reader:
         self._way = Way.CLOSED
         self.relay.wary.pop(self, None)
         self.emit = self.receive = ignore
-        self._page.clear()
+        self._page = None
         self.relay.release()
 
     def mind(self, past: Position | None) -> None:
@@ -295,7 +295,7 @@ class Reader:
     def _step(self) -> None:
         relay = self.relay
         if self.position == relay.position:
-            self._page.clear()
+            self._page = None
             if relay.ended:  # the end mark is behind us: it was the last thing that happened here
                 self._sink.ended(self, None)
                 return
@@ -326,7 +326,7 @@ class Reader:
         self.relay.trim()
         at = self.relay.ring.find(self.position)
         if at is not None:
-            self._page.clear()
+            self._page = None
             return self.relay.ring.slice(at, BLOCK_ENTRIES, BLOCK_BYTES)
         block: list[Entry] = []
         size = 0
@@ -388,7 +388,7 @@ class Reader:
         self.read += sum(entry.size for entry in page.entries)
         if self._way is Way.LOCATING:
             if page.start != self.position and self._else:
-                self._page.clear()
+                self._page = None
                 self._caught_up = True
                 self._look_elsewhere()
                 return

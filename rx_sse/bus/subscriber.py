@@ -10,7 +10,7 @@ Never: a call after `dispose`, `on_error` or `on_completed`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from reactivex import Observable, abc
 
@@ -30,23 +30,33 @@ class Bursting(Observable[T]):
     """An Observable that takes many events to an observer in one call, if that has an `on_burst`."""
 
 
-class Callbacks:
-    """What an observer is called with. One that has an `on_burst` (a connection) takes many events in one
-    call."""
+class Callbacks(Protocol):
+    """What a subscription calls: an observer, or functions."""
 
-    __slots__ = ("on_burst", "on_completed", "on_error", "on_next")
+    @property
+    def on_next(self) -> abc.OnNext[Any]: ...
+    @property
+    def on_error(self) -> abc.OnError: ...
+    @property
+    def on_completed(self) -> abc.OnCompleted: ...
+
+
+class Functions:
+    """Three functions as an observer."""
+
+    __slots__ = ("on_completed", "on_error", "on_next")
 
     def __init__(
-        self,
-        on_next: abc.OnNext[Any],
-        on_error: abc.OnError,
-        on_completed: abc.OnCompleted,
-        on_burst: Callable[[Burst], None] | None = None,
+        self, on_next: abc.OnNext[Any], on_error: abc.OnError, on_completed: abc.OnCompleted
     ) -> None:
         self.on_next = on_next
         self.on_error = on_error
         self.on_completed = on_completed
-        self.on_burst = on_burst
+
+
+def burst_of(callbacks: Callbacks) -> Callable[[Burst], None] | None:
+    """What takes many events in one call, if the observer can (a connection)."""
+    return getattr(callbacks, "on_burst", None)
 
 
 def callbacks_of(
@@ -54,14 +64,13 @@ def callbacks_of(
     on_error: abc.OnError | None,
     on_completed: abc.OnCompleted | None,
 ) -> Callbacks:
-    """The callbacks of `subscribe`'s arguments, an observer or functions."""
+    """The observer that `subscribe`'s arguments are, or make."""
     target: Any = on_next
     if on_next is not None and (
         isinstance(on_next, abc.ObserverBase) or callable(getattr(on_next, "on_next", None))
     ):
-        burst = getattr(target, "on_burst", None)
-        return Callbacks(target.on_next, target.on_error, target.on_completed, burst)
-    return Callbacks(target or ignore, on_error or unhandled, on_completed or _nothing)
+        return cast(Callbacks, target)
+    return Functions(target or ignore, on_error or unhandled, on_completed or _nothing)
 
 
 class Subscription(abc.DisposableBase):
@@ -86,7 +95,7 @@ class Subscription(abc.DisposableBase):
         self._disposed = False
         self._relay: Relay | None = None
         self._audience: Audience | None = None
-        self.receive: Callable[[Burst], None] = callbacks.on_burst or self._each
+        self.receive: Callable[[Burst], None] = burst_of(callbacks) or self._each
 
     def start(self) -> None:
         """Join. On the loop's thread."""

@@ -84,7 +84,6 @@ class Outbox:
         "_bytes",
         "_events",
         "_head",
-        "_live",
         "_prelude",
         "_prelude_bytes",
         "_queue",
@@ -93,6 +92,7 @@ class Outbox:
         "_slot_mark",
         "dropped",
         "idle",
+        "is_live",
         "overflow",
         "prelude_limit",
         "pulled",
@@ -104,7 +104,8 @@ class Outbox:
         self.pulled = False  # what is offered now was asked for when nothing waited: it meets no limit
         self.dropped = 0
         self._render_gap = render_gap
-        self._live = False
+        self.is_live = False
+        """The prelude is over."""
         self.idle = False
         """Live and empty, so the next event takes the slot."""
         self._slot: bytes | None = None
@@ -132,7 +133,7 @@ class Outbox:
 
     def live(self) -> None:
         """The prelude is over: from now on the limits hold."""
-        self._live = True
+        self.is_live = True
         self.idle = not self
 
     def offer(self, frame: bytes, mark: str | None = None, key: Hashable = None) -> Outcome:
@@ -148,13 +149,13 @@ class Outbox:
             self._slot = frame
             self._slot_mark = mark
             return Outcome.QUEUED
-        if not self._live:
+        if not self.is_live:
             return self._offer_prelude(frame, mark)
         return self._offer_slow(frame, mark, key)
 
     def control(self, frame: bytes) -> None:
         """Queue a frame outside the limits, in its place in the order."""
-        if not self._live:
+        if not self.is_live:
             self._prelude_queue().append(Control(frame))
             return
         self.idle = False
@@ -175,7 +176,7 @@ class Outbox:
         self._slot = self._head = self._prelude = None
         self._prelude_bytes = self._bytes = self._events = 0
         self._forget()
-        self.idle = self._live
+        self.idle = self.is_live
 
     # -- the slow half: more than one event waits ------------------------------------------------------------
 
@@ -318,7 +319,7 @@ class Outbox:
         if self._head is None and not self._prelude and not self._waiting():
             self._prelude = None
             self._forget()
-            self.idle = self._live
+            self.idle = self.is_live
 
 
 class LatestOutbox(Outbox):

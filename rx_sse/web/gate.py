@@ -28,7 +28,8 @@ class Gate:
         hold: seconds that the headers wait for a first emission.
 
     Attributes:
-        passed: resolves when the headers may leave; fails with what the source failed with.
+        passed: resolves when the headers may leave; fails with what the source failed with. None once
+            somebody has waited for it: a stream that is open keeps no future of its beginning.
     """
 
     __slots__ = ("_handle", "_hold", "_loop", "_timer", "passed")
@@ -38,12 +39,22 @@ class Gate:
         self._handle = handle
         self._hold = hold
         self._timer: asyncio.TimerHandle | None = None
-        self.passed: asyncio.Future[None] = loop.create_future()
+        self.passed: asyncio.Future[None] | None = loop.create_future()
 
     @property
     def shut(self) -> bool:
         """True while the headers must wait."""
-        return not self.passed.done()
+        return self.passed is not None and not self.passed.done()
+
+    async def wait(self) -> None:
+        """Wait until the headers may leave; once.
+
+        Raises:
+            Exception: what the source failed with first.
+        """
+        assert self.passed is not None
+        await self.passed
+        self.passed = None
 
     def await_first(self) -> None:
         """The source is subscribed and has emitted nothing yet: hold the headers for a while."""
@@ -67,13 +78,13 @@ class Gate:
     def open(self) -> None:
         """The headers may leave now."""
         self.close()
-        if self.shut:
+        if self.passed is not None and not self.passed.done():
             self.passed.set_result(None)
 
     def fail(self, error: Exception) -> None:
         """The source failed first."""
         self.close()
-        if self.shut:
+        if self.passed is not None and not self.passed.done():
             self.passed.set_exception(error)
             self.passed.exception()  # it has been looked at, should the client be gone and nobody await it
 

@@ -113,9 +113,10 @@ def _decorate(
             return answer_failure(request, error)
         if isinstance(result, web.StreamResponse):
             return result
-        return await respond(
-            edge, request, check_source(cast(object, result), f"what {name} returned"), resolved
-        )
+        source = check_source(cast(object, result), f"what {name} returned")
+        response = respond(edge, request, source, resolved)
+        del args, kwargs, result, source  # they need not live as long as the stream
+        return await response
 
     setattr(streaming, MARK, True)
     return streaming

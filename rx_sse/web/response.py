@@ -113,8 +113,9 @@ async def respond(edge: Edge, request: web.Request, source: Source, options: Opt
     )
     try:
         stream.subscribe(source)
+        del source  # made for this request, perhaps: it lives on if its subscription needs it
         try:
-            await stream.gate.passed
+            await stream.gate.wait()
         except Exception as error:
             return answer_failure(request, error)
         response = web.StreamResponse(headers=STREAM_HEADERS)

@@ -87,11 +87,21 @@ Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @web.middleware
-async def _guard(request: web.Request, handler: Next) -> web.StreamResponse:
+def _guard(request: web.Request, handler: Next) -> Awaitable[web.StreamResponse]:
     if request.method == hdrs.METH_OPTIONS and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers:
-        answer = await _preflight(request)
-        if answer is not None:
-            return answer
+        return _preflighted(request, handler)
+    if is_streaming(request.match_info.handler):  # no frame of ours waits with every stream
+        return handler(request)
+    return _checked(request, handler)
+
+
+async def _preflighted(request: web.Request, handler: Next) -> web.StreamResponse:
+    answer = await _preflight(request)
+    return answer if answer is not None else await _checked(request, handler)
+
+
+async def _checked(request: web.Request, handler: Next) -> web.StreamResponse:
+    """Say so if a handler gives a source to aiohttp, which can do nothing with it."""
     try:
         response: Any = await handler(request)
     except AssertionError as error:

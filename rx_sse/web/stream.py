@@ -86,6 +86,7 @@ class Stream:
         "_handle",
         "_home",
         "_options",
+        "_settling",
         "_sink",
         "_subscription",
         "address",
@@ -120,7 +121,8 @@ class Stream:
         self._handle = handle
         self.outbox = make_outbox(options.overflow, self._render_gap, options.prelude_bytes)
         self._sink = Sink(self, parts, self.outbox, handle, framed, options)
-        self._subscription: list[abc.DisposableBase] = []
+        self._subscription: abc.DisposableBase | None = None
+        self._settling: abc.DisposableBase | None = None  # what the source does at its subscription
         self._closing_timer: asyncio.TimerHandle | None = None
         self.principal = principal
         self.address = address
@@ -153,15 +155,16 @@ class Stream:
             source = source.as_events()
         if isinstance(source, Observable):
             scheduler = self._home.parts.scheduler
-            self._subscription.append(scheduler.run(lambda: self._subscribe(source), self._settled))
+            settling = scheduler.run(lambda: self._subscribe(source), self._settled)
+            self._settling = None if self.outbox.is_live else settling
         else:  # what is pulled never meets the limits of live events: the outbox stays in its prelude
-            self._subscription.append(Pump(source, self, self._sink.pulled))
+            self._subscription = Pump(source, self, self._sink.pulled)
             self.gate.await_first()
 
     @property
     def subscribed(self) -> bool:
         """True while it holds a subscription to its source."""
-        return bool(self._subscription)
+        return self._subscription is not None
 
     @property
     def ended(self) -> bool:
@@ -180,14 +183,15 @@ class Stream:
         except Exception as error:
             self.fail(error)
             return
-        self._subscription.append(subscription)
         if self.ended:
             subscription.dispose()
         else:
+            self._subscription = subscription
             self.gate.await_first()
 
     def _settled(self) -> None:
         """The source has done all that it does at subscription: the prelude is over."""
+        self._settling = None
         self.outbox.live()
         self.connection.mark()
 
@@ -344,10 +348,12 @@ class Stream:
         self.outbox.clear()
 
     def _dispose(self) -> None:
-        subscriptions, self._subscription = self._subscription, []
-        for subscription in reversed(subscriptions):
+        held = self._subscription, self._settling
+        self._subscription = self._settling = None
+        for disposable in held:
             try:
-                subscription.dispose()
+                if disposable is not None:
+                    disposable.dispose()
             except Exception:
                 logger.exception("disposing the source of %s failed", self.label)
         if self._handle is not None:
