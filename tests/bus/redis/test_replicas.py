@@ -21,7 +21,7 @@ from rx_sse.testing.listener import Listener
 
 from ...redis_server import RedisCluster, RedisServer, Replicas
 from ...relay import Relay
-from .test_access import MINIMAL_ACL
+from .test_access import STANDALONE, let_in, refusals
 from .test_faults import ready
 
 pytestmark = pytest.mark.redis
@@ -199,9 +199,12 @@ def test_a_publisher_waits_as_well(pair: Replicas) -> None:
 async def test_wait_belongs_to_the_acl_only_when_it_is_used() -> None:
     with Replicas() as pair:
         counted(pair)
-        pair.first.command("ACL", "SETUSER", "app", *MINIMAL_ACL)
+        let_in(pair.first, *STANDALONE)
         url = pair.first.url.replace("redis://", "redis://app:secret@")
-        async with RedisBus(url, prefix="app", replicas=1) as bus:
+        async with RedisBus(url) as bus:
+            await bus.publish("t", 0)
+        assert not refusals(pair.first)
+        async with RedisBus(url, replicas=1) as bus:
             with pytest.raises(PublishUnknown, match="NOPERM"):
                 await bus.publish("t", 1)
             pair.first.command("ACL", "SETUSER", "app", "+wait")
