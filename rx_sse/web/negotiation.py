@@ -1,6 +1,7 @@
 """What a request says about its client.
 
-Standard: RFC 9110 §12.5.1 (Accept), HTML Living Standard §9.2.3 (what an EventSource sends).
+Standard: RFC 9110 §12.5.1 (Accept) and §12.5.3 (Accept-Encoding), HTML Living Standard §9.2.3 (what an
+EventSource sends).
 Never: it looks at User-Agent.
 """
 
@@ -41,6 +42,17 @@ def accepts_events(headers: MultiMapping[str]) -> bool:
         if rank > best:
             best, quality = rank, _quality(parameters)
     return quality > 0
+
+
+def accepts_zstd(headers: MultiMapping[str]) -> bool:
+    """True if `Accept-Encoding` names zstd, and does not prefer what is not encoded. `*` is not enough: some
+    who send it know zstd only by name, or stop after its first frame."""
+    qualities: dict[str, float] = {}
+    for item in ",".join(headers.getall(hdrs.ACCEPT_ENCODING, [])).split(","):
+        name, *parameters = item.split(";")
+        qualities[name.strip().lower()] = _quality(parameters)
+    quality = qualities.get("zstd", 0.0)
+    return quality > 0 and quality >= qualities.get("identity", 0.0)
 
 
 def is_event_source(request: web.BaseRequest) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from importlib import import_module
 from typing import Any, Literal, TypedDict
 
 from rx_sse.delivery import Overflow
@@ -19,6 +20,7 @@ from rx_sse.wire.fields import MAX_RETRY
 
 Dumps = Callable[[Any], "str | bytes"]
 OnEnd = Literal["stop", "reconnect"]
+Compress = Literal["zstd"]
 
 
 class StreamOptions(TypedDict, total=False):
@@ -48,6 +50,8 @@ class StreamOptions(TypedDict, total=False):
     """Seconds that a reader has to take what is queued when its stream ends. Default 2."""
     dumps: Dumps | None
     """Replaces the JSON encoder for values that are not events: returns JSON text. Default None."""
+    compress: Compress | None
+    """`"zstd"` compresses each event, once for all clients that accept it. Default None."""
 
 
 FOREVER = sys.float_info.max
@@ -68,6 +72,7 @@ class Options:
     prelude_bytes: int = 8 * 1024 * 1024
     close_timeout: float = 2.0
     dumps: Dumps | None = None
+    compress: Compress | None = None
 
 
 NAMES = frozenset(field.name for field in fields(Options))
@@ -122,4 +127,8 @@ def resolve(*layers: Mapping[str, Any]) -> Options:
         raise UsageError(f"on_end={given['on_end']!r} must be 'stop' or 'reconnect'")
     if (dumps := given.get("dumps")) is not None and not callable(dumps):
         raise UsageError(f"dumps={dumps!r} must be a function of a value that returns JSON text, or None")
+    if given.get("compress") is not None:
+        if given["compress"] != "zstd":
+            raise UsageError(f"compress={given['compress']!r} must be 'zstd' or None")
+        import_module("rx_sse.wire.zstd")  # what it needs is missed here, not when the first client comes
     return Options(**given)

@@ -13,10 +13,11 @@ import contextlib
 from collections.abc import AsyncIterable, Mapping
 from typing import Any, TypeGuard, Unpack, cast
 
-from aiohttp import HttpVersion11, web
+from aiohttp import web
 from reactivex import Observable
 
 from rx_sse.errors import Overloaded, UsageError
+from rx_sse.web.coding import PLAIN, coding_of, headers_of
 from rx_sse.web.edge import Edge, edge_of
 from rx_sse.web.negotiation import accepts_events, is_event_source, raw_last_event_id, resource_of
 from rx_sse.web.options import Options, StreamOptions
@@ -62,7 +63,7 @@ def precondition(request: web.BaseRequest, options: Options) -> web.StreamRespon
     if not accepts_events(request.headers):
         return web.Response(status=406, text="This resource is an event stream (text/event-stream).")
     if request.method == "HEAD":
-        return web.StreamResponse(headers=STREAM_HEADERS)
+        return web.StreamResponse(headers=STREAM_HEADERS | headers_of(coding_of(request, options), options))
     came_from = raw_last_event_id(request) if options.on_end == "stop" else None
     if came_from is not None and came_from == ended_id(*resource_of(request)):
         return web.Response(status=204)
@@ -99,12 +100,12 @@ async def respond(edge: Edge, request: web.Request, source: Source, options: Opt
     # Asked again: others may have come while the handler was at work, or the shutdown.
     if (refusal := edge.refuse(request, request.get(PRINCIPAL))) is not None:
         return refusal
-    framed = request.version >= HttpVersion11
+    coding = coding_of(request, options)
     stream = Stream(
         edge,
         transport,
         options,
-        framed=framed,
+        coding=coding,
         end_id=ended_id(*resource_of(request)) if options.on_end == "stop" else None,
         handle=request.get(RESUME),
         principal=request.get(PRINCIPAL),
@@ -118,8 +119,8 @@ async def respond(edge: Edge, request: web.Request, source: Source, options: Opt
             await stream.gate.wait()
         except Exception as error:
             return answer_failure(request, error)
-        response = web.StreamResponse(headers=STREAM_HEADERS)
-        if not framed:
+        response = web.StreamResponse(headers=STREAM_HEADERS | headers_of(coding, options))
+        if coding is PLAIN:
             response.force_close()
         if stream.connection.lost:
             return response
@@ -129,7 +130,8 @@ async def respond(edge: Edge, request: web.Request, source: Source, options: Opt
             return response
         if writer is None or stream.connection.lost:
             return response
-        if ("Transfer-Encoding" in response.headers) is not framed or "Content-Length" in response.headers:
+        chunked = "Transfer-Encoding" in response.headers
+        if chunked is (coding is PLAIN) or "Content-Length" in response.headers:
             raise UsageError("something gave the event stream a Content-Length: a stream has none")
         stream.open(transport.write)
         await stream.closed

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from rx_sse.bus.handle import Resume
 from rx_sse.delivery import Outbox, Outcome
+from rx_sse.web.coding import CHUNKED, Coding
 from rx_sse.web.connection import Connection
 from rx_sse.web.options import Options
 from rx_sse.web.parts import Parts
@@ -44,7 +45,7 @@ class Sink:
         parts: the inbox and the loop.
         outbox: where events wait for the socket.
         handle: knows which id an event carries, if a bus is behind the stream.
-        framed: True if frames carry HTTP/1.1 chunk framing.
+        coding: the form in which an event goes into the outbox.
         options: how values are encoded, and the key of the policy `latest`.
 
     Attributes:
@@ -53,8 +54,9 @@ class Sink:
     """
 
     __slots__ = (
+        "_chunked",
+        "_coded",
         "_dumps",
-        "_framed",
         "_handle",
         "_key",
         "_missed",
@@ -71,14 +73,15 @@ class Sink:
         parts: Parts,
         outbox: Outbox,
         handle: Resume | None,
-        framed: bool,
+        coding: Coding,
         options: Options,
     ) -> None:
         self._target = target
         self._parts = parts
         self._outbox = outbox
         self._handle = handle
-        self._framed = framed
+        self._chunked = coding is CHUNKED
+        self._coded = coding.event
         self._dumps = options.dumps
         self._key = options.overflow.key
         self._missed = 0
@@ -109,10 +112,10 @@ class Sink:
             and not self._parts.inbox.pending
             and (handle is None or not handle.attached or handle.follow(burst))
         ):
-            if self._framed:
+            if self._chunked:
                 burst.writing.append(connection)
             else:
-                connection.write(burst.frame, burst.at)
+                connection.write(self._coded(burst), burst.at)
             return
         for event in burst.items:
             self.on_next(event)
@@ -142,7 +145,7 @@ class Sink:
         mark: str | None = None
         if self._handle is not None and self._handle.attached:
             event, mark = self._handle.stamp(event)
-        outcome = self._outbox.offer(event.chunk if self._framed else event.frame, mark, key)
+        outcome = self._outbox.offer(event.chunk if self._chunked else self._coded(event), mark, key)
         connection = self.connection
         if outcome is Outcome.QUEUED and connection is not None and connection.open:
             if not connection.marked:

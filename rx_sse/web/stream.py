@@ -23,6 +23,7 @@ from rx_sse.bus.topic import Topic
 from rx_sse.delivery import Outcome, make_outbox
 from rx_sse.delivery.outbox import Gap
 from rx_sse.errors import BusClosed, Overloaded, RxSseError
+from rx_sse.web.coding import Coding
 from rx_sse.web.connection import Connection
 from rx_sse.web.ends import End, first_deadline, jittered
 from rx_sse.web.gate import Gate
@@ -33,9 +34,7 @@ from rx_sse.web.problem import error_event, told
 from rx_sse.web.pump import Pump
 from rx_sse.web.sink import Sink
 from rx_sse.wire import ServerSentEvent
-from rx_sse.wire.chunk import chunk
 from rx_sse.wire.control import (
-    HEARTBEAT,
     OPENING,
     retry_line,
     stream_end,
@@ -70,7 +69,7 @@ class Stream:
         home: the application's streaming state.
         transport: the socket, still open.
         options: resolved.
-        framed: True if frames carry HTTP/1.1 chunk framing.
+        coding: the form in which bytes go over the connection.
         end_id: the id that tells a reconnect that the stream has ended; None if it is to run again.
         handle: the request's `Resume`, if the handler asked for it.
         principal: whose token ends the stream.
@@ -79,10 +78,10 @@ class Stream:
     __slots__ = (
         "__weakref__",
         "_closing_timer",
+        "_coding",
         "_deadline",
         "_deadline_end",
         "_end_id",
-        "_framed",
         "_handle",
         "_home",
         "_options",
@@ -106,7 +105,7 @@ class Stream:
         transport: asyncio.Transport,
         options: Options,
         *,
-        framed: bool,
+        coding: Coding,
         end_id: str | None,
         handle: Resume | None,
         principal: Principal | None,
@@ -116,11 +115,11 @@ class Stream:
         parts = home.parts
         self._home = home
         self._options = options
-        self._framed = framed
+        self._coding = coding
         self._end_id = end_id
         self._handle = handle
         self.outbox = make_outbox(options.overflow, self._render_gap, options.prelude_bytes)
-        self._sink = Sink(self, parts, self.outbox, handle, framed, options)
+        self._sink = Sink(self, parts, self.outbox, handle, coding, options)
         self._subscription: abc.DisposableBase | None = None
         self._settling: abc.DisposableBase | None = None  # what the source does at its subscription
         self._closing_timer: asyncio.TimerHandle | None = None
@@ -204,7 +203,7 @@ class Stream:
         opening = OPENING
         if self._options.retry is not None:
             opening += retry_line(self._options.retry)
-        frame = chunk(opening) if self._framed else opening
+        frame = self._coding.text(opening)
         output(frame)
         self.connection.sent += len(frame)
         self.connection.start(self._home.parts.loop.time())
@@ -236,7 +235,7 @@ class Stream:
     def control(self, event: ServerSentEvent) -> None:
         """Queue an event outside the limits, in its place; the headers may leave."""
         if self.end is None:
-            self.outbox.control(event.chunk if self._framed else event.frame)
+            self.outbox.control(self._coding.event(event))
             self.gate.open()
             self.connection.mark()
 
@@ -262,7 +261,7 @@ class Stream:
         event = stream_gap("overflow", missed=gap.missed)
         if self._handle is not None and self._handle.attached:
             event = self._handle.gap("overflow", gap.missed, gap.mark)
-        return event.chunk if self._framed else event.frame
+        return self._coding.event(event)
 
     # -- the end ---------------------------------------------------------------------------------------------
 
@@ -298,7 +297,7 @@ class Stream:
             retry = jittered(self._options.retry)
         line = retry_line(retry) + b"\n"
         self._begin_end(end)
-        self.outbox.control(chunk(line) if self._framed else line)
+        self.outbox.control(self._coding.text(line))
         self._finish_when_drained()
 
     def _fail(self, error: Exception) -> None:
@@ -311,7 +310,7 @@ class Stream:
         if self.end is not None:
             return
         self._begin_end(end)
-        self.outbox.control(last.chunk if self._framed else last.frame)
+        self.outbox.control(self._coding.event(last))
         self._finish_when_drained()
 
     def _begin_end(self, end: End) -> None:
@@ -390,8 +389,8 @@ class Stream:
             and self._handle.attached
             and (moved := self._handle.refresh()) is not None
         ):
-            return moved.chunk if self._framed else moved.frame
-        return _FRAMED_HEARTBEAT if self._framed else HEARTBEAT
+            return self._coding.event(moved)
+        return self._coding.heartbeat
 
     def deadline(self, now: float) -> float | None:
         if self._deadline is None or self.end is not None:
@@ -403,6 +402,3 @@ class Stream:
         else:
             self.close_for_reconnect(self._deadline_end)
         return None
-
-
-_FRAMED_HEARTBEAT = chunk(HEARTBEAT)

@@ -39,12 +39,14 @@ class Burst:
         writing: connections that have said yes and are to be written to (`write`).
         chunk: the events' HTTP/1.1 chunks, joined.
         frame: the events' frames, joined.
+        zstd_chunk: the same, compressed together, as one chunk.
     """
 
-    __slots__ = ("at", "chunk", "frame", "items", "prompt", "writing")
+    __slots__ = ("at", "chunk", "frame", "items", "prompt", "writing", "zstd_chunk")
 
     chunk: bytes
     frame: bytes
+    zstd_chunk: bytes
 
     def __init__(self, first: Any) -> None:
         self.items: list[Any] = [first]
@@ -68,6 +70,10 @@ class Burst:
                 self.chunk = joined = b"".join([event.chunk for event in self.items])
             elif name == "frame":
                 self.frame = joined = b"".join([event.frame for event in self.items])
+            elif name == "zstd_chunk":
+                from .chunk import zstd_chunk
+
+                self.zstd_chunk = joined = zstd_chunk(self.frame)
             else:
                 raise AttributeError(f"'Burst' object has no attribute {name!r}")
             return joined

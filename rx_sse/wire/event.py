@@ -5,7 +5,7 @@ it was: data is cut at exactly CR LF, LF and CR, and a field that could not come
 with the value in the message. Nothing is ever scrubbed, numbered or left out in silence.
 
 An event is immutable, so that one object serves every connection, and its bytes are made at most once: the
-frame with the event, the HTTP chunk when the first connection asks for it.
+frame with the event, the HTTP chunk and the compressed one when the first connection asks for it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import re
 from typing import TYPE_CHECKING, Any, NoReturn, cast, final
 
 from ..errors import EncodeError
-from .chunk import chunk
+from .chunk import chunk, zstd_chunk
 from .fields import event_name, id_text, newlines, refuse_ended, retry_ms, shown, string, utf8
 from .jsontext import dumps
 
@@ -40,7 +40,19 @@ class _Draft:
     filled at first use, by `ServerSentEvent.__getattr__`.
     """
 
-    __slots__ = ("chunk", "comment", "data", "event", "frame", "has_data", "id", "position", "retry", "topic")
+    __slots__ = (
+        "chunk",
+        "comment",
+        "data",
+        "event",
+        "frame",
+        "has_data",
+        "id",
+        "position",
+        "retry",
+        "topic",
+        "zstd_chunk",
+    )
 
     chunk: bytes
     comment: str | None
@@ -52,6 +64,7 @@ class _Draft:
     position: object
     retry: int | None
     topic: str | None
+    zstd_chunk: bytes
 
 
 @final
@@ -79,7 +92,8 @@ class ServerSentEvent(_Draft):
     """
 
     # For the library, beside the fields above: `frame` is the complete text with its blank line, `chunk` the
-    # same in HTTP/1.1 chunk framing, `position` what the bus knows about its place in the log.
+    # same in HTTP/1.1 chunk framing, `zstd_chunk` compressed before that, `position` what the bus knows about
+    # its place in the log.
     __slots__ = ()
 
     def __new__(
@@ -175,6 +189,8 @@ class ServerSentEvent(_Draft):
         def __getattr__(self, name: str) -> Any:
             if name == "chunk":
                 filled = {"chunk": chunk(self.frame)}
+            elif name == "zstd_chunk":
+                filled = {"zstd_chunk": zstd_chunk(self.frame)}
             elif name == "frame":  # a received event has its fields
                 filled = {"frame": _text(self).encode()}
             elif name in _Draft.__slots__:  # any other has its frame
@@ -221,10 +237,11 @@ class RawFrame:
         EncodeError: it does not end in a blank line, so that it would run into the next event.
     """
 
-    __slots__ = ("chunk", "frame")
+    __slots__ = ("chunk", "frame", "zstd_chunk")
 
     chunk: bytes
     frame: bytes
+    zstd_chunk: bytes
 
     def __init__(self, frame: bytes | str) -> None:
         finished = frame if type(frame) is bytes else utf8("frame", string("frame", frame))
@@ -235,10 +252,11 @@ class RawFrame:
     if not TYPE_CHECKING:  # as above
 
         def __getattr__(self, name: str) -> Any:
-            if name != "chunk":
+            if name not in ("chunk", "zstd_chunk"):
                 raise AttributeError(f"'RawFrame' object has no attribute {name!r}")
-            object.__setattr__(self, "chunk", chunk(self.frame))
-            return self.chunk
+            filled = chunk(self.frame) if name == "chunk" else zstd_chunk(self.frame)
+            object.__setattr__(self, name, filled)
+            return filled
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError("a frame is immutable")

@@ -62,6 +62,7 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
         "prelude_bytes": 8 * 1024 * 1024,
         "close_timeout": 2.0,
         "dumps": None,
+        "compress": None,
     }
     assert set(DEFAULTS) == set(rx_sse.StreamOptions.__annotations__)
 

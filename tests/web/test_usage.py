@@ -147,7 +147,7 @@ async def test_an_unknown_option_of_stream_response(caplog: pytest.LogCaptureFix
     async def handler(request: web.Request) -> web.StreamResponse:
         return await rx_sse.stream_response(request, rx.of(1), timeout=3)  # type: ignore[call-arg]
 
-    assert "unknown option 'timeout'; the options are close_timeout, dumps" in await logged(
+    assert "unknown option 'timeout'; the options are close_timeout, compress" in await logged(
         app_of(handler), caplog
     )
 
@@ -218,7 +218,7 @@ def test_a_drain_that_is_no_time(drain: Any) -> None:
 # -- options -------------------------------------------------------------------------------------------------
 
 OPTIONS: list[tuple[dict[str, Any], str]] = [
-    ({"heart_beat": 5}, "unknown option 'heart_beat'; the options are close_timeout, dumps, heartbeat"),
+    ({"heart_beat": 5}, "unknown option 'heart_beat'; the options are close_timeout, compress"),
     ({"overflow": "drop"}, "overflow policy 'drop' does not exist; use one of disconnect"),
     ({"overflow": 5}, "overflow policy 5 does not exist"),
     ({"overflow": None}, "overflow policy None does not exist"),
@@ -244,6 +244,8 @@ OPTIONS: list[tuple[dict[str, Any], str]] = [
     ({"prelude_bytes": None}, "prelude_bytes=None must be an integer of at least 1"),
     ({"close_timeout": 0}, "close_timeout=0 would end every stream at once"),
     ({"dumps": "json"}, "dumps='json' must be a function of a value that returns JSON text, or None"),
+    ({"compress": "gzip"}, "compress='gzip' must be 'zstd' or None"),
+    ({"compress": True}, "compress=True must be 'zstd' or None"),
 ]
 
 
@@ -270,6 +272,7 @@ def test_options_that_can_work_are_taken() -> None:
         prelude_bytes=1,
         close_timeout=0.1,
         dumps=str,
+        compress="zstd",
     )
 
 
