@@ -120,7 +120,7 @@ class Edge:
         self._dropped = 0
         self._ended: Counter[str] = Counter()
         self._empty: asyncio.Future[None] | None = None
-        self._heeded: dict[int, Callable[[], None]] = {}
+        self._heeded: dict[int, tuple[object, Callable[[], None]]] = {}
         resolve(options)
 
     @property
@@ -245,7 +245,7 @@ class Edge:
         """Listen, once, to what an authenticator withdraws."""
         watch = getattr(auth, "watch", None)
         if watch is not None and id(auth) not in self._heeded:
-            self._heeded[id(auth)] = watch(self.withdrawn)
+            self._heeded[id(auth)] = (auth, watch(self.withdrawn))  # held, so that its id stays its own
 
     # -- life ------------------------------------------------------------------------------------------------
 
@@ -266,7 +266,8 @@ class Edge:
             if watching is not None:
                 watching.dispose()
             while self._heeded:
-                self._heeded.popitem()[1]()
+                _, stop = self._heeded.popitem()[1]
+                stop()
             if self.bus is not None:
                 await self.bus.close()
             parts.close()

@@ -39,7 +39,7 @@ async def test_what_the_encoder_writes_chromium_reads_back(chromium: str) -> Non
     app = rx_sse.setup(web.Application())
     page.add_to(app)
     app.router.add_get("/nasty", rx_sse.sse(lambda request: rx.from_iterable(NASTY)))
-    async with serve(app, client_max_size=8 * 1024**2) as url, visiting(chromium, url):
+    async with serve(app) as url, visiting(chromium, url):
         [seen] = await page.seen()
     expected = [text.replace("\r\n", "\n").replace("\r", "\n") for text in NASTY]
     assert seen == expected
