@@ -23,6 +23,7 @@ from rx_sse.web.parts import Parts
 from rx_sse.wire import RawFrame, ServerSentEvent, encode
 from rx_sse.wire.burst import Burst
 from rx_sse.wire.control import stream_gap
+from rx_sse.wire.encode import chunk_of
 
 Frame = ServerSentEvent | RawFrame
 Ready = (ServerSentEvent, RawFrame)
@@ -93,13 +94,19 @@ class Sink:
         if not self._parts.inbox.direct:
             self._cross_value(value)
         elif not self.closed:
+            alone = self._chunked and not isinstance(value, Ready)
             try:
-                event = value if isinstance(value, Ready) else encode(value, self._dumps)
+                made = chunk_of(value, self._dumps) if alone else encode(value, self._dumps)
                 key = self._key_of(value) if self._key is not None else None
             except Exception as error:
                 self._target.fail(error)
                 return
-            self._offer(event, key)
+            if not isinstance(made, bytes):
+                self._offer(made, key)
+                return
+            if self._handle is not None and self._handle.attached:
+                self._handle.unpositioned()
+            self._queue(made, None, key)
 
     def on_burst(self, burst: Burst) -> None:
         """What came from a bus, on the loop's thread. If the reader keeps up it is written here and now: the
@@ -145,7 +152,10 @@ class Sink:
         mark: str | None = None
         if self._handle is not None and self._handle.attached:
             event, mark = self._handle.stamp(event)
-        outcome = self._outbox.offer(event.chunk if self._chunked else self._coded(event), mark, key)
+        self._queue(event.chunk if self._chunked else self._coded(event), mark, key)
+
+    def _queue(self, data: bytes, mark: str | None, key: Hashable) -> None:
+        outcome = self._outbox.offer(data, mark, key)
         connection = self.connection
         if outcome is Outcome.QUEUED and connection is not None and connection.open:
             if not connection.marked:

@@ -37,6 +37,15 @@ def encode(value: Any, dumps: Callable[[Any], str | bytes] | None = None) -> Ser
     return made(_dumped(value, dumps))
 
 
+def chunk_of(value: Any, dumps: Callable[[Any], str | bytes] | None = None) -> bytes:
+    """What `encode(value, dumps).chunk` is, for a value that one connection alone gets: of JSON no event is
+    made."""
+    if dumps is not None or isinstance(value, (str, ServerSentEvent, RawFrame)):
+        return encode(value, dumps).chunk
+    text = dumps_utf8(value)
+    return b"%x\r\ndata: %b\n\n\r\n" % (len(text) + 8, text)
+
+
 def _dumped(value: Any, dumps: Callable[[Any], object]) -> str:
     try:
         text = dumps(value)

@@ -6,9 +6,12 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rx_sse.errors import EncodeError
 from rx_sse.wire import RawFrame, ServerSentEvent, encode
+from rx_sse.wire.encode import chunk_of
 
 
 @pytest.mark.parametrize("value", [ServerSentEvent("x", id="7"), RawFrame(b"data: x\n\n")])
@@ -78,3 +81,24 @@ def test_an_encode_error_of_dumps_itself_passes() -> None:
 
     with pytest.raises(EncodeError, match=r"^as I said$"):
         encode({"n": 1}, dumps=dumps)
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]))
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(VALUES)
+def test_the_chunk_of_a_value_is_that_of_its_event(value: Any) -> None:
+    assert chunk_of(value) == encode(value).chunk
+    assert chunk_of(value, json.dumps) == encode(value, json.dumps).chunk
+
+
+def test_the_chunk_of_what_is_no_value_is_its_own() -> None:
+    for event in (ServerSentEvent("a", event="b"), RawFrame("data: a\n\n")):
+        assert chunk_of(event) == event.chunk
+    with pytest.raises(EncodeError, match="NaN|number"):
+        chunk_of(float("nan"))
