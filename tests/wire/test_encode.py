@@ -100,5 +100,5 @@ def test_the_chunk_of_a_value_is_that_of_its_event(value: Any) -> None:
 def test_the_chunk_of_what_is_no_value_is_its_own() -> None:
     for event in (ServerSentEvent("a", event="b"), RawFrame("data: a\n\n")):
         assert chunk_of(event) == event.chunk
-    with pytest.raises(EncodeError, match="NaN|number"):
+    with pytest.raises(EncodeError, match="number"):
         chunk_of(float("nan"))
