@@ -95,7 +95,8 @@ async def test_a_probe_is_quick_while_ten_megabytes_are_replayed(redis: RedisSer
             trips.append(loop.time() - begun)
             await asyncio.sleep(0)
         assert not replaying.gaps and all(event.data == pad for event in replaying.events)
-        assert statistics.median(trips) < 0.05, f"median {statistics.median(trips):.3f} s of {len(trips)}"
+        *_, slowest = statistics.quantiles(trips, n=10)  # Python's own collection of garbage is one of them
+        assert slowest < 0.02, f"nine of ten take up to {slowest:.3f} s, of {len(trips)}"
 
 
 async def test_a_client_alternates_between_two_processes_of_which_one_lags() -> None:
