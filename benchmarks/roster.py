@@ -193,12 +193,14 @@ ROSTER = (
         "ours",
         frozenset({"redis", "workers"}),
         _over_redis(_ours("events"), "rx_sse_redis.py", "bus"),
+        {"workers": "/altered"},
     ),
     Contestant(
         "rx_sse, RedisBus, 2 workers",
         "ours",
         frozenset({"workers"}),
         _over_redis(_ours("events"), "rx_sse_redis.py", "bus", workers=2),
+        {"workers": "/altered"},
     ),
     Contestant(
         "rx_sse, RedisPublisher",

@@ -231,7 +231,7 @@ def plan(clients: Sequence[int], seconds: float) -> Iterable[Cell]:
     yield Live("redis", 1_000, paced(1_000), seconds=seconds)
     yield Live("redis", 20, paced(20), seconds=seconds)
     yield Live("redis", 1_000, 2_000.0, users=True, seconds=seconds)
-    yield Live("workers", 5_000, 0.0, seconds=seconds)
+    yield Live("workers", 1_000, 0.0, seconds=seconds)
     yield Hold("hold", 10_000)
     yield Idle("idle", 10_000)
     yield Idle("idle", 10_000, browser=True, seconds=0.0)

@@ -16,6 +16,7 @@ import uvloop
 from aiohttp import web
 from lines import listen, read
 from reactivex import Observable
+from reactivex import operators as ops
 
 import rx_sse
 
@@ -29,8 +30,13 @@ async def stream(url: str, port: int) -> None:
     def user(request: web.Request) -> Observable[rx_sse.ServerSentEvent]:
         return bus.events(f"u{int(request.match_info['user'])}", after=rx_sse.last_event_id(request))
 
+    def altered(request: web.Request) -> Observable[dict[str, Any]]:
+        """Work for each client: its own value, its own JSON."""
+        return bus.topic("all").pipe(ops.map(lambda value: {**value, "half": value["seq"] // 2}))
+
     app = rx_sse.setup(web.Application(), bus=bus)
     app.router.add_get("/events", rx_sse.sse(everybody))
+    app.router.add_get("/altered", rx_sse.sse(altered))
     app.router.add_get("/users/{user}", rx_sse.sse(user))
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
