@@ -36,7 +36,7 @@ class Receiver(Protocol):
 
     @property
     def receive(self) -> Callable[[Burst], None]:
-        """Takes a burst. Once the reader has left, it is something that does nothing."""
+        """Takes a burst. Once the reader has left, it does nothing."""
         ...
 
     def fail(self, error: Exception) -> None:
@@ -47,15 +47,16 @@ class Receiver(Protocol):
 class Audience:
     """The readers of one kind that a topic has.
 
-    Joining and leaving is O(1); the list that deliveries walk over is made anew at the first delivery after
+    Joining and leaving is O(1); the lists that deliveries walk over are made anew at the first delivery after
     either.
     """
 
-    __slots__ = ("_members", "_snapshot", "open")
+    __slots__ = ("_members", "_snapshot", "_takers", "open")
 
     def __init__(self) -> None:
         self._members: dict[Any, None] = {}
         self._snapshot: tuple[Any, ...] | None = ()
+        self._takers: tuple[Callable[[Burst], None], ...] = ()
         self.open: Job | None = None
         """The dispatcher's own note: what waits for these readers, and can take more."""
 
@@ -78,13 +79,19 @@ class Audience:
         """Who is to be called for an entry that comes now."""
         if self._snapshot is None:
             self._snapshot = tuple(self._members)
+            self._takers = tuple([member.receive for member in self._snapshot])
         return self._snapshot
+
+    def takers(self) -> tuple[Callable[[Burst], None], ...]:
+        """Their `receive`, in the same order: a delivery does not look at the readers themselves."""
+        self.members()
+        return self._takers
 
 
 class Job:
     """What waits for some readers."""
 
-    __slots__ = ("at", "audience", "call", "payload", "receivers", "size")
+    __slots__ = ("at", "audience", "call", "payload", "receivers", "size", "takers")
 
     def __init__(
         self,
@@ -95,6 +102,7 @@ class Job:
         size: int,
     ) -> None:
         self.receivers = receivers
+        self.takers = () if audience is None else audience.takers()
         self.payload = payload
         self.call = call
         self.audience = audience
@@ -219,35 +227,32 @@ class Dispatcher:
             payload.at = self._now()
             step = max(1, step // len(payload.items))
         while job.at < len(receivers):
-            part = receivers[job.at : job.at + step]
-            job.at += len(part)
-            self._deliver(part, payload, job.call)
+            begin = job.at
+            job.at = min(begin + step, len(receivers))
+            self._deliver(job, begin, job.at)
             if job.call is None and payload.writing:
                 payload.write()
             if job.at < len(receivers) and time.perf_counter() > end:
                 return False
         return True
 
-    def _deliver(
-        self, receivers: Sequence[Any], payload: Any, call: Callable[[Any, Any], None] | None
-    ) -> None:
-        self.delivered += len(receivers) if call is not None else len(receivers) * len(payload.items)
-        at = 0
-        while at < len(receivers):
+    def _deliver(self, job: Job, at: int, end: int) -> None:
+        payload, call = job.payload, job.call
+        self.delivered += (end - at) * (1 if call is not None else len(payload.items))
+        while at < end:
             try:
                 # The loop stands inside the `try`: entering one for each reader would cost as much as the
                 # call.
                 if call is None:
-                    for receiver in receivers[at:] if at else receivers:
+                    for receive in job.takers[at:end]:
                         at += 1
-                        receive = receiver.receive
                         receive(payload)
                 else:
-                    for receiver in receivers[at:]:
+                    for receiver in job.receivers[at:end]:
                         at += 1
                         call(receiver, payload)
             except Exception as error:
-                receivers[at - 1].fail(error)
+                job.receivers[at - 1].fail(error)
 
 
 def ignore(_: Any) -> None:

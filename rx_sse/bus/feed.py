@@ -22,8 +22,9 @@ from rx_sse.bus.entry import Entry, Gap, Mark, marked
 from rx_sse.bus.handle import Resume
 from rx_sse.bus.reader import Reader
 from rx_sse.bus.relay import Relay
-from rx_sse.bus.subscriber import Bursting, Callbacks, burst_of, callbacks_of, unhandled
+from rx_sse.bus.subscriber import Bursting, Callbacks, callbacks_of, is_direct, unhandled
 from rx_sse.errors import EncodeError, Overloaded, RxSseError, UsageError
+from rx_sse.wire.burst import Burst
 from rx_sse.wire.encode import encode
 from rx_sse.wire.event import RawFrame, ServerSentEvent
 
@@ -144,11 +145,14 @@ class Feed(abc.DisposableBase):
         self._unlocated = len(places)
         readers: list[Reader] = []
         for ref, topic in self.refs.items():
-            emit: Callable[[Any], None] = self._callbacks.on_next
-            receive = burst_of(self._callbacks)
             relay = bus.relay(topic)
+            receive: Callable[[Burst], None] | None = None
             if self._shaped:
-                emit, receive = partial(self._shape, relay), None
+                emit: Callable[[Any], None] = partial(self._shape, relay)
+            elif is_direct(self._callbacks):
+                emit, receive = self._callbacks.pulled, self._callbacks.on_burst
+            else:
+                emit = self._callbacks.on_next
             after, past = places[ref] or (None, None)
             reader = Reader(relay, bus, self, emit, receive, after=after, past=past, last=last)
             self._readers.append(reader)

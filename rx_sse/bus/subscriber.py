@@ -10,7 +10,7 @@ Never: a call after `dispose`, `on_error` or `on_completed`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeGuard, TypeVar, cast
 
 from reactivex import Observable, abc
 
@@ -54,9 +54,21 @@ class Functions:
         self.on_completed = on_completed
 
 
-def burst_of(callbacks: Callbacks) -> Callable[[Burst], None] | None:
-    """What takes many events in one call, if the observer can (a connection)."""
-    return getattr(callbacks, "on_burst", None)
+class Direct(Callbacks, Protocol):
+    """An observer that has this one source, which calls it on the loop's thread alone: a connection."""
+
+    def pulled(self, value: Any) -> None:
+        """What `on_next` is for everybody else."""
+        ...
+
+    def on_burst(self, burst: Burst) -> None:
+        """Many events in one call. Does nothing after the observer's end."""
+        ...
+
+
+def is_direct(callbacks: Callbacks) -> TypeGuard[Direct]:
+    """Whether the observer takes bursts."""
+    return hasattr(callbacks, "on_burst")
 
 
 def callbacks_of(
@@ -95,7 +107,7 @@ class Subscription(abc.DisposableBase):
         self._disposed = False
         self._relay: Relay | None = None
         self._audience: Audience | None = None
-        self.receive: Callable[[Burst], None] = burst_of(callbacks) or self._each
+        self.receive: Callable[[Burst], None] = callbacks.on_burst if is_direct(callbacks) else self._each
 
     def start(self) -> None:
         """Join. On the loop's thread."""

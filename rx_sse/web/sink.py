@@ -45,18 +45,19 @@ class Sink:
         target: the stream.
         parts: the inbox and the loop.
         outbox: where events wait for the socket.
+        connection: the socket; an event mostly needs no more.
         handle: knows which id an event carries, if a bus is behind the stream.
         coding: the form in which an event goes into the outbox.
         options: how values are encoded, and the key of the policy `latest`.
 
     Attributes:
         closed: set by the stream when it ends; what comes after that is nobody's.
-        connection: set by the stream as soon as there is one; an event mostly needs no more.
     """
 
     __slots__ = (
         "_chunked",
         "_coded",
+        "_connection",
         "_dumps",
         "_handle",
         "_key",
@@ -65,7 +66,6 @@ class Sink:
         "_parts",
         "_target",
         "closed",
-        "connection",
     )
 
     def __init__(
@@ -73,6 +73,7 @@ class Sink:
         target: Target,
         parts: Parts,
         outbox: Outbox,
+        connection: Connection,
         handle: Resume | None,
         coding: Coding,
         options: Options,
@@ -80,6 +81,7 @@ class Sink:
         self._target = target
         self._parts = parts
         self._outbox = outbox
+        self._connection = connection
         self._handle = handle
         self._chunked = coding is CHUNKED
         self._coded = coding.event
@@ -87,7 +89,6 @@ class Sink:
         self._key = options.overflow.key
         self._missed = 0
         self.closed = False
-        self.connection: Connection | None = None
 
     def on_next(self, value: Any) -> None:
         """An emission."""
@@ -111,12 +112,10 @@ class Sink:
     def on_burst(self, burst: Burst) -> None:
         """What came from a bus, on the loop's thread. If the reader keeps up it is written here and now: the
         same bytes for everybody, and no place in a queue."""
-        connection, handle = self.connection, self._handle
+        connection, handle = self._connection, self._handle
         if (
             burst.prompt
-            and connection is not None
             and connection.free
-            and not self._parts.inbox.pending
             and (handle is None or not handle.attached or handle.follow(burst))
         ):
             if self._chunked:
@@ -125,11 +124,11 @@ class Sink:
                 connection.write(self._coded(burst), burst.at)
             return
         for event in burst.items:
-            self.on_next(event)
+            self.pulled(event)
 
     def pulled(self, value: Any) -> None:
-        """An emission, on the loop's thread, of a source that this stream alone pulls: it has nothing in the
-        inbox that it could overtake."""
+        """An emission, on the loop's thread, of a source that calls on no other: it has nothing in the inbox
+        that it could overtake."""
         if not self.closed:
             try:
                 event, key = self._encoded(value)
@@ -156,8 +155,8 @@ class Sink:
 
     def _queue(self, data: bytes, mark: str | None, key: Hashable) -> None:
         outcome = self._outbox.offer(data, mark, key)
-        connection = self.connection
-        if outcome is Outcome.QUEUED and connection is not None and connection.open:
+        connection = self._connection
+        if outcome is Outcome.QUEUED and connection.open:
             if not connection.marked:
                 connection.mark()
         else:

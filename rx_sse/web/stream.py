@@ -119,7 +119,6 @@ class Stream:
         self._end_id = end_id
         self._handle = handle
         self.outbox = make_outbox(options.overflow, self._render_gap, options.prelude_bytes)
-        self._sink = Sink(self, parts, self.outbox, handle, coding, options)
         self._subscription: abc.DisposableBase | None = None
         self._settling: abc.DisposableBase | None = None  # what the source does at its subscription
         self._closing_timer: asyncio.TimerHandle | None = None
@@ -140,7 +139,7 @@ class Stream:
             heartbeat=options.heartbeat,
             write_timeout=options.write_timeout,
         )
-        self._sink.connection = self.connection
+        self._sink = Sink(self, parts, self.outbox, self.connection, handle, coding, options)
         home.add(self)
         if handle is not None:
             handle.bind(self)
