@@ -72,7 +72,11 @@ class Events(Bursting[ServerSentEvent]):
         """Subscribe, on the bus's loop. The position is that of this moment; events come from the next turn
         of the loop on.
         """
-        feed = Feed(self, callbacks_of(on_next, on_error, on_completed))
+        return self.subscribe_observer(callbacks_of(on_next, on_error, on_completed))
+
+    def subscribe_observer(self, observer: Callbacks) -> abc.DisposableBase:
+        """The same for an observer."""
+        feed = Feed(self, observer)
         try:
             feed.start(0 if self.snapshot is not None else self.newest)
         except Exception as error:

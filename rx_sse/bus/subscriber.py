@@ -10,6 +10,7 @@ Never: a call after `dispose`, `on_error` or `on_completed`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeGuard, TypeVar, cast
 
 from reactivex import Observable, abc
@@ -29,29 +30,26 @@ T = TypeVar("T")
 class Bursting(Observable[T]):
     """An Observable that takes many events to an observer in one call, if that has an `on_burst`."""
 
+    def subscribe_observer(self, observer: Callbacks) -> abc.DisposableBase:
+        """`subscribe`, also for what is no observer of reactivex's."""
+        raise NotImplementedError
+
 
 class Callbacks(Protocol):
     """What a subscription calls: an observer, or functions."""
 
-    @property
-    def on_next(self) -> abc.OnNext[Any]: ...
-    @property
-    def on_error(self) -> abc.OnError: ...
-    @property
-    def on_completed(self) -> abc.OnCompleted: ...
+    def on_next(self, value: Any, /) -> None: ...
+    def on_error(self, error: Exception, /) -> None: ...
+    def on_completed(self) -> None: ...
 
 
+@dataclass(slots=True, eq=False)
 class Functions:
     """Three functions as an observer."""
 
-    __slots__ = ("on_completed", "on_error", "on_next")
-
-    def __init__(
-        self, on_next: abc.OnNext[Any], on_error: abc.OnError, on_completed: abc.OnCompleted
-    ) -> None:
-        self.on_next = on_next
-        self.on_error = on_error
-        self.on_completed = on_completed
+    on_next: Callable[[Any], None]
+    on_error: Callable[[Exception], None]
+    on_completed: Callable[[], None]
 
 
 class Direct(Callbacks, Protocol):
@@ -107,7 +105,8 @@ class Subscription(abc.DisposableBase):
         self._disposed = False
         self._relay: Relay | None = None
         self._audience: Audience | None = None
-        self.receive: Callable[[Burst], None] = callbacks.on_burst if is_direct(callbacks) else self._each
+        receive: Callable[[Burst], None] = callbacks.on_burst if is_direct(callbacks) else self._each
+        self.receive = receive
 
     def start(self) -> None:
         """Join. On the loop's thread."""

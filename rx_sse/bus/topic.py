@@ -21,7 +21,7 @@ from reactivex import Observable, abc
 
 from rx_sse.bus.dispatch import Audience
 from rx_sse.bus.relay import Relay
-from rx_sse.bus.subscriber import Bursting, Subscription, callbacks_of
+from rx_sse.bus.subscriber import Bursting, Callbacks, Subscription, callbacks_of
 from rx_sse.errors import BusClosed, UsageError
 from rx_sse.wire.event import ServerSentEvent
 
@@ -47,9 +47,11 @@ class _Live(Bursting[Any]):
         scheduler: abc.SchedulerBase | None = None,
     ) -> abc.DisposableBase:
         """Subscribe, from any thread that has no other loop; the observer is called on the bus's loop."""
-        subscription = Subscription(
-            self.bus, self.name, self._choose, callbacks_of(on_next, on_error, on_completed)
-        )
+        return self.subscribe_observer(callbacks_of(on_next, on_error, on_completed))
+
+    def subscribe_observer(self, observer: Callbacks) -> abc.DisposableBase:
+        """The same for an observer."""
+        subscription = Subscription(self.bus, self.name, self._choose, observer)
         try:
             self.bus.require_no_other_loop()
         except (BusClosed, UsageError) as error:

@@ -179,10 +179,12 @@ class Connection(asyncio.Protocol):
         self._stuck_since = now = asyncio.get_running_loop().time()
         self._stuck_size = self._unsent()
         self._wheel.hasten(self, now + self._write_timeout / 4)
+        self._time_out(0)
 
     def resume_writing(self) -> None:
         self._inner.resume_writing()
         self.paused = False
+        self._time_out(self._write_timeout)
         self.mark()
 
     # -- writing ---------------------------------------------------------------------------------------------
@@ -334,10 +336,22 @@ class Connection(asyncio.Protocol):
                     sock.setsockopt(socket.IPPROTO_TCP, NOTSENT_LOWAT, KERNEL_LIMIT)
                 if USER_TIMEOUT is not None:
                     timeout = sock.getsockopt(socket.IPPROTO_TCP, USER_TIMEOUT)
-                    milliseconds = min(int(self._write_timeout * 1000), MAX_INT)
-                    sock.setsockopt(socket.IPPROTO_TCP, USER_TIMEOUT, milliseconds)
+                    self._time_out(self._write_timeout)
         self._saved = (low, high, lowat, timeout)
         self._transport.set_write_buffer_limits(high=KERNEL_LIMIT)
+
+    def _time_out(self, seconds: float) -> None:
+        """Have the kernel end the connection to a peer that confirms nothing for so long; 0 for never.
+
+        Never while the socket is full: Linux counts the time in which a window is too small for the next
+        segment as well, which a reader with a small buffer can make long, though it reads all the time. Then
+        `tick` looks whether the bytes become fewer.
+        """
+        sock: socket.socket | None = self._transport.get_extra_info("socket")
+        if USER_TIMEOUT is None or sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
+            return
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.IPPROTO_TCP, USER_TIMEOUT, min(int(seconds * 1000), MAX_INT))
 
     def _untune(self) -> None:
         if self._saved is None:

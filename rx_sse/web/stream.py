@@ -174,10 +174,12 @@ class Stream:
             return
         sink = self._sink
         try:
-            observer = (
-                (sink,) if isinstance(source, Bursting) else (sink.on_next, sink.on_error, sink.on_completed)
-            )
-            subscription = source.subscribe(*observer, scheduler=self._home.parts.scheduler)
+            if isinstance(source, Bursting):
+                subscription = source.subscribe_observer(sink)
+            else:
+                subscription = source.subscribe(
+                    sink.on_next, sink.on_error, sink.on_completed, scheduler=self._home.parts.scheduler
+                )
         except Exception as error:
             self.fail(error)
             return

@@ -73,7 +73,7 @@ async def test_bursts_of_any_size_arrive_whole_and_in_order(name: str, http10: b
 async def test_after_a_cut_amid_bursts_a_stream_goes_on_with_the_next_event(name: str) -> None:
     dice, bus = random.Random(6), rx_sse.MemoryBus(history=10_000)
     got: list[int] = []
-    pushed, last = 0, ""
+    pushed, due, last = 0, 0, ""
 
     async def read(stream: OpenStream, upto: int) -> str:
         while len(got) < upto:

@@ -10,7 +10,7 @@ import asyncio
 import gc
 import socket
 import tracemalloc
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 import pytest
@@ -331,3 +331,29 @@ async def test_a_reader_that_is_slow_but_alive_is_not_ended() -> None:
             await asyncio.sleep(0.1)
         assert opened.connection.paused, "it never caught up"
         assert app[EDGE].stats().ended == {}
+
+
+async def test_a_reader_that_is_slow_and_has_a_small_buffer_is_no_stuck_one() -> None:
+    """10 KB a second through a window of 2 KB: the kernel would end it after `write_timeout`."""
+    body = "x" * 1000
+
+    @rx_sse.sse(write_timeout=1.0, close_timeout=30.0)
+    async def much(request: web.Request) -> AsyncIterator[str]:
+        for n in range(60):
+            yield f"{n:03}{body}"
+
+    async with serve(app_of(much)) as url:
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL)
+        sock.setblocking(False)
+        loop = asyncio.get_running_loop()
+        host, _, port = url.removeprefix("http://").partition(":")
+        await loop.sock_connect(sock, (host, int(port)))
+        await loop.sock_sendall(sock, b"GET / HTTP/1.0\r\nAccept: text/event-stream\r\n\r\n")
+        got = b""
+        while piece := await loop.sock_recv(sock, 1024):
+            got += piece
+            await asyncio.sleep(0.1)  # the pace is what is tested
+        sock.close()
+    assert all(b"data: %03d%b\n" % (n, body.encode()) in got for n in range(60))
+    assert b"stream-end" in got
