@@ -35,7 +35,7 @@ def redis_bus(redis: RedisServer) -> MakeBus:
     return redis_maker(redis)
 
 
-@pytest.fixture(params=["memory", "redis", "valkey"])
+@pytest.fixture(params=["memory", "redis", pytest.param("valkey", marks=pytest.mark.slow)])
 def make_bus(request: pytest.FixtureRequest) -> MakeBus:
     """Makes buses of one kind; those of one test share their log, but for the memory bus's."""
     if request.param == "memory":

@@ -156,7 +156,8 @@ async def test_a_reader_that_is_slow_is_handed_one_block_at_a_time(make_bus: Mak
     [
         ("memory", 5_000_000),
         ("redis", 5_000_000),
-        pytest.param("redis", 10_000, marks=[pytest.mark.slow, pytest.mark.timeout(1500)]),
+        pytest.param("redis", 200_000, marks=[pytest.mark.slow, pytest.mark.timeout(180)]),
+        pytest.param("redis", 10_000, marks=[pytest.mark.soak, pytest.mark.timeout(1500)]),
     ],
     indirect=["make_bus"],
 )

@@ -21,7 +21,7 @@ from .test_faults import ready, two
 pytestmark = pytest.mark.redis
 
 
-@pytest.fixture(scope="module", params=["redis", "valkey"])
+@pytest.fixture(scope="module", params=["redis", pytest.param("valkey", marks=pytest.mark.slow)])
 def cluster(request: pytest.FixtureRequest) -> Iterator[RedisCluster]:
     with RedisCluster(request.param) as nodes:
         yield nodes

@@ -28,6 +28,7 @@ async def test_members_and_changes_of_all_processes() -> None:
             await scenario(one, other)
 
 
+@pytest.mark.slow
 async def test_on_a_cluster() -> None:
     with RedisCluster() as cluster:
         async with RedisBus(cluster.url, grace=0.0) as one, RedisBus(cluster.url, grace=0.0) as other:

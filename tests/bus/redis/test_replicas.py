@@ -211,6 +211,7 @@ async def test_wait_belongs_to_the_acl_only_when_it_is_used() -> None:
             await bus.publish("t", 2)
 
 
+@pytest.mark.slow
 async def test_sentinel_and_cluster() -> None:
     """The wait goes to whoever has stored it."""
     with Replicas(sentinel=True) as pair:

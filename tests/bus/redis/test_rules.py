@@ -99,6 +99,7 @@ async def test_a_probe_is_quick_while_ten_megabytes_are_replayed(redis: RedisSer
         assert slowest < 0.02, f"nine of ten take up to {slowest:.3f} s, of {len(trips)}"
 
 
+@pytest.mark.slow
 async def test_a_client_alternates_between_two_processes_of_which_one_lags() -> None:
     with RedisServer() as server:
         async with Relay(server) as relay:
@@ -118,6 +119,7 @@ async def test_a_client_alternates_between_two_processes_of_which_one_lags() -> 
                 crowd.check(gaps=False)
 
 
+@pytest.mark.slow
 async def test_listening_refreshes_what_is_known_of_a_topic() -> None:
     with RedisServer() as server:
         async with RedisBus(server.url) as bus:
@@ -133,6 +135,7 @@ async def test_listening_refreshes_what_is_known_of_a_topic() -> None:
             assert not resumed.gaps and not listening.gaps
 
 
+@pytest.mark.slow
 async def test_a_stop_under_fifty_thousand_pushes_a_second_loses_nothing_in_silence() -> None:
     """Every push arrives at another process, in order, or it raised and a gap says so behind its place."""
     with RedisServer() as server:
