@@ -5,8 +5,8 @@ aiohttp tells no handler: that the client has left, and that the socket is full.
 `transport.set_protocol`, a public name, and taken out again before the response ends, so that keep-alive goes
 on as if it had never been there.
 
-It writes: what the outbox holds, once a loop turn, at most 64 KiB at a time; and a heartbeat when nothing
-else was written.
+It writes: a burst of the bus at once, if nothing is on its way to the socket; otherwise what the outbox
+holds, once a loop turn, at most 64 KiB at a time; and a heartbeat when nothing else was written.
 
 Standard: RFC 9112 §7.1 (chunked coding, done beforehand in each frame), HTML Living Standard §9.2.7 (comments
 as heartbeats).
