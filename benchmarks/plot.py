@@ -16,6 +16,8 @@ from benchmarks.roster import ROSTER
 from benchmarks.rounds import Results
 
 WIDTH, ROW, TOP, LEFT, GAP = 900, 24, 64, 170, 60
+FIGURE = 80
+"""What the figure beside the rightmost dot takes."""
 INK, PALE = "#111111", "#6b7280"
 COLOURS = {"floor": "#6b7280", "ours": "#c2410c", "peer": "#1d4ed8"}
 
@@ -78,16 +80,16 @@ def _panel(
     if not numbers:
         return [*parts, _text(left, TOP, "not measured", INK)]
     everything = [log10(value) for values in numbers.values() for value in values]
-    low, high = min(everything) - 0.05, max(everything) + 0.2
+    low, high = min(everything) - 0.05, max(everything)
 
     def x(value: float) -> float:
-        return left + (log10(value) - low) / (high - low) * width
+        return left + (log10(value) - low) / (high - low) * (width - FIGURE)
 
-    ticks = [step * 10.0**power for power in range(floor(low), ceil(high) + 1) for step in (1, 2, 5)]
-    for tick in ticks:
+    steps = (1, 2, 5) if high - low < 1.2 else (1,)
+    for tick in [step * 10.0**power for power in range(floor(low), ceil(high) + 1) for step in steps]:
         if low <= log10(tick) <= high:
             parts.append(_line(x(tick), TOP - 8, x(tick), height - 36, "#e5e7eb"))
-            parts.append(_text(x(tick), height - 20, f"{tick:,g}", PALE, "middle"))
+            parts.append(_text(x(tick), height - 20, f"{tick:,.0f}", PALE, "middle"))
     for index, name in enumerate(names):
         if name not in numbers:
             continue
