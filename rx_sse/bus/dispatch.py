@@ -118,7 +118,7 @@ class Dispatcher:
         now: the loop's clock.
     """
 
-    __slots__ = ("_jobs", "_now", "_running", "_scheduled", "_soon", "_waiting", "delivered", "size")
+    __slots__ = ("_jobs", "_now", "_running", "_scheduled", "_soon", "_waiting", "delivered", "lone", "size")
 
     def __init__(
         self, soon: Callable[[Callable[[], None]], object], now: Callable[[], float] = time.monotonic
@@ -129,6 +129,8 @@ class Dispatcher:
         self._running = False
         self._scheduled = False
         self._waiting = 0
+        self.lone: Burst | None = None
+        """The burst that is being delivered, if nothing else is on its way to anybody in this turn."""
         self.delivered = 0
         self.size = 0
 
@@ -199,7 +201,7 @@ class Dispatcher:
                     self._begin(job)
                 if not self._work(job, end):
                     return
-                if self._jobs:  # cleared by a reader that closed the bus?
+                if self._jobs and self._jobs[0] is job:  # unless a reader closed the bus
                     self._jobs.popleft()
                     self.size -= job.size
                     self._waiting -= 1 if job.call is not None else len(job.payload.items)
@@ -229,9 +231,16 @@ class Dispatcher:
         while job.at < len(receivers):
             begin = job.at
             job.at = min(begin + step, len(receivers))
-            self._deliver(job, begin, job.at)
-            if job.call is None and payload.writing:
-                payload.write()
+            if job.call is not None:
+                self._deliver(job, begin, job.at)
+            else:
+                if payload.prompt and len(payload.items) == 1:
+                    self.lone = payload
+                try:
+                    self._deliver(job, begin, job.at)
+                finally:
+                    self.lone = None
+                    payload.write()
             if job.at < len(receivers) and time.perf_counter() > end:
                 return False
         return True
@@ -253,7 +262,3 @@ class Dispatcher:
                         call(receiver, payload)
             except Exception as error:
                 job.receivers[at - 1].fail(error)
-
-
-def ignore(_: Any) -> None:
-    """What a reader that has left does with what still comes."""

@@ -22,8 +22,9 @@ from rx_sse.bus.entry import Entry, Gap, Mark, marked
 from rx_sse.bus.handle import Resume
 from rx_sse.bus.reader import Reader
 from rx_sse.bus.relay import Relay
-from rx_sse.bus.subscriber import Bursting, Callbacks, callbacks_of, is_direct, unhandled
+from rx_sse.bus.subscriber import is_direct
 from rx_sse.errors import EncodeError, Overloaded, RxSseError, UsageError
+from rx_sse.reactive.observer import Callbacks, Unwrapped, unhandled
 from rx_sse.wire.burst import Burst
 from rx_sse.wire.encode import encode
 from rx_sse.wire.event import RawFrame, ServerSentEvent
@@ -36,7 +37,7 @@ Map = Callable[[ServerSentEvent], Any]
 Snapshot = Callable[[str], Any | Awaitable[Any]]
 
 
-class Events(Bursting[ServerSentEvent]):
+class Events(Unwrapped[ServerSentEvent]):
     """The events of topics, resumable. Endless: subscribe to it or return it, do not await it."""
 
     def __init__(
@@ -61,21 +62,12 @@ class Events(Bursting[ServerSentEvent]):
         self.map_by = map
         self.on_gap = on_gap
 
-    def subscribe(
-        self,
-        on_next: abc.ObserverBase[ServerSentEvent] | abc.OnNext[ServerSentEvent] | None = None,
-        on_error: abc.OnError | None = None,
-        on_completed: abc.OnCompleted | None = None,
-        *,
-        scheduler: abc.SchedulerBase | None = None,
+    def subscribe_observer(
+        self, observer: Callbacks, scheduler: abc.SchedulerBase | None = None
     ) -> abc.DisposableBase:
         """Subscribe, on the bus's loop. The position is that of this moment; events come from the next turn
         of the loop on.
         """
-        return self.subscribe_observer(callbacks_of(on_next, on_error, on_completed))
-
-    def subscribe_observer(self, observer: Callbacks) -> abc.DisposableBase:
-        """The same for an observer."""
         feed = Feed(self, observer)
         try:
             feed.start(0 if self.snapshot is not None else self.newest)

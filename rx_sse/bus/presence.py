@@ -14,12 +14,11 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from reactivex import Observable, abc
+from reactivex import abc
 
-from rx_sse.bus.dispatch import ignore
 from rx_sse.bus.run import shrunk
-from rx_sse.bus.subscriber import Callbacks, callbacks_of
 from rx_sse.errors import UsageError
+from rx_sse.reactive.observer import Callbacks, Unwrapped, ignore
 
 if TYPE_CHECKING:
     from rx_sse.bus.engine import Engine
@@ -186,7 +185,7 @@ class _Watch(abc.DisposableBase):
         self._bus.rosters.unwatch(self._topic, self)
 
 
-class Presence(Observable[PresenceChange]):
+class Presence(Unwrapped[PresenceChange]):
     """Who listens to a topic now, and an Observable of who comes and goes.
 
     Users are those of `last_event_id(request)` on an authenticated request; who has no name is only counted.
@@ -207,17 +206,12 @@ class Presence(Observable[PresenceChange]):
         """All subscriptions, those without a name included."""
         return self.bus.rosters.count(self.topic)
 
-    def subscribe(
-        self,
-        on_next: abc.ObserverBase[PresenceChange] | abc.OnNext[PresenceChange] | None = None,
-        on_error: abc.OnError | None = None,
-        on_completed: abc.OnCompleted | None = None,
-        *,
-        scheduler: abc.SchedulerBase | None = None,
+    def subscribe_observer(
+        self, observer: Callbacks, scheduler: abc.SchedulerBase | None = None
     ) -> abc.DisposableBase:
         """Be told of joins and leaves from now on."""
         self.bus.require_no_other_loop()
-        watch = _Watch(self.bus, self.topic, callbacks_of(on_next, on_error, on_completed))
+        watch = _Watch(self.bus, self.topic, observer)
         self.bus.run_on_loop(watch.start)
         return watch
 

@@ -25,11 +25,11 @@ from enum import Enum
 from typing import Any, Protocol
 
 from rx_sse.bus.cursor import UNKNOWN, Position
-from rx_sse.bus.dispatch import ignore
 from rx_sse.bus.entry import END, GAP, Entry, Gap
 from rx_sse.bus.host import Host
 from rx_sse.bus.log import Page, Query
 from rx_sse.bus.relay import Relay
+from rx_sse.reactive.observer import ignore
 from rx_sse.wire.burst import Burst
 
 BLOCK_BYTES = 65_536

@@ -1,7 +1,6 @@
-"""Those who subscribe: the three callbacks of an observer, and a subscription to a topic's values.
+"""Those who subscribe: what a bus calls, and a subscription to a topic's values.
 
-reactivex wraps every observer in two objects and a trampoline; at a thousand subscribers that is most of a
-delivery. A subscription to a topic is one object, and a delivery is one call of the observer's own `on_next`.
+A subscription to a topic is one object, and a delivery is one call of the observer's own `on_next`.
 
 Standard: the Observable contract (ReactiveX).
 Never: a call after `dispose`, `on_error` or `on_completed`.
@@ -10,46 +9,19 @@ Never: a call after `dispose`, `on_error` or `on_completed`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeGuard, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 
-from reactivex import Observable, abc
+from reactivex import abc
 
-from rx_sse.bus.dispatch import Audience, ignore
+from rx_sse.bus.dispatch import Audience
 from rx_sse.bus.entry import END, Entry
 from rx_sse.bus.relay import Relay
 from rx_sse.errors import BusClosed
+from rx_sse.reactive.observer import Callbacks, ignore, unhandled
 from rx_sse.wire.burst import Burst
 
 if TYPE_CHECKING:
     from rx_sse.bus.engine import Engine
-
-T = TypeVar("T")
-
-
-class Bursting(Observable[T]):
-    """An Observable that takes many events to an observer in one call, if that has an `on_burst`."""
-
-    def subscribe_observer(self, observer: Callbacks) -> abc.DisposableBase:
-        """`subscribe`, also for what is no observer of reactivex's."""
-        raise NotImplementedError
-
-
-class Callbacks(Protocol):
-    """What a subscription calls: an observer, or functions."""
-
-    def on_next(self, value: Any, /) -> None: ...
-    def on_error(self, error: Exception, /) -> None: ...
-    def on_completed(self) -> None: ...
-
-
-@dataclass(slots=True, eq=False)
-class Functions:
-    """Three functions as an observer."""
-
-    on_next: Callable[[Any], None]
-    on_error: Callable[[Exception], None]
-    on_completed: Callable[[], None]
 
 
 class Direct(Callbacks, Protocol):
@@ -69,20 +41,6 @@ def is_direct(callbacks: Callbacks) -> TypeGuard[Direct]:
     return hasattr(callbacks, "on_burst")
 
 
-def callbacks_of(
-    on_next: abc.ObserverBase[Any] | abc.OnNext[Any] | None,
-    on_error: abc.OnError | None,
-    on_completed: abc.OnCompleted | None,
-) -> Callbacks:
-    """The observer that `subscribe`'s arguments are, or make."""
-    target: Any = on_next
-    if on_next is not None and (
-        isinstance(on_next, abc.ObserverBase) or callable(getattr(on_next, "on_next", None))
-    ):
-        return cast(Callbacks, target)
-    return Functions(target or ignore, on_error or unhandled, on_completed or _nothing)
-
-
 class Subscription(abc.DisposableBase):
     """A subscription to a topic's values, live.
 
@@ -93,7 +51,17 @@ class Subscription(abc.DisposableBase):
         callbacks: the observer's.
     """
 
-    __slots__ = ("_audience", "_bus", "_callbacks", "_choose", "_disposed", "_relay", "_topic", "receive")
+    __slots__ = (
+        "_audience",
+        "_bus",
+        "_callbacks",
+        "_choose",
+        "_disposed",
+        "_on_next",
+        "_relay",
+        "_topic",
+        "receive",
+    )
 
     def __init__(
         self, bus: Engine, topic: str, choose: Callable[[Relay], Audience], callbacks: Callbacks
@@ -102,6 +70,7 @@ class Subscription(abc.DisposableBase):
         self._topic = topic
         self._choose = choose
         self._callbacks = callbacks
+        self._on_next: Callable[[Any], None] = callbacks.on_next
         self._disposed = False
         self._relay: Relay | None = None
         self._audience: Audience | None = None
@@ -125,7 +94,7 @@ class Subscription(abc.DisposableBase):
         """Get nothing any more. On any thread."""
         if not self._disposed:
             self._disposed = True
-            self.receive = ignore
+            self.receive = self._on_next = ignore
             self._bus.run_on_loop(self._leave)
 
     def fail(self, error: Exception) -> None:
@@ -151,10 +120,8 @@ class Subscription(abc.DisposableBase):
         self._callbacks.on_error(error)
 
     def _each(self, burst: Burst) -> None:
-        on_next = self._callbacks.on_next
         for item in burst.items:
-            if self._disposed:
-                return
+            on_next = self._on_next  # another one from the moment of its disposal
             on_next(item)
 
     def _check_end(self) -> None:
@@ -173,12 +140,3 @@ class Subscription(abc.DisposableBase):
             self._bus.rosters.leave(self._topic, None)
             relay.release()
         self._bus.leave(self)
-
-
-def unhandled(error: Exception) -> None:
-    """What an error does that no `on_error` was given for."""
-    raise error
-
-
-def _nothing() -> None:
-    pass

@@ -21,15 +21,16 @@ from reactivex import Observable, abc
 
 from rx_sse.bus.dispatch import Audience
 from rx_sse.bus.relay import Relay
-from rx_sse.bus.subscriber import Bursting, Callbacks, Subscription, callbacks_of
+from rx_sse.bus.subscriber import Subscription
 from rx_sse.errors import BusClosed, UsageError
+from rx_sse.reactive.observer import Callbacks, Unwrapped
 from rx_sse.wire.event import ServerSentEvent
 
 if TYPE_CHECKING:
     from rx_sse.bus.bus import Bus
 
 
-class _Live(Bursting[Any]):
+class _Live(Unwrapped[Any]):
     """What a topic has from now on, in one of its forms."""
 
     def __init__(self, bus: Bus, name: str, choose: Callable[[Relay], Audience]) -> None:
@@ -38,19 +39,10 @@ class _Live(Bursting[Any]):
         self.name = name
         self._choose = choose
 
-    def subscribe(
-        self,
-        on_next: abc.ObserverBase[Any] | abc.OnNext[Any] | None = None,
-        on_error: abc.OnError | None = None,
-        on_completed: abc.OnCompleted | None = None,
-        *,
-        scheduler: abc.SchedulerBase | None = None,
+    def subscribe_observer(
+        self, observer: Callbacks, scheduler: abc.SchedulerBase | None = None
     ) -> abc.DisposableBase:
         """Subscribe, from any thread that has no other loop; the observer is called on the bus's loop."""
-        return self.subscribe_observer(callbacks_of(on_next, on_error, on_completed))
-
-    def subscribe_observer(self, observer: Callbacks) -> abc.DisposableBase:
-        """The same for an observer."""
         subscription = Subscription(self.bus, self.name, self._choose, observer)
         try:
             self.bus.require_no_other_loop()

@@ -24,28 +24,36 @@ class Serial:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._calls: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
+        self._calls: deque[tuple[Callable[..., None], tuple[Any, ...]]] | None = None
         self._busy = False
 
     def put(self, call: Callable[..., None], *values: Any) -> None:
         """Run `call(*values)`, here and now or after those that are before it, by whoever runs them."""
         with self._lock:
-            if self._busy or self._calls:
-                self._calls.append((call, values))
-                if self._busy:
-                    return
-                call, values = self._calls.popleft()
+            if self._calls is None:
+                self._calls = deque()
+            self._calls.append((call, values))
+            if self._busy:
+                return
             self._busy = True
+        self._run()
+
+    def _run(self) -> None:
+        """Run what was put, until nothing is left. The caller has set `_busy`, under the lock."""
         while True:
-            try:
-                call(*values)
-            except BaseException:
-                # It goes to whoever pushed, as in reactivex. What waits is delivered with the next call.
-                with self._lock:
-                    self._busy = False
-                raise
             with self._lock:
                 if not self._calls:
                     self._busy = False
                     return
                 call, values = self._calls.popleft()
+            try:
+                call(*values)
+            except BaseException:
+                self._failed()
+                raise
+
+    def _failed(self) -> None:
+        """A call raised: that goes to whoever pushed, as in reactivex. What waits is delivered with the next
+        call."""
+        with self._lock:
+            self._busy = False

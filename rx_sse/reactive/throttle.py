@@ -13,13 +13,12 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from datetime import timedelta
 from math import inf
-from threading import Lock
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from reactivex import Observable, abc
-from reactivex.disposable import CompositeDisposable, Disposable
 
 from rx_sse.errors import UsageError
+from rx_sse.reactive.observer import NOBODY, Callbacks, Unwrapped
 from rx_sse.reactive.scheduler import first_given, seconds_of
 from rx_sse.reactive.serial import Serial
 
@@ -64,83 +63,205 @@ def throttle_latest(
     if not length > 0:
         raise UsageError(f"throttle_latest({seconds!r}): give the length of a window, more than zero seconds")
 
-    def operator(source: Observable[T]) -> Observable[T]:
-        def subscribe(
-            observer: abc.ObserverBase[T], given: abc.SchedulerBase | None = None
-        ) -> abc.DisposableBase:
-            clock = first_given(scheduler, given)
-            serial = Serial()
-            lock = Lock()  # around the two dictionaries, never around a call of somebody else's
-            windows: dict[Hashable, abc.DisposableBase] = {}  # the open ones, each with its timer
-            waiting: dict[Hashable, T] = {}  # in the order of arrival
-            # Without keys there is one window, and nothing to forget when it is over: it has a timer only
-            # while a value waits. Most sources are slower than their window.
-            time = seconds_of(clock)
-            over_at = -inf
+    return lambda source: _Throttled(source, length, key, scheduler)
 
-            def open_window(name: Hashable) -> bool:
-                """Whether a value may pass, now that nothing waits."""
-                nonlocal over_at
-                left = length
-                if key is None:
-                    now = time()
-                    if now >= over_at:
-                        over_at = now + length
-                        return True
-                    left = min(length, over_at - now)  # a wall clock may be set back
-                windows[name] = clock.schedule_relative(left, over, name)
-                return key is not None
 
-            def over(_: abc.SchedulerBase, name: Hashable = None) -> None:
-                nonlocal over_at
-                with lock:
-                    if windows.pop(name, None) is None or name not in waiting:
-                        return
-                    value = waiting.pop(name)
-                    over_at = -inf
-                    open_window(name)
-                serial.put(observer.on_next, value)
+class _Throttled(Unwrapped[T]):
+    """A source, throttled."""
 
-            def on_next(value: T) -> None:
-                name = None
-                if key is not None:
-                    try:
-                        name = key(value)
-                        hash(name)
-                    except Exception as error:
-                        on_error(error)
-                        return
-                with lock:
-                    if name in windows or not open_window(name):
-                        waiting.pop(name, None)
-                        waiting[name] = value
-                        return
-                serial.put(observer.on_next, value)
+    def __init__(
+        self,
+        source: Observable[T],
+        length: float,
+        key: Callable[[T], Hashable] | None,
+        scheduler: abc.SchedulerBase | None,
+    ) -> None:
+        super().__init__()
+        self._source = source
+        self._length = length
+        self._key = key
+        self._scheduler = scheduler
 
-            def stop() -> list[T]:
-                with lock:
-                    timers, left = list(windows.values()), list(waiting.values())
-                    windows.clear()
-                    waiting.clear()
-                for timer in timers:
-                    timer.dispose()
-                return left
+    def subscribe_observer(
+        self, observer: Callbacks, scheduler: abc.SchedulerBase | None = None
+    ) -> abc.DisposableBase:
+        windows = _Windows(observer, self._length, self._key, first_given(self._scheduler, scheduler))
+        windows.follow(self._source, scheduler)
+        return windows
 
-            def forget() -> None:
-                stop()
 
-            def on_error(error: Exception) -> None:
-                forget()
-                serial.put(observer.on_error, error)
+class _Windows(Serial, abc.DisposableBase):
+    """One subscription: the windows that are open, and what waits for their end.
 
-            def on_completed() -> None:
-                for value in stop():
-                    serial.put(observer.on_next, value)
-                serial.put(observer.on_completed)
+    Without keys there is one window, and nothing to forget when it is over: it has a timer only while a value
+    waits. Most sources are slower than their window, and then a value meets one lock and no container.
+    """
 
-            subscription = source.subscribe(on_next, on_error, on_completed, scheduler=given)
-            return CompositeDisposable(subscription, Disposable(forget))
+    __slots__ = (
+        "_clock",
+        "_ended",
+        "_key",
+        "_length",
+        "_observer",
+        "_over_at",
+        "_time",
+        "_timers",
+        "_upstream",
+        "_waiting",
+    )
 
-        return Observable(subscribe)
+    def __init__(
+        self,
+        observer: Callbacks,
+        length: float,
+        key: Callable[[Any], Hashable] | None,
+        clock: abc.SchedulerBase,
+    ) -> None:
+        super().__init__()
+        self._observer = observer
+        self._length = length
+        self._key = key
+        self._clock = clock
+        self._time = seconds_of(clock)
+        self._over_at = -inf
+        self._timers: dict[Hashable, abc.DisposableBase] | None = None  # of the open windows
+        self._waiting: dict[Hashable, Any] | None = None  # by key, in the order of arrival
+        self._upstream: abc.DisposableBase | None = None
+        self._ended = False
 
-    return operator
+    def follow(self, source: Observable[Any], scheduler: abc.SchedulerBase | None) -> None:
+        """Subscribe to the source."""
+        try:
+            upstream = source.subscribe(self.on_next, self.on_error, self.on_completed, scheduler=scheduler)
+        except Exception as error:
+            self.on_error(error)
+            return
+        self._upstream = upstream
+        if self._ended:
+            upstream.dispose()
+
+    def on_next(self, value: Any) -> None:
+        """A value of the source."""
+        if self._key is not None:
+            self._keyed(self._key, value)
+            return
+        time = self._time
+        with self._lock:
+            now = time()
+            if now < self._over_at or self._timers or self._busy or self._calls:
+                alone = False
+            else:
+                self._over_at = now + self._length
+                alone = self._busy = True
+        if not alone:
+            self._admit(None, value)
+            return
+        try:
+            self._observer.on_next(value)
+        except BaseException:
+            self._failed()
+            raise
+        with self._lock:
+            if not self._calls:
+                self._busy = False
+                return
+        self._run()
+
+    def on_error(self, error: Exception) -> None:
+        """The source failed: what waits must not look newer than the error."""
+        if self._end() is not None:
+            self.put(self._fail, error)
+
+    def on_completed(self) -> None:
+        """The source completed: what waits goes first."""
+        if (left := self._end()) is not None:
+            for value in left:
+                self.put(self._emit, value)
+            self.put(self._complete)
+
+    def dispose(self) -> None:
+        """Let everything go. From any thread."""
+        self._observer = NOBODY
+        self._end()
+        self._leave()
+
+    # -- windows ---------------------------------------------------------------------------------------------
+
+    def _keyed(self, key: Callable[[Any], Hashable], value: Any) -> None:
+        try:
+            name = key(value)
+            hash(name)
+        except Exception as error:
+            self.on_error(error)
+            self._leave()
+            return
+        self._admit(name, value)
+
+    def _admit(self, name: Hashable, value: Any) -> None:
+        """Let a value pass, or have it wait."""
+        with self._lock:
+            if self._ended:
+                return
+            if (self._timers and name in self._timers) or not self._open(name):
+                if self._waiting is None:
+                    self._waiting = {}
+                self._waiting.pop(name, None)
+                self._waiting[name] = value
+                return
+        self.put(self._emit, value)
+
+    def _open(self, name: Hashable) -> bool:
+        """Open a window, under the lock; whether a value may pass, now that nothing waits."""
+        left = self._length
+        if self._key is None:
+            now = self._time()
+            if now >= self._over_at:
+                self._over_at = now + left
+                return True
+            left = min(left, self._over_at - now)  # a wall clock may be set back
+        if self._timers is None:
+            self._timers = {}
+        self._timers[name] = self._clock.schedule_relative(left, self._over, name)
+        return self._key is not None
+
+    def _over(self, _: abc.SchedulerBase, name: Hashable = None) -> None:
+        """A window is over."""
+        with self._lock:
+            if self._timers is None or self._timers.pop(name, None) is None:
+                return
+            if not self._waiting or name not in self._waiting:
+                return
+            value = self._waiting.pop(name)
+            self._over_at = -inf
+            self._open(name)
+        self.put(self._emit, value)
+
+    # -- the end ---------------------------------------------------------------------------------------------
+
+    def _end(self) -> list[Any] | None:
+        """Take nothing more; what waits, None if that was done before."""
+        with self._lock:
+            if self._ended:
+                return None
+            self._ended = True
+            timers, waiting = self._timers, self._waiting
+            self._timers = self._waiting = None
+        for timer in (timers or {}).values():
+            timer.dispose()
+        return list((waiting or {}).values())
+
+    def _leave(self) -> None:
+        upstream, self._upstream = self._upstream, None
+        if upstream is not None:
+            upstream.dispose()
+
+    def _emit(self, value: Any) -> None:
+        self._observer.on_next(value)
+
+    def _fail(self, error: Exception) -> None:
+        observer, self._observer = self._observer, NOBODY
+        observer.on_error(error)
+
+    def _complete(self) -> None:
+        observer, self._observer = self._observer, NOBODY
+        observer.on_completed()

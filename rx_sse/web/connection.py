@@ -245,6 +245,11 @@ class Connection(asyncio.Protocol):
             data = memoryview(data)[sent:]
         self._transport.write(data)
 
+    def write_first(self, data: bytes, now: float) -> None:
+        """Write what was kept for the end of a block, ahead of what has come after it."""
+        self.write(data, now)
+        self.free = self._direct and not self.marked and not self.paused
+
     @property
     def descriptor(self) -> int | None:
         """The socket's descriptor, where events are written to it directly."""

@@ -252,7 +252,7 @@ class Edge:
     async def life(self, app: web.Application) -> AsyncIterator[None]:
         """The `cleanup_ctx` of the application: the bus works from before the first stream until after the
         last."""
-        self._parts = parts = Parts()
+        self._parts = parts = Parts(None if self.bus is None else self.bus.dispatcher)
         self.closing = False
         watching = None
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import threading
 
+from rx_sse.bus.dispatch import Dispatcher
 from rx_sse.delivery import Flusher, Inbox, Wheel
 from rx_sse.reactive import LoopScheduler
 
@@ -15,10 +16,11 @@ from rx_sse.reactive import LoopScheduler
 class Parts:
     """The inbox, the scheduler, the flusher and the deadlines of one loop."""
 
-    __slots__ = ("flusher", "inbox", "loop", "losses", "scheduler", "wheel")
+    __slots__ = ("dispatcher", "flusher", "inbox", "loop", "losses", "scheduler", "wheel")
 
-    def __init__(self) -> None:
+    def __init__(self, dispatcher: Dispatcher | None = None) -> None:
         self.loop = asyncio.get_running_loop()
+        self.dispatcher = dispatcher if dispatcher is not None else Dispatcher(self.loop.call_soon)
         self.inbox = Inbox(self.loop)
         self.scheduler = LoopScheduler(self.loop)
         self.flusher = Flusher(self.loop)

@@ -92,7 +92,7 @@ class Sink:
 
     def on_next(self, value: Any) -> None:
         """An emission."""
-        if not self._parts.inbox.direct:
+        if not self._parts.inbox.direct():
             self._cross_value(value)
         elif not self.closed:
             alone = self._chunked and not isinstance(value, Ready)
@@ -154,8 +154,12 @@ class Sink:
         self._queue(event.chunk if self._chunked else self._coded(event), mark, key)
 
     def _queue(self, data: bytes, mark: str | None, key: Hashable) -> None:
-        outcome = self._outbox.offer(data, mark, key)
         connection = self._connection
+        if connection.free and (lone := self._parts.dispatcher.lone) is not None:
+            connection.free = False  # what follows it in this turn waits for the end of the turn
+            lone.first.append((connection, data))
+            return
+        outcome = self._outbox.offer(data, mark, key)
         if outcome is Outcome.QUEUED and connection.open:
             if not connection.marked:
                 connection.mark()
@@ -175,7 +179,7 @@ class Sink:
 
     def _cross(self, target: Callable[[Any], None], value: object) -> None:
         inbox = self._parts.inbox
-        if inbox.direct:
+        if inbox.direct():
             target(value)
         else:  # an end comes once a stream: it may pass the limits, but not what came before it
             inbox.put(target, value, exempt=True)

@@ -18,11 +18,11 @@ from typing import Any, Protocol
 from reactivex import Observable, abc
 
 from rx_sse.bus.handle import Resume
-from rx_sse.bus.subscriber import Bursting
 from rx_sse.bus.topic import Topic
 from rx_sse.delivery import Outcome, make_outbox
 from rx_sse.delivery.outbox import Gap
 from rx_sse.errors import BusClosed, Overloaded, RxSseError
+from rx_sse.reactive.observer import Unwrapped
 from rx_sse.web.coding import Coding
 from rx_sse.web.connection import Connection
 from rx_sse.web.ends import End, first_deadline, jittered
@@ -172,13 +172,13 @@ class Stream:
     def _subscribe(self, source: Observable[Any]) -> None:
         if self.ended:
             return
-        sink = self._sink
+        sink, scheduler = self._sink, self._home.parts.scheduler
         try:
-            if isinstance(source, Bursting):
-                subscription = source.subscribe_observer(sink)
+            if isinstance(source, Unwrapped):
+                subscription = source.subscribe_observer(sink, scheduler)
             else:
                 subscription = source.subscribe(
-                    sink.on_next, sink.on_error, sink.on_completed, scheduler=self._home.parts.scheduler
+                    sink.on_next, sink.on_error, sink.on_completed, scheduler=scheduler
                 )
         except Exception as error:
             self.fail(error)

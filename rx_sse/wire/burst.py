@@ -24,6 +24,8 @@ class Writable(Protocol):
 
     def write(self, data: bytes, now: float) -> None: ...
 
+    def write_first(self, data: bytes, now: float) -> None: ...
+
 
 class Burst:
     """What a reader gets in one call, in order; at least one item.
@@ -37,12 +39,13 @@ class Burst:
         prompt: nothing else is on its way to these readers in this turn of the loop, or it is so much that it
             is worth a write of its own: there is no use in waiting for the end of the turn.
         writing: connections that have said yes and are to be written to (`write`).
+        first: connections and what they alone get in answer to this burst.
         chunk: the events' HTTP/1.1 chunks, joined.
         frame: the events' frames, joined.
         zstd_chunk: the same, compressed together, as one chunk.
     """
 
-    __slots__ = ("at", "chunk", "frame", "items", "prompt", "writing", "zstd_chunk")
+    __slots__ = ("at", "chunk", "first", "frame", "items", "prompt", "writing", "zstd_chunk")
 
     chunk: bytes
     frame: bytes
@@ -53,15 +56,23 @@ class Burst:
         self.at = 0.0
         self.prompt = False
         self.writing: list[Writable] = []
+        self.first: list[tuple[Writable, bytes]] = []
 
     def write(self) -> None:
         """Write to those that wait for it. First some are asked and then some are written to, because a
         system call between two questions costs the processor's caches: a tenth of a delivery."""
-        writing, self.writing = self.writing, []
-        data, at = self.chunk, self.at
-        for connection in writing:
-            if connection.open:
-                connection.write(data, at)
+        at = self.at
+        if self.writing:
+            writing, self.writing = self.writing, []
+            data = self.chunk
+            for connection in writing:
+                if connection.open:
+                    connection.write(data, at)
+        if self.first:
+            first, self.first = self.first, []
+            for connection, data in first:
+                if connection.open:
+                    connection.write_first(data, at)
 
     if not TYPE_CHECKING:  # made at first use; later it is an attribute like any other
 

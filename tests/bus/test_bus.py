@@ -182,6 +182,22 @@ async def test_subscribing_from_a_thread_works_and_so_does_leaving() -> None:
         assert got == [1] and bus.stats().subscriptions == 0
 
 
+async def test_who_leaves_amid_a_burst_hears_nothing_more_and_others_do() -> None:
+    async with MemoryBus() as bus:
+        one, other = list[int](), list[int]()
+
+        def once(value: int) -> None:
+            one.append(value)
+            subscription.dispose()
+
+        subscription = bus.topic("t").subscribe(once)
+        bus.topic("t").subscribe(other.append)
+        for value in (1, 2, 3):
+            bus.topic("t").on_next(value)
+        await bus.delivered()
+        assert one == [1] and other == [1, 2, 3]
+
+
 @pytest.mark.parametrize("count", [1_000, pytest.param(10_000, marks=pytest.mark.slow)])
 async def test_users_that_came_and_went_leave_nothing(count: int) -> None:
     clock = [1000.0]

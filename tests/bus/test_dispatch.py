@@ -5,7 +5,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from rx_sse.bus.dispatch import BURST_ITEMS, WORTH_A_WRITE, Audience, Dispatcher, ignore
+import pytest
+
+from rx_sse.bus.dispatch import BURST_ITEMS, WORTH_A_WRITE, Audience, Dispatcher
+from rx_sse.reactive.observer import ignore
 from rx_sse.wire.burst import Burst
 
 
@@ -163,3 +166,62 @@ def test_what_was_cleared_takes_nothing_more() -> None:
     loop.dispatcher.broadcast(readers, 2)
     loop.run()
     assert got == [2]
+
+
+def test_what_a_reader_pushes_after_it_has_cleared_everything_is_delivered_and_counted() -> None:
+    loop, got = Loop(), list[int]()
+
+    def close(value: int) -> None:
+        got.append(value)
+        if value == 1:
+            loop.dispatcher.clear()  # as a bus that is closed does
+            loop.dispatcher.broadcast(readers, 3, size=5)
+
+    readers = audience_of(Reader(close))
+    loop.dispatcher.broadcast(readers, 1, size=5)
+    loop.dispatcher.broadcast(audience_of(), 2)
+    loop.run()
+    assert got == [1, 3] and len(loop.dispatcher) == 0 and loop.dispatcher.size == 0
+
+
+def test_an_item_is_alone_when_nothing_else_is_on_its_way() -> None:
+    loop, alone = Loop(), list[bool]()
+    readers = audience_of(Reader(lambda _: alone.append(loop.dispatcher.lone is not None)))
+    loop.dispatcher.broadcast(readers, 1)
+    loop.run()
+    for value in (2, 3):
+        loop.dispatcher.broadcast(readers, value)
+    loop.run()
+    loop.dispatcher.broadcast(readers, 4)
+    loop.dispatcher.tell(readers, "gap", lambda reader, it: reader.take(it))
+    loop.run()
+    assert alone == [True, False, False, False, False] and loop.dispatcher.lone is None
+
+
+class Socket:
+    def __init__(self, log: list[tuple[str, bytes]], open: bool = True) -> None:
+        self.log = log
+        self.open = open
+
+    def write(self, data: bytes, now: float) -> None:
+        self.log.append(("all", data))
+
+    def write_first(self, data: bytes, now: float) -> None:
+        self.log.append(("own", data))
+
+
+def test_what_readers_kept_for_the_end_of_a_block_is_written_also_if_the_next_reader_raises() -> None:
+    loop, log = Loop(), list[tuple[str, bytes]]()
+
+    def keep(_: int) -> None:
+        assert loop.dispatcher.lone is not None
+        loop.dispatcher.lone.first.append((Socket(log), b"1"))
+        loop.dispatcher.lone.first.append((Socket(log, open=False), b"2"))
+
+    def fail(_: int) -> None:
+        raise KeyboardInterrupt
+
+    loop.dispatcher.broadcast(audience_of(Reader(keep), Reader(fail)), 1)
+    with pytest.raises(KeyboardInterrupt):
+        loop.run()
+    assert log == [("own", b"1")] and loop.dispatcher.lone is None

@@ -14,12 +14,14 @@ import reactivex as rx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reactivex import Observable
+from reactivex import operators as ops
 from reactivex.scheduler.periodicscheduler import PeriodicScheduler
 from reactivex.subject import Subject
 from reactivex.testing import ReactiveTest, Recorded, TestScheduler
 
 from rx_sse.errors import UsageError
 from rx_sse.reactive import LoopScheduler, throttle_latest
+from rx_sse.reactive.observer import Unwrapped
 
 on_next, on_error, on_completed = ReactiveTest.on_next, ReactiveTest.on_error, ReactiveTest.on_completed
 START, END = ReactiveTest.subscribed, ReactiveTest.disposed  # 200 and 1000, as in every test of reactivex
@@ -321,3 +323,69 @@ async def test_without_a_scheduler_it_uses_the_running_loop() -> None:
     with rx.merge(rx.of(1, 2), rx.never()).pipe(throttle_latest(0.01)).subscribe(got.put_nowait):
         assert [await got.get(), await got.get()] == [1, 2]
     assert threading.active_count() == threads
+
+
+def test_a_bad_key_lets_the_source_go() -> None:
+    source, got, failed = Subject[Any](), list[Any](), list[Exception]()
+    source.pipe(throttle_latest(1.0, key=lambda value: value["name"])).subscribe(got.append, failed.append)
+    source.on_next({"name": "a"})
+    source.on_next({})
+    source.on_next({"name": "b"})
+    assert got == [{"name": "a"}] and [type(error) for error in failed] == [KeyError]
+    assert not source.observers
+
+
+def test_a_bad_key_of_a_value_that_comes_with_the_subscription_lets_the_source_go() -> None:
+    source: Subject[Any] = Subject()
+    failed: list[Exception] = []
+    throttled = rx.concat(rx.of([]), source).pipe(throttle_latest(1.0, key=lambda value: value))
+    throttled.subscribe(on_error=failed.append)
+    assert [type(error) for error in failed] == [TypeError] and not source.observers
+
+
+def test_an_observer_that_leaves_while_it_is_subscribed_lets_the_source_go() -> None:
+    source: Subject[int] = Subject()
+    got: list[int] = []
+    source.pipe(ops.start_with(1), throttle_latest(1e-9), ops.take(1)).subscribe(got.append)
+    source.on_next(2)
+    assert got == [1] and not source.observers
+
+
+def test_a_source_that_cannot_be_subscribed_is_a_failure() -> None:
+    class Refusing(Unwrapped[int]):
+        def subscribe_observer(self, observer: Any, scheduler: Any = None) -> Any:
+            raise LookupError("no such source")
+
+    failed: list[Exception] = []
+    Refusing().pipe(throttle_latest(1.0)).subscribe(on_error=failed.append)
+    assert [str(error) for error in failed] == ["no such source"]
+
+
+def test_after_dispose_the_observer_hears_nothing_that_waits_behind_its_own_call() -> None:
+    source: Subject[int] = Subject()
+    got: list[int] = []
+
+    def take(value: int) -> None:
+        got.append(value)
+        source.on_next(value + 1)  # comes after this one, as nothing overlaps
+        subscription.dispose()
+
+    subscription = source.pipe(throttle_latest(1e-9)).subscribe(take)
+    source.on_next(1)
+    assert got == [1]
+
+
+def test_an_observer_that_raises_holds_up_nobody() -> None:
+    source: Subject[int] = Subject()
+    got: list[int] = []
+
+    def take(value: int) -> None:
+        got.append(value)
+        if value == 1:
+            raise ValueError("mine")
+
+    source.pipe(throttle_latest(1e-9)).subscribe(take)
+    with pytest.raises(ValueError, match="mine"):
+        source.on_next(1)
+    source.on_next(2)
+    assert got == [1, 2]

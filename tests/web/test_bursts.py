@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
@@ -17,7 +18,7 @@ import rx_sse
 from rx_sse.testing import OpenStream, open_stream, serve
 from rx_sse.web.edge import EDGE
 
-Sources = dict[str, Callable[[rx_sse.Bus, web.Request], rx.Observable[rx_sse.ServerSentEvent]]]
+Sources = dict[str, Callable[[rx_sse.Bus, web.Request], rx.Observable[object]]]
 
 
 def _any(event: rx_sse.ServerSentEvent) -> bool:
@@ -34,6 +35,7 @@ SOURCES: Sources = {
     "pipeline": lambda bus, request: bus.events("a", after=rx_sse.last_event_id(request)).pipe(
         ops.filter(_any)
     ),
+    "values": lambda bus, request: bus.topic("a").pipe(ops.map(dict)),
     "latest": lambda bus, request: bus.events("a", after=rx_sse.last_event_id(request)),
 }
 
@@ -52,7 +54,7 @@ def bursting(bus: rx_sse.Bus) -> web.Application:
 
 
 @pytest.mark.parametrize("http10", [False, True], ids=["1.1", "1.0"])
-@pytest.mark.parametrize("name", ["events", "topic", "two", "shaped", "pipeline", "latest"])
+@pytest.mark.parametrize("name", ["events", "topic", "two", "shaped", "pipeline", "values", "latest"])
 async def test_bursts_of_any_size_arrive_whole_and_in_order(name: str, http10: bool) -> None:
     dice, bus, n = random.Random(5), rx_sse.MemoryBus(), 0
     app = bursting(bus)
@@ -66,7 +68,7 @@ async def test_bursts_of_any_size_arrive_whole_and_in_order(name: str, http10: b
         got = await stream.events(len(wanted))
         assert [event.json()["n"] for event in got] == wanted
         (served,) = app[EDGE].streams
-        assert served.cursor == (got[-1].id if name not in ("topic", "two") else served.cursor)
+        assert served.cursor == (got[-1].id if name not in ("topic", "two", "values") else served.cursor)
 
 
 @pytest.mark.parametrize("name", ["events", "two", "shaped"])
@@ -184,5 +186,103 @@ async def test_what_one_reader_of_a_burst_does_to_another_comes_after_it() -> No
         bus.topic("a").on_next({"n": 1})
         for stream in (one, two):
             assert (await stream.next_event()).json() == {"n": 1}
+            assert await stream.ended()
+            assert [event.type for event in stream.rest(control=True)] == ["stream-end"]
+
+
+def _three(value: dict[str, int]) -> rx.Observable[dict[str, int]]:
+    return rx.of(*({"n": 3 * value["n"] + more} for more in range(3)))
+
+
+async def test_what_an_operator_makes_of_one_event_keeps_its_order_and_takes_two_writes() -> None:
+    bus = rx_sse.MemoryBus()
+    app = rx_sse.setup(web.Application(), bus=bus)
+
+    @rx_sse.sse
+    def threefold(request: web.Request) -> rx.Observable[object]:
+        return bus.topic("a").pipe(ops.flat_map(_three))
+
+    app.router.add_get("/", threefold)
+    async with serve(app) as url, open_stream(url, "/") as stream:
+        for n in range(20):
+            bus.topic("a").on_next({"n": n})
+            assert [event.json()["n"] for event in await stream.events(3)] == [3 * n, 3 * n + 1, 3 * n + 2]
+        (served,) = app[EDGE].streams
+        assert served.connection.free and served.outbox.idle
+
+
+async def test_what_waits_for_the_end_of_the_turn_is_not_overtaken_by_the_next_event() -> None:
+    bus = rx_sse.MemoryBus()
+    app = rx_sse.setup(web.Application(), bus=bus)
+
+    class Slow:
+        """Another connection, whose write takes all the time that there is in a turn."""
+
+        def __init__(self, push: bool) -> None:
+            self.push = push
+
+        def flush(self, now: float) -> bool:
+            time.sleep(0.005)
+            if self.push:
+                bus.topic("a").on_next({"n": 1})
+            return False
+
+    def threefold(value: dict[str, int]) -> rx.Observable[dict[str, int]]:
+        if value["n"] == 0:
+            for n in range(8):
+                app[EDGE].parts.flusher.mark(Slow(push=n == 0))
+        return _three(value)
+
+    @rx_sse.sse
+    def stream_of_three(request: web.Request) -> rx.Observable[object]:
+        return bus.topic("a").pipe(ops.flat_map(threefold))
+
+    app.router.add_get("/", stream_of_three)
+    async with serve(app) as url, open_stream(url, "/") as stream:
+        (served,) = app[EDGE].streams
+        while not served.connection.free:
+            await asyncio.sleep(0)
+        bus.topic("a").on_next({"n": 0})
+        assert [event.json()["n"] for event in await stream.events(6)] == [0, 1, 2, 3, 4, 5]
+
+
+async def test_what_an_operator_makes_of_one_event_meets_the_limits() -> None:
+    """The first is on its way at once; the others wait for the end of the turn, with room for five."""
+    bus = rx_sse.MemoryBus()
+    app = rx_sse.setup(web.Application(), bus=bus)
+
+    @rx_sse.sse(overflow=rx_sse.Overflow("drop_oldest", max_events=5))
+    def hundredfold(request: web.Request) -> rx.Observable[object]:
+        return bus.topic("a").pipe(ops.flat_map(lambda _: rx.range(100)))
+
+    app.router.add_get("/", hundredfold)
+    async with serve(app) as url, open_stream(url, "/") as stream:
+        (served,) = app[EDGE].streams
+        while not served.connection.free:
+            await asyncio.sleep(0)
+        bus.topic("a").on_next(0)
+        got = [await stream.next_event(control=True) for _ in range(7)]
+        assert [event.json() for event in (got[0], *got[2:])] == [0, 95, 96, 97, 98, 99]
+        assert got[1].type == "stream-gap" and got[1].json()["missed"] == 94
+
+
+async def test_a_stream_that_ends_while_its_value_waits_for_its_block_sends_the_value_first() -> None:
+    bus = rx_sse.MemoryBus()
+    app = bursting(bus)
+    async with serve(app) as url, open_stream(url, "/values") as one, open_stream(url, "/values") as two:
+        for n in range(2):
+            bus.topic("a").on_next({"n": n})
+            for stream in (one, two):
+                await stream.next_event()
+            assert all(it.connection.free for it in app[EDGE].streams), "nothing is on its way any more"
+
+        def end_all(value: dict[str, int]) -> None:
+            for stream in list(app[EDGE].streams):
+                stream.complete()
+
+        bus.topic("a").subscribe(end_all)
+        bus.topic("a").on_next({"n": 2})
+        for stream in (one, two):
+            assert (await stream.next_event()).json() == {"n": 2}
             assert await stream.ended()
             assert [event.type for event in stream.rest(control=True)] == ["stream-end"]

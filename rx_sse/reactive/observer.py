@@ -1,0 +1,88 @@
+"""Observables that call their observer themselves.
+
+reactivex wraps every observer in two objects and a trampoline; at a thousand subscribers that is most of a
+delivery. What is made here keeps the contract by itself, so that a delivery is one call of the observer's own
+`on_next`.
+
+Standard: the Observable contract (ReactiveX, "The Observable Contract").
+Never: a call after `dispose`, `on_error` or `on_completed`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar, cast
+
+from reactivex import Observable, abc
+
+T = TypeVar("T")
+
+
+class Callbacks(Protocol):
+    """What a subscription calls: an observer, or functions."""
+
+    def on_next(self, value: Any, /) -> None: ...
+    def on_error(self, error: Exception, /) -> None: ...
+    def on_completed(self) -> None: ...
+
+
+@dataclass(slots=True, eq=False)
+class Functions:
+    """Three functions as an observer."""
+
+    on_next: Callable[[Any], None]
+    on_error: Callable[[Exception], None]
+    on_completed: Callable[[], None]
+
+
+class Unwrapped(Observable[T]):
+    """An Observable that answers for the contract itself."""
+
+    def subscribe(
+        self,
+        on_next: abc.ObserverBase[T] | abc.OnNext[T] | None = None,
+        on_error: abc.OnError | None = None,
+        on_completed: abc.OnCompleted | None = None,
+        *,
+        scheduler: abc.SchedulerBase | None = None,
+    ) -> abc.DisposableBase:
+        """Subscribe an observer or functions, as to any Observable."""
+        return self.subscribe_observer(_callbacks(on_next, on_error, on_completed), scheduler)
+
+    def subscribe_observer(
+        self, observer: Callbacks, scheduler: abc.SchedulerBase | None = None
+    ) -> abc.DisposableBase:
+        """`subscribe`, also for what is no observer of reactivex's."""
+        raise NotImplementedError
+
+
+def ignore(_: Any) -> None:
+    """What somebody who has left does with what still comes."""
+
+
+def unhandled(error: Exception) -> None:
+    """What an error does that no `on_error` was given for."""
+    raise error
+
+
+def _nothing() -> None:
+    pass
+
+
+NOBODY = Functions(ignore, ignore, _nothing)
+"""An observer that has left."""
+
+
+def _callbacks(
+    on_next: abc.ObserverBase[Any] | abc.OnNext[Any] | None,
+    on_error: abc.OnError | None,
+    on_completed: abc.OnCompleted | None,
+) -> Callbacks:
+    """The observer that `subscribe`'s arguments are, or make."""
+    target: Any = on_next
+    if on_next is not None and (
+        isinstance(on_next, abc.ObserverBase) or callable(getattr(on_next, "on_next", None))
+    ):
+        return cast(Callbacks, target)
+    return Functions(target or ignore, on_error or unhandled, on_completed or _nothing)
