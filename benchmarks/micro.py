@@ -20,7 +20,7 @@ from aiohttp import web
 
 import rx_sse
 from rx_sse.delivery.flusher import Flusher
-from rx_sse.delivery.outbox import Outbox
+from rx_sse.delivery.outbox import Gap, Outbox
 from rx_sse.wire.encode import encode
 
 ROUNDS = 7
@@ -65,11 +65,18 @@ def wire() -> Iterator[Row]:
     yield "parse an event, 400 in a piece", timed(parse, 400)
 
 
+class Silent:
+    """Nothing is dropped here."""
+
+    def render_gap(self, gap: Gap) -> bytes:
+        return b""
+
+
 def delivery() -> Iterator[Row]:
     """The outbox and the flusher."""
 
     def outbox() -> Outbox:
-        made = Outbox(rx_sse.Overflow("drop_oldest"), lambda gap: b"", 1 << 20)
+        made = Outbox(rx_sse.Overflow("drop_oldest"), Silent(), 1 << 20)
         made.live()
         return made
 

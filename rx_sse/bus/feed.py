@@ -70,7 +70,7 @@ class Events(Unwrapped[ServerSentEvent]):
         """
         feed = Feed(self, observer)
         try:
-            feed.start(0 if self.snapshot is not None else self.newest)
+            feed.start(self.topics, 0 if self.snapshot is not None else self.newest)
         except Exception as error:
             feed.fail(error)
         return feed
@@ -101,7 +101,6 @@ class Feed(abc.DisposableBase):
         "_snapshot",
         "_unlocated",
         "ready",
-        "refs",
     )
 
     def __init__(self, events: Events, callbacks: Callbacks) -> None:
@@ -113,7 +112,7 @@ class Feed(abc.DisposableBase):
         self._bus = events.bus
         self._handle = events.handle
         self._callbacks = callbacks
-        self._readers: list[Reader] = []
+        self._readers: tuple[Reader, ...] = ()
         self._disposed = False
         self._unlocated = 0
         self._left = len(events.topics)
@@ -122,25 +121,30 @@ class Feed(abc.DisposableBase):
         self._shaped = events.filter_by is not None or events.map_by is not None
         self._deadline: Any = None
         self.ready = False
-        self.refs = {ref: topic for topic, ref in events.topics.items()}
 
     @property
     def user(self) -> str | None:
         """Who listens."""
         return None if self._handle is None else self._handle.user
 
-    def start(self, last: int) -> None:
-        """Find out where to begin: without a cursor, `last` entries earlier."""
+    @property
+    def refs(self) -> tuple[str, ...]:
+        """The topics that it reads, by reference."""
+        return tuple(reader.relay.ref for reader in self._readers)
+
+    def start(self, names: dict[str, str], last: int) -> None:
+        """Find out where to begin in topics, given with their references: without a cursor, `last` entries
+        earlier."""
+        topics = {ref: topic for topic, ref in names.items()}
         bus = self._bus
         bus.require_loop()
         bus.enter(self)
         if self._handle is None:
-            places: dict[str, Place | None] = dict.fromkeys(self.refs)
+            places: dict[str, Place | None] = dict.fromkeys(topics)
         else:
-            places = self._handle.attach(self, self.refs)
+            places = self._handle.attach(self, topics)
         self._unlocated = len(places)
-        readers: list[Reader] = []
-        for ref, topic in self.refs.items():
+        for ref, topic in topics.items():
             relay = bus.relay(topic)
             receive: Callable[[Burst], None] | None = None
             if self._shaped:
@@ -151,17 +155,16 @@ class Feed(abc.DisposableBase):
                 emit = self._callbacks.on_next
             after, past = places[ref] or (None, None)
             reader = Reader(relay, bus, self, emit, receive, after=after, past=past, last=last)
-            self._readers.append(reader)
-            readers.append(reader)
+            self._readers += (reader,)
             bus.rosters.join(topic, self.user)
-        for reader in readers:
+        for reader in self._readers:
             reader.locate()
         if not self.ready and not self._disposed:
             self._deadline = bus.after(bus.position_timeout, self._overdue)
 
     def release(self) -> None:
         """The client knows where the stream begins: replay, then go live."""
-        for reader in list(self._readers):
+        for reader in self._readers:
             if self._needs_snapshot(reader):
                 self._bus.snapshots.take(
                     self._snapshot, reader.relay, self.user, partial(self._snapped, reader)
@@ -186,9 +189,10 @@ class Feed(abc.DisposableBase):
 
     def located(self, reader: Reader) -> None:
         """One topic knows where it begins."""
-        if self._disposed:
+        way = reader.catchup
+        if self._disposed or way is None:
             return
-        if reader.from_log and not self._replaying:
+        if way.from_log and not self._replaying:
             try:
                 self._bus.replays.enter(self.user)
             except Overloaded as error:
@@ -197,20 +201,19 @@ class Feed(abc.DisposableBase):
             self._replaying = True
         relay, handle = reader.relay, self._handle
         if handle is not None:
-            position: Position | None = reader.position
-            order = self._order(relay, reader.position)
-            pending = reader.gap is not None
-            if pending:  # until it is told, the client's cursor stays as bad as it was
-                position = UNKNOWN if reader.gap is None else reader.gap.last or UNKNOWN
+            position: Position | None = way.position
+            order = self._order(relay, way.position)
+            pending = way.gap is not None
+            if way.gap is not None:  # until it is told, the client's cursor stays as bad as it was
+                position = way.gap.last or UNKNOWN
                 order = -1
             elif self._needs_snapshot(reader):
                 position, order, pending = None, -1, True
-            handle.starts(relay.ref, position, order, resumed=reader.resumed, pending=pending)
+            handle.starts(relay.ref, position, order, resumed=way.resumed, pending=pending)
         self._unlocated -= 1
         if self._unlocated == 0:
             self.ready = True
-            if self._deadline is not None:
-                self._deadline.cancel()
+            self._in_time()
             if handle is not None:
                 handle.settled(self._bus.soon)
             else:
@@ -287,6 +290,11 @@ class Feed(abc.DisposableBase):
         if not self._disposed:
             self.release()
 
+    def _in_time(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
     def _overdue(self) -> None:
         if not self.ready:
             self.fail(
@@ -296,10 +304,9 @@ class Feed(abc.DisposableBase):
             )
 
     def _leave(self) -> None:
-        for reader in list(self._readers):
+        for reader in self._readers:
             self._let_go(reader)
-        if self._deadline is not None:
-            self._deadline.cancel()
+        self._in_time()
         if self._replaying:
             self._replaying = False
             self._bus.replays.leave(self.user, self._read)
@@ -309,26 +316,27 @@ class Feed(abc.DisposableBase):
 
     def _let_go(self, reader: Reader) -> None:
         if reader in self._readers:
-            self._readers.remove(reader)
-            self._read += reader.read
+            self._readers = tuple(other for other in self._readers if other is not reader)
             self._bus.rosters.leave(reader.relay.topic, self.user)
             reader.close()
+            self._read += reader.read
 
     def _order(self, relay: Relay, position: Position) -> int:
         return relay.epoch << SEQ_BITS | position.seq
 
     def _needs_snapshot(self, reader: Reader) -> bool:
-        return self._snapshot is not None and reader.gap is None and not reader.resumed
+        way = reader.catchup
+        return self._snapshot is not None and way is not None and way.gap is None and not way.resumed
 
     def _snapped(self, reader: Reader, position: Position, outcome: Any) -> None:
         """The state of a topic as of `position`, or the exception with which it failed."""
-        if self._disposed or reader not in self._readers:
+        if self._disposed or reader not in self._readers or reader.catchup is None:
             return
         if isinstance(outcome, Exception):
             self.fail(outcome)
             return
         relay = reader.relay
-        reader.position = position
+        reader.catchup.position = position
         if outcome is not None:
             try:
                 event = _encoded(outcome)

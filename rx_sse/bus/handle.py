@@ -27,6 +27,7 @@ from typing import Any
 from rx_sse.bus.cursor import LIVE_ONLY, MAX_TOPICS, UNKNOWN, Place, Position, cursor_of, parse, part_of
 from rx_sse.bus.entry import Gap, Mark
 from rx_sse.bus.outlet import Attached, Outlet
+from rx_sse.bus.track import Start, Track
 from rx_sse.errors import UsageError
 from rx_sse.wire.burst import Burst
 from rx_sse.wire.control import stream_cursor, stream_gap
@@ -36,49 +37,6 @@ QUARTER = 4
 """A `stream-cursor` goes out after a quarter of the history was filtered away: three quarters are left to
 come back in.
 """
-
-
-class Start:
-    """Where a feed's topic begins, as far as the handle is concerned."""
-
-    __slots__ = ("order", "pending", "position", "resumed")
-
-    def __init__(self, position: Position | None, order: int, resumed: bool, pending: bool) -> None:
-        self.position = position
-        self.order = order
-        self.resumed = resumed
-        self.pending = pending
-
-
-class Track:
-    """Where the stream is in one topic.
-
-    Attributes:
-        part: its part of the cursor; None until it has a position.
-        order: of the last position written, -1 for none; None for a topic that the client knows and this
-            stream does not have.
-        entered: the order of the last event that went into the pipeline, where a filter is.
-        passed: the newest entry that a feed dropped.
-        past: the higher position that the client had in another branch.
-        start: until the stream is open.
-    """
-
-    __slots__ = ("entered", "order", "part", "passed", "past", "start")
-
-    def __init__(self, order: int | None, part: str | None = None, past: Position | None = None) -> None:
-        self.order = order
-        self.part = part
-        self.past = past
-        self.entered = -1
-        self.passed: Mark | None = None
-        self.start: Start | None = None
-
-    def move(self, mark: Mark) -> None:
-        """An entry was written, or passed over."""
-        self.order = mark.order
-        self.part = mark.part
-        if self.past is not None and mark.position.seq >= self.past.seq:  # the branch has come as far
-            self.past = None
 
 
 class Resume:
@@ -129,9 +87,9 @@ class Resume:
         # What the client knows: by topic reference; None if it says something that is no cursor.
         self._cursor = dict(parsed) if value and (parsed := parse(value)) is not None else None
         self._outlet: Outlet | None = None
-        self._feeds: list[Attached] = []
-        self._waiting: list[Attached] = []
-        self._tracks: dict[str, Track] = {}  # by topic reference
+        self._feeds: tuple[Attached, ...] = ()
+        self._waiting: tuple[Attached, ...] = ()
+        self._tracks: tuple[Track, ...] = ()  # one for each topic; most streams have one
         # On a stream of one topic, the mark of the last event written; `_settle` tells its track of it.
         # All connections share it, so that an event touches one word of each.
         self._single: Mark | None = None
@@ -141,7 +99,7 @@ class Resume:
         self._opening = False
         self._opened = False
         self._resumed = False
-        self._on_ready: list[Callable[[], None]] = []
+        self._on_ready: tuple[Callable[[], None], ...] = ()
 
     def __str__(self) -> str:
         return self.value or ""
@@ -173,7 +131,7 @@ class Resume:
         if self.ready:
             callback()
         else:
-            self._on_ready.append(callback)
+            self._on_ready += (callback,)
 
     def stamp(self, event: ServerSentEvent | RawFrame) -> tuple[Any, str | None]:
         """What to write for an emission of the pipeline, and the id that it carries."""
@@ -194,7 +152,7 @@ class Resume:
         if type(mark) is not Mark or self._live_only:
             self.unpositioned()
             return _bare(event), None
-        track = self._tracks.get(mark.ref)
+        track = self._track(mark.ref)
         if track is None or track.order is None or mark.order < track.order:
             self.unpositioned()
             return _bare(event), None
@@ -233,7 +191,7 @@ class Resume:
         """
         self._settle()
         moved = self._owed
-        for track in self._tracks.values():
+        for track in self._tracks:
             if track.passed is None or track.order is None:
                 continue
             # What is still on its way through the pipeline must not be passed over.
@@ -244,7 +202,7 @@ class Resume:
             return None
         self._owed = False
         self._dropped = 0
-        for track in self._tracks.values():
+        for track in self._tracks:
             track.passed = None
         return stream_cursor(resumed=self._resumed, id=self._vector())
 
@@ -265,8 +223,8 @@ class Resume:
         """The connection is over."""
         self.closed = True
         self._outlet = None
-        self._on_ready.clear()
-        self._waiting.clear()
+        self._on_ready = ()
+        self._waiting = ()
 
     # -- the feeds' side -------------------------------------------------------------------------------------
 
@@ -285,31 +243,30 @@ class Resume:
                 f"topic {taken[0]!r} is already on this stream; one stream has one cursor for it: "
                 "use one events(...) and share() it"
             )
-        own = {ref for ref, track in self._tracks.items() if track.order is not None}
+        own = {track.ref for track in self._tracks if track.order is not None}
         if len(own | refs.keys()) > MAX_TOPICS:
             raise UsageError(f"a stream has at most {MAX_TOPICS} topics")
-        self._feeds.append(feed)
-        self._waiting.append(feed)
+        self._feeds += (feed,)
+        self._waiting += (feed,)
         return {ref: self._begin(ref, topic) for ref, topic in refs.items()}
 
     def detach(self, feed: Attached) -> None:
         """The feed was disposed of. Its positions stay: what it emitted may still be on its way."""
-        for feeds in (self._feeds, self._waiting):
-            if feed in feeds:
-                feeds.remove(feed)
+        self._feeds = tuple(other for other in self._feeds if other is not feed)
+        self._waiting = tuple(other for other in self._waiting if other is not feed)
         self.settled(None)
 
     def starts(
         self, ref: str, position: Position | None, order: int, *, resumed: bool, pending: bool
     ) -> None:
         """A feed's topic begins at `position`, which holds at once unless something is to be told first."""
-        self._tracks[ref].start = Start(position, order, resumed, pending)
+        self._known(ref).start = Start(position, order, resumed, pending)
 
     def settled(self, schedule: Callable[[Callable[[], None]], object] | None) -> None:
         """A feed became ready, or left: open the stream if that was the last that it waited for."""
         if not self.ready:
             return
-        ready, self._on_ready = self._on_ready, []
+        ready, self._on_ready = self._on_ready, ()
         for callback in ready:
             callback()
         if self._waiting and not self._opening and schedule is not None:
@@ -319,11 +276,11 @@ class Resume:
 
     def entered(self, mark: Mark) -> None:
         """An event went into the pipeline, of a feed that filters."""
-        self._tracks[mark.ref].entered = mark.order
+        self._known(mark.ref).entered = mark.order
 
     def passed(self, mark: Mark, history: int) -> None:
         """A feed dropped an entry: nothing of it is to come."""
-        self._tracks[mark.ref].passed = mark
+        self._known(mark.ref).passed = mark
         self._dropped += 1
         if self._dropped * QUARTER >= history:
             self._dropped = 0
@@ -331,19 +288,19 @@ class Resume:
 
     def past(self, ref: str) -> Position | None:
         """The higher position that the client had in another branch."""
-        return self._tracks[ref].past
+        return self._known(ref).past
 
     def missed(self, ref: str, gap: Gap, order: int) -> None:
         """Tell the client that entries are missing, and from where it goes on."""
         self._settle()
         outlet = self.outlet
-        track = self._tracks[ref]
-        before = track.part
+        track = self._known(ref)
+        before, at = track.part, track.position
         if gap.next is not None:
             track.order = track.entered = order
             track.passed = None
             track.part = part_of(ref, gap.next)
-            had = [it for it in (_position(before), track.past) if it is not None]
+            had = [it for it in (at, track.past) if it is not None]
             # After a reset there is no other branch to return to.
             further = had and max(had).seq > gap.next.seq and gap.reason != "reset"
             track.past = max(had) if further else None
@@ -362,20 +319,32 @@ class Resume:
 
     # -- inside ----------------------------------------------------------------------------------------------
 
+    def _track(self, ref: str) -> Track | None:
+        for track in self._tracks:
+            if track.ref == ref:
+                return track
+        return None
+
+    def _known(self, ref: str) -> Track:
+        track = self._track(ref)
+        assert track is not None, f"no feed of this stream has {ref}"
+        return track
+
     def _settle(self) -> None:
         if (single := self._single) is not None:
             self._single = None
-            self._tracks[single.ref].move(single)
+            self._known(single.ref).move(single)
 
     def _begin(self, ref: str, topic: str) -> Place | None:
         self._settle()
-        track = self._tracks.get(ref)
+        track = self._track(ref)
         if track is None:
-            track = self._tracks[ref] = Track(-1)
+            track = Track(ref, -1)
+            self._tracks += (track,)
         elif track.order is None:  # one that the client knew
             track.order = -1
         elif track.part is not None:  # subscribed to again, by `retry` or `repeat`
-            return Place(_position(track.part) or UNKNOWN, track.past)
+            return Place(track.position or UNKNOWN, track.past)
         self.attached = True
         if not self.value:
             return None
@@ -392,14 +361,14 @@ class Resume:
         self._opening = False
         if self.closed or not self.ready:
             return
-        waiting, self._waiting = self._waiting, []
+        waiting, self._waiting = self._waiting, ()
         starts: list[Start] = []
-        for ref, track in self._tracks.items():
+        for track in self._tracks:
             start, track.start = track.start, None
             if start is not None:
                 starts.append(start)
                 if start.position is not None:
-                    track.part = part_of(ref, start.position)
+                    track.part = part_of(track.ref, start.position)
                 track.order = track.entered = start.order
         if not self._opened:
             self._opened = True
@@ -414,18 +383,18 @@ class Resume:
     def _carry(self) -> None:
         """Topics that the client knows and this stream does not have stay in its cursor, so that it can come
         back to them."""
-        others = [(ref, place) for ref, place in (self._cursor or {}).items() if ref not in self._tracks]
+        others = [(ref, place) for ref, place in (self._cursor or {}).items() if self._track(ref) is None]
         for ref, place in others[: MAX_TOPICS - len(self._tracks)]:
-            self._tracks[ref] = Track(None, part_of(ref, place.position), place.past)
+            self._tracks += (Track(ref, None, part_of(ref, place.position), place.past),)
 
     def _vector(self) -> str | None:
         self._settle()
         parts: list[str] = []
-        for ref, track in self._tracks.items():
+        for track in self._tracks:
             if track.part is not None:
                 parts.append(track.part)
                 if track.past is not None:
-                    parts.append(part_of(ref, track.past))
+                    parts.append(part_of(track.ref, track.past))
         return cursor_of(parts) if parts else None
 
     def _owe(self) -> None:
@@ -447,14 +416,6 @@ class Resume:
         outlet = self.outlet
         if outlet is not None and (event := self.refresh()) is not None:
             outlet.control(event)
-
-
-def _position(part: str | None) -> Position | None:
-    """Where a part of a cursor stands."""
-    if part is None:
-        return None
-    _, seq, nonce = part.split(".")
-    return Position(int(seq), int(nonce))
 
 
 def _bare(event: ServerSentEvent | RawFrame) -> ServerSentEvent | RawFrame:

@@ -37,7 +37,11 @@ class Attached(Protocol):
     """A feed, as the handle sees it."""
 
     ready: bool
-    refs: dict[str, str]
+
+    @property
+    def refs(self) -> tuple[str, ...]:
+        """Its topics, by reference."""
+        ...
 
     def release(self) -> None:
         """The opening `stream-cursor` is out: begin."""

@@ -236,7 +236,11 @@ class Relay:
 
     def _lost(self, position: Position, page: Page) -> None:
         """The position is not in the log: say so, and go on from where the log does."""
-        same = page.lineage == self.lineage
+        # The birth nonce may have been evicted, and made anew, since this process heard of it last. A log
+        # that was flushed has no position that was here before.
+        same = page.lineage == self.lineage or any(
+            self.ring.find(known) is not None for known in (page.start, page.head)
+        )
         fork = same and position.seq >= page.base.seq
         gap = Gap(
             self.topic,

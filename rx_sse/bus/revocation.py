@@ -22,9 +22,10 @@ from typing import TYPE_CHECKING, Any
 from reactivex import abc
 from reactivex.disposable import Disposable
 
+from rx_sse.bus.catchup import Way
 from rx_sse.bus.entry import JSON, Entry, Gap
 from rx_sse.bus.log import Draft, Retention
-from rx_sse.bus.reader import Reader, Way
+from rx_sse.bus.reader import Reader
 from rx_sse.wire.event import ServerSentEvent
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from rx_sse.delivery.flusher import Flusher
 from rx_sse.delivery.inbox import Inbox
-from rx_sse.delivery.outbox import Outbox, Outcome, make_outbox
+from rx_sse.delivery.latest import make_outbox
+from rx_sse.delivery.outbox import Outbox, Outcome
 from rx_sse.delivery.overflow import Overflow
 from rx_sse.delivery.wheel import Wheel
 

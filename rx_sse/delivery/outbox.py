@@ -18,9 +18,10 @@ Never: it looks into a frame, waits, raises on a full queue, or forgets silently
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
-from collections.abc import Callable, Hashable
+from collections import deque
+from collections.abc import Hashable
 from enum import Enum
+from typing import Protocol
 
 from rx_sse.delivery.overflow import Overflow
 
@@ -56,6 +57,14 @@ class Gap:
         self.mark = mark if mark is not None else self.mark
 
 
+class Teller(Protocol):
+    """Who makes frames of gaps."""
+
+    def render_gap(self, gap: Gap) -> bytes:
+        """The frame that announces a gap."""
+        ...
+
+
 class Control:
     """A frame outside the limits."""
 
@@ -74,8 +83,8 @@ class Outbox:
 
     Args:
         overflow: policy and limits.
-        render_gap: makes the frame that announces a `Gap`; called when the gap is taken, so that it counts
-            the whole run.
+        teller: makes the frame that announces a `Gap`; asked when the gap is taken, so that it counts the
+            whole run.
         prelude_bytes: the limit of the prelude, in bytes of frames plus `ENTRY_COST` each. The outbox starts
             in its prelude; `live()` ends it.
     """
@@ -87,9 +96,9 @@ class Outbox:
         "_prelude",
         "_prelude_bytes",
         "_queue",
-        "_render_gap",
         "_slot",
         "_slot_mark",
+        "_teller",
         "dropped",
         "idle",
         "is_live",
@@ -98,12 +107,12 @@ class Outbox:
         "pulled",
     )
 
-    def __init__(self, overflow: Overflow, render_gap: Callable[[Gap], bytes], prelude_bytes: int) -> None:
+    def __init__(self, overflow: Overflow, teller: Teller, prelude_bytes: int) -> None:
         self.overflow = overflow
         self.prelude_limit = prelude_bytes
         self.pulled = False  # what is offered now was asked for when nothing waited: it meets no limit
         self.dropped = 0
-        self._render_gap = render_gap
+        self._teller = teller
         self.is_live = False
         """The prelude is over."""
         self.idle = False
@@ -312,7 +321,7 @@ class Outbox:
         return self._pop() if self._waiting() else None
 
     def _frame(self, entry: Gap | Control) -> bytes:
-        return entry.frame if isinstance(entry, Control) else self._render_gap(entry)
+        return entry.frame if isinstance(entry, Control) else self._teller.render_gap(entry)
 
     def _settle(self) -> None:
         """Back to the common case once everything was taken; an idle reader keeps no queue."""
@@ -320,82 +329,3 @@ class Outbox:
             self._prelude = None
             self._forget()
             self.idle = self.is_live
-
-
-class LatestOutbox(Outbox):
-    """The outbox of the policy `latest`: one waiting event per key, the newest, in the order of the newest.
-
-    What has come to the front for good (gaps, and control events before them) stands in the inherited queue;
-    the events stand behind it, by key.
-    """
-
-    __slots__ = ("_keyed", "_slot_key", "conflated")
-
-    def __init__(self, overflow: Overflow, render_gap: Callable[[Gap], bytes], prelude_bytes: int) -> None:
-        super().__init__(overflow, render_gap, prelude_bytes)
-        self.conflated = 0
-        self._slot_key: Hashable = None
-        self._keyed: OrderedDict[Hashable, Event | Control] = OrderedDict()
-
-    def offer(self, frame: bytes, mark: str | None = None, key: Hashable = None) -> Outcome:
-        if self.idle:
-            self._slot_key = key
-        return super().offer(frame, mark, key)
-
-    def _append_control(self, frame: bytes) -> None:
-        self._move_slot()
-        self._keyed[object()] = Control(frame)
-
-    def _offer_slow(self, frame: bytes, mark: str | None, key: Hashable) -> Outcome:
-        self._move_slot()
-        if isinstance(old := self._keyed.pop(key, None), tuple):
-            self.conflated += 1
-            self._uncount(old[0])
-        outcome = Outcome.QUEUED
-        while self._full(frame):
-            self._drop_first()
-            outcome = Outcome.DROPPED
-        self._keyed[key] = (frame, mark)
-        self._count(frame)
-        return outcome
-
-    def _drop_first(self) -> None:
-        """More keys than room: drop the oldest event, and say so at its place."""
-        front = self._queue = self._queue or deque()
-        while True:
-            _, entry = self._keyed.popitem(last=False)
-            if isinstance(entry, tuple):
-                self._uncount(entry[0])
-                self._count_dropped(front, entry[1])
-                return
-            front.append(entry)
-
-    def _move_slot(self) -> None:
-        if self._slot is not None:
-            self._keyed[self._slot_key] = (self._slot, self._slot_mark)
-            self._count(self._slot)
-            self._slot = self._slot_mark = self._slot_key = None
-
-    def _spill(self) -> deque[Entry]:
-        self._move_slot()
-        return super()._spill()
-
-    def _waiting(self) -> int:
-        return super()._waiting() + len(self._keyed)
-
-    def _forget(self) -> None:
-        super()._forget()
-        self._keyed.clear()
-
-    def _pop(self) -> Entry:
-        if self._queue:
-            return self._queue.popleft()
-        _, entry = self._keyed.popitem(last=False)
-        if isinstance(entry, tuple):
-            self._uncount(entry[0])
-        return entry
-
-
-def make_outbox(overflow: Overflow, render_gap: Callable[[Gap], bytes], prelude_bytes: int) -> Outbox:
-    """The outbox that an `Overflow` asks for."""
-    return (LatestOutbox if overflow.policy == "latest" else Outbox)(overflow, render_gap, prelude_bytes)

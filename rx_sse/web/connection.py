@@ -21,6 +21,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Protocol, cast
 
 from rx_sse.delivery import Flusher, Outbox, Wheel
@@ -51,6 +52,10 @@ else:
 
     def unacknowledged(sock: socket.socket) -> int:
         return 0
+
+
+Settings = tuple[int, int, "int | None", "int | None"]
+"""The transport's limits, low and high, `TCP_NOTSENT_LOWAT` and `TCP_USER_TIMEOUT`."""
 
 
 class Owner(Protocol):
@@ -138,7 +143,7 @@ class Connection(asyncio.Protocol):
         self._direct = False  # the transport holds nothing, and bytes may go to the socket as they are
         self.free = False
         self._drained: list[Callable[[], None]] | None = None
-        self._saved: tuple[int, int, int | None, int | None] | None = None
+        self._saved: Settings | None = None
         self.bucket: int | None = None
         self.last_write = 0.0
         self.sent = 0
@@ -342,7 +347,7 @@ class Connection(asyncio.Protocol):
                 if USER_TIMEOUT is not None:
                     timeout = sock.getsockopt(socket.IPPROTO_TCP, USER_TIMEOUT)
                     self._time_out(self._write_timeout)
-        self._saved = (low, high, lowat, timeout)
+        self._saved = _shared((low, high, lowat, timeout))
         self._transport.set_write_buffer_limits(high=KERNEL_LIMIT)
 
     def _time_out(self, seconds: float) -> None:
@@ -372,6 +377,12 @@ class Connection(asyncio.Protocol):
             if sock is not None and USER_TIMEOUT is not None and timeout is not None:
                 sock.setsockopt(socket.IPPROTO_TCP, USER_TIMEOUT, timeout)
         self._transport.set_write_buffer_limits(high=high, low=low)
+
+
+@lru_cache(maxsize=16)
+def _shared(settings: Settings) -> Settings:
+    """The same object for the same settings: most connections have the same."""
+    return settings
 
 
 def _descriptor(transport: asyncio.Transport) -> int:

@@ -206,7 +206,7 @@ class Edge:
         self._opened += 1
         if stream.principal is not None:
             self._by_user.setdefault(stream.principal.user, set()).add(stream)
-        if stream.address is not None and self.limits.per_address is not None:
+        if self.limits.per_address is not None and stream.address is not None:
             self._by_address[stream.address] += 1
 
     def remove(self, stream: Stream, end: End) -> None:
@@ -222,7 +222,7 @@ class Edge:
             own.discard(stream)
             if not own:
                 del self._by_user[stream.principal.user]
-        if stream.address is not None and self.limits.per_address is not None:
+        if self.limits.per_address is not None and stream.address is not None:
             self._by_address[stream.address] -= 1
             if self._by_address[stream.address] <= 0:
                 del self._by_address[stream.address]

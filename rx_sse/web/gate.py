@@ -28,8 +28,7 @@ class Gate:
         hold: seconds that the headers wait for a first emission.
 
     Attributes:
-        passed: resolves when the headers may leave; fails with what the source failed with. None once
-            somebody has waited for it: a stream that is open keeps no future of its beginning.
+        passed: resolves when the headers may leave; fails with what the source failed with.
     """
 
     __slots__ = ("_handle", "_hold", "_loop", "_timer", "passed")
@@ -47,14 +46,13 @@ class Gate:
         return self.passed is not None and not self.passed.done()
 
     async def wait(self) -> None:
-        """Wait until the headers may leave; once.
+        """Wait until the headers may leave.
 
         Raises:
             Exception: what the source failed with first.
         """
         assert self.passed is not None
         await self.passed
-        self.passed = None
 
     def await_first(self) -> None:
         """The source is subscribed and has emitted nothing yet: hold the headers for a while."""
@@ -99,3 +97,17 @@ class Gate:
 
     def _give_up(self) -> None:
         self.fail(Overloaded("the bus did not tell its position in time"))
+
+
+class _Passed(Gate):
+    """The headers are out: nothing that one does to a gate matters any more."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        self._timer = None
+        self.passed = None
+
+
+PASSED = _Passed()
+"""The gate of every stream that is open: none keeps one of its own."""

@@ -23,7 +23,7 @@ from rx_sse.web.auth.challenge import no_credentials
 from rx_sse.web.edge import edge_of
 from rx_sse.web.options import StreamOptions, resolve
 from rx_sse.web.principal import PRINCIPAL, Principal
-from rx_sse.web.response import answer_failure, check_source, precondition, respond
+from rx_sse.web.response import Begun, answer_failure, begin, check_source, precondition, streaming
 
 P = ParamSpec("P")
 Result = Observable[Any] | AsyncIterable[Any] | web.StreamResponse
@@ -91,8 +91,7 @@ def _decorate(
         )
     name = getattr(handler, "__qualname__", repr(handler))
 
-    @functools.wraps(handler)
-    async def streaming(*args: Any, **kwargs: Any) -> web.StreamResponse:
+    async def begun(*args: Any, **kwargs: Any) -> Begun | web.StreamResponse:
         request = _request_among(args, name)
         edge = edge_of(request)
         resolved = edge.options(options)
@@ -114,12 +113,11 @@ def _decorate(
         if isinstance(result, web.StreamResponse):
             return result
         source = check_source(cast(object, result), f"what {name} returned")
-        response = respond(edge, request, source, resolved)
-        del args, kwargs, result, source  # they need not live as long as the stream
-        return await response
+        return await begin(edge, request, source, resolved)
 
-    setattr(streaming, MARK, True)
-    return streaming
+    answer = functools.wraps(handler)(streaming(begun))
+    setattr(answer, MARK, True)
+    return answer
 
 
 def is_streaming(handler: object) -> bool:

@@ -63,7 +63,9 @@ def is_event_source(request: web.BaseRequest) -> bool:
 def raw_last_event_id(request: web.BaseRequest) -> str | None:
     """The `Last-Event-ID` header, or else the query parameter `lastEventId`; None if there is neither."""
     header = request.headers.get("Last-Event-ID")
-    return request.query.get(LAST_EVENT_ID_QUERY) if header is None else header
+    if header is not None or LAST_EVENT_ID_QUERY not in request.query_string:
+        return header
+    return request.query.get(LAST_EVENT_ID_QUERY)
 
 
 def resource_of(request: web.BaseRequest) -> tuple[str, str, str]:

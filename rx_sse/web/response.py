@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterable, Mapping
-from typing import Any, TypeGuard, Unpack, cast
+from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Mapping
+from typing import Any, NamedTuple, TypeGuard, Unpack, cast
 
 from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
 from reactivex import Observable
 
 from rx_sse.errors import Overloaded, UsageError
@@ -47,14 +48,17 @@ async def stream_response(
         web.HTTPException: the source failed with it before the headers, or the client does not accept event
         streams.
     """
+    return await _streamed(request, source, cast(Mapping[str, Any], options))
+
+
+async def _begin(
+    request: web.Request, source: object, options: Mapping[str, Any]
+) -> Begun | web.StreamResponse:
     edge = edge_of(request)
-    resolved = edge.once(cast(Mapping[str, Any], options))
-    refusal = precondition(request, resolved)
-    return (
-        refusal
-        if refusal is not None
-        else await respond(edge, request, check_source(source, "source"), resolved)
-    )
+    resolved = edge.once(options)
+    if (refusal := precondition(request, resolved)) is not None:
+        return refusal
+    return await begin(edge, request, check_source(source, "source"), resolved)
 
 
 def precondition(request: web.BaseRequest, options: Options) -> web.StreamResponse | None:
@@ -92,8 +96,43 @@ def check_source(source: object, what: str) -> Source:
     )
 
 
-async def respond(edge: Edge, request: web.Request, source: Source, options: Options) -> web.StreamResponse:
-    """Stream a source to the client of a request."""
+class Begun(NamedTuple):
+    """A stream whose headers are out."""
+
+    stream: Stream
+    response: web.StreamResponse
+    writer: AbstractStreamWriter
+
+
+Beginning = Callable[..., Awaitable["Begun | web.StreamResponse"]]
+
+
+def streaming(begin: Beginning) -> Callable[..., Coroutine[Any, Any, web.StreamResponse]]:
+    """The coroutine function that begins a stream and returns its response when it has ended.
+
+    Args:
+        begin: gets the arguments. What it keeps is gone when the headers are out: an open stream costs one
+            small frame of ours.
+    """
+
+    async def answer(*args: Any, **kwargs: Any) -> web.StreamResponse:
+        begun = await begin(*args, **kwargs)
+        del args, kwargs
+        if isinstance(begun, web.StreamResponse):
+            return begun
+        try:
+            await begun.stream.closed
+            return await _finish(begun)
+        finally:
+            begun.stream.release()
+
+    return answer
+
+
+async def begin(
+    edge: Edge, request: web.Request, source: Source, options: Options
+) -> Begun | web.StreamResponse:
+    """Subscribe to a source and send the headers to the client of a request; or answer otherwise."""
     transport = request.transport
     if transport is None or transport.is_closing():
         return web.StreamResponse()  # the client has gone: nothing is subscribed, and nobody reads this
@@ -101,20 +140,10 @@ async def respond(edge: Edge, request: web.Request, source: Source, options: Opt
     if (refusal := edge.refuse(request, request.get(PRINCIPAL))) is not None:
         return refusal
     coding = coding_of(request, options)
-    stream = Stream(
-        edge,
-        transport,
-        options,
-        coding=coding,
-        end_id=ended_id(*resource_of(request)) if options.on_end == "stop" else None,
-        handle=request.get(RESUME),
-        principal=request.get(PRINCIPAL),
-        address=request.remote,
-        label=f"{request.method} {request.rel_url.raw_path}",
-    )
+    stream = Stream(edge, transport, request, options, coding, request.get(RESUME))
+    begun: Begun | None = None
     try:
         stream.subscribe(source)
-        del source  # made for this request, perhaps: it lives on if its subscription needs it
         try:
             await stream.gate.wait()
         except Exception as error:
@@ -134,15 +163,22 @@ async def respond(edge: Edge, request: web.Request, source: Source, options: Opt
         if chunked is (coding is PLAIN) or "Content-Length" in response.headers:
             raise UsageError("something gave the event stream a Content-Length: a stream has none")
         stream.open(transport.write)
-        await stream.closed
-        stream.connection.detach()
-        writer.output_size += stream.connection.sent
-        if not stream.connection.lost:
-            with contextlib.suppress(ConnectionError):
-                await response.write_eof()
-        return response
+        begun = Begun(stream, response, writer)
+        return begun
     finally:
-        stream.release()
+        if begun is None:
+            stream.release()
+
+
+async def _finish(begun: Begun) -> web.StreamResponse:
+    """The stream has ended: aiohttp has its connection again, and ends the response."""
+    stream, response, writer = begun
+    stream.connection.detach()
+    writer.output_size += stream.connection.sent
+    if not stream.connection.lost:
+        with contextlib.suppress(ConnectionError):
+            await response.write_eof()
+    return response
 
 
 def answer_failure(request: web.BaseRequest, error: Exception) -> web.StreamResponse:
@@ -159,3 +195,6 @@ def answer_failure(request: web.BaseRequest, error: Exception) -> web.StreamResp
             )
         return failed_again(error)
     return failure(request, error)
+
+
+_streamed = streaming(_begin)

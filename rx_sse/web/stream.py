@@ -15,6 +15,7 @@ import logging
 from collections.abc import AsyncIterable, Callable
 from typing import Any, Protocol
 
+from aiohttp import web
 from reactivex import Observable, abc
 
 from rx_sse.bus.handle import Resume
@@ -26,16 +27,18 @@ from rx_sse.reactive.observer import Unwrapped
 from rx_sse.web.coding import Coding
 from rx_sse.web.connection import Connection
 from rx_sse.web.ends import End, first_deadline, jittered
-from rx_sse.web.gate import Gate
+from rx_sse.web.gate import PASSED, Gate
+from rx_sse.web.negotiation import resource_of
 from rx_sse.web.options import Options
 from rx_sse.web.parts import Parts
-from rx_sse.web.principal import Principal
+from rx_sse.web.principal import PRINCIPAL
 from rx_sse.web.problem import error_event, told
 from rx_sse.web.pump import Pump
 from rx_sse.web.sink import Sink
 from rx_sse.wire import ServerSentEvent
 from rx_sse.wire.control import (
     OPENING,
+    ended_id,
     retry_line,
     stream_end,
     stream_expired,
@@ -68,11 +71,10 @@ class Stream:
     Args:
         home: the application's streaming state.
         transport: the socket, still open.
+        request: whose answer it is, and of which principal, whose token ends the stream.
         options: resolved.
         coding: the form in which bytes go over the connection.
-        end_id: the id that tells a reconnect that the stream has ended; None if it is to run again.
         handle: the request's `Resume`, if the handler asked for it.
-        principal: whose token ends the stream.
     """
 
     __slots__ = (
@@ -81,19 +83,17 @@ class Stream:
         "_coding",
         "_deadline",
         "_deadline_end",
-        "_end_id",
         "_handle",
         "_home",
         "_options",
+        "_request",
         "_settling",
         "_sink",
         "_subscription",
-        "address",
         "closed",
         "connection",
         "end",
         "gate",
-        "label",
         "outbox",
         "principal",
         "started",
@@ -103,28 +103,22 @@ class Stream:
         self,
         home: Home,
         transport: asyncio.Transport,
+        request: web.Request,
         options: Options,
-        *,
         coding: Coding,
-        end_id: str | None,
         handle: Resume | None,
-        principal: Principal | None,
-        address: str | None,
-        label: str,
     ) -> None:
         parts = home.parts
         self._home = home
+        self._request = request
         self._options = options
         self._coding = coding
-        self._end_id = end_id
         self._handle = handle
-        self.outbox = make_outbox(options.overflow, self._render_gap, options.prelude_bytes)
+        self.outbox = make_outbox(options.overflow, self, options.prelude_bytes)
         self._subscription: abc.DisposableBase | None = None
         self._settling: abc.DisposableBase | None = None  # what the source does at its subscription
         self._closing_timer: asyncio.TimerHandle | None = None
-        self.principal = principal
-        self.address = address
-        self.label = label
+        self.principal = principal = request.get(PRINCIPAL)
         self.end: End | None = None
         self.started = parts.loop.time()
         self._deadline, self._deadline_end = first_deadline(self.started, principal, options)
@@ -158,6 +152,16 @@ class Stream:
         else:  # what is pulled never meets the limits of live events: the outbox stays in its prelude
             self._subscription = Pump(source, self, self._sink.pulled)
             self.gate.await_first()
+
+    @property
+    def label(self) -> str:
+        """Method and path."""
+        return f"{self._request.method} {self._request.rel_url.raw_path}"
+
+    @property
+    def address(self) -> str | None:
+        """Where the client is."""
+        return self._request.remote
 
     @property
     def subscribed(self) -> bool:
@@ -207,6 +211,7 @@ class Stream:
         frame = self._coding.text(opening)
         output(frame)
         self.connection.sent += len(frame)
+        self.gate = PASSED
         self.connection.start(self._home.parts.loop.time())
         if self.end is not None:
             self._finish_when_drained()
@@ -258,7 +263,8 @@ class Stream:
         """The id from which the stream would be resumed now; None if it cannot be."""
         return self._handle.cursor if self._handle is not None and self._handle.attached else None
 
-    def _render_gap(self, gap: Gap) -> bytes:
+    def render_gap(self, gap: Gap) -> bytes:
+        """The frame that tells of what the policy dropped."""
         event = stream_gap("overflow", missed=gap.missed)
         if self._handle is not None and self._handle.attached:
             event = self._handle.gap("overflow", gap.missed, gap.mark)
@@ -271,7 +277,8 @@ class Stream:
         if self._home.closing:
             self.close_for_reconnect(End.SHUTDOWN)
         else:
-            self._end(End.COMPLETED, stream_end(id=self._end_id))
+            once = self._options.on_end == "stop"
+            self._end(End.COMPLETED, stream_end(id=ended_id(*resource_of(self._request)) if once else None))
 
     def fail(self, error: Exception) -> None:
         """End the stream because of an error: a status before the headers, `stream-error` after them."""

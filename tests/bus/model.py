@@ -340,6 +340,7 @@ class Client:
     # -- the sink --------------------------------------------------------------------------------------------
 
     def located(self, reader: Reader) -> None:
+        assert reader.catchup is not None
         if self.since is None:
             self.since = self.broker.clock
             # The position of this process may be behind the broker's: what it has not seen yet is still to
@@ -347,12 +348,12 @@ class Client:
             behind = [
                 e
                 for e in self.broker.master.entries
-                if e.position.seq > reader.position.seq and e.kind == TEXT
+                if e.position.seq > reader.catchup.position.seq and e.kind == TEXT
             ]
             if behind:
                 self.since = min(self.broker.accepted.get(e.data, self.since) for e in behind) - 1
-        if reader.gap is None:
-            self.cursor = reader.position
+        if reader.catchup.gap is None:
+            self.cursor = reader.catchup.position
         reader.go()
 
     def missed(self, reader: Reader, gap: Gap) -> None:

@@ -20,9 +20,9 @@ class Feed:
 
     def __init__(self, handle: Resume, topic: str = "t") -> None:
         self.ready = True
-        self.refs = {ref_of(topic): topic}
+        self.refs = (ref_of(topic),)
         self.released = False
-        handle.attach(self, self.refs)
+        handle.attach(self, {ref_of(topic): topic})
         handle.starts(ref_of(topic), Position(0, 7), 0, resumed=True, pending=False)
         handle.settled(lambda action: action())
 

@@ -236,3 +236,15 @@ TestBus.settings = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
+
+
+def test_a_fork_after_its_birth_nonce_was_evicted_is_told_to_those_behind_it() -> None:
+    """Only one process had the entry that died with the master, and had not heard of the new birth nonce."""
+    bus = Bus()
+    bus.rest()
+    bus.publish_from_outside()
+    bus.evict_meta()
+    bus.serve(process=1)
+    bus.promote_a_stale_replica(both=False, process=0)
+    bus.teardown()
+    assert [[type(item) for item in client.got] for client in bus.clients] == [[Gap]] * len(bus.clients)

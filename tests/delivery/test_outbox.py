@@ -24,12 +24,13 @@ def announced(missed: int, mark: str | None) -> bytes:
     return f"[{missed} gone, last {mark}]".encode()
 
 
-def render(gap: Gap) -> bytes:
-    return announced(gap.missed, gap.mark)
+class Teller:
+    def render_gap(self, gap: Gap) -> bytes:
+        return announced(gap.missed, gap.mark)
 
 
 def outbox(policy: Policy = "disconnect", prelude_bytes: int = 10_000, **limits: Any) -> Outbox:
-    return make_outbox(Overflow(policy, **limits), render, prelude_bytes)
+    return make_outbox(Overflow(policy, **limits), Teller(), prelude_bytes)
 
 
 def live(policy: Policy = "disconnect", **limits: Any) -> Outbox:
@@ -168,7 +169,7 @@ class OutboxMachine(RuleBasedStateMachine):
     )
     def begin(self, max_events: int, max_bytes: int, prelude_bytes: int, is_live: bool) -> None:
         overflow = Overflow(self.policy, max_events=max_events, max_bytes=max_bytes)
-        self.box = make_outbox(overflow, render, prelude_bytes)
+        self.box = make_outbox(overflow, Teller(), prelude_bytes)
         self.oracle = Oracle(overflow, prelude_bytes)
         if is_live:
             self.live()

@@ -8,7 +8,8 @@ import pytest
 
 import rx_sse
 from rx_sse.delivery import Outbox, Overflow, make_outbox
-from rx_sse.delivery.outbox import LatestOutbox
+from rx_sse.delivery.latest import LatestOutbox
+from rx_sse.delivery.outbox import Gap
 from rx_sse.delivery.overflow import POLICIES
 from rx_sse.errors import UsageError
 
@@ -28,9 +29,14 @@ def test_the_policies_are_these() -> None:
     assert rx_sse.Overflow is Overflow
 
 
+class Silent:
+    def render_gap(self, gap: Gap) -> bytes:
+        return b""
+
+
 @pytest.mark.parametrize("policy", POLICIES)
 def test_a_policy_gets_its_outbox(policy: Any) -> None:
-    box = make_outbox(Overflow(policy), lambda gap: b"", 1)
+    box = make_outbox(Overflow(policy), Silent(), 1)
     assert type(box) is (LatestOutbox if policy == "latest" else Outbox)
 
 
