@@ -23,6 +23,7 @@ from .conftest import ROOT
 # Room → the packages from outside the standard library that it may import. In the order of the house.
 ROOMS: dict[str, set[str]] = {
     "errors": set(),
+    "arguments": set(),
     "wire": {"backports", "compression", "msgspec"},
     "delivery": set(),
     "reactive": {"reactivex"},
@@ -49,7 +50,7 @@ ONLY_IN = {
     "msgspec": "wire/json",
     "redis": "bus/redis/address",
 }
-SANS_IO = {"errors", "wire"}
+SANS_IO = {"errors", "arguments", "wire"}
 
 
 @dataclass(frozen=True)

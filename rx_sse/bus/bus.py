@@ -16,6 +16,7 @@ from typing import Any
 
 from reactivex import Observable
 
+from rx_sse.arguments import count, function, seconds
 from rx_sse.bus.cursor import MAX_TOPICS, cursor_of, part_of, ref_of
 from rx_sse.bus.engine import Engine
 from rx_sse.bus.entry import END, Gap, gap_data
@@ -83,7 +84,7 @@ class Bus(Engine):
 
         Raises:
             TopicNameError: a name that is not one.
-            UsageError: no topic, too many, or `after` is something else.
+            UsageError: no topic, too many, or an argument that is something else.
         """
         if not 1 <= len(topics) <= MAX_TOPICS:
             raise UsageError(f"events() takes 1 to {MAX_TOPICS} topics, not {len(topics)}")
@@ -91,6 +92,11 @@ class Bus(Engine):
             raise UsageError(
                 f"after={after!r}: give rx_sse.last_event_id(request), or None outside a request"
             )
+        count("last", last, least=0)
+        function("snapshot", snapshot, "a function of a topic's name that returns its state")
+        function("filter", filter, "a function of an event that tells whether the client gets it")
+        function("map", map, "a function of an event that returns what the client gets instead")
+        function("on_gap", on_gap, "a function of a Gap")
         refs = references(tuple(check_topic(topic) for topic in topics))
         return Events(self, refs, after, last=last, snapshot=snapshot, filter=filter, map=map, on_gap=on_gap)
 
@@ -144,9 +150,18 @@ class Bus(Engine):
             token_id: the token with this ``jti``.
             until: epoch seconds after which the revocation may be forgotten: the token's ``exp``. Without it,
                 the longest life that a token may have.
+
+        Raises:
+            UsageError: neither or both, or what no token says.
         """
         if (user is None) == (token_id is None):
             raise UsageError("revoke() takes either user= or token_id=")
+        for name, value in (("user", user), ("token_id", token_id)):
+            if value is not None and (not isinstance(value, str) or not value):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise UsageError(
+                    f"revoke({name}={value!r}): give the text that the token says, or it fits none"
+                )
+        seconds("until", until, optional=True)
         await self._publish(self.revocations.draft(user, token_id, until, None))
 
     def presence(self, topic: str) -> Presence:

@@ -20,6 +20,7 @@ from typing import Any, Protocol, Self
 
 from reactivex import Observable, Subject
 
+from rx_sse.arguments import count, seconds
 from rx_sse.bus.cursor import Position
 from rx_sse.bus.dispatch import Dispatcher
 from rx_sse.bus.entry import GAP, Gap, gap_data
@@ -67,6 +68,9 @@ class Engine:
         blind_limit: seconds that a process which is cut off goes on with the revocations that it knows.
         ring_bytes: recent entries of all topics that are kept ready for reconnects.
         clock: monotonic seconds, the same as the log's.
+
+    Raises:
+        UsageError: a number that makes no sense.
     """
 
     def __init__(
@@ -85,8 +89,8 @@ class Engine:
         self.log = log
         self.clock = clock
         self.retention = retention or Retention()
-        self.position_timeout = position_timeout
-        self._publish_timeout = publish_timeout
+        self.position_timeout = seconds("position_timeout", position_timeout)
+        self._publish_timeout = seconds("publish_timeout", publish_timeout)
         self._loop: asyncio.AbstractEventLoop | None = None
         self.inbox: Inbox | None = None
         """Where threads cross, while it runs."""
@@ -102,12 +106,16 @@ class Engine:
         self.counts: dict[str, int] = {}
         """What was counted, by name."""
         self._errors: Subject[Trouble] = Subject()
-        self.rings = Budget(ring_bytes)
+        self.rings = Budget(count("ring_bytes", ring_bytes, least=0))
         self.dispatcher = Dispatcher(self.soon, self.now)
-        self.rosters = Rosters(self, grace)
+        self.rosters = Rosters(self, seconds("grace", grace))
         self.snapshots = Snapshots(self)
         self.replays = Replays(self.now)
-        self.revocations = Revocations(self, max_token_life, blind_limit)
+        self.revocations = Revocations(
+            self,
+            seconds("max_token_life", max_token_life, zero="would forget every revocation at once"),
+            seconds("blind_limit", blind_limit),
+        )
 
     # -- what it is doing ------------------------------------------------------------------------------------
 

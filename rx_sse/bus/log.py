@@ -27,6 +27,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from rx_sse.arguments import count, seconds
 from rx_sse.bus.cursor import Position, new_nonce
 from rx_sse.bus.entry import OVERHEAD, Entry
 
@@ -48,6 +49,19 @@ class Retention:
     entries: int = 1000
     bytes: int = 8 * 1024 * 1024
     age: float = 3600.0
+
+    @classmethod
+    def of(cls, history: int, history_bytes: int, ttl: float) -> Retention:
+        """As the users of a bus give it.
+
+        Raises:
+            UsageError: a number that makes no sense.
+        """
+        return cls(
+            count("history", history, least=0),
+            count("history_bytes", history_bytes, least=0),
+            seconds("ttl", ttl, zero="would keep nothing, not even the place to come back to"),
+        )
 
 
 class Draft:

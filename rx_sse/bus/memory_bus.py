@@ -13,6 +13,7 @@ import time
 import warnings
 from collections.abc import Callable
 
+from rx_sse.arguments import count
 from rx_sse.bus.bus import Bus
 from rx_sse.bus.log import Retention
 from rx_sse.bus.memory import MAX_BYTES, MAX_TOPICS, MemoryLog
@@ -31,6 +32,9 @@ class MemoryBus(Bus):
         grace: seconds that a listener may be away without having left (`presence`).
         max_token_life: seconds that a token may live at most; revocations of users are kept so long.
         clock: monotonic seconds; a test may bring its own.
+
+    Raises:
+        UsageError: a number that makes no sense.
     """
 
     def __init__(
@@ -46,9 +50,14 @@ class MemoryBus(Bus):
         max_token_life: float = 86_400.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        retention = Retention(history, history_bytes, ttl)
+        retention = Retention.of(history, history_bytes, ttl)
         super().__init__(
-            MemoryLog(retention, max_bytes=max_bytes, max_topics=max_topics, clock=clock),
+            MemoryLog(
+                retention,
+                max_bytes=count("max_bytes", max_bytes, least=0),
+                max_topics=count("max_topics", max_topics),
+                clock=clock,
+            ),
             retention,
             publish_timeout=publish_timeout,
             grace=grace,
@@ -85,7 +94,7 @@ class MemoryBus(Bus):
                 counts.append(value or following)
             elif name.startswith("-w"):
                 counts.append(name[2:])
-        for count in counts:
-            if count.isdecimal() and int(count) > 1:
-                return f"{count} workers"
+        for given in counts:
+            if given.isdecimal() and int(given) > 1:
+                return f"{given} workers"
         return None

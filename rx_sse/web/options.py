@@ -7,12 +7,12 @@ Never: an option is looked at while a stream runs; they are resolved once, when 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from importlib import import_module
 from typing import Any, Literal, TypedDict
 
+from rx_sse.arguments import seconds
 from rx_sse.delivery import Overflow
 from rx_sse.delivery.overflow import Policy
 from rx_sse.errors import UsageError
@@ -54,7 +54,7 @@ class StreamOptions(TypedDict, total=False):
     """`"zstd"` compresses each event, once for all clients that accept it. Default None."""
 
 
-FOREVER = sys.float_info.max
+ENDS_ALL = "would end every stream at once"
 DISCONNECT = Overflow("disconnect")
 
 
@@ -81,21 +81,6 @@ DEFAULTS: Mapping[str, Any] = {field.name: field.default for field in fields(Opt
 }
 
 
-def seconds(name: str, value: object, *, zero: bool, optional: bool = False) -> float | None:
-    """A duration, checked.
-
-    Raises:
-        UsageError: not a finite number of at least 0 (more than 0 unless `zero`; or None if `optional`).
-    """
-    if value is None and optional:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= FOREVER:
-        raise UsageError(f"{name}={value!r} must be a number of seconds" + (" or None" if optional else ""))
-    if value == 0 and not zero:
-        raise UsageError(f"{name}=0 would end every stream at once; give a positive number of seconds")
-    return float(value)
-
-
 def resolve(*layers: Mapping[str, Any]) -> Options:
     """Defaults, overlaid by each layer in turn.
 
@@ -111,11 +96,11 @@ def resolve(*layers: Mapping[str, Any]) -> Options:
         given["overflow"] = Overflow.of(given["overflow"])
     for name in ("hold_headers", "write_timeout", "close_timeout"):
         if name in given:
-            given[name] = seconds(name, given[name], zero=name == "hold_headers")
+            given[name] = seconds(name, given[name], zero="" if name == "hold_headers" else ENDS_ALL)
     if "heartbeat" in given:
-        given["heartbeat"] = seconds("heartbeat", given["heartbeat"], zero=True, optional=True) or None
+        given["heartbeat"] = seconds("heartbeat", given["heartbeat"], optional=True) or None
     if "max_duration" in given:
-        given["max_duration"] = seconds("max_duration", given["max_duration"], zero=False, optional=True)
+        given["max_duration"] = seconds("max_duration", given["max_duration"], zero=ENDS_ALL, optional=True)
     retry = given.get("retry")
     if retry is not None and (type(retry) is not int or not 0 <= retry <= MAX_RETRY):
         raise UsageError(

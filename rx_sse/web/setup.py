@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, Unpack, cast
 from aiohttp import hdrs, web
 from reactivex import Observable
 
+from rx_sse.arguments import seconds
 from rx_sse.errors import UsageError
 from rx_sse.web.edge import EDGE, Edge
 from rx_sse.web.handler import is_streaming
 from rx_sse.web.limits import Limits
-from rx_sse.web.options import StreamOptions, seconds
+from rx_sse.web.options import StreamOptions
 from rx_sse.web.origin import ALLOW_ORIGINS, ANY, allowed_origins, parse_origins
 from rx_sse.web.principal import REVOKED
 
@@ -63,7 +64,7 @@ def setup(
         raise UsageError("rx_sse.setup(app) came too late: the application has been started")
     if not isinstance(limits, Limits | None):
         raise UsageError(f"limits={limits!r} must be a rx_sse.Limits")
-    drain = seconds("drain", drain, zero=True) or 0.0
+    drain = seconds("drain", drain)
     origins = parse_origins(allow_origins)
     edge = Edge(
         bus=bus,

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from rx_sse.arguments import seconds
 from rx_sse.bus.bus import Bus
 from rx_sse.bus.log import Retention
 from rx_sse.bus.redis.address import address_of
@@ -41,7 +42,7 @@ class RedisBus(Bus):
         clock: monotonic seconds.
 
     Raises:
-        UsageError: `target` leads nowhere, or `replicas` is not a number of them.
+        UsageError: `target` leads nowhere, or a number makes no sense.
     """
 
     def __init__(
@@ -61,14 +62,14 @@ class RedisBus(Bus):
         blind_limit: float = 300.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        retention = Retention(history, history_bytes, ttl)
+        retention = Retention.of(history, history_bytes, ttl)
         log = RedisLog(
             address_of(target),
             Layout(prefix, partitions),
             retention,
-            timeout=publish_timeout,
+            timeout=seconds("publish_timeout", publish_timeout, zero="leaves Redis no time to answer"),
             replicas=replicas,
-            probe_interval=probe_interval,
+            probe_interval=seconds("probe_interval", probe_interval, zero="would probe without a pause"),
             clock=clock,
         )
         super().__init__(

@@ -38,9 +38,10 @@ class Layout:
     __slots__ = ("config", "partitions", "prefix", "tags")
 
     def __init__(self, prefix: str = "rx_sse", partitions: int = PARTITIONS) -> None:
-        if not prefix or not prefix.isascii() or not prefix.isprintable() or set(prefix) & set("{} *?[]\\"):
+        usable = isinstance(prefix, str) and prefix.isascii() and prefix.isprintable()  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not usable or not prefix or set(prefix) & set("{} *?[]\\"):
             raise UsageError(f"prefix={prefix!r}: give ASCII without spaces and without any of {{}}*?[]\\")
-        if not 1 <= partitions <= SLOTS:
+        if type(partitions) is not int or not 1 <= partitions <= SLOTS:
             raise UsageError(f"partitions={partitions!r}: give 1 to {SLOTS}")
         self.prefix = prefix
         self.partitions = partitions

@@ -17,6 +17,7 @@ from typing import Any, Self
 
 import hiredis
 
+from rx_sse.arguments import seconds
 from rx_sse.bus.cursor import Position, cursor_of, part_of, ref_of
 from rx_sse.bus.keys import hashed_key
 from rx_sse.bus.log import Retention
@@ -57,7 +58,7 @@ class RedisPublisher:
             waited for, by WAIT, for a quarter of `timeout`.
 
     Raises:
-        UsageError: `target` leads nowhere, or `replicas` is not a number of them.
+        UsageError: `target` leads nowhere, or a number makes no sense.
     """
 
     def __init__(
@@ -74,8 +75,8 @@ class RedisPublisher:
     ) -> None:
         self._address = address_of(target)
         self._layout = Layout(prefix, partitions)
-        self._retention = Retention(history, history_bytes, ttl)
-        self._timeout = timeout
+        self._retention = Retention.of(history, history_bytes, ttl)
+        self._timeout = seconds("timeout", timeout, zero="leaves Redis no time to answer")
         self._replicas = Replicas(replicas, timeout)
         self._state = _State()
 
