@@ -83,6 +83,10 @@ class Gate:
         """The source failed first."""
         self.close()
         if self.passed is not None and not self.passed.done():
+            if isinstance(error, StopIteration):  # as from `next()` in a `map`; no future takes it (PEP 479)
+                stopped = RuntimeError("the source raised StopIteration")
+                stopped.__cause__ = error
+                error = stopped
             self.passed.set_exception(error)
             self.passed.exception()  # it has been looked at, should the client be gone and nobody await it
 

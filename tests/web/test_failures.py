@@ -91,6 +91,7 @@ EARLY: dict[str, Callable[[], Any]] = {
     "create": lambda: rx.create(broken),
     "defer": lambda: rx.defer(broken),
     "map": lambda: rx.of(1).pipe(ops.map(broken)),
+    "next() of nothing": lambda: rx.of(1).pipe(ops.map(lambda _: next(iter(())))),
     "a future": lambda: rx.from_future(asyncio.ensure_future(eventually_fails())),
     "flat_map": lambda: rx.of(1).pipe(
         ops.flat_map(lambda _: rx.from_future(asyncio.ensure_future(eventually_fails())))
