@@ -92,6 +92,7 @@ class Engine:
         self.position_timeout = seconds("position_timeout", position_timeout)
         self._publish_timeout = seconds("publish_timeout", publish_timeout)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._owners: set[object] = set()
         self.inbox: Inbox | None = None
         """Where threads cross, while it runs."""
         self.publisher: Publisher | None = None
@@ -204,6 +205,19 @@ class Engine:
             task.cancel()
         self._let_go()
         await self.log.close()
+
+    async def start_for(self, owner: object) -> None:
+        """Begin, and go on until the last owner has called `close_for`: several applications of one process
+        may share a bus.
+        """
+        await self.start()
+        self._owners.add(owner)
+
+    async def close_for(self, owner: object) -> None:
+        """Close, unless somebody else still owns it."""
+        self._owners.discard(owner)
+        if not self._owners:
+            await self.close()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -348,6 +362,7 @@ class Engine:
         self._idle.clear()
         self._guests.clear()
         self._later.clear()
+        self._owners.clear()
 
     def _asked_again(self) -> None:
         later, self._later = self._later, []

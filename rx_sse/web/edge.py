@@ -87,7 +87,7 @@ class Edge:
     """The streaming state of an application, kept under `EDGE`.
 
     Args:
-        bus: whose life the application owns; None without one.
+        bus: whose life the application owns, alone or with others; None without one.
         allow_origins: origins that may read streams from other sites.
         limits: how many streams.
         drain: seconds over which streams are closed at a shutdown.
@@ -258,7 +258,7 @@ class Edge:
         try:
             if self.bus is not None:
                 self.bus.check_workers()
-                await self.bus.start()
+                await self.bus.start_for(self)
                 watching = self.bus.revocations.watch(self.revoked)
             yield
         finally:
@@ -269,7 +269,7 @@ class Edge:
                 _, stop = self._heeded.popitem()[1]
                 stop()
             if self.bus is not None:
-                await self.bus.close()
+                await self.bus.close_for(self)
             parts.close()
 
     async def shutdown(self, app: web.Application) -> None:

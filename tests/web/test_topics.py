@@ -193,6 +193,19 @@ async def test_a_closing_bus_is_not_told_as_an_end() -> None:
         assert stream.retry is not None
 
 
+async def test_a_bus_that_two_applications_share_closes_with_the_last_of_them() -> None:
+    bus = rx_sse.MemoryBus()
+    async with serve(notifications(bus)) as staying, open_stream(staying, "/topic/t") as stays:
+        async with serve(notifications(bus)) as leaving, open_stream(leaving, "/topic/t") as goes:
+            await bus.publish("t", 1)
+            assert (await goes.next_event()).json() == 1
+        async with open_stream(staying, "/topic/t") as comes:
+            await bus.publish("t", 2)
+            assert (await comes.next_event()).json() == 2
+        assert [event.json() for event in await stays.events(2)] == [1, 2]
+    assert not bus.running
+
+
 async def test_live_streams_are_counted() -> None:
     bus = rx_sse.MemoryBus()
     app = notifications(bus)
