@@ -41,7 +41,7 @@ from rx_sse.web.edge import edge_of
 from rx_sse.web.handler import Auth, authenticate, sse
 from rx_sse.web.principal import PRINCIPAL, Principal, principal
 from rx_sse.web.resume import last_event_id
-from rx_sse.web.setup import setup
+from rx_sse.web.setup import kind_of, setup
 from rx_sse.wire import ServerSentEvent
 
 Action = Literal["subscribe", "publish"]
@@ -90,9 +90,16 @@ def bus_app(bus: Bus, *, auth: Auth, allow: Allow = by_claim) -> web.Application
 
     Returns:
         An application for `app.add_subapp(prefix, …)`.
+
+    Raises:
+        UsageError: an argument that is something else.
     """
     if not callable(auth):
         raise UsageError(f"bus_app(auth={auth!r}): give a JWTAuth, or a function of the request")
+    if not isinstance(bus, Bus):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise UsageError(f"bus_app() takes a rx_sse.MemoryBus or a rx_sse.RedisBus, not {kind_of(bus)}")
+    if not callable(allow):
+        raise UsageError(f"bus_app(allow={allow!r}): give a function of a principal, a topic and an action")
     mount = _Mount(bus, auth, allow)
     app = setup(web.Application(), bus=bus)
     for path in ("", "/"):

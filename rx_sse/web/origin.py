@@ -89,6 +89,8 @@ def parse_origins(origins: Iterable[str]) -> frozenset[str]:
     """
     if isinstance(origins, str):
         raise UsageError(f"allow_origins={origins!r} is one string: give a list of origins, [{origins!r}]")
+    if not isinstance(origins, Iterable):
+        raise UsageError(f"allow_origins={origins!r} must be a list of origins, () for none")
     return frozenset(map(_parse, origins))
 
 

@@ -7,12 +7,13 @@ Never: it touches a route that is not a stream, or allows credentials to an orig
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Unpack, cast
+from typing import Any, Unpack, cast
 
 from aiohttp import hdrs, web
 from reactivex import Observable
 
 from rx_sse.arguments import seconds
+from rx_sse.bus import Bus
 from rx_sse.errors import UsageError
 from rx_sse.web.edge import EDGE, Edge
 from rx_sse.web.handler import is_streaming
@@ -20,9 +21,6 @@ from rx_sse.web.limits import Limits
 from rx_sse.web.options import StreamOptions
 from rx_sse.web.origin import ALLOW_ORIGINS, ANY, allowed_origins, parse_origins
 from rx_sse.web.principal import REVOKED
-
-if TYPE_CHECKING:
-    from rx_sse.bus import Bus
 
 ALLOW_HEADERS = ("Last-Event-ID", "Authorization", "Cache-Control", "Content-Type", "Idempotency-Key")
 PREFLIGHT_AGE = "600"
@@ -42,8 +40,8 @@ def setup(
 
     Args:
         app: the application. In a tree of sub-applications the outermost `setup` wins.
-        bus: started and closed with the application. A malformed URL fails at the start, an unreachable Redis
-            does not.
+        bus: started and closed with the application; if several share it, closed with the last of them. A
+            malformed URL fails at the start, an unreachable Redis does not.
         allow_origins: origins of other sites whose pages may read the streams, like `"https://app.example"`;
             with `"*"` any page may, without credentials.
         limits: how many streams; see `Limits`.
@@ -62,6 +60,8 @@ def setup(
         raise UsageError("rx_sse.setup(app) was called twice for the same application")
     if app.frozen:
         raise UsageError("rx_sse.setup(app) came too late: the application has been started")
+    if bus is not None and not isinstance(bus, Bus):
+        raise UsageError(f"bus= is a rx_sse.MemoryBus or a rx_sse.RedisBus, not {kind_of(bus)}")
     if not isinstance(limits, Limits | None):
         raise UsageError(f"limits={limits!r} must be a rx_sse.Limits")
     drain = seconds("drain", drain)
@@ -82,6 +82,11 @@ def setup(
     app.middlewares.append(_guard)
     app.on_response_prepare.append(_allow_origin)
     return app
+
+
+def kind_of(given: object) -> str:
+    """What something is, in words that show nothing of it: it may be a URL with a password."""
+    return f"the class {given.__name__}" if isinstance(given, type) else f"a {type(given).__name__}"
 
 
 Next = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -202,11 +202,32 @@ async def test_setup_after_the_start() -> None:
         (["https://*.example"], "origin 'https://*.example' is not one"),
         (["null"], "origin 'null' is not one"),
         ([5], "origin 5 is not one"),
+        (None, "allow_origins=None must be a list of origins, () for none"),
     ],
     ids=str,
 )
 def test_origins_that_are_none(origins: Any, said: str) -> None:
     assert said in wrong(lambda: rx_sse.setup(web.Application(), allow_origins=origins))
+
+
+@pytest.mark.parametrize(
+    ("bus", "kind"),
+    [("redis://app:secret@localhost", "a str"), (rx_sse.MemoryBus, "the class MemoryBus"), (5, "a int")],
+    ids=str,
+)
+def test_a_bus_that_is_none(bus: Any, kind: str) -> None:
+    """A URL is the likely mistake, and may hold a password."""
+    said = wrong(lambda: rx_sse.setup(web.Application(), bus=bus))
+    assert said == f"bus= is a rx_sse.MemoryBus or a rx_sse.RedisBus, not {kind}"
+    assert f"not {kind}" in wrong(lambda: rx_sse.bus_app(bus, auth=lambda request: None))
+
+
+def test_a_mount_without_a_bus_or_with_an_allow_that_is_no_function() -> None:
+    missing: Any = None
+    assert "not a NoneType" in wrong(lambda: rx_sse.bus_app(missing, auth=lambda request: None))
+    bus = rx_sse.MemoryBus()
+    said = wrong(lambda: rx_sse.bus_app(bus, auth=lambda request: None, allow=missing))
+    assert "allow=None): give a function" in said
 
 
 @pytest.mark.parametrize("drain", [-1, float("nan"), float("inf"), "5", None, True])
