@@ -11,13 +11,14 @@ Never: a principal does not hold the token it came from, and its text does not s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
 from aiohttp import web
 
+from rx_sse.arguments import seconds
 from rx_sse.errors import UsageError
 
 Carrier = Literal["header", "cookie", "query"]
@@ -41,6 +42,10 @@ class Principal:
             refused.
         carrier: where the token was found.
         voucher: opaque; what the authenticator remembers it by when it takes back a key (`JWTAuth.watch`).
+
+    Raises:
+        UsageError: what would let in, or keep, somebody else: a user that is no text or an empty one,
+            scopes that are one text (`in` finds a part of it), a time that is none.
     """
 
     user: str
@@ -51,6 +56,16 @@ class Principal:
     issued_at: float | None = field(default=None, repr=False)
     carrier: Carrier | None = None
     voucher: object = field(default=None, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        for name in ("user", "token_id"):
+            value = getattr(self, name)
+            if (value is not None or name == "user") and (not isinstance(value, str) or not value):
+                raise UsageError(f"Principal({name}={value!r}) must be a text that is not empty")
+        if not isinstance(self.scopes, Set):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise UsageError(f"Principal(scopes={self.scopes!r}) must be a frozenset of texts")
+        for name in ("expires_at", "issued_at"):
+            seconds(name, getattr(self, name), optional=True)
 
 
 PRINCIPAL: web.RequestKey[Principal] = web.RequestKey("rx_sse.principal", Principal)

@@ -31,6 +31,7 @@ from ipaddress import ip_address
 import aiohttp
 from yarl import URL
 
+from rx_sse.arguments import seconds
 from rx_sse.errors import UsageError
 from rx_sse.web.auth.keys import BadKeySet, Key, key_set
 
@@ -88,18 +89,10 @@ class JWKS:
         insecure_http: bool = False,
     ) -> None:
         self.url = _checked(url, insecure_http)
-        for name, value in (
-            ("refresh", refresh),
-            ("cooldown", cooldown),
-            ("max_age", max_age),
-            ("timeout", timeout),
-        ):
-            if not (math.isfinite(value) and value > 0):
-                raise UsageError(f"{name}={value!r} must be a positive number of seconds")
-        self.refresh = refresh
-        self.cooldown = cooldown
-        self.max_age = max_age
-        self.timeout = timeout
+        self.refresh = seconds("refresh", refresh, zero="would ask without a pause")
+        self.cooldown = seconds("cooldown", cooldown, zero="would ask without a pause")
+        self.max_age = seconds("max_age", max_age, zero="would trust no key")
+        self.timeout = seconds("timeout", timeout, zero="would wait for no answer")
         self.version = 0
         """Moves whenever the set has changed."""
         self._keys: list[Key] = []
@@ -288,6 +281,8 @@ def _reason(error: BaseException) -> str:
 
 
 def _checked(url: str | URL, insecure_http: bool) -> URL:
+    if not isinstance(url, str | URL):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise UsageError(f"jwks_url={url!r} is no https URL")
     parsed = URL(url)
     if parsed.scheme not in ("http", "https") or parsed.host is None:
         raise UsageError(f"jwks_url={str(url)!r} is no https URL")

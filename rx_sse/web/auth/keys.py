@@ -74,7 +74,8 @@ def checked_algorithms(algorithms: str | Iterable[str], *, public: bool) -> froz
         UsageError: none is given, one is unknown, is ``none``, needs cryptography, or does not go with the
             others.
     """
-    names = (algorithms,) if isinstance(algorithms, str) else tuple(algorithms)
+    several = isinstance(algorithms, Iterable) and not isinstance(algorithms, str)
+    names: tuple[str, ...] = tuple(algorithms) if several else (cast(str, algorithms),)
     if not names:
         raise UsageError("algorithms= is empty: name what your issuer signs with, as in algorithms=['RS256']")
     for name in names:

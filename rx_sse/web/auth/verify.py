@@ -20,6 +20,7 @@ from typing import Any, cast
 
 import jwt
 
+from rx_sse.arguments import seconds
 from rx_sse.errors import UsageError
 from rx_sse.web.auth.keys import Key
 from rx_sse.web.principal import Carrier, Principal
@@ -49,8 +50,7 @@ class Rules:
     max_life: float | None = None
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.leeway) and self.leeway >= 0):
-            raise UsageError(f"leeway={self.leeway!r} must be a number of seconds, 0 or more")
+        seconds("leeway", self.leeway)
 
 
 def texts(name: str, given: str | Iterable[str] | None) -> tuple[str, ...] | None:
@@ -61,7 +61,7 @@ def texts(name: str, given: str | Iterable[str] | None) -> tuple[str, ...] | Non
     """
     if given is None:
         return None
-    found = (given,) if isinstance(given, str) else tuple(given)
+    found = (given,) if isinstance(given, str) or not isinstance(given, Iterable) else tuple(given)
     if not found or not all(isinstance(text, str) and text for text in cast("tuple[object, ...]", found)):
         raise UsageError(
             f"{name}={given!r} must be a text or several, none of them empty; leave it out for none"
@@ -151,7 +151,7 @@ def _principal(claims: dict[str, Any], key: Key, rules: Rules, carrier: Carrier)
         scopes=_scopes(claims.get("scope", claims.get("scp"))),
         claims=_frozen(claims),
         expires_at=ends,
-        token_id=claims.get("jti"),
+        token_id=claims.get("jti") or None,
         issued_at=made,
         carrier=carrier,
         voucher=key,

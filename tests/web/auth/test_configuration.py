@@ -81,6 +81,17 @@ UNSAFE: dict[str, tuple[dict[str, Any], str]] = {
         {"key": SECRET, "algorithms": "HS256", "cookie": "__Host-a b"},
         "not the name",
     ),
+    "leeway that is none": (
+        {"key": SECRET, "algorithms": "HS256", "leeway": None},
+        "leeway=None must be",
+    ),
+    "algorithms that are none": ({"key": SECRET, "algorithms": None}, "algorithms= holds None"),
+    "a number as audience": (
+        {"key": SECRET, "algorithms": "HS256", "audience": 7},
+        "audience=7 must",
+    ),
+    "a cookie that is a number": ({"key": SECRET, "algorithms": "HS256", "cookie": 7}, "cookie=7 is not"),
+    "keys from a number": ({"jwks_url": 7, "algorithms": "RS256"}, "jwks_url=7 is no https URL"),
     "keys over plain http": ({"jwks_url": "http://issuer.example/jwks", "algorithms": "RS256"}, "plain http"),
     "keys from a file": ({"jwks_url": "file:///etc/keys", "algorithms": "RS256"}, "no https URL"),
     "keys from a path": ({"jwks_url": "/jwks.json", "algorithms": "RS256"}, "no https URL"),
@@ -126,8 +137,8 @@ def test_what_is_safe_starts(options: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("name", ["refresh", "cooldown", "max_age", "timeout"])
-@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf")])
-def test_times_of_a_key_set_are_positive(name: str, value: float) -> None:
+@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), None, "60"])
+def test_times_of_a_key_set_are_positive(name: str, value: Any) -> None:
     with pytest.raises(UsageError, match=name):
         JWKS(URL, **{name: value})  # pyright: ignore[reportArgumentType]
 

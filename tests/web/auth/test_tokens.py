@@ -190,6 +190,12 @@ async def test_no_token_at_all_is_told_so_without_an_error_code(auth: JWTAuth) -
         assert response.headers["Cache-Control"] == "no-store"
 
 
+async def test_a_token_whose_own_name_is_empty_has_none() -> None:
+    async with asking(JWTAuth(key=SECRET, algorithms="HS256")) as client:
+        status, body, _ = await client.ask(token(jti=""))
+    assert (status, body["token_id"]) == (200, None)
+
+
 async def test_a_token_becomes_a_principal() -> None:
     made = int(time.time())
     auth = JWTAuth(key=SECRET, algorithms="HS256", audience=["mail", "chat"], issuer=["https://issuer"])
