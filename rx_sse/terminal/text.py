@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from typing import Final
 
 __all__ = ["Palette", "as_json", "harmless"]
@@ -33,34 +34,26 @@ class Palette:
     """Colours, or none."""
 
     def __init__(self, on: bool) -> None:
-        self._on = on
-
-    def _paint(self, code: str, text: str) -> str:
-        return f"\x1b[{code}m{text}\x1b[0m" if self._on and text else text
-
-    def faint(self, text: str) -> str:
-        return self._paint("2", text)
-
-    def name(self, text: str) -> str:
-        return self._paint("1;36", text)
-
-    def control(self, text: str) -> str:
-        return self._paint("1;35", text)
-
-    def good(self, text: str) -> str:
-        return self._paint("32", text)
-
-    def bad(self, text: str) -> str:
-        return self._paint("31", text)
-
-    def key(self, text: str) -> str:
-        return self._paint("34", text)
+        self.faint = _painter("2", on)
+        self.name = _painter("1;36", on)
+        self.control = _painter("1;35", on)
+        self.good = _painter("32", on)
+        self.bad = _painter("31", on)
+        self.key = _painter("34", on)
+        self._text = self.good
+        self._word = _painter("35", on)
+        self._number = _painter("33", on)
 
     def value(self, text: str) -> str:
         """A scalar of JSON, by its kind."""
         if text.startswith('"'):
-            return self._paint("32", text)
-        return self._paint("35" if text in ("true", "false", "null") else "33", text)
+            return self._text(text)
+        return (self._word if text in ("true", "false", "null") else self._number)(text)
+
+
+def _painter(code: str, on: bool) -> Callable[[str], str]:
+    """What gives a text the colour of an ECMA-48 code."""
+    return lambda text: f"\x1b[{code}m{text}\x1b[0m" if on and text else text
 
 
 def as_json(text: str, palette: Palette, width: int) -> str | None:
