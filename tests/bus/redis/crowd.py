@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 from rx_sse.bus import Bus
 from rx_sse.errors import RxSseError
@@ -140,3 +141,17 @@ class Crowd:
             told_at = max(client.gap_times, default=0.0)
             silent = [n for n in self.accepted if n not in set(numbers) and self._begun[n] > told_at]
             assert not silent, f"missing in silence: {silent}"
+
+
+@asynccontextmanager
+async def all_get_all(topic: str, buses: Sequence[Bus], seconds: float) -> AsyncIterator[Crowd]:
+    """Publish for a while, whatever the block does meanwhile: everybody gets everything, once, without a
+    gap.
+    """
+    crowd = Crowd(topic, buses)
+    await crowd.open()
+    publishing = asyncio.create_task(crowd.publish(seconds))
+    yield crowd
+    await publishing
+    await crowd.settled()
+    crowd.check(gaps=False)

@@ -14,7 +14,7 @@ from rx_sse.testing.bus import CHECKS, check_bus
 from rx_sse.testing.listener import Listener
 
 from ...redis_server import RedisCluster, RedisServer, Replicas
-from .crowd import Crowd
+from .crowd import Crowd, all_get_all
 from .test_access import CLUSTER, SENTINEL, STANDALONE, let_in, refusals
 from .test_faults import ready, two
 
@@ -115,22 +115,17 @@ async def test_the_minimal_acl_of_the_docs(cluster: RedisCluster) -> None:
         await check_bus(lambda **options: RedisBus(url, **options), only=check)
     async with two(url) as buses:
         await ready(*buses)
-        crowd = Crowd("let:in", buses)
-        await crowd.open()
-        publishing = asyncio.create_task(crowd.publish(1.0))
-        await asyncio.sleep(0.1)
-        target, keys = other(cluster, "let:in"), (Layout().log("let:in"), Layout().meta("let:in"))
-        asked = target.calls("asking")
-        await asyncio.to_thread(cluster.begin, slot("let:in"), target, *keys)
-        await asyncio.sleep(0.3)
-        assert target.calls("asking") > asked
-        await asyncio.to_thread(cluster.finish, slot("let:in"), target)
-        await publishing
-        with RedisPublisher(url) as publisher:
-            crowd.accepted.append(-1)
-            await asyncio.to_thread(publisher.publish, "let:in", -1)
-        await crowd.settled()
-        crowd.check(gaps=False)
+        async with all_get_all("let:in", buses, 1.0) as crowd:
+            await asyncio.sleep(0.1)
+            target, keys = other(cluster, "let:in"), (Layout().log("let:in"), Layout().meta("let:in"))
+            asked = target.calls("asking")
+            await asyncio.to_thread(cluster.begin, slot("let:in"), target, *keys)
+            await asyncio.sleep(0.3)
+            assert target.calls("asking") > asked
+            await asyncio.to_thread(cluster.finish, slot("let:in"), target)
+            with RedisPublisher(url) as publisher:
+                crowd.accepted.append(-1)
+                await asyncio.to_thread(publisher.publish, "let:in", -1)
     assert not [line for node in cluster.masters for line in refusals(node)]
 
 

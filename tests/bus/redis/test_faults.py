@@ -15,7 +15,7 @@ from rx_sse.testing.listener import Listener
 
 from ...redis_server import RedisServer, Replicas
 from ...relay import Relay
-from .crowd import Crowd
+from .crowd import Crowd, all_get_all
 
 pytestmark = pytest.mark.redis
 
@@ -175,16 +175,11 @@ async def test_the_network_of_one_process_is_cut() -> None:
     with RedisServer() as server:
         async with Relay(server) as relay:
             async with RedisBus(server.url) as one, RedisBus(relay.url) as other:
-                crowd = Crowd("t", (one, other))
-                await crowd.open()
-                publishing = asyncio.create_task(crowd.publish(3.0))
-                await asyncio.sleep(0.3)
-                relay.close()
-                await asyncio.sleep(2.0)
-                relay.open()
-                await publishing
-                await crowd.settled()
-                crowd.check(gaps=False)
+                async with all_get_all("t", (one, other), 3.0):
+                    await asyncio.sleep(0.3)
+                    relay.close()
+                    await asyncio.sleep(2.0)
+                    relay.open()
 
 
 async def test_a_stale_replica_is_promoted() -> None:

@@ -15,7 +15,7 @@ from rx_sse.testing.listener import Listener
 
 from ...certificate import self_signed
 from ...redis_server import RedisServer, free_port
-from .crowd import Crowd
+from .crowd import all_get_all
 from .test_faults import ready, two
 
 pytestmark = pytest.mark.redis
@@ -66,15 +66,10 @@ def test_publish_listen_resume_and_heal(
             await check_bus(lambda **options: RedisBus(url, **options), only=check)
         async with two(url) as buses:
             await ready(*buses)
-            crowd = Crowd("healing", buses)
-            await crowd.open()
-            publishing = asyncio.create_task(crowd.publish(0.6))
-            for kind in ("pubsub", "normal"):
-                await asyncio.sleep(0.2)
-                assert server.command("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes") >= 2
-            await publishing
-            await crowd.settled()
-            crowd.check(gaps=False)
+            async with all_get_all("healing", buses, 0.6):
+                for kind in ("pubsub", "normal"):
+                    await asyncio.sleep(0.2)
+                    assert server.command("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes") >= 2
             listener = await Listener(buses[0], "blocking").opened()
             with RedisPublisher(url) as publisher:
                 await asyncio.to_thread(publisher.publish, "blocking", 1)
