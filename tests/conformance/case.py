@@ -23,7 +23,10 @@ class Case:
         return self.name
 
 
-def sends_id(visit: Visit, awaited: str | None) -> None:
-    got = visit.headers.get("Last-Event-Id")
+def same(awaited: object, got: object, what: str = "") -> None:
     if got != awaited:
-        raise Failed(f"awaited the Last-Event-Id {awaited!r}, got {got!r}")
+        raise Failed(f"awaited {what}{awaited!r}, got {got!r}")
+
+
+def sends_id(visit: Visit, awaited: str | None) -> None:
+    same(awaited, visit.headers.get("Last-Event-Id"), "the Last-Event-Id ")

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Iterator
 from typing import Final
 
-from .case import Case, sends_id
-from .endpoint import Endpoint, Failed
+from .case import Case, same, sends_id
+from .endpoint import Endpoint, Failed, Visit
 from .harness import Run
 
 JSON_UTF8: Final = {"content-type": "application/json; charset=utf-8"}
@@ -31,8 +31,7 @@ def http() -> Iterator[Case]:
             "Cache-Control": ["no-cache"],
             "Last-Event-Id": [],
         }
-        if found != awaited:
-            raise Failed(f"awaited {awaited}, got {found}")
+        same(awaited, found)
 
     async def no_content(run: Run) -> None:
         endpoint = run.endpoint()
@@ -76,16 +75,13 @@ def http() -> Iterator[Case]:
     async def headers(run: Run) -> None:
         sent = {"header-name-1": "value-1", "header-name-2": "value-2"}
         _, stream = await run.connect(headers=sent)
-        got = {name: stream.headers.get(name) for name in sent}
-        if got != sent:
-            raise Failed(f"awaited {sent}, got {got}")
+        same(sent, {name: stream.headers.get(name) for name in sent})
 
     def body(method: str, capability: str) -> Case:
         async def steps(run: Run) -> None:
             _, stream = await run.connect(method=method, headers=JSON_UTF8, body=BODY)
             got = (stream.method, stream.headers.get("Content-Type"), stream.body.decode())
-            if got != (method, JSON_UTF8["content-type"], BODY):
-                raise Failed(f"awaited a {method} of {BODY} as JSON in UTF-8, got {got}")
+            same((method, JSON_UTF8["content-type"], BODY), got)
 
         return Case(f"{method} request", capability, steps)
 
@@ -107,6 +103,18 @@ def http() -> Iterator[Case]:
 
 
 def reconnection() -> Iterator[Case]:
+    async def served(run: Run, *more: str) -> tuple[Endpoint, Visit]:
+        """A client that got an event with an id; `more` events were sent with it."""
+        endpoint, stream = await run.connect()
+        sends_id(stream, None)
+        await stream.send("id: abc\ndata: Hello\n\n", *more)
+        await run.event("Hello", id="abc")
+        return endpoint, stream
+
+    async def comes_back(endpoint: Endpoint, stream: Visit, with_id: str | None) -> None:
+        stream.end()
+        sends_id(await endpoint.stream(), with_id)
+
     async def restart(run: Run) -> None:
         endpoint, stream = await run.connect()
         await stream.send("data: Hello\n\n")
@@ -116,35 +124,23 @@ def reconnection() -> Iterator[Case]:
         await run.event("Thanks")
 
     async def sends_last_id(run: Run) -> None:
-        endpoint, stream = await run.connect()
-        sends_id(stream, None)
-        await stream.send("id: abc\ndata: Hello\n\n")
-        await run.event("Hello", id="abc")
-        stream.end()
-        sends_id(await endpoint.stream(), "abc")
+        await comes_back(*await served(run), "abc")
 
     async def later_events_had_none(run: Run) -> None:
-        endpoint, stream = await run.connect()
-        await stream.send("id: abc\ndata: Hello\n\n", "data: World\n\n")
-        await run.event("Hello", id="abc")
+        endpoint, stream = await served(run, "data: World\n\n")
         await run.event("World", id="abc")
-        stream.end()
-        sends_id(await endpoint.stream(), "abc")
+        await comes_back(endpoint, stream, "abc")
 
     async def overridden(run: Run) -> None:
-        endpoint, stream = await run.connect()
-        await stream.send("id: abc\ndata: Hello\n\n", "id: \ndata: World\n\n")
-        await run.event("Hello", id="abc")
+        endpoint, stream = await served(run, "id: \ndata: World\n\n")
         await run.event("World")
-        stream.end()
-        sends_id(await endpoint.stream(), None)
+        await comes_back(endpoint, stream, None)
 
     async def resends_body(run: Run) -> None:
         endpoint, stream = await run.connect(method="POST", headers=JSON_UTF8, body=BODY)
         stream.end()
         second = await endpoint.stream()
-        if (second.method, second.body.decode()) != ("POST", BODY):
-            raise Failed(f"awaited the same POST again, got {second.method} {second.body!r}")
+        same(("POST", BODY), (second.method, second.body.decode()))
 
     async def read_timeout(run: Run) -> None:
         endpoint, stream = await run.connect(readTimeoutMs=500)
@@ -163,9 +159,7 @@ def reconnection() -> Iterator[Case]:
         await run.event("We meet again", not_id="def", error=True)
 
     async def new_one_works(run: Run) -> None:
-        endpoint, stream = await run.connect()
-        await stream.send("id: abc\ndata: Hello\n\n")
-        await run.event("Hello", id="abc")
+        endpoint, stream = await served(run)
         stream.end()
         await (await endpoint.stream()).send("id: def\ndata: World\n\n")
         await run.event("World", id="def", error=True)
