@@ -126,12 +126,18 @@ frame.addEventListener("load", async () => {
   };
   const times = (card, words) => card.textContent.split(words).length - 1;
   send(ada, "first");
-  await until(() => ben.textContent.includes("ada: first"));
+  await until(() => ben.textContent.includes("Ada: first"));
   ben.querySelector("[data-do=cut]").click();
   await until(() => ben.querySelector(".state").dataset.state == "connecting");
   send(ada, "second");
-  await until(() => ben.textContent.includes("resumed") && ben.textContent.includes("ada: second"));
-  report("resumed", times(ben, "ada: second"), times(ben, "ada: first"));
+  await until(() => ben.textContent.includes("resumed") && ben.textContent.includes("Ada: second"));
+  report("resumed", times(ben, "Ada: second"), times(ben, "Ada: first"));
+  const before = times(ben, "resumed");
+  ben.querySelector("[data-do=shorten]").click();
+  await until(() => ben.textContent.includes("a token of 5 s") && times(ben, "resumed") > before);
+  send(ada, "third");
+  await until(() => ben.textContent.includes("Ada: third"));
+  report("another token", ...["first", "second", "third"].map(words => times(ben, `Ada: ${words}`)));
 });
 """
 
@@ -147,6 +153,7 @@ async def test_the_page_works_in_a_browser(chromium: str) -> None:
         assert await page.seen() == ["said"]
         assert await page.seen() == ["job", True]
         assert await page.seen(30) == ["resumed", 1, 1], "once each, over the cut"
+        assert await page.seen(30) == ["another token", 1, 1, 1], "once each, over two EventSources"
 
 
 async def signed_in(url: str, name: str) -> dict[str, str]:

@@ -129,12 +129,14 @@ $("#job form").addEventListener("submit", event => {
 
 // --- two people ------------------------------------------------------------------------------------------------
 
+const called = name => name[0].toUpperCase() + name.slice(1);
+
 function person(name, other) {
   const card = $("#people template").content.firstElementChild.cloneNode(true);
   const list = $("ol", card), base = `/people/${name}`;
-  let source, renewal;
-  $("h3", card).textContent = name;
-  $("input", card).placeholder = `to ${other}`;
+  let source, renewal, cursor = "";
+  $("h3", card).textContent = called(name);
+  $("input", card).placeholder = `to ${called(other)}`;
   $("#people .pair").append(card);
 
   async function signIn(seconds) {
@@ -153,9 +155,12 @@ function person(name, other) {
 
   function open() {
     if (source) clearInterval(source.timer);
-    source = watch(new EventSource(`${base}/events`), $(".state", card));
+    // A new EventSource knows nothing of the one before it: the query says where that was.
+    source = watch(new EventSource(`${base}/events?lastEventId=${cursor}`), $(".state", card));
+    const keep = event => { cursor = event.lastEventId || cursor; };
+    for (const type of ["message", "stream-cursor", "stream-gap"]) source.addEventListener(type, keep);
     listen(source, {
-      message: ({from, to, text}, event) => line(list, from === name ? `→ ${to}: ${text}` : `${from}: ${text}`, {aside: event.lastEventId.split(".")[1] ? `#${event.lastEventId.split(".")[1]}` : ""}),
+      message: ({from, to, text}, event) => line(list, from === name ? `→ ${called(to)}: ${text}` : `${called(from)}: ${text}`, {aside: event.lastEventId.split(".")[1] ? `#${event.lastEventId.split(".")[1]}` : ""}),
       "stream-cursor": ({resumed}) => line(list, resumed ? "resumed where it broke" : "a new stream", {note: true}),
       "stream-gap": ({reason, missed}) => line(list, `a gap: ${missed ?? "some"} messages are missing (${reason})`, {note: true}),
       "stream-expired": ({reason}) => { line(list, reason, {note: true}); signIn(60); },
@@ -176,7 +181,7 @@ function person(name, other) {
     clearTimeout(renewal);
     await fetch(`${base}/sign-in?seconds=5`, {method: "POST"});
     source.close();
-    open();  // with the cursor of a new page, so the last messages come again
+    open();
     line(list, "a token of 5 s", {note: true});
   });
   signIn(60);
