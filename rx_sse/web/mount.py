@@ -163,7 +163,10 @@ class _Mount:
 
 async def _data(request: web.Request) -> Any:
     """What is published: JSON, or text as it is."""
-    text = await request.text()
+    try:
+        text = await request.text()
+    except (UnicodeDecodeError, LookupError) as error:  # the second for a charset that there is not
+        raise _problem(400, f"the body is not text: {error}") from None
     if request.content_type.startswith("text/"):
         return text
     if request.content_type not in ("application/json", "application/octet-stream") and not (
@@ -174,6 +177,8 @@ async def _data(request: web.Request) -> Any:
         return json.loads(text)
     except ValueError as error:
         raise _problem(400, f"the body is not JSON: {error}") from None
+    except RecursionError:
+        raise _problem(400, "the body is JSON that is nested too deeply") from None
 
 
 def _last(request: web.Request) -> int:

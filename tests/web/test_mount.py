@@ -31,7 +31,7 @@ async def mounted(**options: Any) -> AsyncIterator[tuple[str, rx_sse.Bus]]:
 async def post(
     url: str, body: Any, headers: dict[str, str] | None = None, kind: str = "application/json"
 ) -> tuple[int, dict[str, Any]]:
-    data = json.dumps(body) if kind.endswith("json") else body
+    data = json.dumps(body) if kind.endswith("json") and not isinstance(body, bytes) else body
     headers = {**HEADERS, "Content-Type": kind, **(headers or {})}
     async with aiohttp.ClientSession() as session, session.post(url, data=data, headers=headers) as answer:
         return answer.status, await answer.json() if answer.content_type.endswith("json") else {}
@@ -139,6 +139,11 @@ async def test_an_idempotency_key_stores_once_for_its_principal() -> None:
         ("/topics/news", "x", "image/png", 415),
         ("/topics/news?event=a%0Ab", 1, "application/json", 400),
         ("/topics/news", "x" * 1_010_000, "text/plain", 413),
+        ("/topics/news", b"\xff", "text/plain", 400),
+        ("/topics/news", b"1", "application/json; charset=nonsense", 400),
+        ("/topics/news", b"[" * 100_000, "application/json", 400),
+        ("/topics/news", b"[1", "application/json", 400),
+        ("/topics/news", b"NaN", "application/json", 400),
     ],
 )
 async def test_a_publish_that_cannot_be_is_refused(path: str, body: Any, kind: str, status: int) -> None:
