@@ -27,6 +27,9 @@ Token = str | Callable[[], str | Awaitable[str]] | None
 # What no header can carry (RFC 9110 §5.5); aiohttp refuses it too, but without saying which header.
 NO_HEADER: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
+# RFC 9110 §5.6.2: what the name of a method is made of.
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
 # The forbidden host code points of the URL standard that yarl lets through.
 _NO_HOST: Final = re.compile(r"[\x00-\x20\x7f#<>?@\\^|]")
 
@@ -44,6 +47,10 @@ class Request:
         self, url: str | URL, *, method: str, headers: Mapping[str, str] | None, body: Any, token: Token
     ) -> None:
         self.url = _http(url)
+        if not isinstance(method, str) or not _TOKEN.fullmatch(method):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise UsageError(f"method={method!r} is not the name of a method, as 'GET' is")
+        if not isinstance(headers, Mapping | None):
+            raise UsageError("headers: give a mapping of names to values")
         self.method = method.upper()
         self.title = f"{self.method} {without_secrets(self.url)}"
         self._token = token
@@ -51,6 +58,8 @@ class Request:
         # "no-store", which makes Fetch send `Cache-Control: no-cache`.
         self._headers = CIMultiDict({hdrs.ACCEPT: "text/event-stream", hdrs.CACHE_CONTROL: "no-cache"})
         for name, value in (headers or {}).items():
+            if not isinstance(name, str) or not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise UsageError(f"headers: {name!r} and its value must be texts")
             if name.lower() == "last-event-id":
                 raise UsageError(f"headers: {name} changes with every event; pass last_event_id={value!r}")
             if NO_HEADER.search(name) or NO_HEADER.search(value):

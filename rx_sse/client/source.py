@@ -18,6 +18,7 @@ import aiohttp
 from reactivex import Observable, abc
 from yarl import URL
 
+from ..arguments import count, function, seconds
 from ..errors import UsageError
 from ..wire.event import ServerSentEvent
 from ..wire.fields import retry_ms
@@ -108,11 +109,19 @@ class EventSource(Observable[ServerSentEvent]):
         on_comment: Callable[[str], object] | None = None,
     ) -> None:
         super().__init__(self._connect)
-        if read_timeout is not None and not read_timeout > 0:
-            raise UsageError(f"read_timeout={read_timeout!r}: give seconds, or None to wait for ever")
-        if max_event_size < 1:
-            raise UsageError(f"max_event_size={max_event_size!r}: give a number of bytes")
-        if last_event_id and NO_HEADER.search(last_event_id):
+        seconds("read_timeout", read_timeout, zero="would lose every connection at once", optional=True)
+        count("max_event_size", max_event_size)
+        function("on_state", on_state, "a function of a ConnectionState")
+        function("on_comment", on_comment, "a function of a comment's text")
+        if not isinstance(reconnect, bool) and not callable(reconnect):
+            raise UsageError(
+                f"reconnect={reconnect!r} must be True, False, or a function of a ConnectionFailed"
+            )
+        if session is not None and not isinstance(session, aiohttp.ClientSession):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise UsageError(f"session={session!r} must be an aiohttp.ClientSession, or None")
+        if last_event_id is not None and (
+            not isinstance(last_event_id, str) or NO_HEADER.search(last_event_id)  # pyright: ignore[reportUnnecessaryIsInstance]
+        ):
             raise UsageError(f"last_event_id={last_event_id!r}: no header can carry it")
         self._request = Request(url, method=method, headers=headers, body=body, token=token)
         self._settings = Settings(
