@@ -146,27 +146,38 @@ class RedisPublisher:
         announce = "SPUBLISH" if self._address.kind == "cluster" else "PUBLISH"
         why = ""
         whole = False
+        there: Endpoint | None = None  # who was named by an ASK, which holds for one call
         while True:
+            place, asking = there, there is not None
+            there = None
             wire: Wire | None = None
             sent = False
             try:
-                wire = self._wire(state, partition, deadline)
+                place = place or self._place(state, partition, deadline)
+                wire = self._wire(state, place, deadline)
+                if asking:
+                    wire.ask(("ASKING",), deadline)
                 command = batch.call(announce, whole=whole)
                 sent = time.monotonic() < deadline  # after it nothing leaves
                 outcome = batch.outcomes(wire.ask(command, deadline))[1][0]
             except hiredis.ReplyError as error:
-                if str(error).startswith("NOSCRIPT"):
+                said = str(error)
+                if said.startswith("NOSCRIPT"):
                     whole = True
                     continue
+                if said.startswith("ASK ") and place is not None and not asking:
+                    # The slot is on its way to another node, and these keys have arrived.
+                    there, whole = _named(said, place), True
+                    continue
                 outcome = refusal(error) if sent else PublishRefused(f"Redis did not let us in: {error}")
-                self._redirect(state, partition, str(error))
+                self._redirect(state, partition, said)
             except OSError as error:
                 batch.unknown = batch.unknown or sent
                 outcome, why = "lost", f"{type(error).__name__}: {error}"
-                self._drop(state, partition, wire)
+                self._drop(state, place)
             if isinstance(outcome, Position):
                 if self._replicas.count and wire is not None:
-                    self._confirm(state, partition, wire, deadline)
+                    self._confirm(state, place, wire, deadline)
                 return outcome
             if isinstance(outcome, RxSseError) and not batch.unknown:
                 raise outcome
@@ -182,7 +193,7 @@ class RedisPublisher:
                 raise PublishRefused(f"{topic}: {said}; nothing was stored")
             time.sleep(min(PAUSE, left))
 
-    def _confirm(self, state: _State, partition: int, wire: Wire, deadline: float) -> None:
+    def _confirm(self, state: _State, place: Endpoint | None, wire: Wire, deadline: float) -> None:
         """Wait for the replicas, on the connection that wrote. Nobody else needs it, so one WAIT does."""
         replicas = self._replicas
         seconds = min(replicas.patience, (deadline - time.monotonic()) / 2)
@@ -192,12 +203,12 @@ class RedisPublisher:
             said = error
         except OSError as error:
             said = error
-            self._drop(state, partition, wire)
+            self._drop(state, place)
         if (short := replicas.verdict(said)) is not None:
             raise short
 
-    def _wire(self, state: _State, partition: int, deadline: float) -> Wire:
-        """The connection to who stores a partition, as far as is known."""
+    def _place(self, state: _State, partition: int, deadline: float) -> Endpoint:
+        """Who stores a partition, as far as is known."""
         endpoint = state.places.get(partition)
         if endpoint is None:
             endpoint = self._address.endpoints[0]
@@ -206,9 +217,13 @@ class RedisPublisher:
             elif self._address.kind == "cluster":
                 endpoint = self._reachable(state, deadline)
             state.places[partition] = endpoint
+        return endpoint
+
+    def _wire(self, state: _State, endpoint: Endpoint, deadline: float) -> Wire:
+        """The connection to a server."""
         wire = state.wires.get(endpoint)
         if wire is not None and not wire.alive:
-            wire.close()
+            state.wires.pop(endpoint).close()
             wire = None
         if wire is None:
             wire = state.wires[endpoint] = Wire(endpoint, self._address.access, deadline)
@@ -218,7 +233,7 @@ class RedisPublisher:
         last: OSError = ConnectionError("the cluster has no nodes")
         for endpoint in self._address.endpoints:
             try:
-                state.wires.setdefault(endpoint, Wire(endpoint, self._address.access, deadline))
+                self._wire(state, endpoint, deadline)
             except OSError as error:
                 last = error
             else:
@@ -244,19 +259,22 @@ class RedisPublisher:
 
     def _redirect(self, state: _State, partition: int, error: str) -> None:
         """A refusal that names another node, or says that this one is not the master any more."""
-        words = error.split()
-        if words[0] == "MOVED" and len(words) == 3:
-            host, _, port = words[2].rpartition(":")
-            before = state.places.get(partition)
-            state.places[partition] = Endpoint(host or (before.host if before else "localhost"), int(port))
-        elif words[0] in ("READONLY", "MASTERDOWN", "CLUSTERDOWN"):
-            self._drop(state, partition, None)
+        place = state.places.get(partition)
+        if error.startswith("MOVED ") and place is not None:
+            state.places[partition] = _named(error, place)
+        elif error.startswith(("READONLY", "MASTERDOWN", "CLUSTERDOWN")):
+            self._drop(state, place)
 
-    def _drop(self, state: _State, partition: int, wire: Wire | None) -> None:
-        endpoint = state.places.pop(partition, None)
-        if endpoint is not None:
-            known = state.wires.pop(endpoint, None)
-            if known is not None:
-                known.close()
-        if wire is not None:
+    def _drop(self, state: _State, endpoint: Endpoint | None) -> None:
+        """Forget a server: the connection to it, and that it stores anything."""
+        state.places = {number: place for number, place in state.places.items() if place != endpoint}
+        if endpoint is not None and (wire := state.wires.pop(endpoint, None)) is not None:
             wire.close()
+
+
+def _named(error: str, sayer: Endpoint) -> Endpoint:
+    """The node that a refusal (``MOVED slot host:port``, ``ASK slot host:port``) names; without a host it is
+    the one that said it.
+    """
+    host, _, port = error.split()[-1].rpartition(":")
+    return Endpoint(host or sayer.host, int(port))

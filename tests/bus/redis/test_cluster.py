@@ -9,11 +9,12 @@ import pytest
 
 from rx_sse import RedisBus, RedisPublisher
 from rx_sse.bus.redis.layout import Layout, slot_of
-from rx_sse.errors import PublishRefused
+from rx_sse.errors import PublishRefused, PublishUnknown
 from rx_sse.testing.bus import CHECKS, check_bus
 from rx_sse.testing.listener import Listener
 
 from ...redis_server import RedisCluster, RedisServer, Replicas
+from ...relay import Relay
 from .crowd import Crowd, all_get_all
 from .test_access import CLUSTER, SENTINEL, STANDALONE, let_in, refusals
 from .test_faults import ready, two
@@ -130,18 +131,62 @@ async def test_the_minimal_acl_of_the_docs(cluster: RedisCluster) -> None:
 
 
 async def test_the_blocking_publisher_follows_a_slot(cluster: RedisCluster) -> None:
+    """As the bus does: what has all its keys on one side is stored there, the others are refused."""
+    layout = Layout()
+    names = [f"blocking:{number}" for number in range(500)]
+    here = [name for name in names if layout.partition(name) == layout.partition("blocking:0")]
+    stayed, moved, split, new = here[:4]
+    target = other(cluster, stayed)
     async with RedisBus(cluster.url) as bus:
-        listener = await Listener(bus, "blocking").opened()
+        listening = {name: await Listener(bus, name).opened() for name in here[:4]}
         with RedisPublisher(cluster.url, timeout=0.5) as publisher:
-            await asyncio.to_thread(publisher.publish, "blocking", 1)
-            target, keys = other(cluster, "blocking"), (Layout().log("blocking"), Layout().meta("blocking"))
-            await asyncio.to_thread(cluster.begin, slot("blocking"), target, *keys)
-            with pytest.raises(PublishRefused):
-                await asyncio.to_thread(publisher.publish, "blocking", "refused")
-            await asyncio.to_thread(cluster.finish, slot("blocking"), target)
-            await asyncio.to_thread(publisher.publish, "blocking", 2)
-        await listener.received(2)
-        assert listener.values == [1, 2] and not listener.gaps
+            for name in (stayed, moved, split):
+                await asyncio.to_thread(publisher.publish, name, "before")
+            asked = target.calls("asking")
+            arrived = layout.log(moved), layout.meta(moved), layout.log(split)
+            await asyncio.to_thread(cluster.begin, slot(stayed), target, *arrived)
+            for name in (split, new):
+                with pytest.raises(PublishRefused, match="nothing was stored"):
+                    await asyncio.to_thread(publisher.publish, name, "refused")
+            for name in (stayed, moved, stayed, moved):
+                await asyncio.to_thread(publisher.publish, name, "meanwhile")
+            assert target.calls("asking") > asked
+            target.command("CLIENT", "PAUSE", 1000, "WRITE")  # ASKING is answered, the script is not
+            with pytest.raises(PublishUnknown):
+                await asyncio.to_thread(publisher.publish, moved, "unknown")
+            target.command("CLIENT", "UNPAUSE")
+            await asyncio.to_thread(cluster.finish, slot(stayed), target)
+            for name in here[:4]:
+                await asyncio.to_thread(publisher.publish, name, "after")
+        meanwhile = {stayed: ["meanwhile"] * 2, moved: ["meanwhile"] * 2}
+        for name, listener in listening.items():
+            expected = [*["before"] * (name != new), *meanwhile.get(name, []), "after"]
+            await listener.received(len(expected))
+            got = [event.data for event in listener.events]
+            assert [it for it in got if it != "unknown"] == expected and not listener.gaps
+
+
+async def test_the_blocking_publisher_stores_once_when_the_slot_moves_before_its_answer(
+    cluster: RedisCluster,
+) -> None:
+    """Stored where the slot was, found where it went."""
+    layout, name = Layout(), "blocking:once"
+    source, target = cluster.owner(slot(name)), other(cluster, name)
+    async with Relay(source) as relay, RedisBus(cluster.url) as bus:
+        listener = await Listener(bus, name).opened()
+        with RedisPublisher(relay.url.replace("://", "+cluster://")) as publisher:
+            await asyncio.to_thread(publisher.publish, name, 1)
+            relay.silence(answers=True)
+            publishing = asyncio.create_task(asyncio.to_thread(publisher.publish, name, 2))
+            await listener.received(2)
+            await asyncio.to_thread(cluster.begin, slot(name), target, layout.log(name), layout.meta(name))
+            relay.cut()
+            relay.speak()
+            assert await publishing == str(listener.events[-1].id)
+            await asyncio.to_thread(publisher.publish, name, 3)
+            await asyncio.to_thread(cluster.finish, slot(name), target)
+        await listener.received(3)
+        assert listener.values == [1, 2, 3] and not listener.gaps
 
 
 async def test_a_node_fails_over() -> None:
