@@ -4,6 +4,11 @@ Appends of one turn of the loop leave together; what comes while a batch is unde
 the order is that of the appends, whatever a server refuses or a connection loses in between: a batch is
 sent again until it is settled, and nothing passes it.
 
+On a cluster that holds for the topics of a partition, also while only one of them has to wait because some
+of its keys have moved (TRYAGAIN): they share one hash tag and so one slot (`layout`), which moves as a whole.
+Each of them is split in its turn while the slot moves, all are free when it has arrived, and the other
+partitions have lanes of their own. To let them pass would take a batch under way for each topic.
+
 Standard: resume rules §4.
 Never: a draft whose publisher was told `PublishRefused` is stored.
 """
