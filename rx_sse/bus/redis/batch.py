@@ -12,10 +12,12 @@ Never: an entry is stored twice because a reply was lost.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from rx_sse.bus.cursor import Position, new_nonce
+from rx_sse.bus.entry import Entry
 from rx_sse.bus.log import Draft
 from rx_sse.bus.redis.codec import fingerprint, pack, position_of
 from rx_sse.bus.redis.layout import Layout
@@ -34,6 +36,7 @@ TRANSIENT = (
 )  # fmt: skip
 """Refusals that pass: the same call is worth sending again, perhaps elsewhere."""
 
+Stored = tuple[Draft, Position]
 Outcome = Position | RxSseError | str
 """Where it was stored, why it never will be, or the transient refusal after which it may be sent again."""
 
@@ -70,23 +73,22 @@ class Batch:
         layout, numbers = self._layout, dict[str, int]()
         keys: list[str] = []
         heads: list[Any] = []
-        for draft in self.drafts:
-            if draft.topic not in numbers:
-                numbers[draft.topic] = len(numbers) + 1
-                keys += (layout.log(draft.topic), layout.meta(draft.topic))
         kept = {draft.topic: draft.retention for draft in self.drafts}
-        for topic in numbers:
-            retention = kept[topic]
+        for number, (topic, retention) in enumerate(kept.items(), 1):
+            numbers[topic] = number
+            log, meta, channel = layout.places(topic)
+            keys += (log, meta)
             age = max(int(retention.age * 1000), 1)
-            heads += (layout.channel(topic), new_nonce(), max(retention.entries, 1), retention.bytes, age)
+            heads += (channel, new_nonce(), max(retention.entries, 1), retention.bytes, age)
         entries: list[Any] = []
         for draft in self.drafts:
-            entries += (numbers[draft.topic], draft.nonce, pack(draft))
+            number, text = numbers[draft.topic], pack(draft)
             if draft.key is None:
-                entries += (0, "", 0)
+                entries += (number, draft.nonce, text, 0, "", 0)
             else:
                 keys.append(layout.key(draft.topic, draft.key))
-                entries += (len(keys), fingerprint(draft), max(int(draft.key_life * 1000), 1))
+                life = max(int(draft.key_life * 1000), 1)
+                entries += (number, draft.nonce, text, len(keys), fingerprint(draft), life)
         now = clock()
         window = 0
         if self._first_sent is None:
@@ -113,6 +115,22 @@ class Batch:
         return before, [_outcome(text) for text in said_all[count:]]
 
 
+def entries_of(row: Sequence[Stored], before: int, at: float) -> list[Entry]:
+    """Drafts that were stored in a row, as entries.
+
+    Args:
+        row: of one topic.
+        before: the nonce of the entry before them.
+        at: when, by this process's clock.
+    """
+    entries: list[Entry] = []
+    for draft, position in row:
+        prev = Position(position.seq - 1, before)
+        entries.append(Entry(position, prev, draft.kind, draft.data, draft.event, at))
+        before = position.nonce
+    return entries
+
+
 def eval_command(script: Script, keys: list[str], args: tuple[Any, ...], *, whole: bool = False) -> Any:
     """A script's call."""
     return ("EVAL" if whole else "EVALSHA", script.text if whole else script.digest, len(keys), *keys, *args)
@@ -137,13 +155,16 @@ def _outcome(text: bytes) -> Outcome:
     return refusal(text[1:].decode("utf-8", "replace"))
 
 
-def take(waiting: Any, layout: Layout) -> Batch:
-    """The next batch from the front of a queue."""
+def take(waiting: deque[Draft], expired: set[Draft]) -> list[Draft]:
+    """The drafts of the next batch, from the front of a queue; `expired` ones only leave it."""
     drafts: list[Draft] = []
     size = 0
     while waiting and len(drafts) < MAX_ENTRIES:
+        if waiting[0] in expired:
+            expired.discard(waiting.popleft())
+            continue
         size += waiting[0].size
         if size > MAX_BYTES and drafts:
             break
         drafts.append(waiting.popleft())
-    return Batch(drafts, layout)
+    return drafts

@@ -23,9 +23,8 @@ from typing import Any, Protocol
 import hiredis
 
 from rx_sse.bus.cursor import Position
-from rx_sse.bus.entry import Entry
 from rx_sse.bus.log import Draft
-from rx_sse.bus.redis.batch import Batch, Outcome, refusal, take
+from rx_sse.bus.redis.batch import Batch, Outcome, Stored, refusal, take
 from rx_sse.bus.redis.layout import Layout
 from rx_sse.bus.redis.link import Link, Lost
 from rx_sse.bus.redis.replicas import Replicas
@@ -71,8 +70,8 @@ class Home(Protocol):
         """A server refused for a while: it may not be the right one any more."""
         ...
 
-    def stored(self, topic: str, lineage: int, entries: Sequence[Entry]) -> None:
-        """Entries of ours were stored, in a row."""
+    def stored(self, topic: str, lineage: int, before: int, row: Sequence[Stored]) -> None:
+        """Drafts were stored, in a row behind the entry with the nonce `before`."""
         ...
 
     def left(self, draft: Draft) -> None:
@@ -86,8 +85,6 @@ class Home(Protocol):
     def dropped(self, topic: str, error: Exception) -> None:
         """Drafts of a topic that nobody waits for were refused for good, or are unconfirmed."""
         ...
-
-    def now(self) -> float: ...
 
 
 class Lane:
@@ -123,11 +120,6 @@ class Lane:
         self._expired: set[Draft] = set()
         self._timer: asyncio.TimerHandle | None = None
 
-    @property
-    def empty(self) -> bool:
-        """Whether everything is settled."""
-        return self._batch is None and not self._waiting
-
     def append(self, draft: Draft) -> None:
         """Store it behind everything before it."""
         self._waiting.append(draft)
@@ -143,18 +135,16 @@ class Lane:
     def go(self) -> None:
         """Send what there is to send. Called again whenever there may be a connection."""
         self._scheduled = False
-        if self._under_way:
+        if self._under_way or (self._batch is None and not self._waiting):
             return
         link = self._home.link(self._partition)
         if link is None:
             return
         if self._batch is None:
-            if self._expired:
-                self._waiting = deque(draft for draft in self._waiting if draft not in self._expired)
-                self._expired.clear()
-            if not self._waiting:
+            drafts = take(self._waiting, self._expired)
+            if not drafts:
                 return
-            self._batch = take(self._waiting, self._home.layout)
+            self._batch = Batch(drafts, self._home.layout)
         self._send(link, self._batch, whole=False)
 
     def close(self) -> None:
@@ -198,8 +188,11 @@ class Lane:
                 self._under_way = False
                 self._settled(batch, *batch.outcomes(stored[0]), short)
 
+        sharded = self._home.sharded
         self._home.sending()
-        link.send(batch.call("SPUBLISH" if self._home.sharded else "PUBLISH", whole=whole), answered)
+        command = batch.call("SPUBLISH" if sharded else "PUBLISH", whole=whole)
+        # Other lanes of a cluster may have something for the same node in this turn, and a WAIT follows.
+        link.send(command, answered, now=not sharded and not replicas.count)
         if replicas.count:
             replicas.confirm(link, lambda: bool(stored) and self._batch is batch, confirmed)
 
@@ -232,29 +225,28 @@ class Lane:
         home = self._home
         left: list[Draft] = []
         codes: set[str] = set()
-        added: dict[str, list[Entry]] = {}
-        done: list[tuple[Draft, Position]] = []
+        added: dict[str, list[Stored]] = {}
+        done: list[Stored] = []
         refused: dict[str, tuple[Exception, list[Draft]]] = {}
         for draft, outcome in zip(batch.drafts, outcomes, strict=True):
-            if isinstance(outcome, str):
+            if isinstance(outcome, Position):
+                done.append((draft, outcome))
+                if outcome.nonce == draft.nonce:
+                    added.setdefault(draft.topic, []).append((draft, outcome))
+            elif isinstance(outcome, str):
                 left.append(draft)
                 codes.add(outcome)
-                continue
-            if not isinstance(outcome, Position):
+            else:
                 refused.setdefault(str(outcome), (outcome, []))[1].append(draft)
-                continue
-            done.append((draft, outcome))
-            if outcome.nonce == draft.nonce:
-                row = added.setdefault(draft.topic, [])
-                nonce = row[-1].position.nonce if row else before[draft.topic][1]
-                prev = Position(outcome.seq - 1, nonce)
-                row.append(Entry(outcome, prev, draft.kind, draft.data, draft.event, home.now()))
-        for topic, row in added.items():
-            if not batch.unknown:  # otherwise some of it was stored before, and the row may have holes
-                home.stored(topic, before[topic][0], row)
+        if not batch.unknown:  # otherwise some of it was stored before, and a row may have holes
+            for topic, row in added.items():
+                home.stored(topic, *before[topic], row)
         if short is None:
             for draft, position in done:
-                self._settle(draft, position)
+                home.left(draft)
+                if draft.settle is not None:
+                    self._deadlines.pop(draft, None)
+                    draft.settle(position)
         else:
             home.unconfirmed(len(done))
             self._give_up([draft for draft, _ in done], short)
@@ -286,12 +278,6 @@ class Lane:
 
     def _again(self, pause: float) -> None:
         asyncio.get_running_loop().call_later(pause, self.go)
-
-    def _settle(self, draft: Draft, position: Position) -> None:
-        self._deadlines.pop(draft, None)
-        self._home.left(draft)
-        if draft.settle is not None:
-            draft.settle(position)
 
     def _expire(self) -> None:
         """Tell the publishers whose time is over."""

@@ -55,6 +55,11 @@ class Layout:
         """The partition of a topic."""
         return _hash(topic) % self.partitions
 
+    def places(self, topic: str) -> tuple[str, str, str]:
+        """The keys of a topic's stream and of what is known of it, and its channel."""
+        tag = self.tags[_hash(topic) % self.partitions]
+        return f"{tag}log:{topic}", f"{tag}meta:{topic}", tag + topic
+
     def log(self, topic: str) -> str:
         """The key of a topic's stream."""
         return f"{self.tags[_hash(topic) % self.partitions]}log:{topic}"

@@ -56,21 +56,29 @@ class Link(asyncio.Protocol):
         self._listening = False
         self.gone: asyncio.Future[None] = loop.create_future()
 
-    def send(self, command: Any, reply: Reply) -> None:
-        """Send a command; its answer, an error, or a `Lost` goes to `reply`."""
+    def send(self, command: Any, reply: Reply, *, now: bool = False) -> None:
+        """Send a command; its answer, an error, or a `Lost` goes to `reply`.
+
+        Args:
+            command: what to send.
+            reply: who gets the answer.
+            now: nothing is expected to follow in this turn of the loop, so it need not be waited for.
+        """
         if self.gone.done():
             self._loop.call_soon(reply, Lost("the connection is gone"))
             return
         if not self._replies:
             self._progress = self._loop.time()
         self._replies.append(reply)
-        self.tell(command)
+        self.tell(command, now=now)
 
-    def tell(self, command: Any) -> None:
+    def tell(self, command: Any, *, now: bool = False) -> None:
         """Send a command whose answer is none of those that `send` waits for, like a SUBSCRIBE."""
-        if not self._out:
+        if not self._out and not now:
             self._loop.call_soon(self._flush)
         self._out.append(pack_command(command))
+        if now:
+            self._flush()
 
     async def ask(self, *command: Any) -> Any:
         """Send a command and wait for its answer.
@@ -137,7 +145,7 @@ class Link(asyncio.Protocol):
 
     def _flush(self) -> None:
         out, self._out = self._out, []
-        if self._transport is not None and not self._transport.is_closing():
+        if out and self._transport is not None and not self._transport.is_closing():
             self._transport.write(b"".join(out))
 
 

@@ -18,10 +18,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from rx_sse.bus.cursor import Position
-from rx_sse.bus.entry import GAP, Entry, gap_data
+from rx_sse.bus.entry import GAP, gap_data
 from rx_sse.bus.keys import hashed_key
 from rx_sse.bus.log import Draft, Listener, Page, Query, Retention
 from rx_sse.bus.redis.address import Address, Endpoint
+from rx_sse.bus.redis.batch import Stored, entries_of
 from rx_sse.bus.redis.cluster import Cluster
 from rx_sse.bus.redis.fleet import Fleet
 from rx_sse.bus.redis.lane import Lane
@@ -86,6 +87,7 @@ class RedisLog:
         self._mismatch: UsageError | None = None
         self._met: asyncio.Event | None = None
         self._settled: asyncio.Event | None = None
+        """What those wait for who wait until nothing is unsettled."""
         self._acknowledged: OrderedDict[str, tuple[Position, int]] = OrderedDict()
         self._waiting = 0
         self._waiting_bytes = 0
@@ -98,13 +100,11 @@ class RedisLog:
     def append(self, draft: Draft) -> None:
         """Store `draft` behind everything of its topic that was appended before."""
         self._waiting += 1
-        if self._settled is not None:
-            self._settled.clear()
         self._waiting_bytes += draft.size
         partition = self.layout.partition(draft.topic) if self.sharded else 0
         lane = self._lanes.get(partition)
         if lane is None:
-            lane = self._lanes[partition] = Lane(self, partition)
+            lane = self._lanes.setdefault(partition, Lane(self, partition))
         lane.append(draft)
 
     def read(self, query: Query, done: Callable[[Page | None], None]) -> None:
@@ -132,8 +132,6 @@ class RedisLog:
         """
         self._loop = asyncio.get_running_loop()
         self._met = asyncio.Event()
-        self._settled = asyncio.Event()
-        self._settled.set()
         self._mismatch = None
         kind = Cluster if self.sharded else Fleet
         self._fleet = kind(self, self._address, self._probe_topic(), self._interval)
@@ -170,6 +168,7 @@ class RedisLog:
         self.watches = Watches()
         self._questions = Questions(self)
         self._waiting = self._waiting_bytes = 0
+        self._settled = None
         self._offset = None
         self._acknowledged.clear()
 
@@ -217,7 +216,9 @@ class RedisLog:
 
     async def flushed(self) -> None:
         """Wait until what was appended before is settled, and was handed to the watchers."""
-        if self._settled is not None:
+        if self._waiting:
+            if self._settled is None:
+                self._settled = asyncio.Event()
             await self._settled.wait()
         if self._fleet is not None:
             await asyncio.gather(*(node.heard() for node in self._fleet.nodes))
@@ -245,13 +246,14 @@ class RedisLog:
         if code in ("READONLY", "MOVED", "ASK", "CLUSTERDOWN", "MASTERDOWN") and self._fleet is not None:
             self._fleet.refresh()
 
-    def stored(self, topic: str, lineage: int, entries: Sequence[Entry]) -> None:
-        """Entries of this process are in the log."""
-        self._acknowledged[topic] = (entries[-1].position, lineage)
+    def stored(self, topic: str, lineage: int, before: int, row: Sequence[Stored]) -> None:
+        """Drafts of this process are in the log, in a row behind the entry with the nonce `before`."""
+        self._acknowledged[topic] = (row[-1][1], lineage)
         self._acknowledged.move_to_end(topic)
         if len(self._acknowledged) > REMEMBERED:
             self._acknowledged.popitem(last=False)
-        self.watches.own(topic, entries)
+        if self.watches.get(topic) is not None:
+            self.watches.own(topic, entries_of(row, before, self._clock()))
 
     def left(self, draft: Draft) -> None:
         """A draft no longer waits."""
@@ -259,6 +261,7 @@ class RedisLog:
         self._waiting_bytes -= draft.size
         if self._waiting == 0 and self._settled is not None:
             self._settled.set()
+            self._settled = None
 
     def unconfirmed(self, count: int) -> None:
         """So many entries are stored, and not enough replicas have acknowledged them."""
@@ -267,10 +270,6 @@ class RedisLog:
     def dropped(self, topic: str, error: Exception) -> None:
         """What nobody waits for was refused, or is unconfirmed."""
         self.on_trouble(error, topic)
-
-    def now(self) -> float:
-        """Monotonic seconds."""
-        return self._clock()
 
     # -- what a node tells -----------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import statistics
+import threading
 from itertools import pairwise
 from typing import Any
 
@@ -33,6 +34,22 @@ async def test_a_turn_of_the_loop_is_one_script_call() -> None:
             before = bus.stats().batches
             await asyncio.gather(*(bus.publish(f"t{number % 7}", number) for number in range(300)))
             assert bus.stats().batches - before == 1
+
+
+async def test_a_push_on_the_loop_does_not_overtake_one_of_a_thread() -> None:
+    """Though it needs no hop, and the other one has still to be fetched."""
+    with RedisServer() as server:
+        async with RedisBus(server.url) as bus:
+            listener = await Listener(bus, "t").opened()
+            topic = bus.topic("t")
+            topic.on_next(0)
+            thread = threading.Thread(target=topic.on_next, args=(1,))
+            thread.start()
+            thread.join()
+            topic.on_next(2)
+            await bus.publish("t", 3)
+            await listener.received(4)
+            assert listener.values == [0, 1, 2, 3]
 
 
 async def test_a_thousand_entries_are_repaired_with_five_commands() -> None:
