@@ -8,6 +8,7 @@ another's.
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import time
 from collections.abc import Callable
@@ -38,6 +39,7 @@ class Wire:
 
     def __init__(self, endpoint: Endpoint, access: Access, deadline: float) -> None:
         self._reader: Any = hiredis.Reader(notEnoughData=_NOTHING)
+        self._news = select.poll() if hasattr(select, "poll") else None  # Windows has none
         self._socket = socket.socket(socket.AF_UNIX) if endpoint.path else _dialled(endpoint, deadline)
         try:
             self._socket.settimeout(_left(deadline))
@@ -45,6 +47,8 @@ class Wire:
                 self._socket.connect(endpoint.path)
             elif access.ssl is not None:
                 self._socket = access.ssl.wrap_socket(self._socket, server_hostname=endpoint.host)
+            if self._news is not None:
+                self._news.register(self._socket, select.POLLIN)
             for command in access.greeting():
                 self.ask(command, deadline)
             with contextlib.suppress(hiredis.ReplyError):
@@ -56,6 +60,8 @@ class Wire:
     @property
     def alive(self) -> bool:
         """Whether the server has not closed it while nobody looked: then nothing sent on it arrives."""
+        if self._news is not None and not self._news.poll(0):
+            return True
         self._socket.settimeout(0)
         try:
             self._socket.recv(1)

@@ -97,6 +97,16 @@ def test_what_is_certain_and_what_is_not() -> None:
         assert publisher.publish("t", 3) and again
 
 
+def test_a_connection_that_was_closed_meanwhile_is_not_used() -> None:
+    """It would lose the entry's answer, and the next attempt would have to look for the entry."""
+    with RedisServer() as server, RedisPublisher(server.url) as publisher:
+        publisher.publish("t", 1)
+        server.command("CLIENT", "KILL", "TYPE", "normal")
+        looked = server.calls("xrevrange")
+        publisher.publish("t", 2)
+        assert server.calls("xrevrange") == looked
+
+
 def test_a_bad_url_is_refused_without_its_password() -> None:
     for url in ("http://user:secret@host", "redis://:secret@host:port", "secret", "redis://host/seven", 7):
         with pytest.raises(UsageError) as caught:
