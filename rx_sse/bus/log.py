@@ -218,7 +218,7 @@ class Probing(Protocol):
 
 @runtime_checkable
 class Bounded(Protocol):
-    """A log that lets appends wait for its broker. Its `append` only queues, and tells nobody."""
+    """A log that lets appends wait for its broker."""
 
     @property
     def full(self) -> bool:

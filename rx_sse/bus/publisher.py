@@ -2,8 +2,7 @@
 
 A value is encoded on the thread that pushes it, once and for all readers, so an impossible one raises there.
 Then it goes through the inbox, the one place where threads cross, and the log gets it on the loop's thread,
-in the order of the pushes. A push on that thread, with nothing before it, crosses none; a log that queues for
-a broker gets it at once.
+in the order of the pushes.
 
 When there is no room, a thread that has no loop waits for it, up to `publish_timeout`; on a loop nobody may
 wait, so the push raises, and the readers of the topic are told of a gap as soon as there is room again.
@@ -67,7 +66,6 @@ class Publisher:
         "_home",
         "_inbox",
         "_lock",
-        "_loop",
         "_refused",
         "_timeout",
         "accepted",
@@ -79,7 +77,6 @@ class Publisher:
         self._home = home
         self._bounded = home.log if isinstance(home.log, Bounded) else None
         self._inbox = inbox
-        self._loop = asyncio.get_running_loop()
         self._timeout = timeout
         self._lock = threading.Lock()
         self._refused: dict[str, None] = {}
@@ -94,9 +91,9 @@ class Publisher:
             QueueFull: there is no room.
             BusClosed: the bus has been closed.
         """
-        if self._take(draft):
+        if self._has_room() and self._inbox.put(self._append, draft, draft.size):
             return
-        if _running_loop() is not None:
+        if _on_a_loop():
             self._refuse(draft.topic)
         elif self._wait(draft):
             return
@@ -127,23 +124,12 @@ class Publisher:
 
         draft.settle = settle
         deadline = loop.time() + self._timeout
-        while not self._take(draft):
+        while not (self._has_room() and self._inbox.put(self._append, draft, draft.size)):
             self._refuse_if_closed()
             if loop.time() > deadline:
                 raise QueueFull(f"{draft.topic}: no room for {self._timeout} s", retry_after=1.0)
             await asyncio.sleep(PATIENCE)
         return await outcome
-
-    def _take(self, draft: Draft) -> bool:
-        """Take a draft, if there is room."""
-        if not self._has_room():
-            return False
-        # An append to a bounded log delivers nothing, and its limits are the inbox's.
-        direct = self._bounded is not None and self._inbox.direct and not self.closed
-        if not direct or _running_loop() is not self._loop:
-            return self._inbox.put(self._append, draft, draft.size)
-        self._append(draft)
-        return True
 
     def _append(self, draft: Draft) -> None:
         self.accepted += 1
@@ -231,8 +217,9 @@ def _name_of(event: ServerSentEvent) -> str | None:
     return event.event
 
 
-def _running_loop() -> asyncio.AbstractEventLoop | None:
+def _on_a_loop() -> bool:
     try:
-        return asyncio.get_running_loop()
+        asyncio.get_running_loop()
     except RuntimeError:
-        return None
+        return False
+    return True
