@@ -42,6 +42,23 @@ def seconds(name: str, value: object, *, zero: str = "", optional: bool = False)
     return float(value)
 
 
+def number(name: str, value: object, *, least: float, most: float = LONGEST) -> float:
+    """A finite number.
+
+    Args:
+        name: what the user calls it.
+        value: what was given.
+        least, most: the range, with its ends.
+
+    Raises:
+        UsageError: no number, or one outside the range.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+        upto = f"from {least:g} to {most:g}" if most < LONGEST else f"of at least {least:g}"
+        raise UsageError(f"{name}={value!r} must be a number {upto}")
+    return float(value)
+
+
 def count(name: str, value: object, *, least: int = 1) -> int:
     """A number of things.
 

@@ -226,6 +226,8 @@ class ObservableIterator(AsyncIterator[T]):
             return await self._open().take()
         except Exhausted:
             raise StopAsyncIteration from None
+        except StopAsyncIteration as error:  # the source's own failure, which must not look like its end
+            raise RuntimeError("the source failed with StopAsyncIteration") from error
 
     async def aclose(self) -> None:
         """Dispose the subscription. `break` does the same; a task that waits for a value gets the end."""

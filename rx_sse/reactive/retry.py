@@ -16,7 +16,7 @@ from typing import TypeVar
 from reactivex import Observable, abc
 from reactivex.disposable import SerialDisposable, SingleAssignmentDisposable
 
-from rx_sse.errors import UsageError
+from rx_sse import arguments
 from rx_sse.reactive.scheduler import first_given
 
 T = TypeVar("T")
@@ -58,13 +58,13 @@ def retry_backoff(
     Raises:
         UsageError: A number that makes no sense.
     """
-    for name, value, least in (("initial", initial, 0), ("cap", cap, 0), ("factor", factor, 1)):
-        if not value >= least:
-            raise UsageError(f"retry_backoff({name}={value!r}): give at least {least}")
-    if not 0 <= jitter <= 1:
-        raise UsageError(f"retry_backoff(jitter={jitter!r}): give a part from 0 to 1")
-    if max_attempts is not None and max_attempts < 1:
-        raise UsageError(f"retry_backoff(max_attempts={max_attempts!r}): the first one counts")
+    for name, value in (("initial", initial), ("cap", cap), ("reset_after", reset_after)):
+        arguments.seconds(f"retry_backoff: {name}", value)
+    arguments.number("retry_backoff: factor", factor, least=1)
+    arguments.number("retry_backoff: jitter", jitter, least=0, most=1)
+    if max_attempts is not None:
+        arguments.count("retry_backoff: max_attempts", max_attempts)
+    arguments.function("retry_backoff: retry_if", retry_if, "a function of an error")
 
     def operator(source: Observable[T]) -> Observable[T]:
         def subscribe(

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from reactivex import Observable, abc
 
-from rx_sse.errors import UsageError
+from rx_sse import arguments
 from rx_sse.reactive.observer import NOBODY, Callbacks, Unwrapped
 from rx_sse.reactive.scheduler import first_given, seconds_of
 from rx_sse.reactive.serial import Serial
@@ -57,12 +57,11 @@ def throttle_latest(
         An operator for `pipe`.
 
     Raises:
-        UsageError: `seconds` is not more than zero.
+        UsageError: `seconds` is no length of a window, or `key` no function.
     """
     length = seconds.total_seconds() if isinstance(seconds, timedelta) else seconds
-    if not length > 0:
-        raise UsageError(f"throttle_latest({seconds!r}): give the length of a window, more than zero seconds")
-
+    length = arguments.seconds("throttle_latest: seconds", length, zero="would be no window")
+    arguments.function("throttle_latest: key", key, "a function of a value")
     return lambda source: _Throttled(source, length, key, scheduler)
 
 

@@ -482,3 +482,11 @@ async def test_there_and_back() -> None:
     values = to_async_iterable(from_async_iterable(source))
     assert [value async for value in values] == list(range(100))
     assert source.closed == 1
+
+
+async def test_a_source_that_fails_with_stop_async_iteration_is_not_taken_for_one_that_completed() -> None:
+    got: list[int] = []
+    with pytest.raises(RuntimeError, match="StopAsyncIteration") as raised:  # as in an async generator
+        async for value in to_async_iterable(rx.concat(rx.of(1), rx.throw(StopAsyncIteration("lost")))):
+            got.append(value)
+    assert got == [1] and isinstance(raised.value.__cause__, StopAsyncIteration)

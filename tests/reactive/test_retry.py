@@ -158,6 +158,14 @@ async def test_ten_thousand_delays_do_not_overflow() -> None:
         {"jitter": 1.5},
         {"jitter": -0.1},
         {"max_attempts": 0},
+        {"initial": "1"},
+        {"cap": True},
+        {"factor": float("inf")},
+        {"jitter": None},
+        {"max_attempts": 1.5},
+        {"max_attempts": float("nan")},
+        {"reset_after": -1.0},
+        {"retry_if": ValueError("no function")},
     ],
 )
 def test_numbers_that_make_no_sense_are_refused(options: dict[str, Any]) -> None:

@@ -222,10 +222,15 @@ def test_a_value_pushed_by_the_observer_waits_for_its_window() -> None:
     assert got == [1, -1, 2, -2, 3, -3]
 
 
-@pytest.mark.parametrize("seconds", [0, -1.0, float("nan"), timedelta()])
+@pytest.mark.parametrize("seconds", [0, -1.0, float("nan"), float("inf"), timedelta(), None, "1", True])
 def test_a_window_without_length_is_refused(seconds: Any) -> None:
-    with pytest.raises(UsageError, match="more than zero"):
+    with pytest.raises(UsageError, match="throttle_latest: seconds"):
         throttle_latest(seconds)
+
+
+def test_a_key_that_is_no_function_is_refused() -> None:
+    with pytest.raises(UsageError, match="throttle_latest: key='symbol'"):
+        throttle_latest(1.0, key="symbol")  # type: ignore[arg-type]
 
 
 @given(
