@@ -91,7 +91,8 @@ class Connection(asyncio.Protocol):
         write_timeout: seconds after which a full socket counts as stuck.
 
     Attributes:
-        free: nothing is on its way to the socket: what is written now goes there at once.
+        free: nothing is on its way to the socket: what is written now goes there at once. Where the transport
+            must have it first, as through TLS: it has room.
     """
 
     __slots__ = (
@@ -180,7 +181,8 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._inner.pause_writing()
-        self.paused = True  # and not `free` already: the transport holds bytes
+        self.paused = True
+        self.free = False
         self._stuck_since = now = asyncio.get_running_loop().time()
         self._stuck_size = self._unsent()
         self._wheel.hasten(self, now + self._write_timeout / 4)
@@ -223,7 +225,7 @@ class Connection(asyncio.Protocol):
         if not outbox.idle and outbox:
             self.marked = not self.paused
             return self.marked
-        self.free = self._direct and outbox.idle and not self.paused
+        self.free = (self._direct or self._fd < 0) and outbox.idle and not self.paused
         if self._drained is not None and not self.paused:
             callbacks, self._drained = self._drained, None
             for callback in callbacks:
@@ -253,7 +255,7 @@ class Connection(asyncio.Protocol):
     def write_first(self, data: bytes, now: float) -> None:
         """Write what was kept for the end of a block, ahead of what has come after it."""
         self.write(data, now)
-        self.free = self._direct and not self.marked and not self.paused
+        self.free = (self._direct or self._fd < 0) and not self.marked and not self.paused
 
     @property
     def descriptor(self) -> int | None:

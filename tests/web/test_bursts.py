@@ -18,6 +18,8 @@ import rx_sse
 from rx_sse.testing import OpenStream, open_stream, serve
 from rx_sse.web.edge import EDGE
 
+from .conftest import Contexts
+
 Sources = dict[str, Callable[[rx_sse.Bus, web.Request], rx.Observable[object]]]
 
 
@@ -71,6 +73,22 @@ async def test_bursts_of_any_size_arrive_whole_and_in_order(name: str, http10: b
         assert served.cursor == (got[-1].id if name not in ("topic", "two", "values") else served.cursor)
 
 
+@pytest.mark.parametrize("name", ["events", "topic", "values"])
+async def test_bursts_arrive_whole_and_in_order_through_tls(name: str, contexts: Contexts) -> None:
+    dice, bus, n = random.Random(7), rx_sse.MemoryBus(), 0
+    app = bursting(bus)
+    server, client = contexts
+    async with serve(app, ssl=server) as url, open_stream(url, f"/{name}", ssl=client) as stream:
+        for _ in range(40):
+            for _ in range(dice.choice([1, 1, 2, 8, 150])):
+                bus.topic("a").on_next({"n": n})
+                n += 1
+            await asyncio.sleep(0)
+        assert [event.json()["n"] for event in await stream.events(n)] == list(range(n))
+        (served,) = app[EDGE].streams
+        assert served.connection.free, "and at once, while the transport has room"
+
+
 @pytest.mark.parametrize("name", ["events", "two", "shaped"])
 async def test_after_a_cut_amid_bursts_a_stream_goes_on_with_the_next_event(name: str) -> None:
     dice, bus = random.Random(6), rx_sse.MemoryBus(history=10_000)
@@ -99,7 +117,10 @@ async def test_after_a_cut_amid_bursts_a_stream_goes_on_with_the_next_event(name
     assert got == list(range(0, pushed, 2 if name == "shaped" else 1))
 
 
-async def test_a_burst_for_a_reader_that_lags_meets_its_policy_event_by_event() -> None:
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+async def test_a_burst_for_a_reader_that_lags_meets_its_policy_event_by_event(
+    tls: bool, contexts: Contexts
+) -> None:
     bus = rx_sse.MemoryBus(history=1)
     app = rx_sse.setup(web.Application(), bus=bus)
 
@@ -108,7 +129,11 @@ async def test_a_burst_for_a_reader_that_lags_meets_its_policy_event_by_event() 
         return bus.topic("a")
 
     app.router.add_get("/", slow)
-    async with serve(app) as url, open_stream(url, "/", receive_buffer=4096) as stream:
+    server, client = contexts if tls else (None, None)
+    async with (
+        serve(app, ssl=server) as url,
+        open_stream(url, "/", receive_buffer=4096, ssl=client) as stream,
+    ):
         stream.stall()
         (served,) = app[EDGE].streams
         n = 0

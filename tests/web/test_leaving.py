@@ -24,7 +24,7 @@ import rx_sse
 from rx_sse.testing import OpenStream, no_leaks, open_stream, serve
 from rx_sse.testing.raw import send
 from rx_sse.web.edge import EDGE
-from tests.certificate import self_signed
+from tests.web.conftest import Contexts
 
 SOON = 0.5
 """Seconds within which a subscription must be gone: 50 ms, and room for a machine that is busy."""
@@ -98,9 +98,6 @@ class Scene:
         took = time.perf_counter() - begin
         assert self.watched.subscriptions == 0
         return took
-
-
-Contexts = tuple[ssl.SSLContext, ssl.SSLContext]
 
 
 @asynccontextmanager
@@ -248,14 +245,6 @@ def run(loop: str, main: Coroutine[Any, Any, None]) -> None:
         factory = asyncio.new_event_loop
     with asyncio.Runner(loop_factory=factory) as runner:
         runner.run(main)
-
-
-@pytest.fixture(scope="module")
-def contexts(tmp_path_factory: pytest.TempPathFactory) -> Contexts:
-    certificate, key = self_signed(tmp_path_factory.mktemp("tls"))
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(certificate, key)
-    return server, ssl.create_default_context(cafile=str(certificate))
 
 
 @pytest.mark.parametrize("transport", ["plain", "tls"])
