@@ -65,6 +65,14 @@ class Teller(Protocol):
         ...
 
 
+class _Nobody:
+    def render_gap(self, gap: Gap) -> bytes:
+        return b""
+
+
+NOBODY = _Nobody()
+
+
 class Control:
     """A frame outside the limits."""
 
@@ -112,7 +120,7 @@ class Outbox:
         self.prelude_limit = prelude_bytes
         self.pulled = False  # what is offered now was asked for when nothing waited: it meets no limit
         self.dropped = 0
-        self._teller = teller
+        self._teller: Teller = teller
         self.is_live = False
         """The prelude is over."""
         self.idle = False
@@ -186,6 +194,11 @@ class Outbox:
         self._prelude_bytes = self._bytes = self._events = 0
         self._forget()
         self.idle = self.is_live
+
+    def release(self) -> None:
+        """Forget everything, and who makes frames of gaps: there will be none."""
+        self.clear()
+        self._teller = NOBODY
 
     # -- the slow half: more than one event waits ------------------------------------------------------------
 

@@ -78,6 +78,26 @@ class Owner(Protocol):
         ...
 
 
+class _Nobody:
+    """The owner of a connection that was handed back: an ended stream and its connection do not hold each
+    other until a collection."""
+
+    def lost(self) -> None:
+        pass
+
+    def stuck(self) -> None:
+        pass
+
+    def heartbeat(self) -> bytes:
+        return b""
+
+    def deadline(self, now: float) -> float | None:
+        return None
+
+
+NOBODY = _Nobody()
+
+
 class Connection(asyncio.Protocol):
     """The forwarding protocol and writer of one stream.
 
@@ -133,7 +153,7 @@ class Connection(asyncio.Protocol):
     ) -> None:
         self._transport = transport
         self._outbox = outbox
-        self._owner = owner
+        self._owner: Owner = owner
         self._flusher = flusher
         self._wheel = wheel
         self._heartbeat = heartbeat
@@ -331,6 +351,7 @@ class Connection(asyncio.Protocol):
         self.open = self.free = False
         self._wheel.discard(self)
         self._drained = None
+        self._owner = NOBODY
         if self.lost:
             return
         self._untune()

@@ -38,6 +38,25 @@ class Target(Protocol):
     def offered(self, outcome: Outcome) -> None: ...
 
 
+class _Nobody:
+    """The stream behind a sink whose stream has gone."""
+
+    def control(self, event: ServerSentEvent) -> None:
+        pass
+
+    def fail(self, error: Exception) -> None:
+        pass
+
+    def complete(self) -> None:
+        pass
+
+    def offered(self, outcome: Outcome) -> None:
+        pass
+
+
+NOBODY = _Nobody()
+
+
 class Sink:
     """The observer of one stream, as far as its outbox.
 
@@ -78,7 +97,7 @@ class Sink:
         coding: Coding,
         options: Options,
     ) -> None:
-        self._target = target
+        self._target: Target = target
         self._parts = parts
         self._outbox = outbox
         self._connection = connection
@@ -206,6 +225,11 @@ class Sink:
             if missed:
                 self._target.control(stream_gap("overflow", missed=missed))
             self._offer(event, key)
+
+    def release(self) -> None:
+        """The stream has gone."""
+        self.closed = True
+        self._target = NOBODY
 
     def tell_missed(self) -> None:
         """Announce what found the inbox full, if nothing came after it that does."""

@@ -374,6 +374,9 @@ class Stream:
         if self._closing_timer is not None:
             self._closing_timer.cancel()
         self._home.remove(self, self.end or End.LEFT)
+        # From here on no part of it holds it: it is gone without a collection.
+        self._sink.release()
+        self.outbox.release()
 
     # -- what the connection reports -------------------------------------------------------------------------
 

@@ -6,10 +6,12 @@ Every case runs under `AppRunner` with aiohttp's defaults, on asyncio and on uvl
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import socket
 import ssl
 import time
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,12 +20,14 @@ from typing import Any
 import pytest
 import reactivex as rx
 from aiohttp import web
+from reactivex import operators as ops
 from reactivex.disposable import Disposable
 
 import rx_sse
 from rx_sse.testing import OpenStream, no_leaks, open_stream, serve
 from rx_sse.testing.raw import send
 from rx_sse.web.edge import EDGE
+from rx_sse.web.ends import End
 from tests.web.conftest import Contexts
 
 SOON = 0.5
@@ -316,3 +320,49 @@ def test_the_socket_is_still_ours_when_we_hear_that_the_client_has_left(
 
     run(loop, main())
     assert after == [True]
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("end", ["left", "completed", "shed"])
+@pytest.mark.parametrize("kind", ["events", "topic", "pipeline", "pulled"])
+def test_a_stream_that_has_ended_is_gone_without_a_collection(kind: str, end: str, loop: str) -> None:
+    bus = rx_sse.MemoryBus()
+
+    async def pulled() -> AsyncIterator[int]:
+        yield 0
+        await asyncio.Event().wait()
+
+    @rx_sse.sse
+    def source(request: web.Request) -> rx.Observable[Any] | AsyncIterator[int]:
+        if kind == "events":
+            return bus.events("a", after=rx_sse.last_event_id(request))
+        if kind == "pulled":
+            return pulled()
+        return bus.topic("a").pipe(ops.map(str)) if kind == "pipeline" else bus.topic("a")
+
+    async def main() -> None:
+        app = rx_sse.setup(web.Application(), bus=bus)
+        app.router.add_get("/", source)
+        edge = app[EDGE]
+        async with serve(app) as url:
+            async with open_stream(url, "/") as stream:
+                bus.topic("a").on_next(0)
+                await stream.next_event()
+                (served,) = edge.streams
+                gone = weakref.ref(served)
+                if end == "completed":
+                    served.complete()
+                elif end == "shed":
+                    served.close_for_reconnect(End.SHED)
+                del served
+                if end != "left":
+                    assert await stream.ended()
+            await until(lambda: not edge.streams)
+            await until(lambda: gone() is None)
+
+    gc.collect()
+    gc.disable()
+    try:
+        run(loop, main())
+    finally:
+        gc.enable()
