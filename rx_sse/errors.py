@@ -101,7 +101,7 @@ class StreamError(RxSseError):
         retry: int | None = None,
         **extra: Any,
     ) -> None:
-        if status is not None and not 400 <= status <= 599:
+        if status is not None and (not isinstance(status, int) or not 400 <= status <= 599):
             raise UsageError(f"status={status!r}: a StreamError is a failure, give a status from 400 to 599")
         if retry is not None and (
             isinstance(retry, bool) or not isinstance(retry, int) or not 0 <= retry < 2**31

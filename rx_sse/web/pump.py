@@ -10,6 +10,7 @@ Never: it leaves a generator open, or a task that nobody hears of.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 from collections.abc import AsyncIterable, Callable
 from typing import Any, Protocol
@@ -67,6 +68,11 @@ class Pump(abc.DisposableBase):
 
     async def _run(self) -> None:
         stream, outbox = self._stream, self._stream.outbox
+        if inspect.isasyncgen(self._source) and self._source.ag_running:
+            raise UsageError(
+                f"the async generator of {stream.label} is read by another stream already: call its function "
+                "in the handler, so that each request has one of its own"
+            )
         iterator = aiter(self._source)
         try:
             async for value in iterator:

@@ -383,6 +383,23 @@ async def test_a_generator_is_closed_when_its_client_leaves() -> None:
         assert table.pulled < table.rows
 
 
+async def test_a_generator_that_another_stream_reads_is_refused_with_the_way_out() -> None:
+    go_on = asyncio.Event()
+
+    async def shared() -> AsyncIterator[int]:
+        yield 1
+        await go_on.wait()
+        yield 2
+
+    generator = shared()
+    async with serve(app_of(streaming(lambda: generator))) as url, open_stream(url) as stream:
+        await stream.next_event()
+        refused = await exchange(url, "GET /")
+        assert refused.status == 500
+        go_on.set()
+        assert (await stream.next_event()).json() == 2
+
+
 async def test_a_generator_that_waits_is_closed_when_its_client_leaves() -> None:
     closed, waiting = asyncio.Event(), asyncio.Event()
 
