@@ -111,22 +111,34 @@ class Sink:
 
     def on_next(self, value: Any) -> None:
         """An emission."""
-        if not self._parts.inbox.direct():
+        parts = self._parts
+        if not parts.inbox.direct():
             self._cross_value(value)
-        elif not self.closed:
-            alone = self._chunked and not isinstance(value, Ready)
-            try:
-                made = chunk_of(value, self._dumps) if alone else encode(value, self._dumps)
-                key = self._key_of(value) if self._key is not None else None
-            except Exception as error:
-                self._target.fail(error)
-                return
-            if not isinstance(made, bytes):
-                self._offer(made, key)
-                return
-            if self._handle is not None and self._handle.attached:
-                self._handle.unpositioned()
-            self._queue(made, None, key)
+            return
+        if self.closed:
+            return
+        handle, mark, key = self._handle, None, None
+        try:
+            if self._key is not None:
+                key = self._key_of(value)
+            if self._chunked and not isinstance(value, Ready):
+                data = chunk_of(value, self._dumps)
+                if handle is not None and handle.attached:
+                    handle.unpositioned()
+            else:
+                event = encode(value, self._dumps)
+                if handle is not None and handle.attached:
+                    event, mark = handle.stamp(event)
+                data = event.chunk if self._chunked else self._coded(event)
+        except Exception as error:
+            self._target.fail(error)
+            return
+        connection = self._connection
+        if connection.free and (lone := parts.dispatcher.lone) is not None:
+            connection.free = False  # what follows it in this turn waits for the end of the turn
+            lone.first.append((connection, data))
+        else:
+            self._queue(data, mark, key)
 
     def on_burst(self, burst: Burst) -> None:
         """What came from a bus, on the loop's thread. If the reader keeps up it is written here and now: the
@@ -173,12 +185,8 @@ class Sink:
         self._queue(event.chunk if self._chunked else self._coded(event), mark, key)
 
     def _queue(self, data: bytes, mark: str | None, key: Hashable) -> None:
-        connection = self._connection
-        if connection.free and (lone := self._parts.dispatcher.lone) is not None:
-            connection.free = False  # what follows it in this turn waits for the end of the turn
-            lone.first.append((connection, data))
-            return
         outcome = self._outbox.offer(data, mark, key)
+        connection = self._connection
         if outcome is Outcome.QUEUED and connection.open:
             if not connection.marked:
                 connection.mark()
