@@ -87,8 +87,9 @@ function connect() {
 }
 
 function show() {
-  $("#pause").textContent = Number(slider.value).toFixed(1);
-  $("#every").textContent = `${Math.max(0.1, Number(slider.value)).toFixed(1)} s`;
+  const seconds = Number(slider.value);  // none: as they come, ten a second
+  $("#pace").textContent = seconds ? `.pipe(throttle_latest(${seconds.toFixed(1)}))` : "";
+  $("#every").textContent = `${Math.max(0.1, seconds).toFixed(1)} s`;
 }
 
 slider.addEventListener("input", () => { show(); post("/live/throttle", {viewer, seconds: slider.value}); });
