@@ -135,7 +135,7 @@ class Connection:
                     # knows that to be futile.
                     loss, cause = self._described(failure), failure
                     if self._settings.reconnect is False:
-                        raise self._failed(loss) from failure
+                        raise self._failed(loss, self._sent_once()) from failure
                 finally:
                     if response is not None:
                         abort(response)
@@ -269,6 +269,10 @@ class Connection:
     def _failed(self, reason: str, detail: str = "") -> ConnectionFailed:
         message = f"{self._request.title}: {reason}" + (f": {detail}" if detail else "")
         return ConnectionFailed(message, status=self._status, reason=reason)
+
+    def _sent_once(self) -> str:
+        method = self._request.method
+        return "" if self._request.is_safe else f"{method} is sent once, reconnect=True would send it again"
 
     def _described(self, error: Exception) -> str:
         if isinstance(error, ConnectionFailed):

@@ -80,6 +80,11 @@ class Request:
         return dumps_utf8(body)
 
     @property
+    def is_safe(self) -> bool:
+        """Whether sending it again does nothing again: a safe method (RFC 9110 §9.2.1) that may stream."""
+        return self.method in (hdrs.METH_GET, hdrs.METH_HEAD)
+
+    @property
     def body(self) -> BytesIO | None:
         """The body for one attempt. Of bare bytes over 1 MB aiohttp warns, as it would write them at once."""
         return None if self._body is None else BytesIO(self._body)

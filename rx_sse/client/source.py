@@ -51,8 +51,9 @@ class EventSource(Observable[ServerSentEvent]):
     at most 128 KiB wait here. **Subscribed to**, events are pushed on the loop's thread as they come, and
     the pipeline's own buffers are the pipeline's business; an Observable cannot be slowed down.
 
-    It reconnects as a browser does: after the stream ended or was lost, when the stream's ``retry`` is over
-    (a quarter more by chance), with ``Last-Event-ID``. Attempts that come to nothing are repeated for ever,
+    With GET and HEAD it reconnects as a browser does: after the stream ended or was lost, when the stream's
+    ``retry`` is over (a quarter more by chance), with ``Last-Event-ID``. Any other method is sent once, since
+    sending it again may do something again: its end completes the stream, its loss fails it. Attempts that come to nothing are repeated for ever,
     in intervals that grow to 30 s. 204 and the event ``stream-end`` complete it. Any other status than 200,
     another content type, and more than 20 redirects fail it with `ConnectionFailed`. Redirects keep the
     method and body or become GET as in a browser, and lose the token where the origin changes.
@@ -63,7 +64,7 @@ class EventSource(Observable[ServerSentEvent]):
     Args:
         url: an absolute http or https URL. What it brings in user and password goes into the request, and
             into no message.
-        method: any; the same for every attempt.
+        method: any; the same for every attempt. Another than GET or HEAD is not repeated by default.
         headers: sent with every attempt; they replace ``Accept: text/event-stream`` and ``Cache-Control:
             no-cache``, which are sent otherwise.
         body: bytes and str as they are, anything else as JSON.
@@ -73,9 +74,11 @@ class EventSource(Observable[ServerSentEvent]):
         last_event_id: where to resume; every subscription starts from it.
         session: the `aiohttp.ClientSession` to use, for a proxy, a client certificate or shared cookies. It
             stays open. Without one, every subscription has its own and closes it.
-        reconnect: False for a single connection: its end completes the stream, its loss fails it. A function
-            is asked about the answers that fail a browser's EventSource for good, and returns whether to try
-            again: ``lambda failure: failure.status in (429, 502, 503)``. ``Retry-After`` is honoured then.
+        reconnect: True to reconnect; False for a single connection: its end completes the stream, its loss
+            fails it with `ConnectionFailed`. None, the default, is True for GET and HEAD and False for every
+            other method: reconnecting sends the request again, body included. A function makes it reconnect,
+            and is asked about the answers that fail a browser's EventSource for good whether to try again:
+            ``lambda failure: failure.status in (429, 502, 503)``. ``Retry-After`` is honoured then.
         retry: milliseconds to wait before reconnecting, as long as the stream sets no other time.
         read_timeout: seconds without a byte, comments included, after which the connection counts as lost.
             None waits for ever: set it to a few heartbeats of the server.
@@ -100,7 +103,7 @@ class EventSource(Observable[ServerSentEvent]):
         token: Token = None,
         last_event_id: str | None = None,
         session: aiohttp.ClientSession | None = None,
-        reconnect: Reconnect = True,
+        reconnect: Reconnect | None = None,
         retry: int = 3000,
         read_timeout: float | None = None,
         max_event_size: int = MAX_EVENT_SIZE,
@@ -113,9 +116,9 @@ class EventSource(Observable[ServerSentEvent]):
         count("max_event_size", max_event_size)
         function("on_state", on_state, "a function of a ConnectionState")
         function("on_comment", on_comment, "a function of a comment's text")
-        if not isinstance(reconnect, bool) and not callable(reconnect):
+        if reconnect is not None and not isinstance(reconnect, bool) and not callable(reconnect):
             raise UsageError(
-                f"reconnect={reconnect!r} must be True, False, or a function of a ConnectionFailed"
+                f"reconnect={reconnect!r} must be True, False, None, or a function of a ConnectionFailed"
             )
         if session is not None and not isinstance(session, aiohttp.ClientSession):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise UsageError(f"session={session!r} must be an aiohttp.ClientSession, or None")
@@ -127,7 +130,7 @@ class EventSource(Observable[ServerSentEvent]):
         self._settings = Settings(
             last_event_id=last_event_id or "",
             session=session,
-            reconnect=reconnect,
+            reconnect=self._request.is_safe if reconnect is None else reconnect,
             retry=retry_ms(retry),
             read_timeout=read_timeout,
             max_event_size=max_event_size,

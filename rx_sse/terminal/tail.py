@@ -218,6 +218,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--method", help="GET, or POST with a body")
     add("--body", metavar="TEXT", help="a body to send, as JSON unless a header says otherwise; @FILE, @-")
     add("--timeout", type=float, metavar="SECONDS", help="reconnect after so long without a byte")
-    add("--no-reconnect", dest="reconnect", action="store_false", help="end with the first connection")
+    add(
+        "--reconnect",
+        action=argparse.BooleanOptionalAction,
+        help="whether to go on after the first connection; by default with GET and HEAD alone, since "
+        "another request, such as one with a body, would be sent again",
+    )
     add_options(parser)
     return parser

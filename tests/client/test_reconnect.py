@@ -6,6 +6,7 @@ import asyncio
 import logging
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from typing import Any
 
 import pytest
 
@@ -98,6 +99,42 @@ async def test_a_read_timeout_counts_as_loss_and_comments_as_life(endpoint: Endp
     lost = await seen.until("connecting")
     assert lost.reason == "no byte came for 0.4 s"
     await endpoint.stream()
+    seen.subscription.dispose()
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "DELETE", "QUERY"])
+async def test_only_a_safe_method_is_sent_again_unless_it_is_asked_for(
+    endpoint: Endpoint, method: str
+) -> None:
+    """A POST to a language model is paid for, and an order is an order."""
+    seen = Seen(endpoint.url, method=method, retry=0)
+    await (await endpoint.visit()).answer(200, {"Content-Type": "text/event-stream"}, b"data: x\n\n")
+    if method in ("GET", "HEAD"):
+        assert (await endpoint.visit()).method == method
+        seen.subscription.dispose()
+        return
+    await seen.end()
+    assert (seen.data, seen.completed, len(endpoint.visits)) == (["x"], True, 1)
+
+
+async def test_a_lost_post_fails_and_is_not_sent_again(endpoint: Endpoint) -> None:
+    seen = Seen(endpoint.url, method="POST", body={"prompt": "?"}, retry=0)
+    stream = await endpoint.stream()
+    await stream.send("data: x\n\n")
+    stream.cut()
+    await seen.end()
+    assert isinstance(seen.error, ConnectionFailed)
+    assert "POST" in str(seen.error) and "reconnect=True" in str(seen.error)
+    assert len(endpoint.visits) == 1
+
+
+@pytest.mark.parametrize("reconnect", [True, lambda _: False], ids=["True", "a function"])
+async def test_a_post_is_sent_again_where_that_is_asked_for(endpoint: Endpoint, reconnect: Any) -> None:
+    seen = Seen(endpoint.url, method="POST", body=[1], retry=0, reconnect=reconnect)
+    for _ in range(2):
+        stream = await endpoint.stream()
+        assert (stream.method, stream.body) == ("POST", b"[1]")
+        stream.end()
     seen.subscription.dispose()
 
 

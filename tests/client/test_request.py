@@ -39,7 +39,7 @@ async def test_headers_replace_what_is_sent_otherwise(endpoint: Endpoint) -> Non
 )
 async def test_bodies(endpoint: Endpoint, body: Any, sent: bytes, kind: str | None) -> None:
     """The same on every attempt."""
-    seen = Seen(endpoint.url, method="post", body=body, retry=0)
+    seen = Seen(endpoint.url, method="post", body=body, retry=0, reconnect=True)
     for _ in range(2):
         visit = await endpoint.stream()
         assert (visit.method, visit.body, visit.headers.get("Content-Type")) == ("POST", sent, kind)
@@ -208,7 +208,6 @@ async def test_a_session_of_one_s_own_is_used_and_stays_open(endpoint: Endpoint)
         {"max_event_size": 0},
         {"max_event_size": float("nan")},
         {"max_event_size": None},
-        {"reconnect": None},
         {"reconnect": "always"},
         {"session": 7},
         {"on_state": 7},

@@ -173,7 +173,7 @@ async def test_headers_may_come_from_standard_input(endpoint: Endpoint) -> None:
 async def test_a_body_makes_it_a_post(endpoint: Endpoint) -> None:
     body = '{"stream": true}'
     running = asyncio.create_task(
-        run("tail", endpoint.url, "--body", "@-", "--no-reconnect", "--raw", "--quiet", stdin=body)
+        run("tail", endpoint.url, "--body", "@-", "--raw", "--quiet", stdin=body)
     )
     visit = await waited(endpoint)
     assert (visit.method, visit.body.decode(), visit.headers["Content-Type"]) == (

@@ -35,6 +35,7 @@ async def run(order: Order, report: Report) -> None:
         last_event_id=order.last_event_id,
         retry=round(1000 * (3.0 if order.initial_delay is None else order.initial_delay)),
         read_timeout=order.read_timeout,
+        reconnect=True,
         on_state=told,
         on_comment=report.comment,
     )
