@@ -17,6 +17,7 @@ import aiohttp
 from aiohttp import hdrs
 
 from ..wire.fields import MAX_RETRY
+from ..wire.harmless import harmless
 
 __all__ = ["abort", "read", "refusal", "retry_after"]
 
@@ -28,7 +29,7 @@ _PATIENCE: Final = 1.0
 async def refusal(response: aiohttp.ClientResponse) -> tuple[str, str] | None:
     """Why an answer is not an event stream, and how it begins; None if it is one."""
     if response.status != 200:
-        reason = f"{response.status} {response.reason or ''}".strip()
+        reason = harmless(f"{response.status} {response.reason or ''}".strip())
     else:
         # [spec] The type is compared without its parameters, and ASCII case-insensitively.
         kind = response.headers.get(hdrs.CONTENT_TYPE, "")
@@ -41,7 +42,7 @@ async def refusal(response: aiohttp.ClientResponse) -> tuple[str, str] | None:
     except (aiohttp.ClientError, OSError):
         excerpt = b""
     words = " ".join(excerpt.decode("utf-8", "replace").split())
-    return reason, "".join(character if character.isprintable() else "\ufffd" for character in words)
+    return reason, harmless(words)
 
 
 def retry_after(response: aiohttp.ClientResponse) -> float:

@@ -52,11 +52,13 @@ class EventSource(Observable[ServerSentEvent]):
     the pipeline's own buffers are the pipeline's business; an Observable cannot be slowed down.
 
     With GET and HEAD it reconnects as a browser does: after the stream ended or was lost, when the stream's
-    ``retry`` is over (a quarter more by chance), with ``Last-Event-ID``. Any other method is sent once, since
-    sending it again may do something again: its end completes the stream, its loss fails it. Attempts that come to nothing are repeated for ever,
-    in intervals that grow to 30 s. 204 and the event ``stream-end`` complete it. Any other status than 200,
-    another content type, and more than 20 redirects fail it with `ConnectionFailed`. Redirects keep the
-    method and body or become GET as in a browser, and lose the token where the origin changes.
+    ``retry`` is over (a quarter more by chance), with ``Last-Event-ID``. Attempts that come to nothing are
+    repeated for ever, in intervals that grow to 30 s. Any other method is sent once, since sending it again
+    may do something again: its end completes the stream, its loss fails it.
+
+    204 and the event ``stream-end`` complete it. Any other status than 200, another content type, and more
+    than 20 redirects fail it with `ConnectionFailed`. Redirects keep the method and body or become GET as in
+    a browser, and lose the token where the origin changes.
 
     Of the events named ``stream-…``, which rx_sse sends, ``stream-end`` completes and is not passed on, and
     ``stream-error`` may become an error; the rest arrives like any other event. ``data: [DONE]`` is data.

@@ -10,6 +10,8 @@ import logging
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from ..wire.harmless import harmless
+
 __all__ = ["ConnectionState", "log_state"]
 
 _log: Final = logging.getLogger("rx_sse.client")
@@ -45,4 +47,4 @@ def log_state(state: ConnectionState) -> None:
     """What happens to a record that nobody asked for: trouble is a warning, the rest is for debugging."""
     again = f"; next attempt in {state.delay:.1f} s" if state.delay else ""
     level = logging.DEBUG if state.error is None else logging.WARNING
-    _log.log(level, "%s: %s (%s)%s", state.url, state.state, state.reason, again)
+    _log.log(level, "%s: %s (%s)%s", state.url, state.state, harmless(state.reason), again)

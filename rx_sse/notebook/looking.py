@@ -11,13 +11,13 @@ import asyncio
 import sys
 from collections import deque
 from collections.abc import Callable, Mapping
-from html import escape
 from typing import Any, Protocol, cast
 
 from rx_sse.errors import UsageError
 from rx_sse.notebook.recording import Stream, Tape, ends, observable_of, run
 from rx_sse.reactive.recording import Moment
 from rx_sse.wire import ServerSentEvent
+from rx_sse.wire.harmless import harmless, markup, one_line
 from rx_sse.wire.jsontext import dumps
 
 EVERY = 0.2
@@ -86,11 +86,11 @@ class Table:
         self._rows.append((f"{moment.at:8.3f}", kind, data, id))
 
     def __repr__(self) -> str:
-        lines = [f"{at} s  {kind:<12} {_cut(data)}".rstrip() for at, kind, data, _ in self._rows]
+        lines = [f"{at} s  {_cut(kind):<12} {_cut(data)}".rstrip() for at, kind, data, _ in self._rows]
         return "\n".join([*lines, self._foot()])
 
     def _foot(self) -> str:
-        return f"{self._count} events" + (f", {self._end}" if self._end else "")
+        return f"{self._count} events" + (f", {harmless(self._end)}" if self._end else "")
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Mapping[str, str]:
         head = "".join(
@@ -99,13 +99,13 @@ class Table:
         rows = "".join(
             "<tr>"
             + "".join(
-                f"<td style='text-align:left;font-family:monospace'>{escape(_cut(cell))}</td>" for cell in row
+                f"<td style='text-align:left;font-family:monospace'>{markup(_cut(cell))}</td>" for cell in row
             )
             + "</tr>"
             for row in self._rows
         )
         table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-        html = f"{table}<small>{escape(self._foot())}</small>"
+        html = f"{table}<small>{markup(self._foot())}</small>"
         return {"text/plain": repr(self), "text/html": html}
 
 
@@ -188,19 +188,19 @@ class Line:
             self._points.append((moment.at, float(self._value(moment.value))))
         except (TypeError, ValueError, KeyError, IndexError) as error:
             self.error = UsageError(
-                f"plot: {_cut(str(moment.value))!r} is no number ({error}); "
+                f"plot: {_cut(str(moment.value))} is no number ({harmless(str(error))}); "
                 "give value=, a function that returns one"
             )
 
     def __repr__(self) -> str:
         if not self._points:
-            return f"{self._title}: no values".lstrip(": ")
+            return f"{_cut(self._title)}: no values".lstrip(": ")
         numbers = [y for _, y in self._points]
         bars = "▁▂▃▄▅▆▇█"
         low, high = min(numbers), max(numbers)
         step = max(1, len(numbers) // 60)
         drawn = "".join(bars[int((y - low) / (high - low or 1) * 7)] for y in numbers[::step])
-        return f"{self._title} {drawn}  {len(numbers)} values, {low:g} to {high:g}".lstrip()
+        return f"{_cut(self._title)} {drawn}  {len(numbers)} values, {low:g} to {high:g}".lstrip()
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Mapping[str, str]:
         return {"text/plain": repr(self), "image/svg+xml": self._svg()}
@@ -221,7 +221,7 @@ class Line:
             "<style>.l{fill:none;stroke:#0a6fd8;stroke-width:1.8;stroke-linejoin:round}.a{stroke:#8a96a5}"
             ".t{font:12px system-ui,sans-serif;fill:#5d6b7c}"
             "@media(prefers-color-scheme:dark){.l{stroke:#5db0ff}.t{fill:#93a1b3}}</style>"
-            f'<text class="t" x="{LEFT}" y="16">{escape(self._title)}</text>'
+            f'<text class="t" x="{LEFT}" y="16">{markup(self._title)}</text>'
             f'<path class="a" d="M{LEFT} 24V{HEIGHT - BOTTOM}H{WIDTH - 8}" fill="none"/>'
             f'<text class="t" x="{LEFT - 6}" y="32" text-anchor="end">{high:.4g}</text>'
             f'<text class="t" x="{LEFT - 6}" y="{HEIGHT - BOTTOM}" text-anchor="end">{low:.4g}</text>'
@@ -242,5 +242,4 @@ def _shown(value: Any) -> str:
 
 
 def _cut(text: str) -> str:
-    text = text.replace("\n", "⏎")
-    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
+    return one_line(text, SHOWN)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from html import escape
 from typing import Any, cast
 
 import reactivex as rx
@@ -17,6 +16,7 @@ from aiohttp import web
 from rx_sse.notebook.recording import Stream, observable_of
 from rx_sse.web.handler import sse
 from rx_sse.web.setup import setup
+from rx_sse.wire.harmless import harmless, markup
 
 KEPT = "_rx_sse_served"
 """The name in the notebook's namespace under which it is known what is served, by `name`."""
@@ -40,11 +40,11 @@ class Served:
         await self._runner.cleanup()
 
     def __repr__(self) -> str:
-        return "serving " + (", ".join(self.url + path for path in self.paths) or self.url)
+        return harmless("serving " + (", ".join(self.url + path for path in self.paths) or self.url))
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Mapping[str, str]:
         links = "".join(
-            f'<li><a href="{escape(self.url + path)}">{escape(self.url + path)}</a></li>'
+            f'<li><a href="{markup(self.url + path)}">{markup(self.url + path)}</a></li>'
             for path in self.paths
         )
         return {"text/plain": repr(self), "text/html": f"serving<ul>{links}</ul>"}

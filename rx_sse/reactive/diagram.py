@@ -13,8 +13,9 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from html import escape
 from typing import Literal
+
+from rx_sse.wire.harmless import harmless, markup, one_line
 
 WIDTH = 860
 LEFT = 150
@@ -61,9 +62,10 @@ def text(lanes: Sequence[Lane], seconds: float) -> str:
     """The diagram as lines of text: `-` is time, a value stands where it came, `|` completion, `#` error, `/`
     a gap."""
     seconds = seconds or 1.0
-    width = max((len(lane.name) for lane in lanes), default=0)
+    names = [one_line(lane.name, LEFT) for lane in lanes]
+    width = max(map(len, names), default=0)
     lines: list[str] = []
-    for lane in lanes:
+    for name, lane in zip(names, lanes, strict=True):
         line = ["-"] * (COLUMNS + 1)
         for tick in lane.ticks:
             at = min(COLUMNS, round(tick.at / seconds * COLUMNS))
@@ -77,7 +79,7 @@ def text(lanes: Sequence[Lane], seconds: float) -> str:
         ended = any(tick.kind in ("completed", "error") for tick in lane.ticks)
         drawn = "".join(line).rstrip("-") if ended else "".join(line) + ">"
         values = sum(tick.kind == "next" for tick in lane.ticks)
-        lines.append(f"{lane.name:<{width}} {drawn:<{COLUMNS + 2}}  {values} in {seconds:.1f} s".lstrip())
+        lines.append(f"{name:<{width}} {drawn:<{COLUMNS + 2}}  {values} in {seconds:.1f} s".lstrip())
     return "\n".join(lines)
 
 
@@ -136,9 +138,9 @@ def _lane(lane: Lane, y: int, scale: float, hues: dict[str, int], seconds: float
     values = [tick for tick in lane.ticks if tick.kind == "next"]
     ends = [tick for tick in lane.ticks if tick.kind in ("completed", "error")]
     end = LEFT + (ends[0].at if ends else seconds) * scale
-    name = lane.name if len(lane.name) <= 18 else lane.name[:17] + "…"
+    name = one_line(lane.name, 18)
     parts = [
-        f'<text class="rx-name" x="8" y="{y + 1}">{escape(name)}</text>',
+        f'<text class="rx-name" x="8" y="{y + 1}">{markup(name)}</text>',
         f'<text class="rx-soft" x="8" y="{y + 16}">{len(values)} values</text>',
         f'<path class="rx-line" d="M{LEFT} {y}H{end:.1f}"/>',
     ]
@@ -158,10 +160,10 @@ def _lane(lane: Lane, y: int, scale: float, hues: dict[str, int], seconds: float
         elif tick.kind == "error":
             parts.append(
                 f'<path class="rx-bad" d="M{x - 7:.1f} {y - 7}L{x + 7:.1f} {y + 7}M{x - 7:.1f} {y + 7}'
-                f'L{x + 7:.1f} {y - 7}"><title>{escape(tick.label)}</title></path>'
+                f'L{x + 7:.1f} {y - 7}"><title>{markup(tick.label)}</title></path>'
             )
         else:
-            label = escape(tick.label)
+            label = markup(tick.label)
             parts.append(
                 f'<path class="rx-gap" d="M{x - 4:.1f} {y + 9}L{x:.1f} {y - 9}M{x + 2:.1f} {y + 9}'
                 f'L{x + 6:.1f} {y - 9}"><title>gap: {label} missing</title></path>'
@@ -178,7 +180,7 @@ def _crowded(values: Sequence[Tick], scale: float) -> bool:
 
 
 def _marble(tick: Tick, x: float, y: int, hue: int, crowded: bool) -> str:
-    title = f"<title>{tick.at:.3f} s: {escape(tick.label[:200])}</title>"
+    title = f"<title>{tick.at:.3f} s: {markup(tick.label[:200])}</title>"
     if crowded:
         return (
             f'<circle class="rx-dot" cx="{x:.1f}" cy="{y}" r="4" fill="hsl({hue} 65% 50%)">{title}</circle>'
@@ -189,10 +191,10 @@ def _marble(tick: Tick, x: float, y: int, hue: int, crowded: bool) -> str:
         f'<rect class="rx-marble" x="{x - half:.1f}" y="{y - RADIUS}" rx="{RADIUS}" '
         f'width="{2 * half:.1f}" height="{2 * RADIUS}" '
         f'fill="hsl({hue} 70% 55% / .22)" stroke="hsl({hue} 65% 50%)">{title}</rect>'
-        f'<text class="rx" x="{x:.1f}" y="{y + 4}" text-anchor="middle">{escape(label)}</text>'
+        f'<text class="rx" x="{x:.1f}" y="{y + 4}" text-anchor="middle">{markup(label)}</text>'
     )
 
 
 def _cut(label: str) -> str:
-    label = " ".join(label.split())
+    label = " ".join(harmless(label[: 2 * MOST]).split())
     return label if len(label) <= MOST else label[: MOST - 1] + "…"

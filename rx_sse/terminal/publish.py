@@ -22,9 +22,9 @@ from urllib.parse import quote
 import aiohttp
 
 from rx_sse import RxSseError
+from rx_sse.wire.harmless import harmless
 
 from .credentials import add_options, headers
-from .text import harmless
 
 __all__ = ["main"]
 

@@ -22,12 +22,13 @@ from typing import Any, Final
 
 from rx_sse import EventSource, RxSseError, ServerSentEvent
 from rx_sse.client import ConnectionState
+from rx_sse.wire.harmless import harmless
 
 from .credentials import add_options, headers
 from .filters import Absent, condition, field
 from .meter import Meter, moment
 from .screen import Screen
-from .text import Palette, as_json, harmless
+from .text import Palette, as_json
 
 __all__ = ["main"]
 

@@ -1,4 +1,4 @@
-"""Text for a terminal: what a stream sent, made harmless, readable and coloured.
+"""Text for a terminal: what a stream sent, readable and coloured.
 
 Standard: RFC 8259 for what is laid out as JSON; ECMA-48 for colours.
 
@@ -13,21 +13,11 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-__all__ = ["Palette", "as_json", "harmless"]
+from rx_sse.wire.harmless import harmless
 
-# All of C0 but tab and line feed, C1, direction marks, separators that some terminals break lines at, and
-# what is not a character.
-_HARMFUL: Final = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb"
-    "\ud800-\udfff\U000e0000-\U000e007f]"
-)
+__all__ = ["Palette", "as_json"]
 
 _TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
-
-
-def harmless(text: str) -> str:
-    """`text` with what could act on a terminal spelt out, as Python spells it."""
-    return _HARMFUL.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
 class Palette:

@@ -25,6 +25,7 @@ from aiohttp import web
 
 from rx_sse.web.edge import Edge, edge_of
 from rx_sse.web.handler import Auth, authenticate, sse
+from rx_sse.wire.harmless import harmless
 
 SHOWN = 200
 """Streams that the page shows, the longest queues first."""
@@ -97,14 +98,14 @@ def snapshot(edge: Edge) -> dict[str, Any]:
         "streams": [
             {
                 "path": stream.label,
-                "user": None if stream.principal is None else stream.principal.user,
+                "user": None if stream.principal is None else harmless(stream.principal.user),
                 "age": round(now - stream.started, 1),
                 "queued": len(stream.outbox),
                 "bytes": stream.outbox.size,
                 "dropped": stream.outbox.dropped,
                 "sent": stream.connection.sent,
                 "stalled": stream.connection.paused,
-                "cursor": stream.cursor,
+                "cursor": stream.cursor and harmless(stream.cursor),
             }
             for stream in itertools.islice(longest, SHOWN)
         ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 import reactivex as rx
@@ -12,8 +13,10 @@ from reactivex.subject import Subject
 
 import rx_sse
 from rx_sse.errors import UsageError
-from rx_sse.notebook import marbles, peek, plot, record, serve
+from rx_sse.notebook import Moment, marbles, peek, plot, record, serve
+from rx_sse.notebook.looking import Line, Table
 from rx_sse.testing import no_leaks
+from rx_sse.wire.harmless import harmless
 
 leaves_nothing = pytest.fixture(no_leaks)
 pytestmark = pytest.mark.usefixtures("leaves_nothing")
@@ -80,6 +83,37 @@ async def test_peek_shows_the_newest_rows_only(capsys: pytest.CaptureFixture[str
     await peek(rx.range(0, 100), seconds=5, rows=3)
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[-1] for line in lines] == ["97", "98", "99", "completed"]
+
+
+EVIL = "\x1b]0;title\x07\x1b[2J\x9b31m\u202egpj.exe\x00\ufffe\ud800"
+
+
+async def test_nothing_that_a_stream_sent_acts_on_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    event = rx_sse.ServerSentEvent(EVIL.removesuffix("\ud800"), event="\x1b[2J", comment=None)
+    await peek(rx.of(EVIL, event), n=2)
+    await peek(rx.throw(ValueError(EVIL)), n=1)
+    await plot(rx.of(1), n=1, title=EVIL)
+    with pytest.raises(UsageError) as told:
+        await plot(rx.of(EVIL), n=1)
+    print(told.value)
+    print(repr(await record(rx.of(EVIL), n=1, name=EVIL)))
+    print(await marbles({EVIL: rx.of(EVIL), "b": rx.throw(ValueError(EVIL))}, n=1))
+    printed = capsys.readouterr().out
+    assert printed == harmless(printed) and "\\x1b" in printed
+
+
+async def test_every_picture_is_xml_whatever_the_stream_sent() -> None:
+    drawn = await marbles({EVIL: rx.of(EVIL, "<b>"), "b": rx.throw(ValueError(EVIL))}, n=2)
+    table, line = Table(5), Line(EVIL, float)
+    for moment in (Moment(0, "next", EVIL), Moment(1, "error", EVIL)):
+        table.add(moment)
+    for text in (
+        drawn.svg,
+        line._repr_mimebundle_()["image/svg+xml"],
+        drawn["b"]._repr_mimebundle_()["image/svg+xml"],
+        f"<p>{table._repr_mimebundle_()['text/html']}</p>",
+    ):
+        ElementTree.fromstring(text)
 
 
 async def test_plot_draws_numbers(capsys: pytest.CaptureFixture[str]) -> None:

@@ -172,9 +172,7 @@ async def test_headers_may_come_from_standard_input(endpoint: Endpoint) -> None:
 
 async def test_a_body_makes_it_a_post(endpoint: Endpoint) -> None:
     body = '{"stream": true}'
-    running = asyncio.create_task(
-        run("tail", endpoint.url, "--body", "@-", "--raw", "--quiet", stdin=body)
-    )
+    running = asyncio.create_task(run("tail", endpoint.url, "--body", "@-", "--raw", "--quiet", stdin=body))
     visit = await waited(endpoint)
     assert (visit.method, visit.body.decode(), visit.headers["Content-Type"]) == (
         "POST",
@@ -194,7 +192,7 @@ async def test_a_refusal_is_told_and_is_the_exit_status(endpoint: Endpoint) -> N
     await visit.answer(401, {}, b"who \x1b[31m are you")
     result = await running
     assert result.status == 1
-    assert result.err == f"rx_sse: GET {endpoint.url}: 401 Unauthorized: who \ufffd[31m are you\n"
+    assert result.err == f"rx_sse: GET {endpoint.url}: 401 Unauthorized: who \\x1b[31m are you\n"
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import rx_sse
 from rx_sse import metrics
 from rx_sse.testing import open_stream, serve
 from rx_sse.web.edge import EDGE
+from rx_sse.wire.harmless import harmless
 from tests.web.tokens import bearer, jwt_auth
 
 
@@ -50,6 +51,22 @@ async def test_a_closed_bus_is_told_as_the_brokers_state_and_does_not_turn_the_p
         await bus.close()
         assert (await get(url + "/admin/health/broker"))[0] == 503
         assert (await get(url + "/admin/health/ready"))[0] == 200
+
+
+async def test_what_a_client_sent_is_shown_with_its_control_characters_spelt_out() -> None:
+    """A user's name and a cursor come from outside, and whoever asks with curl has a terminal."""
+
+    async def auth(request: web.Request) -> rx_sse.Principal:
+        return rx_sse.Principal("a\x9b2J\u202eb")
+
+    app = operated()
+    app.router.add_get("/mine", rx_sse.sse(auth=auth)(lambda request: rx.interval(0.02)))
+    async with serve(app) as url, open_stream(url, "/mine") as mine:
+        await mine.next_event()
+        async with open_stream(url, "/admin/streams") as admin:
+            shown = await admin.next_event()
+    assert shown.data == harmless(shown.data)
+    assert "a\\x9b2J\\u202eb" in [stream["user"] for stream in shown.json()["streams"]]
 
 
 async def test_the_page_shows_the_streams_and_how_they_ended() -> None:
