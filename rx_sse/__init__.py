@@ -16,12 +16,18 @@ rooms above it in this list (``tests/test_rooms.py`` holds them to it)::
     web         the aiohttp edge
     testing, notebook, metrics, demo, terminal, __main__    leaves that nobody imports
 
+Every name of ``rx_sse.__all__`` is there in every installation. What is nothing without an extra (`RedisBus`,
+`RedisPublisher`) raises an ImportError with the line that installs it when it is called. ``rx_sse.testing``,
+``rx_sse.notebook`` and ``rx_sse.metrics`` are modules of their own, imported when they are asked for.
+
 It never patches another library, never installs a signal handler, and keeps no state at module level.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
 
 if TYPE_CHECKING:
     # What a type checker sees: the names of _HOMES below, from the same homes. One line here, one there.
@@ -32,9 +38,20 @@ if TYPE_CHECKING:
     from .bus.redis.publisher import RedisPublisher as RedisPublisher
     from .bus.topic import Topic as Topic
     from .client.source import EventSource as EventSource
+    from .client.state import ConnectionState as ConnectionState
     from .delivery.overflow import Overflow as Overflow
+    from .errors import BusClosed as BusClosed
+    from .errors import ConnectionFailed as ConnectionFailed
+    from .errors import EncodeError as EncodeError
+    from .errors import EventTooLarge as EventTooLarge
+    from .errors import Overloaded as Overloaded
+    from .errors import PublishRefused as PublishRefused
+    from .errors import PublishUnknown as PublishUnknown
+    from .errors import QueueFull as QueueFull
     from .errors import RxSseError as RxSseError
     from .errors import StreamError as StreamError
+    from .errors import TopicNameError as TopicNameError
+    from .errors import UsageError as UsageError
     from .reactive.events import as_events as as_events
     from .reactive.iterables import from_async_iterable as from_async_iterable
     from .reactive.iterables import to_async_iterable as to_async_iterable
@@ -61,8 +78,13 @@ else:
         "as_events": "reactive.events",
         "Bus": "bus.bus",
         "bus_app": "web.mount",
+        "BusClosed": "errors",
+        "ConnectionFailed": "errors",
+        "ConnectionState": "client.state",
+        "EncodeError": "errors",
         "EventParser": "wire.parser",
         "EventSource": "client.source",
+        "EventTooLarge": "errors",
         "from_async_iterable": "reactive.iterables",
         "JWTAuth": "web.auth.authenticator",
         "last_event_id": "web.resume",
@@ -70,8 +92,12 @@ else:
         "LoopScheduler": "reactive.scheduler",
         "MemoryBus": "bus.memory_bus",
         "Overflow": "delivery.overflow",
+        "Overloaded": "errors",
         "Principal": "web.principal",
         "principal": "web.principal",
+        "PublishRefused": "errors",
+        "PublishUnknown": "errors",
+        "QueueFull": "errors",
         "RawFrame": "wire.event",
         "RedisBus": "bus.redis.bus",
         "RedisPublisher": "bus.redis.publisher",
@@ -87,18 +113,33 @@ else:
         "to_async_iterable": "reactive.iterables",
         "Topic": "bus.topic",
         "topic_name": "bus.names",
+        "TopicNameError": "errors",
+        "UsageError": "errors",
     }
+
+    # What is nothing without an extra: where that is not installed, a class stands in for it (`_absent`).
+    _EXTRA = {"RedisBus", "RedisPublisher"}
+
+    # Leaves that are reached as attributes; in no list, so that nothing imports them unasked.
+    _LEAVES = {"metrics", "notebook", "testing"}
 
     __all__ = list(_HOMES)
 
     def __getattr__(name: str) -> object:
         # Out of a type checker's sight, which would otherwise believe in any name at all.
+        from importlib import import_module
+
+        if name in _LEAVES:
+            return import_module(f"{__name__}.{name}")
         home = _HOMES.get(name)
         if home is None:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from importlib import import_module
-
-        value = getattr(import_module(f"{__name__}.{home}"), name)
+        try:
+            value = getattr(import_module(f"{__name__}.{home}"), name)
+        except ImportError as missing:
+            if name not in _EXTRA:
+                raise
+            return _absent(name, missing)  # and not kept: the extra may be installed meanwhile
         if isinstance(value, type) and "__annotations__" not in vars(value):
             # Users, tracebacks and pickles see `rx_sse.StreamError`, wherever the room keeps it. A class with
             # annotated fields keeps its home: `typing.get_type_hints` looks up the names in them there.
@@ -106,5 +147,16 @@ else:
         globals()[name] = value
         return value
 
+    def _absent(name: str, missing: ImportError) -> type:
+        """A class that stands in for one whose extra is not installed. Whoever looks at it finds a class, as
+        help(), inspect, hasattr and a star import do; whoever calls it gets the ImportError that says what to
+        install."""
+
+        def refuse(cls: type, *args: object, **options: object) -> object:
+            raise ImportError(str(missing), name=missing.name) from missing
+
+        doc = f"Not installed. {missing}"
+        return type(name, (), {"__new__": refuse, "__doc__": doc, "__module__": __name__})
+
     def __dir__() -> list[str]:
-        return sorted({*globals(), *__all__})
+        return sorted({*globals(), *__all__, *_LEAVES})

@@ -15,12 +15,14 @@
     ├── PublishUnknown        the bytes left, and it is not certain what became of them
     └── ConnectionFailed      an EventSource gave up
 
-One ``except`` for all of them::
+Each can be caught as ``rx_sse.…``, and all of them by their base::
 
     try:
         await bus.publish("orders", order)
-    except rx_sse.RxSseError as error:
+    except rx_sse.PublishRefused as error:
         log.warning("not published: %s", error)
+    except rx_sse.RxSseError as error:
+        log.error("published, or not: %s", error)
 
 Standard: ``StreamError`` follows RFC 9457 (problem details). This module imports nothing of rx_sse, and no
 message in it ever holds a token.

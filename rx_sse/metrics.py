@@ -71,7 +71,7 @@ class Collector:
             from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
         except ImportError as error:
             raise UsageError(
-                "rx_sse.metrics needs prometheus-client: pip install 'rx_sse[metrics]'"
+                "rx_sse.metrics needs prometheus-client: pip install prometheus-client"
             ) from error
 
         def family(kinds: dict[str, tuple[str, str]], record: Any, kind: type[Any]) -> Iterator[Metric]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import importlib
+import itertools
 import json
 import pickle
+import re
 import subprocess
 import sys
 import typing
@@ -13,13 +15,16 @@ import typing
 import pytest
 
 import rx_sse
+from rx_sse import errors
 
-from .conftest import ROOT
+from .conftest import PROJECT, ROOT
 
 PROMISED = {
     # edge
     "sse", "setup", "stream_response", "StreamOptions", "last_event_id", "principal", "Limits", "Overflow",
-    "StreamError", "RxSseError",
+    # errors
+    "RxSseError", "UsageError", "EncodeError", "TopicNameError", "EventTooLarge", "StreamError", "Overloaded",
+    "QueueFull", "BusClosed", "PublishRefused", "PublishUnknown", "ConnectionFailed",
     # events
     "ServerSentEvent", "RawFrame", "EventParser",
     # topics
@@ -30,7 +35,7 @@ PROMISED = {
     "throttle_latest", "retry_backoff", "as_events", "from_async_iterable", "to_async_iterable",
     "LoopScheduler",
     # other end, operation
-    "EventSource", "admin_app",
+    "EventSource", "ConnectionState", "admin_app",
 }  # fmt: skip
 # Not built yet: a name leaves this set on the day it enters the face.
 TO_COME: set[str] = set()
@@ -58,6 +63,93 @@ def test_a_star_import_brings_all() -> None:
     namespace: dict[str, object] = {}
     exec("from rx_sse import *", namespace)
     assert namespace.keys() >= set(ALL)
+
+
+def test_every_error_of_the_library_can_be_caught_by_its_public_name() -> None:
+    assert set(errors.__all__) <= set(ALL)
+
+
+def test_what_the_documents_name_is_there() -> None:
+    """`rx_sse.metrics.Collector` included: the leaves are reached as attributes."""
+    pages = [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")]
+    named = {path for page in pages for path in re.findall(r"\brx_sse((?:\.\w+)+)", page.read_text("utf-8"))}
+    assert {".sse", ".metrics.Collector", ".testing.check_bus"} <= named
+    for path in named:
+        found: object = rx_sse
+        for name in path.split(".")[1:]:
+            found = getattr(found, name)
+
+
+def test_the_version_is_there() -> None:
+    assert re.fullmatch(r"\d+\.\d+\.\d+\S*", rx_sse.__version__)
+
+
+# A core installation: what an extra brings is not there.
+LOOKING = """
+import builtins, inspect, pydoc, sys
+for absent in "redis hiredis msgspec prometheus_client IPython psutil backports.zstd uvloop".split():
+    sys.modules[absent] = None
+import rx_sse
+assert all(hasattr(rx_sse, name) for name in rx_sse.__all__)
+assert {name for name, _ in inspect.getmembers(rx_sse)} >= set(rx_sse.__all__)
+told = pydoc.render_doc(rx_sse, renderer=pydoc.plaintext)
+assert all(name in told for name in rx_sse.__all__) and rx_sse.__version__ in told
+from rx_sse import *
+assert sse is rx_sse.sse and not isinstance(MemoryBus(), RedisBus)
+import rx_sse.metrics, rx_sse.notebook, rx_sse.testing
+for optional in (RedisBus, rx_sse.RedisPublisher):
+    try:
+        optional("redis://localhost")
+    except ImportError as error:
+        print(optional.__name__, error)
+"""
+
+
+def test_looking_at_the_face_asks_for_no_extra() -> None:
+    """help(), inspect, hasattr and a star import; what is nothing without an extra says so when called."""
+    done = subprocess.run([sys.executable, "-c", LOOKING], capture_output=True, text=True, cwd=ROOT)
+    assert not done.returncode, done.stderr
+    told = done.stdout.splitlines()
+    assert [line.split()[0] for line in told] == ["RedisBus", "RedisPublisher"]
+    assert all("pip install" in line for line in told)
+
+
+def test_help_shows_the_options() -> None:
+    """The docstring, which help() shows, says of each option what an editor shows beside its name."""
+    tree = ast.parse((ROOT / "rx_sse" / "web" / "options.py").read_text("utf-8"))
+    (options,) = (n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == "StreamOptions")
+    shown = " ".join((rx_sse.StreamOptions.__doc__ or "").split())
+    told = {
+        option.target.id: ast.literal_eval(doc.value)
+        for option, doc in itertools.pairwise(options.body)
+        if isinstance(option, ast.AnnAssign)
+        and isinstance(doc, ast.Expr)
+        and isinstance(option.target, ast.Name)
+    }
+    assert told.keys() == rx_sse.StreamOptions.__annotations__.keys()
+    for name, text in told.items():
+        assert f"{name}: {' '.join(text.split())}" in shown
+
+
+def test_the_advice_of_an_error_installs_what_it_says() -> None:
+    """`pip install NAME` names what an extra asks for, never a package that is on no index."""
+    extras = PROJECT["project"]["optional-dependencies"]
+    asked = {name for lines in extras.values() for line in lines for name in names_in(line)}
+    sources = [path for path in (ROOT / "rx_sse").rglob("*.py") if "bus/redis" not in path.as_posix()]
+    advice = [
+        (path.name, line)
+        for path in sources
+        for line in re.findall(r"pip install ([^\"')(]+)", path.read_text("utf-8"))
+    ]
+    assert len(advice) >= 3
+    for where, line in advice:
+        assert set(line.split()) <= asked, f"{where}: pip install {line}"
+
+
+def names_in(requirement: str) -> set[str]:
+    """`redis[hiredis]>=5.2` is redis, and hiredis; pyjwt[crypto] brings cryptography."""
+    found = set(re.findall(r"[a-z][a-z0-9.-]*", re.split(r"[;>=<]", requirement)[0]))
+    return found | ({"cryptography"} if "crypto" in found else set())
 
 
 def test_type_checkers_see_the_same_names_from_the_same_homes() -> None:

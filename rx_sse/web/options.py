@@ -24,7 +24,29 @@ Compress = Literal["zstd"]
 
 
 class StreamOptions(TypedDict, total=False):
-    """Keyword options of `sse`, `setup` and `stream_response`."""
+    """Keyword options of `sse`, `setup` and `stream_response`.
+
+    Options:
+        overflow: What happens to a slow reader: a policy's name, or an `Overflow` with limits.
+            Default `"disconnect"`.
+        heartbeat: Seconds without traffic after which a comment is sent; 0 or None for never. Default
+            15.
+        retry: Milliseconds after which the client is told to reconnect; None leaves the client its
+            own default. Default None.
+        hold_headers: Seconds that the response headers wait for a first emission or failure. Default
+            0.05.
+        write_timeout: Seconds after which a reader that takes no byte is ended. Default 30.
+        on_end: `"stop"`: after `stream-end` the browser's reconnect is answered 204. `"reconnect"`:
+            the source runs again. Default `"stop"`.
+        max_duration: Seconds after which a stream is closed, to be resumed (with 10 % of jitter);
+            None for never. Default None.
+        prelude_bytes: Bytes that a source may emit while it is being subscribed. Default 8 MiB.
+        close_timeout: Seconds that a reader has to take what is queued when its stream ends. Default
+            2.
+        dumps: Replaces the JSON encoder for values that are not events: returns JSON text. Default
+            None.
+        compress: `"zstd"` compresses each event, once for all clients that accept it. Default None.
+    """
 
     overflow: Policy | Overflow
     """What happens to a slow reader: a policy's name, or an `Overflow` with limits. Default

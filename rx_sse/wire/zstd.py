@@ -21,7 +21,7 @@ else:
     try:
         from backports.zstd import ZstdCompressor
     except ImportError as missing:
-        raise ImportError('compress="zstd" needs backports.zstd: pip install "rx_sse[zstd]"') from missing
+        raise ImportError('compress="zstd" needs backports.zstd: pip install backports.zstd') from missing
 
 __all__ = ["compressed"]
 

@@ -284,4 +284,4 @@ except ImportError as error:
     print(error)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert 'pip install "rx_sse[zstd]"' in done.stdout, done.stdout + done.stderr
+    assert "pip install backports.zstd" in done.stdout, done.stdout + done.stderr

@@ -84,7 +84,7 @@ def checked_algorithms(algorithms: str | Iterable[str], *, public: bool) -> froz
         try:
             jwt.get_algorithm_by_name(name)
         except NotImplementedError:
-            raise UsageError(f"{name} needs cryptography: pip install 'rx-sse[crypto]'") from None
+            raise UsageError(f"{name} needs cryptography: pip install cryptography") from None
     types = {_FAMILY[name][0] for name in names}
     if "oct" in types and (public or len(types) > 1):
         raise UsageError(
