@@ -44,6 +44,66 @@ def test_groups_are_resolved_with_what_they_include(tmp_path: Path) -> None:
     assert done.stdout.strip() == repr([*groups["test"], *groups["lint"]])
 
 
+def test_the_lowest_versions_are_those_that_the_project_allows(tmp_path: Path) -> None:
+    allowed = {
+        "aiohttp>=3.14.1,<5": "aiohttp==3.14.1",
+        "redis[hiredis]>=5.2,<9": "redis[hiredis]==5.2",
+        "uvloop>=0.21; sys_platform != 'win32'": "uvloop==0.21; sys_platform != 'win32'",
+        "zstd>= 1.0 ; python_version>='3.12'": "zstd==1.0; python_version>='3.12'",
+    }
+    done = python(f"import dev; print([dev.lowest(r) for r in {list(allowed)!r}])", tmp_path)
+    assert done.stdout.strip() == repr(list(allowed.values())), done.stderr
+    program = f"import dev; print(*dev.requirements('lowest', {PROJECT!r}), sep='\\n')"
+    asked = python(program, tmp_path).stdout.splitlines()
+    project = PROJECT["project"]
+    bounded = [
+        *project["dependencies"],
+        *(r for extra in project["optional-dependencies"].values() for r in extra),
+    ]
+    assert sum(
+        "==" in line.partition(";")[0] and ">=" not in line.partition(";")[0] for line in asked
+    ) >= len(bounded)
+
+
+def a_pyenv(folder: Path, **versions: str) -> dict[str, str]:
+    """A folder like pyenv's, with programs that say they are these versions; and the PATH to find them by."""
+    for name, says in versions.items():
+        program = folder / "versions" / name.replace("_", ".") / "bin" / "python"
+        program.parent.mkdir(parents=True)
+        program.write_text(f"#!/bin/sh\necho {says}\n")
+        program.chmod(0o755)
+    return {"PYENV_ROOT": str(folder)}
+
+
+def test_the_other_pythons_are_those_of_the_classifiers_that_are_installed(tmp_path: Path) -> None:
+    """What is not here is named, and is no failure: a developer has one Python, CI has all of them."""
+    here = "{}.{}".format(*sys.version_info)
+    names = [here, "3.98", "3.99", "3.97", "4.0"]
+    classifiers = [f"Programming Language :: Python :: {name}" for name in names]
+    project = {"project": {"classifiers": classifiers}}
+    # The second says of itself that it is another: a program's name is no proof.
+    pyenv = a_pyenv(tmp_path / "pyenv", **{"3_98_1": "3.98", "3_99_0": "3.9", "3_97_2": "3.97"})
+    done = python(f"import dev; print(dev.pythons({project!r}))", tmp_path, **pyenv)
+    assert done.stdout.strip() == "['3.98', '3.97']", done.stderr
+    assert "Python 3.99" in done.stderr and done.returncode == 0
+
+
+def test_a_python_that_is_not_there_is_told(tmp_path: Path) -> None:
+    for version in ("3.99", "", "../3.11", "*"):
+        arguments = f"['test', '--python', {version!r}]"
+        done = python(f"import dev; dev.main({arguments})", tmp_path, **a_pyenv(tmp_path / "pyenv"))
+        assert done.returncode == 1 and "no Python" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_the_subset_is_there_and_ci_runs_it_everywhere() -> None:
+    subset = PROJECT["tool"]["rx_sse"]["subset"]
+    paths = [ROOT / part for part in subset if part.startswith("tests/")]
+    assert len(paths) >= 10 and all(path.exists() for path in paths)
+    steps = (ROOT / ".ci" / "run").read_text("utf-8")
+    assert "$(python3 dev.py pythons)" in steps and 'dev.py test --python "$version"' in steps
+    assert "dev.py test --lowest" in steps
+
+
 @pytest.mark.parametrize("ci", [False, True], ids=["locally", "in CI"])
 def test_the_script_names_the_line_that_installs_a_missing_part(ci: bool, tmp_path: Path) -> None:
     project = {"tool": {"rx_sse": {"parts": ABSENT}}}
