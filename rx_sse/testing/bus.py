@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from rx_sse.errors import UsageError
 from rx_sse.testing import resume_checks, topic_checks
 from rx_sse.testing.bench import Bench, MakeBus
 from rx_sse.testing.listener import PATIENCE
@@ -58,8 +59,16 @@ async def check_bus(make_bus: MakeBus, *, only: str | None = None) -> None:
 
     Raises:
         AssertionError: something that does not hold; the message begins with the name of the check.
+        UsageError: `make_bus` makes nothing, or there is no such check.
     """
     checks = {check.__name__: check for check in CHECKS}
+    if only is not None and only not in checks:
+        raise UsageError(f"only={only!r} is no check; the checks are {', '.join(checks)}")
+    if not callable(make_bus):
+        raise UsageError(
+            f"check_bus({type(make_bus).__name__}): give a function that makes a new bus, "
+            "as in check_bus(lambda **options: MemoryBus(**options))"
+        )
     for name, check in checks.items():
         if only is not None and name != only:
             continue

@@ -20,15 +20,22 @@ from collections.abc import Mapping
 from typing import Any, cast
 from urllib.parse import urlsplit
 
+from rx_sse.errors import UsageError
 from rx_sse.wire import EventParser, ServerSentEvent
+from rx_sse.wire.harmless import harmless
 
 TIMEOUT = 5.0
 """Seconds that a wait may take unless it says otherwise: far more than loopback needs, far less than a test
 run."""
 
 
+EXCERPT = 2000
+"""Bytes of an answer, or of what came last, that an error quotes."""
+
+
 class StreamClosed(AssertionError):
-    """The stream ended while a test waited for an event."""
+    """There is no event, and there will be none: the stream ended, or the answer is no event stream. The
+    message says what came instead."""
 
 
 class OpenStream:
@@ -36,6 +43,7 @@ class OpenStream:
 
     Attributes:
         status: the HTTP status.
+        reason: its reason phrase.
         headers: the response headers, names in lower case.
         last_event_id: the id with which a browser would come back now.
         retry: the reconnection time that the stream has set, in milliseconds; None if it has not.
@@ -43,15 +51,24 @@ class OpenStream:
     """
 
     def __init__(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, last_event_id: str
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        last_event_id: str,
+        request: str = "the request",
     ) -> None:
         self.status = 0
+        self.reason = ""
         self.headers: dict[str, str] = {}
         self.comments = 0
         self._reader = reader
         self._writer = writer
         self._parser = EventParser(last_event_id=last_event_id, on_comment=self._comment)
         self._events: deque[ServerSentEvent] = deque()
+        self._request = request
+        self._taken = 0
+        self._skipped: list[str] = []  # control events, of which nothing was asked
+        self._last = b""
         self._left = 0  # of the current chunk
         self._length: float = math.inf  # what is left of a response that has a length
         self._chunked = False
@@ -78,23 +95,26 @@ class OpenStream:
             control: True to get the library's own events (`stream-cursor` …) too; otherwise they are skipped.
 
         Raises:
-            TimeoutError: none came.
-            StreamClosed: the stream ended first.
+            TimeoutError: none came; the message says what came instead.
+            StreamClosed: the stream ended first, or the answer is no event stream: a 404, a failed start.
         """
-        async with asyncio.timeout(timeout):
-            while True:
-                while self._events:
-                    event = self._events.popleft()
-                    if control or not event.is_control:
-                        return event
-                await self._more()
+        return (await self.events(1, timeout, control=control))[0]
 
     async def events(
         self, count: int, timeout: float = TIMEOUT, *, control: bool = False
     ) -> list[ServerSentEvent]:
         """The next `count` events, within `timeout` seconds in all; raises as `next_event` does."""
-        async with asyncio.timeout(timeout):
-            return [await self.next_event(timeout, control=control) for _ in range(count)]
+        found: list[ServerSentEvent] = []
+        try:
+            async with asyncio.timeout(timeout):
+                while len(found) < count:
+                    found += self._take(count - len(found), control)
+                    if len(found) < count:
+                        await self._more()
+        except TimeoutError:
+            wanted = "no event" if count == 1 else f"{len(found)} of {count} events"
+            raise TimeoutError(f"{wanted} in {timeout:g} s; {self._story()}") from None
+        return found
 
     async def ended(self, timeout: float = TIMEOUT) -> bool:
         """Wait for the end; events that come before it are kept, see `rest`.
@@ -105,12 +125,12 @@ class OpenStream:
         Raises:
             TimeoutError: it has not ended within `timeout` seconds.
         """
-        async with asyncio.timeout(timeout):
-            while self._finished is None:
-                try:
-                    await self._more()
-                except StreamClosed:
-                    break
+        try:
+            async with asyncio.timeout(timeout):
+                while self._finished is None:
+                    self._events.extend(self._parser.feed(await self._piece()))
+        except TimeoutError:
+            raise TimeoutError(f"it has not ended in {timeout:g} s; {self._story()}") from None
         return bool(self._finished)
 
     def rest(self, *, control: bool = False) -> list[ServerSentEvent]:
@@ -168,18 +188,60 @@ class OpenStream:
     def _comment(self, _: str) -> None:
         self.comments += 1
 
+    def _take(self, most: int, control: bool) -> list[ServerSentEvent]:
+        """Events that have come, without the control events unless they are asked for."""
+        found: list[ServerSentEvent] = []
+        while self._events and len(found) < most:
+            event = self._events.popleft()
+            if control or not event.is_control:
+                found.append(event)
+            else:
+                self._skipped.append(f"{event.type} {event.data}")
+        self._taken += len(found)
+        return found
+
     async def _more(self) -> None:
+        if not self.headers.get("content-type", "").startswith("text/event-stream"):
+            raise StreamClosed(f"no event stream: {self._answer()}{await self._excerpt()}")
         piece = await self._piece()
         if not piece:
             raise StreamClosed(
-                f"the stream {'ended' if self._finished else 'was cut'} while an event was awaited"
+                f"the stream {'ended' if self._finished else 'was cut'} while an event was awaited; "
+                f"{self._story()}"
             )
         self._events.extend(self._parser.feed(piece))
 
+    def _answer(self) -> str:
+        return f"{self._request} was answered {self.status} {self.reason}".rstrip()
+
+    async def _excerpt(self) -> str:
+        """How an answer begins that is no event stream. It may be endless, or come slowly."""
+        body = bytearray()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1.0):
+                while len(body) < EXCERPT and (piece := await self._piece()):
+                    body += piece
+        text = harmless(body[:EXCERPT].decode("utf-8", "replace")).strip()
+        return f":\n{text}" if text else ", without a body"
+
+    def _story(self) -> str:
+        """What came, for whoever waited for something else."""
+        came = [f"{self._taken} events before it"] if self._taken else []
+        came += [f"{self.comments} comments"] if self.comments else []
+        came += self._skipped[-5:]
+        came += [f"an event {event.type!r} that was not asked for" for event in list(self._events)[:5]]
+        told = f"{self._answer()}, and what came is " + (", ".join(came) or "nothing")
+        if self._last and not self._last.endswith((b"\n\n", b"\r\r", b"\r\n\r\n")):
+            told += f"; the last bytes end no event: {self._last!r}"
+        return harmless(told)
+
     async def _piece(self) -> bytes:
         """What has arrived, without its framing; b"" at the end."""
-        if self._finished is not None:
-            return b""
+        data = await self._unframed() if self._finished is None else b""
+        self._last = (self._last + data[-80:])[-80:]
+        return data
+
+    async def _unframed(self) -> bytes:
         try:
             if self._chunked:
                 return await self._piece_of_chunk()
@@ -211,8 +273,12 @@ class OpenStream:
 
     async def read_head(self) -> None:
         """Read the status line and the headers."""
-        head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-        self.status = int(head[0].split(" ", 2)[1])
+        try:
+            head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        except (OSError, asyncio.IncompleteReadError):
+            raise StreamClosed(f"{self._request} got no answer: the server closed the connection") from None
+        _, status, *reason = head[0].split(" ", 2)
+        self.status, self.reason = int(status), "".join(reason)
         self.headers = {
             name.strip().lower(): value.strip()
             for name, _, value in (h.partition(":") for h in head[1:] if h)
@@ -235,6 +301,8 @@ async def send(
 ) -> OpenStream:
     """Connect and send one request, without reading anything yet; arguments as for `open_stream`."""
     parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise UsageError(f"{url!r} is no address of a stream: give one like 'http://127.0.0.1:8080'")
     port = parts.port or (443 if parts.scheme == "https" else 80)
     sock: socket.socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     sock.setblocking(False)
@@ -244,8 +312,10 @@ async def send(
     try:
         await asyncio.get_running_loop().sock_connect(sock, (parts.hostname, port))
         reader, writer = await asyncio.open_connection(sock=sock, **options)
-    except BaseException:
+    except BaseException as error:
         sock.close()
+        if isinstance(error, ConnectionRefusedError):
+            raise ConnectionRefusedError(f"nothing listens at {parts.scheme}://{parts.netloc}") from None
         raise
     fields = {"Host": parts.netloc, "Accept": "text/event-stream", **(headers or {})}
     if body:
@@ -253,4 +323,4 @@ async def send(
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
     writer.write(f"{method} {target} HTTP/1.{0 if http10 else 1}\r\n{head}\r\n".encode() + body)
-    return OpenStream(reader, writer, fields.get("Last-Event-ID", ""))
+    return OpenStream(reader, writer, fields.get("Last-Event-ID", ""), f"{method} {target}")

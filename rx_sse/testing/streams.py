@@ -18,6 +18,7 @@ from typing import Any
 
 from aiohttp import web
 
+from rx_sse.errors import UsageError
 from rx_sse.testing.raw import TIMEOUT, OpenStream, send
 
 
@@ -35,6 +36,8 @@ async def serve(
     Yields:
         Its address, like `http://127.0.0.1:41234`.
     """
+    if not isinstance(app, web.Application):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise UsageError(f"serve({type(app).__name__}): give an aiohttp.web.Application")
     serving = web.AppRunner(app, **runner)
     await serving.setup()
     try:
@@ -82,7 +85,16 @@ async def open_stream(
 
     Raises:
         TimeoutError: no response headers came in time.
+        StreamClosed: the server closed the connection without an answer.
+        UsageError: no application and no address, or a path without its first slash.
     """
+    if not isinstance(app_or_url, web.Application | str):
+        raise UsageError(
+            f"open_stream({type(app_or_url).__name__}): give an aiohttp.web.Application, or the address of "
+            "one that is served"
+        )
+    if not path.startswith("/"):
+        raise UsageError(f"path={path!r} must begin with a slash, as '/{path}' does")
     if isinstance(app_or_url, web.Application):
         async with (
             serve(app_or_url) as url,
@@ -100,7 +112,7 @@ async def open_stream(
             yield stream
         return
     stream = await send(
-        app_or_url + path,
+        app_or_url.rstrip("/") + path,
         method=method,
         headers=headers,
         body=body,
@@ -109,8 +121,14 @@ async def open_stream(
         receive_buffer=receive_buffer,
     )
     try:
-        async with asyncio.timeout(timeout):
-            await stream.read_head()
+        try:
+            async with asyncio.timeout(timeout):
+                await stream.read_head()
+        except TimeoutError:
+            raise TimeoutError(
+                f"{method} {path}: no response headers in {timeout:g} s; the handler has not returned, or "
+                "the server is blocked"
+            ) from None
         yield stream
     finally:
         await stream.aclose()
