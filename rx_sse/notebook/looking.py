@@ -11,8 +11,10 @@ import asyncio
 import sys
 from collections import deque
 from collections.abc import Callable, Mapping
+from math import isfinite
 from typing import Any, Protocol, cast
 
+from rx_sse import arguments
 from rx_sse.errors import UsageError
 from rx_sse.notebook.recording import Stream, Tape, ends, observable_of, run
 from rx_sse.reactive.recording import Moment
@@ -72,11 +74,11 @@ class Table:
         self._count = 0
         self._end = ""
 
-    def add(self, moment: Moment) -> None:
-        """Another moment."""
+    def add(self, moment: Moment) -> bool:
+        """Another moment; returns whether more can follow."""
         if moment.kind != "next":
             self._end = "completed" if moment.kind == "completed" else f"failed: {moment.value}"
-            return
+            return True
         self._count += 1
         event = moment.value
         if isinstance(event, ServerSentEvent):
@@ -84,6 +86,7 @@ class Table:
         else:
             kind, data, id = "", event if isinstance(event, str) else _shown(event), ""
         self._rows.append((f"{moment.at:8.3f}", kind, data, id))
+        return True
 
     def __repr__(self) -> str:
         lines = [f"{at} s  {_cut(kind):<12} {_cut(data)}".rstrip() for at, kind, data, _ in self._rows]
@@ -122,7 +125,7 @@ async def peek(stream: Stream, *, n: int | None = None, seconds: float | None = 
         UsageError: neither `n` nor `seconds`, or no stream.
     """
     ends(n, seconds)
-    table = Table(rows)
+    table = Table(arguments.count("rows", rows))
     await _show(stream, n, seconds, table, table.add)
 
 
@@ -147,6 +150,7 @@ async def plot(
         UsageError: neither `n` nor `seconds`, no stream, or a value that is no number.
     """
     ends(n, seconds)
+    arguments.function("value", value, "a function that gives the number of a value")
     line = Line(title, value or _number)
     await _show(stream, n, seconds, line, line.add)
     if line.error is not None:
@@ -154,16 +158,19 @@ async def plot(
 
 
 async def _show(
-    stream: Stream, n: int | None, seconds: float | None, picture: Picture, add: Callable[[Moment], None]
+    stream: Stream, n: int | None, seconds: float | None, picture: Picture, add: Callable[[Moment], bool]
 ) -> None:
+    observable = observable_of(stream)
     screen = Screen(picture)
 
     def heard(moment: Moment) -> None:
-        add(moment)
+        if not add(moment):
+            tape.enough()
         screen.changed()
 
+    tape = Tape(observable, n, heard)
     try:
-        await run([Tape(observable_of(stream), n, heard)], seconds)
+        await run([tape], seconds)
     finally:
         screen.finish()
 
@@ -177,30 +184,37 @@ class Line:
     def __init__(self, title: str, value: Callable[[Any], float]) -> None:
         self.error: UsageError | None = None
         self._title = title
+        self._end = ""
         self._value = value
         self._points: list[tuple[float, float]] = []
 
-    def add(self, moment: Moment) -> None:
-        """Another moment."""
+    def add(self, moment: Moment) -> bool:
+        """Another moment; returns whether more can follow."""
+        if moment.kind == "error":
+            self._end = f", failed: {harmless(str(moment.value))}"
         if moment.kind != "next" or self.error is not None:
-            return
+            return True
         try:
-            self._points.append((moment.at, float(self._value(moment.value))))
-        except (TypeError, ValueError, KeyError, IndexError) as error:
+            number = float(self._value(moment.value))
+            if not isfinite(number):
+                raise ValueError("not finite")
+            self._points.append((moment.at, number))
+        except Exception as error:  # `value` is the user's
             self.error = UsageError(
                 f"plot: {_cut(str(moment.value))} is no number ({harmless(str(error))}); "
                 "give value=, a function that returns one"
             )
+        return self.error is None
 
     def __repr__(self) -> str:
         if not self._points:
-            return f"{_cut(self._title)}: no values".lstrip(": ")
+            return f"{_cut(self._title)}: no values{self._end}".lstrip(": ")
         numbers = [y for _, y in self._points]
         bars = "▁▂▃▄▅▆▇█"
         low, high = min(numbers), max(numbers)
         step = max(1, len(numbers) // 60)
         drawn = "".join(bars[int((y - low) / (high - low or 1) * 7)] for y in numbers[::step])
-        return f"{_cut(self._title)} {drawn}  {len(numbers)} values, {low:g} to {high:g}".lstrip()
+        return f"{_cut(self._title)} {drawn}  {len(numbers)} values, {low:g} to {high:g}{self._end}".lstrip()
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Mapping[str, str]:
         return {"text/plain": repr(self), "image/svg+xml": self._svg()}
@@ -221,7 +235,7 @@ class Line:
             "<style>.l{fill:none;stroke:#0a6fd8;stroke-width:1.8;stroke-linejoin:round}.a{stroke:#8a96a5}"
             ".t{font:12px system-ui,sans-serif;fill:#5d6b7c}"
             "@media(prefers-color-scheme:dark){.l{stroke:#5db0ff}.t{fill:#93a1b3}}</style>"
-            f'<text class="t" x="{LEFT}" y="16">{markup(self._title)}</text>'
+            f'<text class="t" x="{LEFT}" y="16">{markup(self._title + self._end)}</text>'
             f'<path class="a" d="M{LEFT} 24V{HEIGHT - BOTTOM}H{WIDTH - 8}" fill="none"/>'
             f'<text class="t" x="{LEFT - 6}" y="32" text-anchor="end">{high:.4g}</text>'
             f'<text class="t" x="{LEFT - 6}" y="{HEIGHT - BOTTOM}" text-anchor="end">{low:.4g}</text>'

@@ -7,12 +7,13 @@ Never: it records without an end.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, Callable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from reactivex import Observable, abc
 
+from rx_sse import arguments
 from rx_sse.client import EventSource
 from rx_sse.errors import UsageError
 from rx_sse.reactive import LoopScheduler, from_async_iterable
@@ -24,8 +25,12 @@ MOST = 100_000
 """Values that one recording holds at most."""
 
 
-def observable_of(stream: Stream) -> Observable[Any]:
+def observable_of(stream: Stream, name: str = "") -> Observable[Any]:
     """What a notebook helper was given, as an Observable.
+
+    Args:
+        stream: what was given.
+        name: what it is called, if it has a name.
 
     Raises:
         UsageError: it is no stream.
@@ -36,10 +41,43 @@ def observable_of(stream: Stream) -> Observable[Any]:
         return EventSource(stream)
     if isinstance(stream, AsyncIterable):
         return from_async_iterable(stream)
-    raise UsageError(
-        f"{type(stream).__name__} is no stream: "
-        "give an Observable, an EventSource, an async iterable or a URL"
-    )
+    what = f"{name!r}: {type(stream).__name__}" if name else type(stream).__name__
+    kinds = "give an Observable, an EventSource, an async iterable or a URL"
+    raise UsageError(f"{what} is no stream: {_advice(stream)}{kinds}")
+
+
+def _advice(value: object) -> str:
+    """What was probably meant by something that is no stream."""
+    if isinstance(value, Awaitable):
+        return "await it, and give what it returns; or "
+    if callable(value):
+        return "call it, and give what it returns; or "
+    if isinstance(value, Mapping):
+        return "one of its streams, or marbles() for all of them; or "
+    if isinstance(value, Iterable):
+        return "reactivex.from_iterable(...) makes an Observable of it; or "
+    return ""
+
+
+def named(helper: str, streams: object) -> dict[str, Observable[Any]]:
+    """Streams by name, as a helper takes several.
+
+    Args:
+        helper: which, for the message.
+        streams: what was given.
+
+    Raises:
+        UsageError: no mapping of names to streams, or an empty one.
+    """
+    example = f"{helper}({{'source': stream}})"
+    if not isinstance(streams, Mapping):
+        raise UsageError(f"{helper}({type(streams).__name__}): give streams by name, as in {example}")
+    if not streams:
+        raise UsageError(f"{helper}({{}}) has no stream: give streams by name, as in {example}")
+    for name in cast("Mapping[object, object]", streams):
+        if not isinstance(name, str):
+            raise UsageError(f"{helper}: {name!r} is no name; names are texts, as in {example}")
+    return {name: observable_of(stream, name) for name, stream in cast("Mapping[str, Any]", streams).items()}
 
 
 class Tape:
@@ -75,6 +113,12 @@ class Tape:
         if self.done.done():
             self.stop()
 
+    def enough(self) -> None:
+        """End it here."""
+        if not self.done.done():
+            self.done.set_result(None)
+        self.stop()
+
     def stop(self) -> None:
         """Dispose of the subscription."""
         subscription, self._subscription = self._subscription, None
@@ -90,8 +134,7 @@ class Tape:
         if kind == "next":
             self._left -= 1
         if kind != "next" or self._left <= 0:
-            self.done.set_result(None)
-            self.stop()
+            self.enough()
         if self._heard is not None:
             self._heard(moment)
 
@@ -104,10 +147,9 @@ def ends(n: int | None, seconds: float | None) -> None:
     """
     if n is None and seconds is None:
         raise UsageError("say when to stop: n= values, seconds=, or both")
-    if n is not None and n < 1:
-        raise UsageError(f"n={n!r} must be at least 1")
-    if seconds is not None and seconds <= 0:
-        raise UsageError(f"seconds={seconds!r} must be more than 0")
+    if n is not None:
+        arguments.count("n", n)
+    arguments.seconds("seconds", seconds, zero="would record nothing", optional=True)
 
 
 async def run(tapes: list[Tape], seconds: float | None) -> float:
@@ -121,9 +163,7 @@ async def run(tapes: list[Tape], seconds: float | None) -> float:
         await asyncio.wait([tape.done for tape in tapes], timeout=seconds)
     finally:
         for tape in tapes:
-            tape.stop()
-            if not tape.done.done():
-                tape.done.set_result(None)
+            tape.enough()
     return loop.time() - begin
 
 
@@ -172,7 +212,10 @@ class Diagram:
         Path(path).write_text(self.svg, "utf-8")
 
     def __getitem__(self, name: str) -> Recording:
-        return self.recordings[name]
+        try:
+            return self.recordings[name]
+        except KeyError:
+            raise KeyError(f"no stream {name!r}; there are {', '.join(map(repr, self.recordings))}") from None
 
     def __repr__(self) -> str:
         return text([recording.lane(name) for name, recording in self.recordings.items()], self.seconds)
@@ -195,12 +238,10 @@ async def marbles(
         A marble diagram: values, completion, errors and gaps; marbles of one colour are events of one type.
 
     Raises:
-        UsageError: no streams, neither `n` nor `seconds`, or something that is no stream.
+        UsageError: no streams by name, neither `n` nor `seconds`, or something that is no stream.
     """
     ends(n, seconds)
-    if not streams:
-        raise UsageError("marbles({}) has nothing to draw: give streams by name")
-    tapes = {name: Tape(observable_of(stream), n) for name, stream in streams.items()}
+    tapes = {name: Tape(stream, n) for name, stream in named("marbles", streams).items()}
     took = await run(list(tapes.values()), seconds)
     length = took if seconds is None else min(seconds, took)
     return Diagram(

@@ -13,7 +13,7 @@ from typing import Any, cast
 import reactivex as rx
 from aiohttp import web
 
-from rx_sse.notebook.recording import Stream, observable_of
+from rx_sse.notebook.recording import Stream, named
 from rx_sse.web.handler import sse
 from rx_sse.web.setup import setup
 from rx_sse.wire.harmless import harmless, markup
@@ -65,13 +65,16 @@ async def serve(
 
     Returns:
         What is served; it lives until `await served.close()`, or as long as the kernel.
+
+    Raises:
+        UsageError: neither an application nor streams by name.
     """
     kept = _kept()
+    if not isinstance(app, web.Application):
+        app = _application(app)  # and before what was served is closed: a mistake closes nothing
     before = kept.pop(name, None)
     if before is not None:
         await before.close()
-    if not isinstance(app, web.Application):
-        app = _application(app)
     runner = web.AppRunner(app)
     await runner.setup()
     try:
@@ -80,15 +83,16 @@ async def serve(
         await runner.cleanup()
         raise
     paths = sorted({route.resource.canonical for route in app.router.routes() if route.resource is not None})
-    served = Served(runner, f"http://{host}:{runner.addresses[0][1]}", paths)
+    at = f"[{host}]" if ":" in host else host
+    served = Served(runner, f"http://{at}:{runner.addresses[0][1]}", paths)
     kept[name] = served
     return served
 
 
 def _application(streams: Mapping[str, Stream]) -> web.Application:
     app = setup(web.Application(), allow_origins=["*"])
-    for name, stream in streams.items():
-        app.router.add_get(f"/{name}", sse(_handler(observable_of(stream))))
+    for name, stream in named("serve", streams).items():
+        app.router.add_get(f"/{name.lstrip('/')}", sse(_handler(stream)))
     return app
 
 

@@ -18,6 +18,7 @@ from typing import Any, Literal, Self, cast
 from reactivex import Observable, abc
 from reactivex.disposable import CompositeDisposable
 
+from rx_sse import arguments
 from rx_sse.errors import UsageError
 from rx_sse.reactive.diagram import Lane, Tick, svg, text
 from rx_sse.reactive.scheduler import LoopScheduler
@@ -97,10 +98,9 @@ class Recording:
             speed: 2.0 is twice as fast; 0 emits everything at once.
 
         Raises:
-            UsageError: a speed below 0.
+            UsageError: a speed below 0: time does not run backwards.
         """
-        if speed < 0:
-            raise UsageError(f"speed={speed!r}: time does not run backwards; give 0 or more")
+        arguments.number("speed", speed, least=0)
 
         def subscribe(
             observer: abc.ObserverBase[Any], given: abc.SchedulerBase | None = None
@@ -156,8 +156,9 @@ class Recording:
         Raises:
             UsageError: the file holds no recording.
         """
-        head, *lines = Path(path).read_text("utf-8").removesuffix("\n").split("\n")  # not splitlines: U+2028
         try:
+            written = Path(path).read_text("utf-8")
+            head, *lines = written.removesuffix("\n").split("\n")  # not splitlines: U+2028
             told = json.loads(head)
             if told["rx_sse"] != VERSION:
                 raise UsageError(

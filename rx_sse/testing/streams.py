@@ -93,8 +93,6 @@ async def open_stream(
             f"open_stream({type(app_or_url).__name__}): give an aiohttp.web.Application, or the address of "
             "one that is served"
         )
-    if not path.startswith("/"):
-        raise UsageError(f"path={path!r} must begin with a slash, as '/{path}' does")
     if isinstance(app_or_url, web.Application):
         async with (
             serve(app_or_url) as url,
@@ -112,7 +110,7 @@ async def open_stream(
             yield stream
         return
     stream = await send(
-        app_or_url.rstrip("/") + path,
+        _joined(app_or_url, path),
         method=method,
         headers=headers,
         body=body,
@@ -132,3 +130,12 @@ async def open_stream(
         yield stream
     finally:
         await stream.aclose()
+
+
+def _joined(url: str, path: str) -> str:
+    """The address of a path; a path that begins with ``?`` is a query alone."""
+    if path.startswith("/"):
+        return url.removesuffix("/") + path
+    if path and not path.startswith("?") and not url.endswith("/"):
+        raise UsageError(f"path={path!r} must begin with a slash, as '/{path}' does")
+    return url + path

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 from xml.etree import ElementTree
@@ -126,7 +128,19 @@ async def test_plot_says_what_is_no_number(capsys: pytest.CaptureFixture[str]) -
         await plot(rx.of({"a": 1}), n=1)
 
 
-@pytest.mark.parametrize("options", [{}, {"n": 0}, {"seconds": 0}, {"seconds": -1}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"n": 0},
+        {"seconds": 0},
+        {"seconds": -1},
+        {"n": "3"},
+        {"n": True},
+        {"seconds": "2"},
+        {"seconds": float("inf")},
+    ],
+)
 async def test_what_would_not_end_is_refused(options: dict[str, Any]) -> None:
     for helper in (record, peek, plot):
         with pytest.raises(UsageError):
@@ -135,11 +149,73 @@ async def test_what_would_not_end_is_refused(options: dict[str, Any]) -> None:
         await marbles({"x": rx.never()}, **options)
 
 
-async def test_what_is_no_stream_is_refused() -> None:
-    with pytest.raises(UsageError, match="list is no stream"):
-        await record([1, 2], n=1)  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="nothing to draw"):
-        await marbles({}, n=1)
+async def later() -> int:
+    return 1
+
+
+async def test_what_is_no_stream_is_refused_with_what_was_probably_meant() -> None:
+    coroutine = later()
+    for given, told in (
+        ([1, 2], "list is no stream: reactivex.from_iterable"),
+        (lambda request: rx.of(1), "function is no stream: call it"),
+        (coroutine, "coroutine is no stream: await it"),
+        ({"a": rx.of(1)}, "dict is no stream: one of its streams, or marbles"),
+        (7, "int is no stream: give an Observable"),
+    ):
+        for helper in (record, peek, plot):
+            with pytest.raises(UsageError, match=re.escape(told)):
+                await helper(given, n=1)  # type: ignore[arg-type]
+    assert await coroutine == 1
+
+
+@pytest.mark.parametrize(
+    "streams", [[rx.of(1)], rx.of(1), {}, {1: rx.of(1)}, {"a": rx.of(1), "b": 2}, None, "x"]
+)
+async def test_streams_without_names_are_told_how(streams: Any) -> None:
+    """And nothing was subscribed, nothing was served."""
+    named = isinstance(streams, dict) and "b" in streams
+    for helper, options in ((marbles, {"n": 1}), (serve, {})):
+        told = "'b': int is no stream" if named else rf"{helper.__name__}\({{'source': stream}}\)"
+        with pytest.raises(UsageError, match=told):
+            await helper(streams, **options)
+
+
+async def test_a_plot_ends_at_once_with_what_is_no_number(capsys: pytest.CaptureFixture[str]) -> None:
+    def broken(value: Any) -> float:
+        raise AttributeError("no such field")
+
+    for source, options in ((rx.of(float("nan")), {}), (rx.interval(0.01), {"value": broken})):
+        begin = asyncio.get_running_loop().time()
+        with pytest.raises(UsageError, match="value="):
+            await plot(source, seconds=30, **options)
+        assert asyncio.get_running_loop().time() - begin < 5
+    with pytest.raises(UsageError, match="value='price' must be a function"):
+        await plot(rx.of(1), n=1, value="price")  # type: ignore[arg-type]
+
+
+async def test_a_plot_says_that_its_stream_failed(capsys: pytest.CaptureFixture[str]) -> None:
+    await plot(rx.of(1).concat(rx.throw(ValueError("boom"))), n=5)
+    assert capsys.readouterr().out.strip().endswith("1 values, 1 to 1, failed: ValueError: boom")
+
+
+async def test_rows_and_speeds_and_names_are_checked() -> None:
+    with pytest.raises(UsageError, match="rows=0 must be an integer of at least 1"):
+        await peek(rx.of(1), n=1, rows=0)
+    recording = await record(rx.of(1), n=1)
+    for speed in (-1, "fast", float("nan")):
+        with pytest.raises(UsageError, match="speed="):
+            recording.replay(speed)  # type: ignore[arg-type]
+    with pytest.raises(KeyError, match="no stream 'c'; there are 'a', 'b'"):
+        (await marbles({"a": rx.of(1), "b": rx.of(1)}, n=1))["c"]
+
+
+async def test_a_slash_before_a_name_and_an_address_of_ipv6() -> None:
+    served = await serve({"/ticks": rx.of(1)}, host="::1")
+    try:
+        assert served.paths == ["/ticks"] and served.url.startswith("http://[::1]:")
+        assert (await record(served.url + "/ticks", n=1)).values[0].data == "1"
+    finally:
+        await served.close()
 
 
 async def test_serve_shows_its_addresses_and_closes() -> None:
