@@ -21,6 +21,8 @@ def main(arguments: list[str]) -> int:
     command, *rest = arguments or ["--help"]
     if command in COMMANDS:
         return int(import_module(COMMANDS[command][0]).main(rest))
+    if not command.startswith("-"):
+        print(f"rx_sse: no command {command!r}", file=sys.stderr)
     asked = command in ("-h", "--help")
     out = sys.stdout if asked else sys.stderr
     print("usage: python -m rx_sse COMMAND [--help]\n", file=out)

@@ -29,6 +29,7 @@ from .backoff import reconnection_delay
 from .control import end_reason, stream_error
 from .request import Request, without_secrets
 from .state import ConnectionState
+from .trouble import unreachable
 
 __all__ = ["Connection", "Reconnect", "Settings"]
 
@@ -279,6 +280,8 @@ class Connection:
             return error.reason
         if isinstance(error, aiohttp.SocketTimeoutError):
             return f"no byte came for {self._settings.read_timeout:g} s"
+        if isinstance(error, aiohttp.ClientConnectorError):
+            return unreachable(error)
         if isinstance(error, aiohttp.ClientPayloadError):
             return "the connection was lost"
         if isinstance(error, aiohttp.TooManyRedirects):

@@ -20,7 +20,7 @@ from yarl import URL
 from ..errors import ConnectionFailed, UsageError
 from ..wire.jsontext import dumps_utf8
 
-__all__ = ["NO_HEADER", "Request", "Token", "without_secrets"]
+__all__ = ["NO_HEADER", "Request", "Token", "http_url", "without_secrets"]
 
 Token = str | Callable[[], str | Awaitable[str]] | None
 
@@ -46,7 +46,7 @@ class Request:
     def __init__(
         self, url: str | URL, *, method: str, headers: Mapping[str, str] | None, body: Any, token: Token
     ) -> None:
-        self.url = _http(url)
+        self.url = http_url(url)
         if not isinstance(method, str) or not _TOKEN.fullmatch(method):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise UsageError(f"method={method!r} is not the name of a method, as 'GET' is")
         if not isinstance(headers, Mapping | None):
@@ -124,7 +124,12 @@ def without_secrets(url: URL) -> str:
     return str(url.with_user(None).with_query(None).with_fragment(None))
 
 
-def _http(url: str | URL) -> URL:
+def http_url(url: str | URL) -> URL:
+    """An absolute http or https URL.
+
+    Raises:
+        UsageError: it is none.
+    """
     # [spec] If urlRecord is failure, then throw a "SyntaxError" DOMException. Another scheme would fail with
     # the first request, and for good; a program is told at once.
     try:
@@ -133,7 +138,9 @@ def _http(url: str | URL) -> URL:
         raise UsageError(f"url: not a URL: {error}") from None
     host = parsed.raw_host
     if parsed.scheme not in ("http", "https") or not host:
-        raise UsageError(f"url: scheme {parsed.scheme!r}, host {host!r}; give an absolute http or https URL")
+        raise UsageError(
+            f"url: scheme {parsed.scheme!r}, host {host!r}; give an absolute URL that begins with http:// or https://"
+        )
     if _NO_HOST.search(host):
         raise UsageError(f"url: {host!r} is not a host")
     return parsed

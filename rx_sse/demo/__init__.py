@@ -18,6 +18,8 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Sequence
+from errno import EADDRINUSE
+from importlib.util import find_spec
 
 from aiohttp import web
 
@@ -32,12 +34,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Serve the demo until it is interrupted; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m rx_sse demo", description="Serve the demo page.")
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=8080, help="0 takes a free one (default: %(default)s)")
+    parser.add_argument("--port", type=_port, default=8080, help="0 takes a free one (default: %(default)s)")
     parser.add_argument("--redis", metavar="URL", help="carry the two people's messages over this Redis")
     parser.add_argument(
         "--workers", type=int, default=1, help="processes that share the port (needs --redis)"
     )
     options = parser.parse_args(arguments)
+    if options.workers < 1:
+        parser.error(f"--workers {options.workers}: give 1 or more")
+    if find_spec("psutil") is None:
+        parser.error("the readings of this machine need psutil: pip install psutil")
     if options.workers > 1 and (not options.redis or not options.port):
         parser.error("several workers share users over Redis, and one port: give --redis URL and a --port")
     secret = os.environ.setdefault(SECRET, secrets.token_urlsafe(32))
@@ -46,11 +52,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     others = [subprocess.Popen([*command, "--redis", options.redis]) for _ in range(options.workers - 1)]
     try:
         return _serve(options, secret)
+    except (rx_sse.UsageError, ImportError) as error:
+        parser.error(str(error))
     finally:
         for other in others:
             other.terminate()
         for other in others:
             other.wait()
+
+
+def _port(text: str) -> int:
+    """A number of a port: aiohttp takes any, and the system its last 16 bits."""
+    if not 0 <= (port := int(text)) <= 65535:
+        raise ValueError(text)
+    return port
 
 
 def _serve(options: argparse.Namespace, secret: str) -> int:
@@ -72,6 +87,7 @@ def _serve(options: argparse.Namespace, secret: str) -> int:
         )
     except OSError as error:
         where = f"{options.host}:{options.port}"
-        print(f"cannot listen on {where}: {error.strerror}; try --port 0", file=sys.stderr)
+        hint = "; --port 0 takes a free one" if error.errno == EADDRINUSE else ""
+        print(f"rx_sse: cannot listen on {where}: {error.strerror}{hint}", file=sys.stderr)
         return 1
     return 0

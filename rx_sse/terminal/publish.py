@@ -21,7 +21,9 @@ from urllib.parse import quote
 
 import aiohttp
 
-from rx_sse import RxSseError
+from rx_sse import RxSseError, UsageError
+from rx_sse.client.request import NO_HEADER, http_url
+from rx_sse.client.trouble import unreachable
 from rx_sse.wire.harmless import harmless
 
 from .credentials import add_options, headers
@@ -41,6 +43,9 @@ _PATIENCE: Final = 30.0
 _AGAIN: Final = frozenset({429, 502, 503, 504})
 
 
+MOUNT: Final = "; TARGET is the URL at which rx_sse.bus_app is mounted, like http://localhost:8080/events"
+
+
 class NotAccepted(Exception):
     """An event that was not accepted, and why."""
 
@@ -56,19 +61,30 @@ def main(arguments: list[str]) -> int:
             parser.error(f"redis: set {REDIS} to the address")
     if given.key and given.lines:
         parser.error("--key: with --lines every event needs a key of its own, and gets one")
+    if NO_HEADER.search(given.key or ""):
+        parser.error(f"--key: {given.key!r} holds a character that no header can carry")
     events = (value(text, as_text=given.text) for text in texts(given.data, given.lines))
     try:
         if target.partition(":")[0] in ("redis", "rediss", "unix"):
             into_redis(target, given, events)
         else:
-            sent = headers(given.header_file, os.environ)
-            over_http(target, given, sent, events)
+            over_http(target, given, sent_headers(given, parser), events)
     except KeyboardInterrupt:
         return 130
+    except UsageError as error:
+        parser.error(harmless(str(error)))
     except (RxSseError, NotAccepted, ImportError, ValueError, OSError) as error:
         print(f"rx_sse: {harmless(str(error))}", file=sys.stderr)
         return 1
     return 0
+
+
+def sent_headers(given: argparse.Namespace, parser: argparse.ArgumentParser) -> dict[str, str]:
+    """What is sent beside the event; ends the command if the file of headers is none."""
+    try:
+        return headers(given.header_file, os.environ)
+    except (ValueError, OSError) as error:
+        parser.error(harmless(str(error)))
 
 
 def texts(data: str | None, lines: bool) -> Iterator[str]:
@@ -88,8 +104,10 @@ def value(text: str, *, as_text: bool) -> Any:
     if not as_text:
         try:
             return json.loads(text)
-        except (ValueError, RecursionError):
-            pass
+        except (ValueError, RecursionError) as error:
+            if text.lstrip().startswith(("{", "[")):
+                told = f"published as text, since it is no JSON: {error} (--text says that it is none)"
+                print(f"rx_sse: {told}", file=sys.stderr)
     return text
 
 
@@ -104,6 +122,7 @@ def into_redis(target: str, given: argparse.Namespace, events: Iterable[Any]) ->
 
 def over_http(target: str, given: argparse.Namespace, sent: dict[str, str], events: Iterable[Any]) -> None:
     """Publish through the mount."""
+    http_url(target)
     url = f"{target.rstrip('/')}/topics/{quote(given.topic, safe='')}"
     query = {} if given.event is None else {"event": given.event}
     # Input is waited for outside of the loop, where Ctrl-C ends the wait; nothing happens on the loop then.
@@ -144,16 +163,33 @@ async def offered(
                 headers={"Content-Type": kind, "Idempotency-Key": key},
                 allow_redirects=False,
             ) as answer:
+                said = await answer.text(errors="replace")
                 if answer.status == 201:
-                    return str((await answer.json())["id"])
-                why = f"{answer.status} {answer.reason}: {(await answer.text())[:500]}"
+                    return accepted(said)
+                why = f"{answer.status} {answer.reason}: {said[:500]}"
                 if answer.status not in _AGAIN:
-                    break
+                    raise NotAccepted(why + (MOUNT if answer.status in (404, 405) else ""))
         except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
             raise NotAccepted(f"{str(error)!r} is no http URL") from None
+        except aiohttp.ClientConnectorError as error:
+            why = unreachable(error)
+            if isinstance(error, aiohttp.ClientSSLError):  # it will be the same the next time
+                break
         except (aiohttp.ClientError, TimeoutError) as error:
             why = f"{type(error).__name__}: {error}"
     raise NotAccepted(why)
+
+
+def accepted(answer: str) -> str:
+    """The id in the answer of a mount.
+
+    Raises:
+        NotAccepted: it is no answer of a mount.
+    """
+    try:
+        return str(json.loads(answer)["id"])
+    except (ValueError, RecursionError, LookupError, TypeError):
+        raise NotAccepted(f"201, but without the id of an event: {answer[:500]}{MOUNT}") from None
 
 
 def _parser() -> argparse.ArgumentParser:

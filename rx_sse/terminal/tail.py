@@ -162,6 +162,8 @@ class Tail:
             self._opened = time.monotonic()
             self._screen.note(f"{notes.good('● open')} {harmless(state.url)} {notes.faint(reason)}")
         elif state.state == "closed":
+            if state.error is not None:  # which is told as the command's own
+                return
             self._screen.note(f"{notes.faint('■ closed')} {reason}")
         elif state.delay or state.error is not None:
             self._opened = None

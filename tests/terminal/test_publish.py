@@ -133,7 +133,7 @@ async def test_what_may_have_arrived_is_sent_again_under_the_same_key() -> None:
 async def test_a_server_that_is_not_there_is_given_up_on() -> None:
     result = await run("publish", "http://127.0.0.1:9", "news", "x")
     assert result.status == 1
-    assert "Cannot connect" in result.err and "Traceback" not in result.err
+    assert result.err == "rx_sse: cannot connect to 127.0.0.1:9: Connection refused\n"
 
 
 @pytest.mark.redis
@@ -162,9 +162,3 @@ async def test_a_wrong_call_is_answered_by_its_usage(arguments: list[str]) -> No
     result = await run("publish", *arguments)
     assert (result.status, result.out) == (2, "")
     assert "usage: python -m rx_sse publish" in result.err
-
-
-async def test_what_is_no_url_is_told() -> None:
-    result = await run("publish", "ftp://x", "news", "x")
-    assert result.status == 1
-    assert result.err == "rx_sse: 'ftp://x/topics/news' is no http URL\n"

@@ -1,0 +1,131 @@
+"""What a careless call is told: one line with what was wrong and what to do, and never a traceback."""
+
+from __future__ import annotations
+
+import ssl
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from rx_sse.__main__ import main
+from rx_sse.testing import serve
+
+from ..certificate import self_signed
+from .command import run
+
+NOBODY = "http://127.0.0.1:9"  # the discard port, where nothing listens
+
+
+@pytest.mark.parametrize(
+    ("call", "status", "told"),
+    [
+        ("tail localhost:8080/x", 2, "give an absolute URL that begins with http:// or https://"),
+        ("tail foo", 2, "give an absolute URL that begins with http:// or https://"),
+        ("tail ftp://host/x", 2, "give an absolute URL that begins with http:// or https://"),
+        (f"tail --no-reconnect {NOBODY}", 1, "cannot connect to 127.0.0.1:9: Connection refused"),
+        ("tail --no-reconnect http://no-such-host.invalid/", 1, "no address is known for this name"),
+        ("tail --timeout -1 http://x", 2, "read_timeout=-1.0"),
+        ("tail --body @no-such-file http://x", 2, "No such file or directory: 'no-such-file'"),
+        ("tail --header-file no-such-file http://x", 2, "No such file or directory: 'no-such-file'"),
+        ("publish localhost:8080 news x", 2, "give an absolute URL that begins with http:// or https://"),
+        ("publish ftp://x news x", 2, "give an absolute URL that begins with http:// or https://"),
+        ("publish http://x news x --header-file no-such-file", 2, "No such file or directory"),
+        ("publish http://x news x --key a\x00b", 2, "--key: 'a\\x00b' holds a character that no header can"),
+        ("publish redis://localhost:port news x", 2, "is not the URL of a Redis"),
+        ("demo --port 99999", 2, "argument --port: invalid _port value: '99999'"),
+        ("demo --workers 0", 2, "--workers 0: give 1 or more"),
+        ("demo --redis foo --port 0", 2, "'foo' is not the URL of a Redis"),
+        ("demo --host no-such-host.invalid --port 0", 1, "cannot listen on no-such-host.invalid:0"),
+        ("nonsense", 2, "rx_sse: no command 'nonsense'"),
+    ],
+)
+def test_a_mistake_is_told(
+    call: str, status: int, told: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RX_SSE_DEMO_SECRET", raising=False)
+    try:
+        ended = main(call.split(" "))
+    except SystemExit as error:
+        ended = error.code
+    printed = capsys.readouterr()
+    assert (ended, printed.out) == (status, "")
+    (line,) = (line for line in printed.err.splitlines() if told in line)
+    assert line.startswith(("rx_sse: ", f"python -m rx_sse {call.split()[0]}: error: "))
+
+
+@pytest.mark.parametrize(
+    ("call", "module", "told"),
+    [
+        ("publish redis://localhost news x", "redis", "pip install"),
+        ("demo --redis redis://localhost --port 0", "redis", "pip install"),
+        ("demo --port 0", "psutil", "pip install psutil"),
+    ],
+)
+def test_a_missing_extra_is_asked_for(call: str, module: str, told: str, tmp_path: Path) -> None:
+    program = (
+        f"import sys; sys.modules[{module!r}] = None; from rx_sse.__main__ import main; main(sys.argv[1:])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *call.split()], capture_output=True, text=True, timeout=30
+    )
+    assert told in done.stderr.splitlines()[-1] and "Traceback" not in done.stderr
+
+
+async def test_what_is_no_stream_and_no_mount_is_told() -> None:
+    app = web.Application()
+
+    async def page(request: web.Request) -> web.Response:
+        return web.Response(text="<html>hello</html>", content_type="text/html", status=201)
+
+    async def stored(request: web.Request) -> web.Response:
+        return web.json_response(["stored"], status=201)
+
+    app.router.add_route("*", "/page/topics/news", page)
+    app.router.add_route("*", "/json/topics/news", stored)
+    async with serve(app) as url:
+        for call, told in (
+            (["tail", f"{url}/page/topics/news"], "201 Created: <html>hello</html>"),
+            (
+                ["publish", f"{url}/page", "news", "x"],
+                "201, but without the id of an event: <html>hello</html>",
+            ),
+            (["publish", f"{url}/json", "news", "x"], '201, but without the id of an event: ["stored"]'),
+            (["publish", url, "news", "x"], "404 Not Found: 404: Not Found; TARGET is the URL at which"),
+        ):
+            result = await run(*call)
+            assert result.status == 1 and "Traceback" not in result.err
+            (line,) = (line for line in result.err.splitlines() if told in line)
+            assert line.startswith("rx_sse: ")
+
+
+async def test_a_certificate_that_is_not_accepted_and_a_server_without_tls_are_told(tmp_path: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*self_signed(tmp_path))
+    async with serve(web.Application(), ssl=context) as url, serve(web.Application()) as plain:
+        for call in (["tail", "--no-reconnect"], ["publish"]):
+            rest = ["news", "x"] if call == ["publish"] else []
+            result = await run(*call, url, *rest)
+            assert "its certificate is not accepted: self-signed certificate" in result.err
+            assert result.err.count("certificate is not accepted") == 1 and "Traceback" not in result.err
+            result = await run(*call, plain.replace("http:", "https:"), *rest)
+            assert "no TLS with it: " in result.err and "Traceback" not in result.err
+
+
+async def test_what_looks_like_json_and_is_none_is_published_and_told() -> None:
+    got: list[str] = []
+
+    async def publish(request: web.Request) -> web.Response:
+        got.append(f"{request.content_type} {await request.text()}")
+        return web.json_response({"id": "1"}, status=201)
+
+    app = web.Application()
+    app.router.add_post("/topics/news", publish)
+    async with serve(app) as url:
+        result = await run("publish", url, "news", "{'a': 1}")
+        quiet = await run("publish", url, "news", "{'a': 1}", "--text")
+    assert (result.status, quiet.status, quiet.err) == (0, 0, "")
+    assert got == ["text/plain {'a': 1}"] * 2
+    assert result.err.startswith("rx_sse: published as text, since it is no JSON: ")
