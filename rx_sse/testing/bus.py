@@ -2,8 +2,12 @@
 
 A third backend is one file with a `Log` in it, and this is how its author knows that it is one::
 
+    def make_bus(history: int = 1000, ttl: float = 3600.0) -> Bus:
+        retention = Retention(entries=history, age=ttl)
+        return Bus(MyLog(retention), retention)
+
     async def test_my_bus() -> None:
-        await rx_sse.testing.check_bus(lambda **options: Bus(MyLog(), Retention(...)))
+        await rx_sse.testing.check_bus(make_bus)
 
 Each check makes its own bus and uses topics that nobody has used before, so a log that persists needs no
 cleaning.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from typing import Any
 from xml.etree import ElementTree
@@ -19,6 +21,8 @@ from rx_sse.notebook import Moment, marbles, peek, plot, record, serve
 from rx_sse.notebook.looking import Line, Table
 from rx_sse.testing import no_leaks
 from rx_sse.wire.harmless import harmless
+
+from ..conftest import ROOT
 
 leaves_nothing = pytest.fixture(no_leaks)
 pytestmark = pytest.mark.usefixtures("leaves_nothing")
@@ -224,3 +228,30 @@ async def test_serve_shows_its_addresses_and_closes() -> None:
     served = await serve(app)
     assert served.paths == ["/a"] and served.url in repr(served)
     await served.close()
+
+
+IN_IPYTHON = """
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance()
+cell = '''
+import reactivex as rx
+from rx_sse.notebook import marbles, peek, plot, record, serve
+await peek(rx.of(1, 2), n=2)
+await plot(rx.of(1, 2), n=2)
+display(await marbles({"a": rx.of(1)}, n=1))
+first = await serve({"ticks": rx.of(1)})
+again = await serve({"ticks": rx.of(1)})
+assert first.url != again.url
+await again.close()
+'''
+result = shell.run_cell(cell)
+assert result.success, (result.error_before_exec, result.error_in_exec)
+"""
+
+
+def test_the_helpers_work_in_ipython() -> None:
+    """They are shown by its display, which is there from the first moment and is updated."""
+    done = subprocess.run([sys.executable, "-c", IN_IPYTHON], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for shown in ("0 events\n", "2 events\n", "no values\n", "▁█  2 values", "1 in 0.0 s"):
+        assert shown in done.stdout

@@ -3,18 +3,23 @@
 ::
 
     auth = JWTAuth(key=SECRET, algorithms="HS256", cookie="__Host-session")
-    auth = JWTAuth(jwks_url="https://issuer/.well-known/jwks.json", algorithms="RS256", audience="chat",
-    issuer="https://issuer/")
+    issued = JWTAuth(jwks_url="https://issuer/.well-known/jwks.json", algorithms="RS256", audience="chat",
+                     issuer="https://issuer/")
 
     @routes.get("/stream")
-    @rx_sse.sse(auth=auth)                                  # rx_sse.principal(request) in the handler
-    def stream(request): ...
+    @rx_sse.sse(auth=auth)
+    def stream(request):
+        return rx.of(rx_sse.principal(request).user)
 
     @routes.post("/messages")
     async def send(request):
         principal = await auth(request)                     # the same, in an ordinary handler
+        return web.Response(text=principal.user)
 
+    @routes.get("/events")
     @rx_sse.sse(auth=auth.require("events:read"))           # 403 without the scope
+    def events(request):
+        return rx.of("for those who may")
 
 The token comes from ``Authorization: Bearer``, or from the cookie; with the cookie, the request must be the
 user's own (`rx_sse.web.origin`). What a token must say is in `rx_sse.web.auth.verify`, how keys come from an

@@ -11,7 +11,8 @@ for a ticket, and opens its stream with that::
 
     @routes.get("/stream")                                  # new EventSource("/stream?ticket=…")
     @rx_sse.sse(auth=tickets)
-    def stream(request): ...
+    def stream(request):
+        return rx.of(rx_sse.principal(request).user)
 
 What it costs: a ticket stands in URLs, and so in the access logs of this server and of every proxy before it.
 That is why an access token must never stand there, and why a ticket lives for minutes, has an audience of its
