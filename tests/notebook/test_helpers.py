@@ -178,7 +178,8 @@ async def test_what_is_no_stream_is_refused_with_what_was_probably_meant() -> No
 async def test_streams_without_names_are_told_how(streams: Any) -> None:
     """And nothing was subscribed, nothing was served."""
     named = isinstance(streams, dict) and "b" in streams
-    for helper, options in ((marbles, {"n": 1}), (serve, {})):
+    calls: list[tuple[Any, dict[str, Any]]] = [(marbles, {"n": 1}), (serve, {})]
+    for helper, options in calls:
         told = "'b': int is no stream" if named else rf"{helper.__name__}\({{'source': stream}}\)"
         with pytest.raises(UsageError, match=told):
             await helper(streams, **options)
@@ -188,7 +189,11 @@ async def test_a_plot_ends_at_once_with_what_is_no_number(capsys: pytest.Capture
     def broken(value: Any) -> float:
         raise AttributeError("no such field")
 
-    for source, options in ((rx.of(float("nan")), {}), (rx.interval(0.01), {"value": broken})):
+    calls: list[tuple[Any, dict[str, Any]]] = [
+        (rx.of(float("nan")), {}),
+        (rx.interval(0.01), {"value": broken}),
+    ]
+    for source, options in calls:
         begin = asyncio.get_running_loop().time()
         with pytest.raises(UsageError, match="value="):
             await plot(source, seconds=30, **options)
