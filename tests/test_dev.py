@@ -100,7 +100,9 @@ def test_the_subset_is_there_and_ci_runs_it_everywhere() -> None:
     paths = [ROOT / part for part in subset if part.startswith("tests/")]
     assert len(paths) >= 10 and all(path.exists() for path in paths)
     steps = (ROOT / ".ci" / "run").read_text("utf-8")
-    assert "pythons=$(python3 dev.py pythons) || failed" in steps and 'dev.py test --python "$version"' in steps
+    assert (
+        "pythons=$(python3 dev.py pythons) || failed" in steps and 'dev.py test --python "$version"' in steps
+    )
     assert "dev.py test --lowest" in steps
 
 

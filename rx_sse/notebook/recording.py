@@ -41,7 +41,8 @@ def observable_of(stream: Stream, name: str = "") -> Observable[Any]:
         return EventSource(stream)
     if isinstance(stream, AsyncIterable):
         return from_async_iterable(stream)
-    what = f"{name!r}: {type(stream).__name__}" if name else type(stream).__name__
+    kind = f"the class {stream.__name__}" if isinstance(stream, type) else type(stream).__name__
+    what = f"{name!r}: {kind}" if name else kind
     kinds = "give an Observable, an EventSource, an async iterable or a URL"
     raise UsageError(f"{what} is no stream: {_advice(stream)}{kinds}")
 

@@ -25,6 +25,8 @@ TOP = 34
 RADIUS = 13
 COLUMNS = 60
 """Characters of a line of text that stand for the time."""
+REASON = 100
+"""Characters of an error that follow its line."""
 MOST = 9
 """Characters of a value that fit on a marble."""
 HUES = (212, 24, 145, 280, 340, 48, 190, 95)
@@ -60,7 +62,7 @@ class Lane:
 
 def text(lanes: Sequence[Lane], seconds: float) -> str:
     """The diagram as lines of text: `-` is time, a value stands where it came, `|` completion, `#` error, `/`
-    a gap."""
+    a gap. Behind it, how many values there were, and the error."""
     seconds = seconds or 1.0
     names = [one_line(lane.name, LEFT) for lane in lanes]
     width = max(map(len, names), default=0)
@@ -79,7 +81,9 @@ def text(lanes: Sequence[Lane], seconds: float) -> str:
         ended = any(tick.kind in ("completed", "error") for tick in lane.ticks)
         drawn = "".join(line).rstrip("-") if ended else "".join(line) + ">"
         values = sum(tick.kind == "next" for tick in lane.ticks)
-        lines.append(f"{name:<{width}} {drawn:<{COLUMNS + 2}}  {values} in {seconds:.1f} s".lstrip())
+        told = f"{values} in {seconds:.1f} s"
+        told += "".join(f", {one_line(tick.label, REASON)}" for tick in lane.ticks if tick.kind == "error")
+        lines.append(f"{name:<{width}} {drawn:<{COLUMNS + 2}}  {told}".lstrip())
     return "\n".join(lines)
 
 

@@ -59,6 +59,7 @@ async def test_record_takes_an_async_iterable_an_address_and_an_event_source() -
 async def test_an_error_is_part_of_the_recording() -> None:
     recording = await record(rx.of(1).concat(rx.throw(ValueError("boom"))), seconds=5)
     assert [(moment.kind, moment.value) for moment in recording][-1] == ("error", "ValueError: boom")
+    assert repr(recording).endswith("s, ValueError: boom")
 
 
 async def test_a_recording_disposes_of_its_stream() -> None:
@@ -164,6 +165,7 @@ async def test_what_is_no_stream_is_refused_with_what_was_probably_meant() -> No
         (lambda request: rx.of(1), "function is no stream: call it"),
         (coroutine, "coroutine is no stream: await it"),
         ({"a": rx.of(1)}, "dict is no stream: one of its streams, or marbles"),
+        (rx_sse.EventSource, "the class EventSource is no stream: call it"),
         (7, "int is no stream: give an Observable"),
     ):
         for helper in (record, peek, plot):
