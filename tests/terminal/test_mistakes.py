@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 import subprocess
 import sys
@@ -86,7 +87,7 @@ async def test_what_is_no_stream_and_no_mount_is_told() -> None:
     app.router.add_route("*", "/page/topics/news", page)
     app.router.add_route("*", "/json/topics/news", stored)
     async with serve(app) as url:
-        for call, told in (
+        calls = [
             (["tail", f"{url}/page/topics/news"], "201 Created: <html>hello</html>"),
             (
                 ["publish", f"{url}/page", "news", "x"],
@@ -94,11 +95,12 @@ async def test_what_is_no_stream_and_no_mount_is_told() -> None:
             ),
             (["publish", f"{url}/json", "news", "x"], '201, but without the id of an event: ["stored"]'),
             (["publish", url, "news", "x"], "404 Not Found: 404: Not Found; TARGET is the URL at which"),
-        ):
-            result = await run(*call)
-            assert result.status == 1 and "Traceback" not in result.err
-            (line,) = (line for line in result.err.splitlines() if told in line)
-            assert line.startswith("rx_sse: ")
+        ]
+        results = await asyncio.gather(*(run(*call) for call, _ in calls))
+    for (_, told), result in zip(calls, results, strict=True):
+        assert result.status == 1 and "Traceback" not in result.err
+        (line,) = (line for line in result.err.splitlines() if told in line)
+        assert line.startswith("rx_sse: ")
 
 
 async def test_a_certificate_that_is_not_accepted_and_a_server_without_tls_are_told(tmp_path: Path) -> None:
