@@ -8,6 +8,7 @@ rooms above it in this list (``tests/test_rooms.py`` holds them to it)::
 
     errors      the exception tree
     arguments   what users hand over, checked
+    tasks       how a task is started, whatever the task factory
     wire        bytes ↔ events, in both directions, without I/O
     delivery    what happens when a reader is slow, and the one place where threads cross
     reactive    where Rx meets an event loop

@@ -24,6 +24,7 @@ from .conftest import ROOT
 ROOMS: dict[str, set[str]] = {
     "errors": set(),
     "arguments": set(),
+    "tasks": set(),
     "wire": {"backports", "compression", "msgspec"},
     "delivery": set(),
     "reactive": {"reactivex"},
@@ -182,7 +183,23 @@ def module_level(body: list[ast.stmt]) -> Iterator[ast.stmt]:
                 yield from module_level(statement.orelse)
 
 
-RULES = [imports_what_it_may, keeps_off_private_names, keeps_no_state_at_module_level]
+def starts_tasks_in_one_way(source: Source, _: list[Source]) -> Iterator[str]:
+    """Under an eager task factory a task runs before `create_task` has returned it."""
+    if source.room not in ROOMS or source.room == "tasks":
+        return
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func).split(".")[-1]
+            if called in ("create_task", "ensure_future", "Task"):
+                yield source.at(node, f"calls {called}: use rx_sse.tasks.start")
+
+
+RULES = [
+    imports_what_it_may,
+    keeps_off_private_names,
+    keeps_no_state_at_module_level,
+    starts_tasks_in_one_way,
+]
 
 
 def library() -> list[Source]:
@@ -261,6 +278,7 @@ def test_no_class_overrides_a_private_method_of_somebody_elses() -> None:
         ("bus/core.py", "if True:\n    SEEN = set()"),
         ("bus/core.py", "def f():\n    global x\n    x = 1"),
         ("bus/core.py", "@functools.cache\ndef f(): ..."),
+        ("web/pump.py", "def f(loop, run): return loop.create_task(run())"),
     ],
 )
 def test_a_breach_is_seen(path: str, text: str) -> None:

@@ -16,6 +16,7 @@ from typing import Final
 
 from reactivex import abc
 
+from ..tasks import start
 from ..wire.event import ServerSentEvent
 from .connection import Connection
 
@@ -35,7 +36,7 @@ class Subscription(abc.DisposableBase):
         self._observer = observer
         self._stopped = False
         self._loop = asyncio.get_running_loop()
-        self._task = self._loop.create_task(self._run(connection), name="rx_sse EventSource")
+        self._task = start(self._run, connection, loop=self._loop, name="rx_sse EventSource")
 
     def dispose(self) -> None:
         """Abort the connection. From now on nothing is pushed; from another thread, from the next turn on."""

@@ -23,7 +23,9 @@ from reactivex.disposable import SingleAssignmentDisposable
 from rx_sse.delivery.overflow import Overflow, Policy
 from rx_sse.errors import UsageError
 from rx_sse.reactive.buffer import Buffer, Exhausted
+from rx_sse.reactive.closing import close, failure_of
 from rx_sse.reactive.scheduler import SLICE, LoopScheduler, on_loop
+from rx_sse.tasks import start
 
 T = TypeVar("T")
 
@@ -141,7 +143,7 @@ class _Pull(abc.DisposableBase, Generic[T]):
 
     def _start(self) -> None:
         if self._observer is not None:
-            self._task = self._loop.create_task(self._run(), name="rx_sse.from_async_iterable")
+            self._task = start(self._run, loop=self._loop, name="rx_sse.from_async_iterable")
             self._task.add_done_callback(self._ended)
 
     def _cancel(self) -> None:
@@ -165,8 +167,7 @@ class _Pull(abc.DisposableBase, Generic[T]):
                     await asyncio.sleep(0)  # an iterable that never waits would hold the loop
                     pause_at = monotonic() + SLICE
         finally:
-            if (aclose := getattr(iterator, "aclose", None)) is not None:
-                await aclose()
+            await close(iterator)
 
     def _emit(self, value: T) -> None:
         if self._observer is not None:
@@ -179,11 +180,9 @@ class _Pull(abc.DisposableBase, Generic[T]):
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._task = None
         observer, self._observer = self._observer, None
-        error: BaseException | None
-        if task.cancelled():
-            error = RuntimeError("the task that pulls an async iterable was cancelled") if observer else None
-        else:
-            error = task.exception()
+        error = failure_of(task)
+        if error is None and observer is not None and (task.cancelled() or task.exception() is not None):
+            error = RuntimeError("the task that pulls an async iterable was cancelled")
         if observer is None:
             if error is not None:
                 message = "rx_sse: an async iterable failed, and nobody listens any more"

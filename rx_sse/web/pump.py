@@ -19,6 +19,8 @@ from reactivex import abc
 
 from rx_sse.delivery import Outbox
 from rx_sse.errors import UsageError
+from rx_sse.reactive.closing import close, failure_of
+from rx_sse.tasks import start
 
 logger = logging.getLogger("rx_sse")
 
@@ -55,9 +57,7 @@ class Pump(abc.DisposableBase):
         self._source = source
         self._emit = emit
         self._stream = stream
-        self._task: asyncio.Task[None] | None = asyncio.get_running_loop().create_task(
-            self._run(), name=f"rx_sse pump of {stream.label}"
-        )
+        self._task: asyncio.Task[None] | None = start(self._run, name=f"rx_sse pump of {stream.label}")
         self._task.add_done_callback(self._ended)
 
     def dispose(self) -> None:
@@ -84,19 +84,18 @@ class Pump(abc.DisposableBase):
                     stream.on_drained(room.set)
                     await room.wait()
         finally:
-            if (aclose := getattr(iterator, "aclose", None)) is not None:
-                await aclose()
+            await close(iterator)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         disposed = self._task is None
         self._task = None
-        error = None if task.cancelled() else task.exception()
+        error = failure_of(task)
         if disposed:
             if error is not None:
                 logger.error(
                     "the source of %s failed while it was closed", self._stream.label, exc_info=error
                 )
-        elif task.cancelled():
+        elif error is None and (task.cancelled() or task.exception() is not None):  # nothing else was wrong
             self._stream.fail(UsageError("the async iterable cancelled its own task"))
         elif error is None:
             self._stream.complete()

@@ -437,6 +437,81 @@ async def test_a_generator_that_fails_while_it_is_closed_is_told_in_the_log(
         assert app[EDGE].stats().ended == {"left": 1}
 
 
+async def grouped() -> AsyncIterator[str]:
+    """Yields inside a task group, as a source with a poller of its own does."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(asyncio.sleep(1000))
+        while True:
+            yield "x" * 10_000
+
+
+async def test_a_client_that_leaves_a_generator_with_a_task_group_is_nothing_to_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    app = app_of(streaming(grouped))
+    async with serve(app) as url:
+        async with open_stream(url, receive_buffer=4096) as stream:
+            await stream.events(10)
+        await until(lambda: not app[EDGE].streams)
+        await until(lambda: len(asyncio.all_tasks()) <= 3)
+        assert app[EDGE].stats().ended == {"left": 1}
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+async def test_a_task_group_that_fails_as_its_generator_is_closed_is_told_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def broken() -> AsyncIterator[int]:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(fails_when_cancelled())
+            yield 1
+            await asyncio.Event().wait()
+
+    async with serve(app_of(streaming(broken))) as url:
+        async with open_stream(url) as stream:
+            await stream.next_event()
+        await until(lambda: "while closing" in caplog.text)
+    assert "GeneratorExit" not in caplog.text
+
+
+async def fails_when_cancelled() -> None:
+    try:
+        await asyncio.Event().wait()
+    finally:
+        raise ValueError("while closing")
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["while it waits", "while its reader is slow"])
+async def test_a_task_group_that_fails_ends_the_stream_with_its_own_error(
+    full: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    fail = asyncio.Event()
+
+    async def poller() -> None:
+        await fail.wait()
+        raise ValueError("no more prices")
+
+    async def source() -> AsyncIterator[str]:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(poller())
+            yield "first"
+            while full:  # suspended in its `yield`, it cannot be told by a CancelledError
+                yield "x" * 100_000
+            await asyncio.Event().wait()
+
+    app = app_of(streaming(source))
+    async with serve(app) as url, open_stream(url, receive_buffer=4096) as stream:
+        await stream.next_event()
+        if full:
+            (served,) = app[EDGE].streams
+            await until(lambda: served.connection.paused)
+        fail.set()
+        while (await stream.next_event(control=True)).type != "stream-error":
+            pass
+    assert "no more prices" in caplog.text
+    assert "GeneratorExit" not in caplog.text
+
+
 async def test_what_is_pulled_is_not_dropped_while_a_thread_floods_another_stream() -> None:
     """The inbox is never empty here; what a stream pulls for itself does not pass through it."""
     subject, table, stop = Subject[int](), Table(20_000), threading.Event()

@@ -33,6 +33,7 @@ from yarl import URL
 
 from rx_sse.arguments import seconds
 from rx_sse.errors import UsageError
+from rx_sse.tasks import start
 from rx_sse.web.auth.keys import BadKeySet, Key, key_set
 
 logger = logging.getLogger(__name__)
@@ -212,7 +213,7 @@ class JWKS:
         return task
 
     def _launch(self) -> asyncio.Task[None]:
-        self._task = asyncio.get_running_loop().create_task(self._renew(), name="rx_sse: fetch the key set")
+        self._task = start(self._renew, name="rx_sse: fetch the key set")
         return self._task
 
     async def _renew(self) -> None:
