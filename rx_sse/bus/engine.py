@@ -16,7 +16,7 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVarTuple, Unpack
 
 from reactivex import Observable, Subject
 
@@ -37,8 +37,10 @@ from rx_sse.bus.snapshot import Snapshots
 from rx_sse.bus.topic import running_loop
 from rx_sse.delivery.inbox import Inbox
 from rx_sse.errors import BusClosed, UsageError
+from rx_sse.tasks import start
 
 logger = logging.getLogger("rx_sse")
+Args = TypeVarTuple("Args")
 
 TICK = 1.0
 LATER = 0.25
@@ -273,10 +275,9 @@ class Engine:
         self._later.append(action)
         return self.after(LATER, self._asked_again) if len(self._later) == 1 else None
 
-    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        """Run a coroutine beside everything; it ends with the bus."""
-        assert self._loop is not None
-        task = self._loop.create_task(coroutine)
+    def spawn(self, function: Callable[[Unpack[Args]], Coroutine[Any, Any, None]], *args: *Args) -> None:
+        """Run a coroutine function beside everything; it ends with the bus."""
+        task = start(function, *args, loop=self._loop)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

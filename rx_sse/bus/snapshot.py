@@ -59,7 +59,7 @@ class Snapshots:
             return
         waiting = [done]
         self._flights[key] = (position, waiting)
-        self._bus.spawn(self._land(key, position, value, waiting))
+        self._bus.spawn(self._land, key, position, value, waiting)
 
     async def _land(self, key: Any, position: Position, value: Awaitable[Any], waiting: list[Done]) -> None:
         outcome: Any

@@ -24,6 +24,7 @@ from rx_sse.bus.redis.layout import slot_of
 from rx_sse.bus.redis.link import Link, Lost, Refused, connect
 from rx_sse.bus.redis.node import Node, Owner
 from rx_sse.errors import UsageError
+from rx_sse.tasks import start
 
 CHECK = 5.0
 SOON = 0.1
@@ -99,7 +100,7 @@ class Cluster:
     def start(self) -> None:
         """Find the nodes, connect, and keep at it."""
         self._stale.set()
-        self._task = asyncio.get_running_loop().create_task(self._following())
+        self._task = start(self._following)
 
     async def stop(self) -> None:
         """Let go."""
@@ -213,7 +214,7 @@ class Cluster:
             if node.probe_partition is None or places.get(node.probe_partition) != endpoint:
                 node.probe_on(self._probe_topic(partition), partition)
         for endpoint in [it for it in self._nodes if it not in homes]:
-            leaving = asyncio.get_running_loop().create_task(self._nodes.pop(endpoint).stop())
+            leaving = start(self._nodes.pop(endpoint).stop)
             self._leaving.add(leaving)
             leaving.add_done_callback(self._leaving.discard)
         self._owner.rehomed(changed)

@@ -17,6 +17,7 @@ from rx_sse.bus.redis.layout import Layout
 from rx_sse.bus.redis.link import Link, Lost, Refused, connect
 from rx_sse.bus.redis.node import Node, Owner
 from rx_sse.errors import UsageError
+from rx_sse.tasks import start
 
 CHECK = 5.0
 """Seconds between two looks at who is master."""
@@ -55,7 +56,7 @@ class Fleet:
     def start(self) -> None:
         """Connect, and keep at it."""
         self._node.start()
-        self._check = asyncio.get_running_loop().create_task(self._checking())
+        self._check = start(self._checking)
 
     async def stop(self) -> None:
         """Let go."""

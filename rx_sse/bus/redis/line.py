@@ -11,6 +11,7 @@ import random
 from collections.abc import Awaitable, Callable
 
 from rx_sse.bus.redis.link import Link
+from rx_sse.tasks import start
 
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 2.0
@@ -43,7 +44,7 @@ class Line:
 
     def start(self) -> None:
         """Begin."""
-        self._task = asyncio.get_running_loop().create_task(self._keep())
+        self._task = start(self._keep)
 
     def cut(self) -> None:
         """Give the present connection up."""
