@@ -20,6 +20,7 @@ from yarl import URL
 
 from ..arguments import count, function, seconds
 from ..errors import UsageError
+from ..reactive.scheduler import context_of
 from ..wire.event import ServerSentEvent
 from ..wire.fields import retry_ms
 from ..wire.parser import MAX_EVENT_SIZE
@@ -171,4 +172,4 @@ class EventSource(Observable[ServerSentEvent]):
             raise UsageError(
                 "an EventSource runs on an event loop: subscribe to it inside one, as in asyncio.run(main())"
             ) from None
-        return Subscription(Connection(self._request, self._settings), observer)
+        return Subscription(Connection(self._request, self._settings), observer, context_of(scheduler))

@@ -7,7 +7,8 @@ comes after it.
 
 Standard: none; the precedent is LMAX's Disruptor ("one writer per structure") in its smallest form.
 Never: it hops values one by one through `call_soon_threadsafe`, grows without a limit, or runs a target
-inside a push.
+inside a push. It delivers in a context (`contextvars`) of nobody's: a target that runs a user's code knows
+whose it is.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextvars import Context
 from typing import Any
 
 MAX_ENTRIES = 131_072
@@ -166,9 +168,9 @@ class Inbox:
     def _wake(self) -> bool:
         try:
             if self.here:
-                self._loop.call_soon(self._drain)
+                self._loop.call_soon(self._drain, context=Context())
             else:
-                self._loop.call_soon_threadsafe(self._drain)
+                self._loop.call_soon_threadsafe(self._drain, context=Context())
         except RuntimeError:  # the loop was closed in this very moment
             self.close()
             return False
@@ -188,7 +190,7 @@ class Inbox:
                 self._deliver(batch, deadline)
         finally:  # also when a target ended the loop, which may go on later
             if not empty:
-                self._loop.call_soon(self._drain)
+                self._loop.call_soon(self._drain, context=Context())
         if self._after is not None:
             rooms.insert(0, self._after)
         for callback in rooms:

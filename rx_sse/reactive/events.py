@@ -19,10 +19,15 @@ Never: it changes an event that is one already.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import copy_context
+from functools import partial
 from typing import Any, TypeVar
 
-from reactivex import Observable
+from reactivex import Observable, abc
+from reactivex.disposable import Disposable
 
+from rx_sse.reactive.contexts import Kept, enter
+from rx_sse.reactive.scheduler import LoopScheduler
 from rx_sse.wire import RawFrame, ServerSentEvent, encode
 
 T = TypeVar("T")
@@ -43,7 +48,8 @@ def as_events(
     With `shared=True` the result is shared (`share()`): the source is subscribed while somebody listens, once
     for all. As with every `share()`: it runs on the scheduler of whoever came first, and after an error it
     does not start again, so `retry_backoff` belongs before it. Build it once, at module level or in
-    `on_startup`, not per request.
+    `on_startup`, not per request: the source runs with the context variables of that place, and each
+    subscriber's operators with the subscriber's. (`share()` itself runs both with those of the first.)
 
     Args:
         event: The name of the events, or a function that gives it.
@@ -69,6 +75,21 @@ def as_events(
 
     def operator(source: Observable[T]) -> Observable[ServerSentEvent | RawFrame]:
         events = source.map(convert)
-        return events.share() if shared else events
+        return Kept(_in_context_of_now(events).share()) if shared else events
 
     return operator
+
+
+def _in_context_of_now(source: Observable[T]) -> Observable[T]:
+    """A source whose own work runs in the present context, whoever subscribes to it."""
+    context = copy_context()
+
+    def subscribe(
+        observer: abc.ObserverBase[T], scheduler: abc.SchedulerBase | None = None
+    ) -> abc.DisposableBase:
+        if isinstance(scheduler, LoopScheduler):
+            scheduler = scheduler.in_context(context.copy())
+        inner = enter(context, source.subscribe, observer, scheduler=scheduler)
+        return Disposable(partial(enter, context, inner.dispose))
+
+    return Observable(subscribe)

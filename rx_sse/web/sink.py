@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from rx_sse.bus.handle import Resume
 from rx_sse.delivery import Outbox, Outcome
+from rx_sse.reactive.contexts import kept
 from rx_sse.web.coding import CHUNKED, Coding
 from rx_sse.web.connection import Connection
 from rx_sse.web.options import Options
@@ -104,8 +105,9 @@ class Sink:
         self._handle = handle
         self._chunked = coding is CHUNKED
         self._coded = coding.event
-        self._dumps = options.dumps
-        self._key = options.overflow.key
+        # Functions of a user's, which an emission of anybody's may lead to.
+        self._dumps = None if options.dumps is None else kept(options.dumps)
+        self._key = None if options.overflow.key is None else kept(options.overflow.key)
         self._missed = 0
         self.closed = False
 

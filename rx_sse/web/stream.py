@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterable, Callable
+from contextvars import Context, copy_context
 from typing import Any, Protocol
 
 from aiohttp import web
@@ -23,6 +24,8 @@ from rx_sse.bus.topic import Topic
 from rx_sse.delivery import Outcome, make_outbox
 from rx_sse.delivery.outbox import Gap
 from rx_sse.errors import BusClosed, Overloaded, RxSseError
+from rx_sse.reactive import LoopScheduler
+from rx_sse.reactive.contexts import enter
 from rx_sse.reactive.observer import Unwrapped
 from rx_sse.web.coding import Coding
 from rx_sse.web.connection import Connection
@@ -81,6 +84,7 @@ class Stream:
         "__weakref__",
         "_closing_timer",
         "_coding",
+        "_context",
         "_deadline",
         "_deadline_end",
         "_handle",
@@ -117,6 +121,7 @@ class Stream:
         self.outbox = make_outbox(options.overflow, self, options.prelude_bytes)
         self._subscription: abc.DisposableBase | None = None
         self._settling: abc.DisposableBase | None = None  # what the source does at its subscription
+        self._context: Context | None = None  # the handler's, if the source runs code of its own
         self._closing_timer: asyncio.TimerHandle | None = None
         self.principal = principal = request.get(PRINCIPAL)
         self.end: End | None = None
@@ -147,7 +152,10 @@ class Stream:
             source = source.as_events()
         if isinstance(source, Observable):
             scheduler = self._home.parts.scheduler
-            settling = scheduler.run(lambda: self._subscribe(source), self._settled)
+            if not isinstance(source, Unwrapped) or source.scheduled:
+                self._context = copy_context()
+                scheduler = scheduler.in_context(self._context.copy())
+            settling = scheduler.run(lambda: self._subscribe(source, scheduler), self._settled)
             self._settling = None if self.outbox.is_live else settling
         else:  # what is pulled never meets the limits of live events: the outbox stays in its prelude
             self._subscription = Pump(source, self, self._sink.pulled)
@@ -173,10 +181,10 @@ class Stream:
         """True from the moment that the stream is ending."""
         return self.end is not None
 
-    def _subscribe(self, source: Observable[Any]) -> None:
+    def _subscribe(self, source: Observable[Any], scheduler: LoopScheduler) -> None:
         if self.ended:
             return
-        sink, scheduler = self._sink, self._home.parts.scheduler
+        sink = self._sink
         try:
             if isinstance(source, Unwrapped):
                 subscription = source.subscribe_observer(sink, scheduler)
@@ -290,7 +298,7 @@ class Stream:
             self.close_for_reconnect(End.SHED)
         elif self.end is None:
             if not told(error):
-                logger.error("stream %s failed", self.label, exc_info=error)
+                self._in_context(logger.error, "stream %s failed", self.label, exc_info=error)
             self._end(End.FAILED, error_event(error))
 
     def expire(self, reason: str, end: End) -> None:
@@ -360,11 +368,19 @@ class Stream:
         for disposable in held:
             try:
                 if disposable is not None:
-                    disposable.dispose()
-            except Exception:
-                logger.exception("disposing the source of %s failed", self.label)
+                    self._in_context(disposable.dispose)
+            except Exception as error:
+                message = "disposing the source of %s failed"
+                self._in_context(logger.error, message, self.label, exc_info=error)
         if self._handle is not None:
             self._handle.close()
+
+    def _in_context(self, call: Callable[..., object], *args: Any, **kwargs: Any) -> None:
+        """Call what belongs to the source, or what is told of it, where the handler was called."""
+        if self._context is None:
+            call(*args, **kwargs)
+        else:
+            enter(self._context, call, *args, **kwargs)
 
     def release(self) -> None:
         """The handler is about to return, whatever the reason: leave nothing behind."""

@@ -18,7 +18,7 @@ from reactivex import Observable, abc
 from reactivex.subject import ReplaySubject, Subject
 
 from rx_sse.reactive import LoopScheduler
-from rx_sse.reactive.scheduler import SLICE
+from rx_sse.reactive.runner import SLICE
 
 from .conftest import Reported
 

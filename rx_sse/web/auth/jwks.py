@@ -25,6 +25,7 @@ import math
 import random
 import time
 from collections.abc import Callable
+from contextvars import Context
 from dataclasses import dataclass
 from ipaddress import ip_address
 
@@ -197,7 +198,7 @@ class JWKS:
         due = max(self._next, min(self._good_at + self.refresh, self._good_at + self.max_age))
         # Up to a tenth late, so that the processes of a site do not ask in step.
         delay = max(0.0, due - now) * random.uniform(1.0, 1.1)
-        self._timer = asyncio.get_running_loop().call_later(delay, self._due)
+        self._timer = asyncio.get_running_loop().call_later(delay, self._due, context=Context())
 
     def _due(self) -> None:
         self._timer = None
@@ -213,7 +214,7 @@ class JWKS:
         return task
 
     def _launch(self) -> asyncio.Task[None]:
-        self._task = start(self._renew, name="rx_sse: fetch the key set")
+        self._task = start(self._renew, name="rx_sse: fetch the key set", context=Context())
         return self._task
 
     async def _renew(self) -> None:
