@@ -16,6 +16,7 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
+from contextvars import Context
 from typing import Any, Protocol, Self, TypeVarTuple, Unpack
 
 from reactivex import Observable, Subject
@@ -37,6 +38,7 @@ from rx_sse.bus.snapshot import Snapshots
 from rx_sse.bus.topic import running_loop
 from rx_sse.delivery.inbox import Inbox
 from rx_sse.errors import BusClosed, UsageError
+from rx_sse.reactive.contexts import Kept
 from rx_sse.tasks import start
 
 logger = logging.getLogger("rx_sse")
@@ -140,7 +142,7 @@ class Engine:
         """What went wrong and has no other place: failures of sources, of `filter` and `map`, gaps that no
         connection tells.
         """
-        return self._errors
+        return Kept(self._errors)
 
     @property
     def topics_in_use(self) -> int:
@@ -180,7 +182,7 @@ class Engine:
                 self._let_go()
                 raise
         self.revocations.start()
-        self._tick = loop.call_later(TICK, self._ticked)
+        self._tick = loop.call_later(TICK, self._ticked, context=Context())
 
     async def close(self) -> None:
         """Stop taking, deliver what was pushed, then end every subscription, with `BusClosed` and never with
@@ -263,12 +265,12 @@ class Engine:
     def soon(self, action: Callable[[], None]) -> object:
         """In the loop's next turn."""
         assert self._loop is not None
-        return self._loop.call_soon(action)
+        return self._loop.call_soon(action, context=Context())  # nobody's: an action is of many
 
     def after(self, seconds: float, action: Callable[[], None]) -> asyncio.TimerHandle:
         """In a while, once."""
         assert self._loop is not None
-        return self._loop.call_later(seconds, action)
+        return self._loop.call_later(seconds, action, context=Context())
 
     def later(self, action: Callable[[], None]) -> object:
         """When a log that could not answer is worth asking again: one timer for all who wait."""
@@ -276,7 +278,7 @@ class Engine:
         return self.after(LATER, self._asked_again) if len(self._later) == 1 else None
 
     def spawn(self, function: Callable[[Unpack[Args]], Coroutine[Any, Any, None]], *args: *Args) -> None:
-        """Run a coroutine function beside everything; it ends with the bus."""
+        """Run a coroutine function beside everything, in the present context; it ends with the bus."""
         task = start(function, *args, loop=self._loop)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -374,7 +376,7 @@ class Engine:
         """Once a second: what is over."""
         if self._loop is None:
             return
-        self._tick = self._loop.call_later(TICK, self._ticked)
+        self._tick = self._loop.call_later(TICK, self._ticked, context=Context())
         self.tick(self._loop.time())
 
     def tick(self, now: float) -> None:

@@ -12,6 +12,7 @@ Never: an exception of a user's function poisons the stream: it is a gap for tha
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator
+from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -24,6 +25,7 @@ from rx_sse.bus.reader import Reader
 from rx_sse.bus.relay import Relay
 from rx_sse.bus.subscriber import is_direct
 from rx_sse.errors import EncodeError, Overloaded, RxSseError, UsageError
+from rx_sse.reactive.contexts import enter
 from rx_sse.reactive.observer import Callbacks, Unwrapped, unhandled
 from rx_sse.wire.burst import Burst
 from rx_sse.wire.encode import encode
@@ -39,6 +41,8 @@ Snapshot = Callable[[str], Any | Awaitable[Any]]
 
 class Events(Unwrapped[ServerSentEvent]):
     """The events of topics, resumable. Endless: subscribe to it or return it, do not await it."""
+
+    scheduled = False
 
     def __init__(
         self,
@@ -87,6 +91,7 @@ class Feed(abc.DisposableBase):
     __slots__ = (
         "_bus",
         "_callbacks",
+        "_context",
         "_deadline",
         "_disposed",
         "_filter",
@@ -112,6 +117,10 @@ class Feed(abc.DisposableBase):
         self._bus = events.bus
         self._handle = events.handle
         self._callbacks = callbacks
+        functions = (events.filter_by, events.map_by, events.snapshot, events.on_gap)
+        # Of code of a user's. A connection that gets the events as they are has none.
+        own = functions != (None, None, None, None) or not is_direct(callbacks)
+        self._context = copy_context() if own else None
         self._readers: tuple[Reader, ...] = ()
         self._disposed = False
         self._unlocated = 0
@@ -154,7 +163,10 @@ class Feed(abc.DisposableBase):
             else:
                 emit = self._callbacks.on_next
             after, past = places[ref] or (None, None)
-            reader = Reader(relay, bus, self, emit, receive, after=after, past=past, last=last)
+            context = None if receive is not None else self._context
+            reader = Reader(
+                relay, bus, self, emit, receive, after=after, past=past, last=last, context=context
+            )
             self._readers += (reader,)
             bus.rosters.join(topic, self.user)
         for reader in self._readers:
@@ -166,8 +178,9 @@ class Feed(abc.DisposableBase):
         """The client knows where the stream begins: replay, then go live."""
         for reader in self._readers:
             if self._needs_snapshot(reader):
+                assert self._context is not None
                 self._bus.snapshots.take(
-                    self._snapshot, reader.relay, self.user, partial(self._snapped, reader)
+                    self._snapshot, reader.relay, self.user, self._context, partial(self._snapped, reader)
                 )
             else:
                 reader.go()
@@ -183,7 +196,7 @@ class Feed(abc.DisposableBase):
         """End the subscription with an error."""
         if not self._disposed:
             self.dispose()
-            self._callbacks.on_error(error)
+            self._call(self._callbacks.on_error, error)
 
     # -- the readers' side -----------------------------------------------------------------------------------
 
@@ -230,7 +243,7 @@ class Feed(abc.DisposableBase):
             self._bus.lost(gap)
         if self._on_gap is not None:
             try:
-                self._on_gap(gap)
+                self._call(self._on_gap, gap)
             except Exception as error:
                 self._bus.report("rx_sse: on_gap raised", error)
 
@@ -254,7 +267,7 @@ class Feed(abc.DisposableBase):
         self._left -= 1
         if self._left == 0 and not self._disposed:
             self.dispose()
-            self._callbacks.on_completed()
+            self._call(self._callbacks.on_completed)
 
     def room(self, again: Callable[[], None]) -> bool:
         """Whether the connection takes the next block; without one, the loop gets a turn between two
@@ -285,6 +298,13 @@ class Feed(abc.DisposableBase):
             self.fail(error)
 
     # -- inside ----------------------------------------------------------------------------------------------
+
+    def _call(self, function: Callable[..., object], *args: Any) -> None:
+        """Call a function of the subscriber's where it subscribed."""
+        if self._context is None:
+            function(*args)
+        else:
+            enter(self._context, function, *args)
 
     def _begin(self) -> None:
         if not self._disposed:
@@ -345,7 +365,7 @@ class Feed(abc.DisposableBase):
                 return
             made = marked(event, relay.topic, Mark(relay.ref, position, relay.epoch))
             try:
-                self._callbacks.on_next(made)
+                self._call(self._callbacks.on_next, made)
             except Exception as error:
                 self.failed(reader, error)
                 return

@@ -10,7 +10,7 @@ Never: anything is kept of a topic that nobody listens to or watches.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -18,6 +18,7 @@ from reactivex import abc
 
 from rx_sse.bus.run import shrunk
 from rx_sse.errors import UsageError
+from rx_sse.reactive.contexts import kept_observer
 from rx_sse.reactive.observer import Callbacks, Unwrapped, ignore
 
 if TYPE_CHECKING:
@@ -161,13 +162,12 @@ class Rosters:
 class _Watch(abc.DisposableBase):
     """One subscription to a topic's joins and leaves."""
 
-    __slots__ = ("_bus", "_callbacks", "_topic", "emit")
+    __slots__ = ("_bus", "_topic", "emit")
 
     def __init__(self, bus: Engine, topic: str, callbacks: Callbacks) -> None:
         self._bus = bus
         self._topic = topic
-        self._callbacks = callbacks
-        self.emit = callbacks.on_next
+        self.emit: Callable[[Any], None] = kept_observer(callbacks).on_next
 
     def start(self) -> None:
         if self.emit is not ignore:

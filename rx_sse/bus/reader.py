@@ -12,6 +12,8 @@ Never: a position that goes back without a gap.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import Context
+from functools import partial
 from typing import Any, Protocol
 
 from rx_sse.bus.catchup import CatchUp, Way
@@ -20,6 +22,7 @@ from rx_sse.bus.entry import END, GAP, Entry, Gap
 from rx_sse.bus.host import Host
 from rx_sse.bus.log import Page
 from rx_sse.bus.relay import Relay
+from rx_sse.reactive.contexts import enter
 from rx_sse.reactive.observer import ignore
 from rx_sse.wire.burst import Burst
 
@@ -72,6 +75,7 @@ class Reader:
         after: the client's cursor; None: begin at the process's position; `UNKNOWN`: a cursor that is none.
         past: the higher position that the client had in another branch.
         last: without a cursor, begin so many entries earlier.
+        context: where `emit` is called; None for wherever it is.
 
     Attributes:
         catchup: its way to live, while it is not.
@@ -92,17 +96,19 @@ class Reader:
         after: Position | None = None,
         past: Position | None = None,
         last: int = 0,
+        context: Context | None = None,
     ) -> None:
         relay.hold()
         self.relay = relay
         self.past = past
         self.read = 0
-        self.receive = receive or self._each
+        self.receive = receive or (self._each if context is None else partial(enter, context, self._each))
         self._sink = sink
         self._emit = emit if receive is None else ignore  # of the live ones
         self._told: frozenset[Position] = frozenset()
         self._closed = False
-        self.catchup: CatchUp | None = CatchUp(self, host, emit, after, past, last)
+        replay = emit if context is None else partial(enter, context, emit)
+        self.catchup: CatchUp | None = CatchUp(self, host, replay, after, past, last)
 
     @property
     def way(self) -> Way:

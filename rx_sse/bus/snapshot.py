@@ -1,26 +1,45 @@
-"""The state that a page begins with: single flight per topic and principal.
+"""The state that a page begins with: single flight per topic, principal and context.
 
 The position is taken first, then the snapshot, then come the entries after the position: what changed while
 the snapshot was made is told twice, once in it and once as an event, and never not at all. Whoever asks while
 one is being made shares it, with its position.
 
 Standard: resume rules §3 ("snapshot").
-Never: the snapshot of one user reaches another, or that of one function the readers of another.
+Never: the snapshot of one user reaches another, or that of one function the readers of another, or what a
+function read from context variables (a tenant, a language) a reader for whom they have other values.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable
+from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 from rx_sse.bus.cursor import Position
 from rx_sse.bus.relay import Relay
+from rx_sse.reactive.contexts import enter
 
 if TYPE_CHECKING:
     from rx_sse.bus.engine import Engine
 
 Done = Callable[[Position, Any], None]
+
+
+LOOKED_AT = 8
+"""Flights of one topic and principal, the newest, among which one in the same context is looked for. Where a
+variable differs from request to request (a trace), there is none."""
+
+
+class _Flight:
+    """A snapshot that is being made, and who waits for it."""
+
+    __slots__ = ("context", "position", "waiting")
+
+    def __init__(self, context: Context, position: Position, waiting: list[Done]) -> None:
+        self.context = context
+        self.position = position
+        self.waiting = waiting
 
 
 class Snapshots:
@@ -30,9 +49,16 @@ class Snapshots:
 
     def __init__(self, bus: Engine) -> None:
         self._bus = bus
-        self._flights: dict[tuple[str, str | None, Any], tuple[Position, list[Done]]] = {}
+        self._flights: dict[tuple[str, str | None, Any], list[_Flight]] = {}
 
-    def take(self, snapshot: Callable[[str], Any] | None, relay: Relay, user: str | None, done: Done) -> None:
+    def take(
+        self,
+        snapshot: Callable[[str], Any] | None,
+        relay: Relay,
+        user: str | None,
+        context: Context,
+        done: Done,
+    ) -> None:
         """Make a snapshot of a topic, or join one in the making.
 
         Args:
@@ -40,34 +66,47 @@ class Snapshots:
                 that there is none.
             relay: the topic.
             user: for whom.
+            context: in which it is made.
             done: told the position and the value, or the exception.
         """
         assert snapshot is not None and relay.position is not None
         key = (relay.topic, user, snapshot)
-        if (flight := self._flights.get(key)) is not None:
-            flight[1].append(done)
-            return
+        for flight in self._flights.get(key, [])[-LOOKED_AT:]:
+            if _same(flight.context, context):
+                flight.waiting.append(done)
+                return
         position = relay.position
         value: Any
         try:
-            value = snapshot(relay.topic)
+            value = enter(context, snapshot, relay.topic)
         except Exception as error:
             done(position, error)
             return
         if not inspect.isawaitable(value):
             done(position, value)
             return
-        waiting = [done]
-        self._flights[key] = (position, waiting)
-        self._bus.spawn(self._land, key, position, value, waiting)
+        begun = _Flight(context, position, [done])
+        self._flights.setdefault(key, []).append(begun)
+        enter(context, self._bus.spawn, self._land, key, begun, value)
 
-    async def _land(self, key: Any, position: Position, value: Awaitable[Any], waiting: list[Done]) -> None:
+    async def _land(self, key: Any, flight: _Flight, value: Awaitable[Any]) -> None:
         outcome: Any
         try:
             outcome = await value
         except Exception as error:
             outcome = error
         finally:
-            del self._flights[key]
-        for done in waiting:
-            done(position, outcome)
+            flights = self._flights[key]
+            flights.remove(flight)
+            if not flights:
+                del self._flights[key]
+        for done in flight.waiting:
+            done(flight.position, outcome)
+
+
+def _same(one: Context, other: Context) -> bool:
+    """Whether all variables have the same values in two contexts."""
+    try:
+        return one == other
+    except Exception:  # values that cannot be compared
+        return False

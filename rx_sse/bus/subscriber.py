@@ -17,6 +17,7 @@ from rx_sse.bus.dispatch import Audience
 from rx_sse.bus.entry import END, Entry
 from rx_sse.bus.relay import Relay
 from rx_sse.errors import BusClosed
+from rx_sse.reactive.contexts import is_sink, kept, kept_observer
 from rx_sse.reactive.observer import Callbacks, ignore, unhandled
 from rx_sse.wire.burst import Burst
 
@@ -37,8 +38,8 @@ class Direct(Callbacks, Protocol):
 
 
 def is_direct(callbacks: Callbacks) -> TypeGuard[Direct]:
-    """Whether the observer takes bursts."""
-    return hasattr(callbacks, "on_burst")
+    """Whether the observer takes bursts, and runs no code of a user's."""
+    return is_sink(callbacks)
 
 
 class Subscription(abc.DisposableBase):
@@ -69,12 +70,12 @@ class Subscription(abc.DisposableBase):
         self._bus = bus
         self._topic = topic
         self._choose = choose
-        self._callbacks = callbacks
+        self._callbacks = kept_observer(callbacks)
         self._on_next: Callable[[Any], None] = callbacks.on_next
         self._disposed = False
         self._relay: Relay | None = None
         self._audience: Audience | None = None
-        receive: Callable[[Burst], None] = callbacks.on_burst if is_direct(callbacks) else self._each
+        receive: Callable[[Burst], None] = callbacks.on_burst if is_direct(callbacks) else kept(self._each)
         self.receive = receive
 
     def start(self) -> None:

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 class _Live(Unwrapped[Any]):
     """What a topic has from now on, in one of its forms."""
 
+    scheduled = False
+
     def __init__(self, bus: Bus, name: str, choose: Callable[[Relay], Audience]) -> None:
         super().__init__()
         self.bus = bus
