@@ -43,6 +43,8 @@ class LatestOutbox(Outbox):
             self.conflated += 1
             self._uncount(old[0])
         outcome = Outcome.QUEUED
+        if self._full(frame) and self._relieved():
+            return self.offer(frame, mark, key)
         while self._full(frame):
             self._drop_first()
             outcome = Outcome.DROPPED

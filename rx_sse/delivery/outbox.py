@@ -58,7 +58,11 @@ class Gap:
 
 
 class Teller(Protocol):
-    """Who makes frames of gaps."""
+    """Who makes frames of gaps, and takes what can be taken."""
+
+    def relieve(self) -> None:
+        """There is no room: `take` as much as the socket accepts now. What is left then meets the policy."""
+        ...
 
     def render_gap(self, gap: Gap) -> bytes:
         """The frame that announces a gap."""
@@ -66,6 +70,9 @@ class Teller(Protocol):
 
 
 class _Nobody:
+    def relieve(self) -> None:
+        pass
+
     def render_gap(self, gap: Gap) -> bytes:
         return b""
 
@@ -218,6 +225,8 @@ class Outbox:
     def _offer_slow(self, frame: bytes, mark: str | None, key: Hashable) -> Outcome:
         queue = self._spill()
         outcome = Outcome.QUEUED
+        if self._full(frame) and self._relieved():
+            return self.offer(frame, mark, key)
         if self._full(frame):
             if self.overflow.policy == "disconnect":
                 return Outcome.OVERFLOW
@@ -229,6 +238,23 @@ class Outbox:
                 self._drop_oldest(queue)
         self._append(queue, frame, mark)
         return outcome
+
+    def _relieved(self) -> bool:
+        """The reader is given what it takes, before anything is done because it was slow; whether that is
+        everything."""
+        self._teller.relieve()
+        return self.idle
+
+    def promote(self) -> bool:
+        """Count what waits as the prelude: no reader could have taken it yet. False if that is full too."""
+        cost = self._bytes + self._events * ENTRY_COST
+        if self._prelude_bytes + cost > self.prelude_limit:
+            return False
+        prelude = self._prelude_queue()
+        while self._waiting():
+            prelude.append(self._pop())
+        self._prelude_bytes += cost
+        return True
 
     def _full(self, frame: bytes) -> bool:
         """There is no room for `frame`. One that finds no other event waiting is always taken."""

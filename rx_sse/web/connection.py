@@ -6,7 +6,8 @@ aiohttp tells no handler: that the client has left, and that the socket is full.
 on as if it had never been there.
 
 It writes: a burst of the bus at once, if nothing is on its way to the socket; otherwise what the outbox
-holds, once a loop turn, at most 64 KiB at a time; and a heartbeat when nothing else was written.
+holds, once a loop turn, at most 64 KiB at a time, or as soon as the outbox is full; and a heartbeat when
+nothing else was written.
 
 Standard: RFC 9112 §7.1 (chunked coding, done beforehand in each frame), HTML Living Standard §9.2.7 (comments
 as heartbeats).
@@ -28,6 +29,10 @@ from rx_sse.delivery import Flusher, Outbox, Wheel
 
 WRITE_LIMIT = 64 * 1024
 """Bytes of one write: what is beyond stays in the outbox, within reach of its policy."""
+RELIEF_LIMIT = 4 * 1024 * 1024
+"""Bytes that may be written beyond that in one turn of the loop, to a reader that takes them and whose outbox
+was full: what a send buffer of Linux may hold (`tcp_wmem`). A source that emits without an end in one turn
+meets the policy all the same."""
 KERNEL_LIMIT = 16 * 1024
 """Bytes that may wait unsent in the kernel, and in the transport. A stalled reader then holds some 200 events
 of 1 KB instead of 4 MB (measured); never 0, which wedges TLS."""
@@ -124,6 +129,7 @@ class Connection(asyncio.Protocol):
         "_inner",
         "_outbox",
         "_owner",
+        "_relieved",
         "_saved",
         "_stuck_since",
         "_stuck_size",
@@ -158,6 +164,7 @@ class Connection(asyncio.Protocol):
         self._wheel = wheel
         self._heartbeat = heartbeat
         self._write_timeout = write_timeout
+        self._relieved = 0  # bytes, in this turn
         self._stuck_size = 0
         self._stuck_since = 0.0
         self._fd = _descriptor(transport)
@@ -234,6 +241,7 @@ class Connection(asyncio.Protocol):
 
     def flush(self, now: float) -> bool:
         self.marked = False
+        self._relieved = 0
         if self.paused or not self.open:
             return False
         outbox = self._outbox
@@ -251,6 +259,16 @@ class Connection(asyncio.Protocol):
             for callback in callbacks:
                 callback()
         return False
+
+    def relieve(self, now: float) -> None:
+        """The outbox is full: write what the socket takes, so that a burst of one turn of the loop is not
+        held against a reader that had no chance to read. The transport holds less than one write of it: it
+        pauses us then."""
+        outbox = self._outbox
+        while self.open and not self.paused and self._relieved < RELIEF_LIMIT and outbox:
+            data = outbox.take(WRITE_LIMIT)
+            self._relieved += len(data)
+            self.write(data, now)
 
     def write(self, data: bytes | memoryview, now: float) -> None:
         """Write, while it is `free` or in its flush: to the socket itself while nothing waits in the

@@ -271,6 +271,16 @@ class Stream:
         """The id from which the stream would be resumed now; None if it cannot be."""
         return self._handle.cursor if self._handle is not None and self._handle.attached else None
 
+    def relieve(self) -> None:
+        """The outbox is full."""
+        parts = self._home.parts
+        if self.connection.open:
+            if (lone := parts.dispatcher.lone) is not None:
+                lone.write()  # what was kept for the end of the block comes first
+            self.connection.relieve(parts.loop.time())
+        elif self.end is None and not self.connection.lost:
+            self.outbox.promote()  # the headers are not out
+
     def render_gap(self, gap: Gap) -> bytes:
         """The frame that tells of what the policy dropped."""
         event = stream_gap("overflow", missed=gap.missed)

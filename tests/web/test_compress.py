@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -19,6 +20,7 @@ from reactivex.subject import Subject
 
 import rx_sse
 from rx_sse.testing import serve
+from rx_sse.web.edge import EDGE
 from rx_sse.wire import EventParser
 from tests.browser import Page, visiting
 
@@ -179,11 +181,16 @@ async def test_a_slow_reader_is_told_of_its_gap() -> None:
     app = app_of(streaming(lambda: source, overflow=slow, hold_headers=0.0), compress="zstd")
     async with serve(app) as url, opened(url) as stream:
         await stream.until(b": open\n")
-        for number in range(5):  # in one turn of the loop, before anything is written
+        (served,) = app[EDGE].streams
+        while not served.connection.paused:
+            source.on_next(random.randbytes(50_000).hex())
+            await asyncio.sleep(0)
+        for number in range(5):
             source.on_next(number)
         source.on_completed()
         events = await stream.rest()
-    assert [event.type for event in events] == ["stream-gap", "message", "message", "stream-end"]
+    assert [event.type for event in events[-4:]] == ["stream-gap", "message", "message", "stream-end"]
+    assert [event.json() for event in events[-3:-1]] == [3, 4]
 
 
 async def test_an_event_is_compressed_once_for_all() -> None:
