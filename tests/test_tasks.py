@@ -27,8 +27,8 @@ def ordinary(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) ->
 
 # Python 3.11 has no eager tasks: there the tests hold that a factory of the application's is honoured.
 FACTORIES: list[Any] = [ordinary]
-if hasattr(asyncio, "eager_task_factory"):
-    FACTORIES.append(asyncio.eager_task_factory)
+if (eager := getattr(asyncio, "eager_task_factory", None)) is not None:
+    FACTORIES.append(eager)
 
 
 @pytest.fixture(params=FACTORIES, ids=lambda factory: factory.__name__)

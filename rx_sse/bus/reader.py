@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import Context
-from functools import partial
 from typing import Any, Protocol
 
 from rx_sse.bus.catchup import CatchUp, Way
@@ -22,7 +21,7 @@ from rx_sse.bus.entry import END, GAP, Entry, Gap
 from rx_sse.bus.host import Host
 from rx_sse.bus.log import Page
 from rx_sse.bus.relay import Relay
-from rx_sse.reactive.contexts import enter
+from rx_sse.reactive.contexts import entering
 from rx_sse.reactive.observer import ignore
 from rx_sse.wire.burst import Burst
 
@@ -102,12 +101,12 @@ class Reader:
         self.relay = relay
         self.past = past
         self.read = 0
-        self.receive = receive or (self._each if context is None else partial(enter, context, self._each))
+        self.receive = receive or (self._each if context is None else entering(context, self._each))
         self._sink = sink
         self._emit = emit if receive is None else ignore  # of the live ones
         self._told: frozenset[Position] = frozenset()
         self._closed = False
-        replay = emit if context is None else partial(enter, context, emit)
+        replay = emit if context is None else entering(context, emit)
         self.catchup: CatchUp | None = CatchUp(self, host, replay, after, past, last)
 
     @property

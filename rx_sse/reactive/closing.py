@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 CLOSED = (GeneratorExit, asyncio.CancelledError)
 """What a generator raises because it is closed, or its task is cancelled."""
@@ -30,5 +30,5 @@ def failure_of(task: asyncio.Task[Any]) -> BaseException | None:
     """
     error = None if task.cancelled() else task.exception()
     if isinstance(error, BaseExceptionGroup):
-        error = error.split(CLOSED)[1]
+        return cast("BaseExceptionGroup[BaseException]", error).split(CLOSED)[1]
     return error

@@ -31,9 +31,14 @@ def enter(context: Context, call: Callable[P, T], /, *args: P.args, **kwargs: P.
     return context.copy().run(call, *args, **kwargs)
 
 
+def entering(context: Context, call: Callable[P, T]) -> Callable[P, T]:
+    """A function that runs `call` in a copy of a context."""
+    return partial(enter, context, call)
+
+
 def kept(call: Callable[P, T]) -> Callable[P, T]:
     """A function that runs `call` in the context of now."""
-    return partial(enter, copy_context(), call)
+    return entering(copy_context(), call)
 
 
 def is_sink(observer: object) -> bool:

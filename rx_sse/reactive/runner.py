@@ -21,6 +21,7 @@ from typing import Any
 
 from reactivex import abc
 from reactivex.scheduler import CurrentThreadScheduler, ScheduledItem
+from reactivex.scheduler.scheduler import Scheduler
 from reactivex.scheduler.trampoline import Trampoline
 
 from rx_sse.reactive.timers import Timers
@@ -42,7 +43,7 @@ class Runner:
         scheduler: told to reactivex's trampoline, which wants one.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, scheduler: abc.SchedulerBase) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, scheduler: Scheduler) -> None:
         self.loop = loop
         # One clock for everything: monotonic, exact, right in every thread. On asyncio loop.time() is this
         # clock; on uvloop it stands still while the loop sleeps, and would tell a pushing thread an old time.
@@ -204,7 +205,7 @@ class Runner:
 class _Due(ScheduledItem):
     """A call on its way through reactivex's trampoline; always due, by the queue's first moment."""
 
-    def __init__(self, scheduler: abc.SchedulerBase, moment: datetime, call: Callable[[], None]) -> None:
+    def __init__(self, scheduler: Scheduler, moment: datetime, call: Callable[[], None]) -> None:
         super().__init__(scheduler, None, _nothing, moment)
         self._call = call
 

@@ -76,7 +76,7 @@ TIMED: dict[str, Callable[[rx.Observable[Any]], rx.Observable[Any]]] = {
     "throttle_latest": lambda source: source.pipe(
         ops.do_action(lambda _: None), rx_sse.throttle_latest(0.02), ops.skip(1)
     ),
-    "buffer_with_time": lambda source: source.pipe(ops.buffer_with_time(0.02), ops.filter(len)),
+    "buffer_with_time": lambda source: source.pipe(ops.buffer_with_time(0.02), ops.filter(bool)),
     "observe": lambda source: source.pipe(ops.flat_map(lambda _: rx.timer(0.01))),
     "iterable": lambda source: source.pipe(ops.flat_map(lambda _: rx_sse.from_async_iterable(numbers()))),
 }
