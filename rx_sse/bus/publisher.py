@@ -23,6 +23,7 @@ from rx_sse.bus.cursor import Position
 from rx_sse.bus.dispatch import Dispatcher
 from rx_sse.bus.entry import GAP, JSON, MAX_EVENT, TEXT, gap_data
 from rx_sse.bus.log import Bounded, Draft, Log, Retention
+from rx_sse.bus.names import check_event
 from rx_sse.delivery.inbox import Inbox
 from rx_sse.errors import BusClosed, EncodeError, EventTooLarge, QueueFull
 from rx_sse.wire.event import RawFrame, ServerSentEvent
@@ -181,8 +182,10 @@ class Publisher:
 def draft_of(topic: str, value: Any, event: str | None, retention: Retention) -> Draft:
     """A value as what the log stores.
 
+    The library's own entries (a gap, the end of a topic) are drafts of another kind and never come this way.
+
     Raises:
-        EncodeError: it cannot be sent.
+        EncodeError: it cannot be sent, or its name is one that clients act on (`check_event`).
         EventTooLarge: it is over 1 MB.
     """
     if isinstance(value, str):
@@ -198,7 +201,7 @@ def draft_of(topic: str, value: Any, event: str | None, retention: Retention) ->
     else:
         kind, data = JSON, dumps(value)
     if event is not None:
-        event = ServerSentEvent("", event=event).event
+        event = check_event(event)
     if len(data) * 4 > MAX_EVENT and len(data.encode()) > MAX_EVENT:
         raise EventTooLarge(
             f"{topic}: {len(data.encode()):,} bytes, and {MAX_EVENT:,} is the most; publish a reference to it"

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from rx_sse.bus import MemoryBus
+from rx_sse.bus.log import Retention
 from rx_sse.bus.publisher import draft_of
 from rx_sse.delivery.inbox import Inbox
 from rx_sse.errors import BusClosed, EncodeError, QueueFull, UsageError
+from rx_sse.reactive import LoopScheduler
 from rx_sse.testing.listener import Listener
 from rx_sse.wire.event import RawFrame, ServerSentEvent
 
@@ -173,3 +175,23 @@ async def test_four_threads_and_fifty_subscribers(each: int) -> None:
             assert len(mine) == 4 * each + 1
             for number in range(4):
                 assert [n for thread, n in mine if thread == number] == list(range(each))
+
+
+@pytest.mark.parametrize("name", ["stream-end", "stream-error", "stream-gap", "error", "open"])
+async def test_nobody_publishes_under_a_name_that_ends_a_stream(name: str) -> None:
+    """At each door: `publish`, `on_next`, and the blocking publisher, which makes the same drafts."""
+    async with MemoryBus() as bus:
+        got: list[Any] = []
+        bus.topic("t").as_events().subscribe(got.append, scheduler=LoopScheduler())
+        with pytest.raises(EncodeError, match="clients act on"):
+            await bus.publish("t", 1, event=name)
+        with pytest.raises(EncodeError, match="clients act on"):
+            await bus.publish("t", ServerSentEvent("x", event=name))
+        with pytest.raises(EncodeError, match="clients act on"):
+            bus.topic("t").on_next(ServerSentEvent("x", event=name))
+        with pytest.raises(EncodeError, match="clients act on"):
+            draft_of("t", 1, name, Retention())
+        await bus.publish("t", 1, event="streams")
+        await bus.end("t")  # the library's own mark passes
+        await bus.delivered()
+    assert [event.type for event in got] == ["streams"]
