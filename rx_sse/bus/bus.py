@@ -42,7 +42,8 @@ class Bus(Engine):
         publish_timeout: seconds that a publisher waits for room.
         position_timeout: seconds that a stream waits for the bus to tell its position; then it is shed.
         grace: seconds that a listener may be away without having left (`presence`).
-        max_token_life: seconds that a token may live at most; revocations of users are kept so long.
+        max_token_life: seconds that a token may live, from ``iat`` to ``exp``; one that lives longer is
+            refused, and revocations are kept so long.
         blind_limit: seconds that a process which is cut off goes on with the revocations that it knows.
         ring_bytes: recent entries of all topics that are kept ready for reconnects.
         clock: monotonic seconds, the same as the log's.
@@ -152,7 +153,8 @@ class Bus(Engine):
                 the longest life that a token may have.
 
         Raises:
-            UsageError: neither or both, or what no token says.
+            UsageError: neither or both, what no token says, or an `until` beyond `max_token_life`.
+            Overloaded: 1,000,000 revocations are in force.
         """
         if (user is None) == (token_id is None):
             raise UsageError("revoke() takes either user= or token_id=")
@@ -162,7 +164,7 @@ class Bus(Engine):
                     f"revoke({name}={value!r}): give the text that the token says, or it fits none"
                 )
         seconds("until", until, optional=True)
-        await self._publish(self.revocations.draft(user, token_id, until, None))
+        await self._publish(self.revocations.request(user, token_id, until))
 
     def presence(self, topic: str) -> Presence:
         """Who listens to a topic in this process, and an Observable of who comes and goes."""

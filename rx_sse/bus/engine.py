@@ -64,7 +64,8 @@ class Engine:
         publish_timeout: seconds that a publisher waits for room.
         position_timeout: seconds that a stream waits for the bus to tell its position; then it is shed.
         grace: seconds that a listener may be away without having left (`presence`).
-        max_token_life: seconds that a token may live at most; revocations of users are kept so long.
+        max_token_life: seconds that a token may live, from ``iat`` to ``exp``; one that lives longer is
+            refused, and revocations are kept so long.
         blind_limit: seconds that a process which is cut off goes on with the revocations that it knows.
         ring_bytes: recent entries of all topics that are kept ready for reconnects.
         clock: monotonic seconds, the same as the log's.
@@ -81,7 +82,7 @@ class Engine:
         publish_timeout: float = 5.0,
         position_timeout: float = 5.0,
         grace: float = 10.0,
-        max_token_life: float = 86_400.0,
+        max_token_life: float = 31 * 86_400.0,
         blind_limit: float = 300.0,
         ring_bytes: int = 64 * 1024 * 1024,
         clock: Callable[[], float] = time.monotonic,

@@ -30,7 +30,8 @@ class MemoryBus(Bus):
         max_topics: topics that are remembered; beyond it those used least recently are forgotten.
         publish_timeout: seconds that a publisher waits for room.
         grace: seconds that a listener may be away without having left (`presence`).
-        max_token_life: seconds that a token may live at most; revocations of users are kept so long.
+        max_token_life: seconds that a token may live, from ``iat`` to ``exp``; one that lives longer is
+            refused, and revocations are kept so long.
         clock: monotonic seconds; a test may bring its own.
 
     Raises:
@@ -47,7 +48,7 @@ class MemoryBus(Bus):
         max_topics: int = MAX_TOPICS,
         publish_timeout: float = 5.0,
         grace: float = 10.0,
-        max_token_life: float = 86_400.0,
+        max_token_life: float = 31 * 86_400.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         retention = Retention.of(history, history_bytes, ttl)

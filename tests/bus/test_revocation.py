@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import time
 
-from rx_sse.bus import MemoryBus
+import pytest
+
+from rx_sse.bus import MemoryBus, revocation
 from rx_sse.bus.entry import Gap
+from rx_sse.errors import Overloaded, UsageError
 
 Told = tuple[str | None, str | None, float | None]
 
@@ -77,3 +80,45 @@ async def test_a_process_that_is_cut_off_trusts_what_it_knows_for_so_long() -> N
         known.sweep(bus.now(), True)
         assert known.loaded
     assert not bus.revocations.loaded, "a bus that does not run knows nothing for certain"
+
+
+async def test_a_token_that_outlives_its_revocation_is_known_from_the_start() -> None:
+    async with MemoryBus(max_token_life=600.0) as bus:
+        known, now = bus.revocations, time.time()
+        assert known.outlives(now, now + 600.0) is None
+        assert known.outlives(now - 500.0, now + 100.0) is None
+        assert known.outlives(None, now + 600.0) is None, "without an iat its life counts from now"
+        assert known.outlives(None, None) is None, "no token that ends by itself"
+        for issued, ends in ((now, now + 700.0), (now - 3600.0, now + 10.0), (None, now + 700.0)):
+            assert "max_token_life=600" in (known.outlives(issued, ends) or "")
+
+
+async def test_a_revocation_is_kept_for_as_long_as_any_token_that_is_accepted_may_live() -> None:
+    """Whatever a token says of its times: while it would be accepted, its revocation is remembered."""
+    async with MemoryBus(max_token_life=1.0) as bus:
+        known = bus.revocations
+        made = time.time()
+        await bus.revoke(user="7")
+        await bus.revoke(token_id="t")
+        for later in (0.5, 10.0, 61.5, 3600.0):
+            now = made + later
+            known._users = {u: k for u, k in known._users.items() if k[1] > now}
+            known._tokens = {t: u for t, u in known._tokens.items() if u > now}
+            for life in (1.0, 60.0, 61.0, 10_000.0):
+                if later >= life:
+                    continue  # it has ended by itself
+                refused = known.is_revoked("7", None, made) or known.outlives(made, made + life) is not None
+                assert refused, (later, life)
+
+
+async def test_what_cannot_be_kept_is_not_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(revocation, "ALL", 2)
+    async with MemoryBus() as bus:
+        await bus.revoke(user="7")
+        await bus.revoke(token_id="t", until=time.time() + 60)
+        with pytest.raises(Overloaded, match="nothing was revoked"):
+            await bus.revoke(user="8")
+        await bus.revoke(user="7")  # a later one of a user who is known takes no place
+        assert bus.revocations.is_revoked("7", None, 0.0) and not bus.revocations.is_revoked("8", None, 0.0)
+        with pytest.raises(UsageError, match="max_token_life"):
+            await bus.revoke(token_id="u", until=time.time() + 365 * 86_400)

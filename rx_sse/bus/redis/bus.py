@@ -37,7 +37,8 @@ class RedisBus(Bus):
             waited for, by WAIT, for a quarter of `publish_timeout`; if fewer have, `publish` raises
             `PublishUnknown`, and what `on_next` pushed is told to `errors` and counted in `stats()`.
         grace: seconds that a listener may be away without having left (`presence`).
-        max_token_life: seconds that a token may live at most; revocations of users are kept so long.
+        max_token_life: seconds that a token may live, from ``iat`` to ``exp``; one that lives longer is
+            refused, and revocations are kept so long.
         blind_limit: seconds that a process which is cut off goes on with the revocations that it knows.
         clock: monotonic seconds.
 
@@ -58,7 +59,7 @@ class RedisBus(Bus):
         publish_timeout: float = 5.0,
         replicas: int = 0,
         grace: float = 10.0,
-        max_token_life: float = 86_400.0,
+        max_token_life: float = 31 * 86_400.0,
         blind_limit: float = 300.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
