@@ -144,7 +144,16 @@ class BusClosed(RxSseError):
 
 
 class PublishRefused(RxSseError):
-    """The publish failed and nothing was stored, for certain: it may be repeated."""
+    """The publish failed and nothing was stored, for certain: it may be repeated.
+
+    Attributes:
+        retry_after: seconds after which repeating it makes sense, because the store was away or busy; None if
+            the same publish would be refused again.
+    """
+
+    def __init__(self, message: str = "", *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class PublishUnknown(RxSseError):

@@ -316,7 +316,7 @@ def _heard_enough(_: object) -> None:
 
 
 def _not_stored(why: str) -> PublishRefused:
-    return PublishRefused(f"{why}; nothing was stored")
+    return PublishRefused(f"{why}; nothing was stored", retry_after=1.0)
 
 
 def _unknown() -> PublishUnknown:

@@ -118,7 +118,9 @@ class RedisPublisher:
         ):  # a child of a fork: that connection, and perhaps its lock, is the parent's
             state = self._state = _State()
         if not state.lock.acquire(timeout=self._timeout):
-            raise PublishRefused(f"{topic}: others were waiting for {self._timeout} s; nothing was stored")
+            raise PublishRefused(
+                f"{topic}: others were waiting for {self._timeout} s; nothing was stored", retry_after=1.0
+            )
         try:
             position = self._store(state, Batch([draft], self._layout), deadline)
         finally:
@@ -190,7 +192,7 @@ class RedisPublisher:
                         f"{topic}: it was sent and no answer came ({said}): it may have been stored. "
                         "Repeat it with the same idempotency_key"
                     )
-                raise PublishRefused(f"{topic}: {said}; nothing was stored")
+                raise PublishRefused(f"{topic}: {said}; nothing was stored", retry_after=1.0)
             time.sleep(min(PAUSE, left))
 
     def _confirm(self, state: _State, place: Endpoint | None, wire: Wire, deadline: float) -> None:

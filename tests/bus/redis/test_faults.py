@@ -294,9 +294,14 @@ async def test_refused_and_unknown_are_told_apart() -> None:
             await bus.publish("t", 2)
             server.kill()
             await asyncio.sleep(0.1)
-            with pytest.raises(PublishRefused):
+            with pytest.raises(PublishRefused) as refused:
                 await bus.publish("t", 3)
+            assert refused.value.retry_after, "an outage, so another attempt makes sense"
             server.start()
+            await bus.publish("t", 3, idempotency_key="k")
+            with pytest.raises(PublishRefused) as refused:
+                await bus.publish("t", 4, idempotency_key="k")
+            assert refused.value.retry_after is None, "refused for good"
             await bus.publish("t", 4)
 
 

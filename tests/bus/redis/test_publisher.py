@@ -90,8 +90,9 @@ def test_what_is_certain_and_what_is_not() -> None:
         again = publisher.publish("t", 2, idempotency_key="k")
         server.kill()
         begun = time.monotonic()
-        with pytest.raises(PublishRefused):
+        with pytest.raises(PublishRefused) as refused:
             publisher.publish("t", 3)
+        assert refused.value.retry_after
         assert time.monotonic() - begun < 5
         server.start()
         assert publisher.publish("t", 3) and again
