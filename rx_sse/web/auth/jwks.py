@@ -31,7 +31,7 @@ from ipaddress import ip_address
 import aiohttp
 from yarl import URL
 
-from rx_sse.arguments import seconds
+from rx_sse.arguments import seconds, shown_url
 from rx_sse.errors import UsageError
 from rx_sse.web.auth.keys import BadKeySet, Key, key_set
 
@@ -220,7 +220,7 @@ class JWKS:
         self._fetches += 1
         try:
             keys = key_set(await self._fetch())
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError, RecursionError) as error:
+        except Exception as error:  # whatever a client or a parser raises: the requests that wait are shed
             self._failures += 1
             logger.warning("the key set of %s was not refreshed: %s", self.url.host, _reason(error))
         else:
@@ -282,13 +282,17 @@ def _reason(error: BaseException) -> str:
 
 def _checked(url: str | URL, insecure_http: bool) -> URL:
     if not isinstance(url, str | URL):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise UsageError(f"jwks_url={url!r} is no https URL")
-    parsed = URL(url)
+        raise UsageError(f"jwks_url= is {shown_url(url)}, no https URL")
+    try:
+        parsed = URL(url)
+    except ValueError:  # which quotes the part that it cannot read
+        raise UsageError(f"jwks_url={shown_url(url)} is no https URL") from None
     if parsed.scheme not in ("http", "https") or parsed.host is None:
-        raise UsageError(f"jwks_url={str(url)!r} is no https URL")
+        raise UsageError(f"jwks_url={shown_url(str(url))} is no https URL")
     if parsed.scheme == "http" and not insecure_http and not _loopback(parsed.host):
         raise UsageError(
-            f"jwks_url={str(url)!r} is plain http, so anybody on the way could replace the keys: use https"
+            f"jwks_url={shown_url(str(url))} is plain http, so anybody on the way could replace the keys: "
+            "use https"
         )
     return parsed
 
