@@ -7,7 +7,7 @@ For `app.add_subapp("/admin", rx_sse.admin_app(auth=...))`:
   not. Not while the broker is away: if every process turned red, an ingress would answer 503 for all of them,
   and a browser's EventSource gives up for good on that.
 * `GET /health/broker`: 503 while published events do not reach this process.
-* `GET /`: the page; `GET /streams`: the same, once a second, as an event stream.
+* `GET /`: the page, to which `/admin` leads; `GET /streams`: the same, once a second, as an event stream.
 
 Standard: the names are those of Kubernetes' probes.
 Never: it shows a payload, a token or a query.
@@ -23,8 +23,10 @@ from typing import Any
 import reactivex as rx
 from aiohttp import web
 
+from rx_sse.errors import Overloaded
 from rx_sse.web.edge import Edge, edge_of
 from rx_sse.web.handler import Auth, authenticate, sse
+from rx_sse.web.refusal import failure
 from rx_sse.wire.harmless import harmless
 
 SHOWN = 200
@@ -44,14 +46,18 @@ def admin_app(*, auth: Auth | None = None) -> web.Application:
     """
     app = web.Application()
 
-    async def page(request: web.Request) -> web.Response:
+    async def page(request: web.Request) -> web.StreamResponse:
         if auth is not None:
-            await authenticate(auth, request)
+            try:
+                await authenticate(auth, request)
+            except Overloaded as error:
+                return failure(request, error)
         return web.Response(text=PAGE.read_text("utf-8"), content_type="text/html", headers=HEADERS)
 
     app.router.add_get("/health/live", _live)
     app.router.add_get("/health/ready", _ready)
     app.router.add_get("/health/broker", _broker)
+    app.router.add_get("", _with_slash)
     app.router.add_get("/", page)
     app.router.add_get("/streams", sse(auth=auth, overflow="latest")(_streams))
     return app
@@ -62,6 +68,11 @@ HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'self' 'unsafe-inline'; img-src data:",
 }
+
+
+async def _with_slash(request: web.Request) -> web.Response:
+    """The page's own address: what it loads is relative to it, and so is this, whatever a proxy cut off."""
+    raise web.HTTPPermanentRedirect(f"{request.rel_url.raw_name}/")
 
 
 async def _live(request: web.Request) -> web.Response:

@@ -19,6 +19,7 @@ from aiohttp import web
 
 from rx_sse.errors import Overloaded, UsageError
 from rx_sse.web.auth.challenge import invalid_token
+from rx_sse.web.auth.refusals import Refusals
 from rx_sse.web.ends import End
 from rx_sse.web.limits import Limits
 from rx_sse.web.options import Options, resolve
@@ -87,7 +88,8 @@ class Edge:
     """The streaming state of an application, kept under `EDGE`.
 
     Args:
-        bus: whose life the application owns, alone or with others; None without one.
+        bus: whose life the application owns, alone or with others; None without one, until the start finds
+            one below (see `buses`).
         allow_origins: origins that may read streams from other sites.
         limits: how many streams.
         drain: seconds over which streams are closed at a shutdown.
@@ -107,6 +109,9 @@ class Edge:
         self.allow_origins = allow_origins
         self.limits = limits
         self.drain = drain
+        self.buses: tuple[Bus, ...] = () if bus is None else (bus,)
+        """Whose revocations count: its own, and from the start on those of the applications below."""
+        self.refusals = Refusals()
         self.closing = False
         self.streams: set[Stream] = set()
         self.recent: deque[Ended] = deque(maxlen=RECENT)
@@ -177,28 +182,36 @@ class Edge:
             return self.shed(request, status=429)
         if principal is not None:
             try:
-                if self.is_revoked(principal):
-                    raise invalid_token()
+                reason = self.refused(principal)
             except Overloaded:
                 return self.shed(request)
+            if reason is not None:
+                self.refusals.tell(request, 401, f"the token was refused: {reason}", kind="revoked")
+                raise invalid_token()
         return None
 
-    def is_revoked(self, principal: Principal) -> bool:
-        """Whether the bus has revoked a principal.
+    def refused(self, principal: Principal) -> str | None:
+        """Why a bus refuses a principal (it was revoked, say), in words; None if none does.
 
         Raises:
             Overloaded: that is not known yet: nobody with a token may in.
         """
-        if self.bus is None:
-            return False
-        if not self.bus.revocations.loaded:
-            raise Overloaded("the revocations are not known yet", retry_after=1.0)
-        return self.bus.revocations.is_revoked(principal.user, principal.token_id, principal.issued_at)
+        for bus in self.buses:
+            known = bus.revocations
+            if not known.loaded:
+                raise Overloaded("the revocations are not known yet", retry_after=1.0)
+            if known.is_revoked(principal.user, principal.token_id, principal.issued_at):
+                return "it was revoked"
+            if (reason := known.outlives(principal.issued_at, principal.expires_at)) is not None:
+                return reason
+        return None
 
-    def shed(self, request: web.BaseRequest, *, status: int = 503) -> web.StreamResponse:
+    def shed(
+        self, request: web.BaseRequest, *, status: int = 503, seconds: float = 2.0
+    ) -> web.StreamResponse:
         """Refuse a stream for now, and count it."""
         self._shed += 1
-        return shed(request, status=status)
+        return shed(request, status=status, seconds=seconds)
 
     def add(self, stream: Stream) -> None:
         """A stream begins."""
@@ -232,7 +245,7 @@ class Edge:
     def revoked(self, user: str | None, token_id: str | None, issued_before: float | None) -> None:
         """End the streams whose tokens a revocation of the bus is about."""
         for stream in list(self._by_user.get(user, ()) if user is not None else self.streams):
-            if stream.principal is not None and self.is_revoked(stream.principal):
+            if stream.principal is not None and self.refused(stream.principal) is not None:
                 stream.expire("token revoked", End.REVOKED)
 
     def withdrawn(self, concerned: Callable[[Principal], bool]) -> None:
@@ -252,25 +265,28 @@ class Edge:
     async def life(self, app: web.Application) -> AsyncIterator[None]:
         """The `cleanup_ctx` of the application: the bus works from before the first stream until after the
         last."""
+        # A mount below brings its bus along: what it revokes holds for the streams up here as well.
+        self.buses = tuple(dict.fromkeys((*self.buses, *_buses_below(app))))
+        self.bus = self.buses[0] if self.buses else None
         self._parts = parts = Parts(None if self.bus is None else self.bus.dispatcher)
         self.closing = False
-        watching = None
-        try:
-            if self.bus is not None:
-                self.bus.check_workers()
-                await self.bus.start_for(self)
-                watching = self.bus.revocations.watch(self.revoked)
-            yield
-        finally:
-            self.closing = True
-            if watching is not None:
-                watching.dispose()
-            while self._heeded:
-                _, stop = self._heeded.popitem()[1]
-                stop()
-            if self.bus is not None:
-                await self.bus.close_for(self)
-            parts.close()
+        async with contextlib.AsyncExitStack() as held:
+            held.callback(parts.close)
+            for bus in self.buses:
+                bus.check_workers()
+                await bus.start_for(self)
+                held.push_async_callback(bus.close_for, self)
+                held.callback(bus.revocations.watch(self.revoked).dispose)
+            held.callback(self._heed_nobody)
+            try:
+                yield
+            finally:
+                self.closing = True
+
+    def _heed_nobody(self) -> None:
+        while self._heeded:
+            _, stop = self._heeded.popitem()[1]
+            stop()
 
     async def shutdown(self, app: web.Application) -> None:
         """Close every stream, each with its own time to come back, and wait for them within the window."""
@@ -299,6 +315,18 @@ class Edge:
 
 
 EDGE: web.AppKey[Edge] = web.AppKey("rx_sse.edge", Edge)
+
+
+def _buses_below(app: web.Application) -> list[Bus]:
+    """The buses of the applications that were added to one with `add_subapp`, and of those below them."""
+    found: list[Bus] = []
+    for resource in app.router.resources():
+        below = resource.get_info().get("app")
+        if below is not None:
+            edge = below.get(EDGE)
+            found += [edge.bus] if edge is not None and edge.bus is not None else []
+            found += _buses_below(below)
+    return found
 
 
 def edge_of(request: web.BaseRequest) -> Edge:

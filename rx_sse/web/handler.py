@@ -18,8 +18,8 @@ from typing import Any, ParamSpec, Unpack, cast, overload
 from aiohttp import web
 from reactivex import Observable
 
-from rx_sse.errors import Overloaded, UsageError
-from rx_sse.web.auth.challenge import no_credentials
+from rx_sse.errors import UsageError
+from rx_sse.web.auth.challenge import Told, no_credentials
 from rx_sse.web.edge import edge_of
 from rx_sse.web.options import StreamOptions, resolve
 from rx_sse.web.principal import PRINCIPAL, Principal
@@ -32,6 +32,8 @@ Auth = Callable[[web.Request], "Awaitable[Principal | None] | Principal | None"]
 Streaming = Callable[P, "Awaitable[web.StreamResponse]"]
 
 MARK = "__rx_sse__"
+SHARED = "__rx_sse_shared__"
+"""Marks a handler that is no stream and that pages of `allow_origins` may use all the same."""
 
 
 @overload
@@ -68,7 +70,9 @@ def sse(handler: Any = None, /, *, auth: Auth | None = None, **options: Unpack[S
     """
     resolve(options)
     if auth is not None and not callable(auth):
-        raise UsageError(f"auth={auth!r} must be a function of a request that returns a Principal or None")
+        raise UsageError(
+            f"auth= is a {type(auth).__name__}: give a function of a request that returns a Principal or None"
+        )
     if handler is None:
         return functools.partial(_decorate, auth=auth, options=cast(Mapping[str, Any], options))
     if not callable(handler):
@@ -96,10 +100,10 @@ def _decorate(
         edge = edge_of(request)
         resolved = edge.options(options)
         if auth is not None:
-            edge.heed(auth)
             try:
+                edge.heed(auth)
                 request[PRINCIPAL] = await authenticate(auth, request)
-            except Overloaded as error:  # who asks cannot be told at the moment
+            except Exception as error:  # a refusal, or who asks cannot be told at the moment
                 return answer_failure(request, error)
         refusal = precondition(request, resolved) or edge.refuse(request, request.get(PRINCIPAL))
         if refusal is not None:
@@ -131,16 +135,28 @@ async def authenticate(auth: Auth, request: web.Request) -> Principal:
     Raises:
         web.HTTPUnauthorized: it takes it for nobody.
         UsageError: it returned something else than a `Principal` or None.
+        Exception: what it raises.
     """
-    found = auth(request)
-    principal = await found if inspect.isawaitable(found) else found
+    try:
+        found = auth(request)
+        principal = await found if inspect.isawaitable(found) else found
+    except (web.HTTPUnauthorized, web.HTTPForbidden) as error:
+        if not isinstance(error, Told):
+            edge_of(request).refusals.tell(request, error.status, f"auth={_name_of(auth)} raised it")
+        raise
     if principal is None:
+        edge_of(request).refusals.tell(request, 401, f"auth={_name_of(auth)} returned None")
         raise no_credentials()
     if not isinstance(principal, Principal):
         raise UsageError(
-            f"auth={auth!r} returned a {type(principal).__name__}: return a rx_sse.Principal, or None for 401"
+            f"auth={_name_of(auth)} returned a {type(principal).__name__}: "
+            "return a rx_sse.Principal, or None for 401"
         )
     return principal
+
+
+def _name_of(auth: object) -> str:
+    return str(getattr(auth, "__qualname__", type(auth).__name__))
 
 
 def _request_among(args: tuple[Any, ...], name: str) -> web.Request:

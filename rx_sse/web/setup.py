@@ -1,7 +1,8 @@
 """`setup`: what an application needs before it can stream.
 
-Standard: the Fetch standard's CORS protocol (§3.2), for the origins of the list and for streams alone.
-Never: it touches a route that is not a stream, or allows credentials to an origin that is not on the list.
+Standard: the Fetch standard's CORS protocol (§3.2), for the origins of the list, and for streams and the
+mount alone.
+Never: it touches a route that is not rx_sse's, or allows credentials to an origin that is not on the list.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ from rx_sse.arguments import seconds
 from rx_sse.bus import Bus
 from rx_sse.errors import UsageError
 from rx_sse.web.edge import EDGE, Edge
-from rx_sse.web.handler import is_streaming
+from rx_sse.web.handler import SHARED, is_streaming
 from rx_sse.web.limits import Limits
+from rx_sse.web.negotiation import is_event_source, raw_last_event_id
 from rx_sse.web.options import StreamOptions
 from rx_sse.web.origin import ALLOW_ORIGINS, ANY, allowed_origins, parse_origins
 from rx_sse.web.principal import REVOKED
+from rx_sse.web.response import answer_failure
 
 ALLOW_HEADERS = ("Last-Event-ID", "Authorization", "Cache-Control", "Content-Type", "Idempotency-Key")
 PREFLIGHT_AGE = "600"
@@ -41,9 +44,11 @@ def setup(
     Args:
         app: the application. In a tree of sub-applications the outermost `setup` wins.
         bus: started and closed with the application; if several share it, closed with the last of them. A
-            malformed URL fails at the start, an unreachable Redis does not.
-        allow_origins: origins of other sites whose pages may read the streams, like `"https://app.example"`;
-            with `"*"` any page may, without credentials.
+            malformed URL fails at the start, an unreachable Redis does not. The buses of applications below
+            this one (`bus_app`, say) are found at the start: what they revoke holds here too, and without a
+            `bus` the first of them is this application's.
+        allow_origins: origins of other sites whose pages may read the streams and publish at a mount, like
+            `"https://app.example"`; with `"*"` any page may, without credentials.
         limits: how many streams; see `Limits`.
         drain: seconds over which open streams are closed at a shutdown. 0 closes all at once.
         **options: defaults for every stream; see `StreamOptions`.
@@ -75,10 +80,10 @@ def setup(
     )
     app[EDGE] = edge
     app[ALLOW_ORIGINS] = origins
-    if bus is not None:
-        app[REVOKED] = edge.is_revoked
+    app[REVOKED] = edge.refused
     app.cleanup_ctx.append(edge.life)
     app.on_shutdown.append(edge.shutdown)
+    app.middlewares.insert(0, _returning)
     app.middlewares.append(_guard)
     app.on_response_prepare.append(_allow_origin)
     return app
@@ -90,6 +95,26 @@ def kind_of(given: object) -> str:
 
 
 Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
+RETURNED: web.RequestKey[bool] = web.RequestKey("rx_sse.returned", bool)
+
+
+@web.middleware
+def _returning(request: web.Request, handler: Next) -> Awaitable[web.StreamResponse]:
+    """Outside of all other middlewares: what fails in them would be a 500 as well, and end an EventSource
+    that comes back for good. Nothing of it waits with a stream that is opened for the first time."""
+    if is_event_source(request) and raw_last_event_id(request) is not None and RETURNED not in request:
+        request[RETURNED] = True  # the outermost of several applications has it
+        return _returned(request, handler)
+    return handler(request)
+
+
+async def _returned(request: web.Request, handler: Next) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except Exception as error:
+        if request.writer.output_size > 0:  # the headers have left
+            raise
+        return answer_failure(request, error)
 
 
 @web.middleware
@@ -145,22 +170,22 @@ def _allowed(request: web.Request) -> str | None:
     return origin if origin in origins else ANY if ANY in origins else None
 
 
-def _streams(handler: object, method: str) -> bool:
-    """True if a route's handler streams: a function that `sse` made, or a class-based view with such a
-    method."""
-    if is_streaming(handler):
+def _shared(handler: object, method: str) -> bool:
+    """True if pages of listed origins may use a route: its handler streams (a function that `sse` made, or a
+    class-based view with such a method), or belongs to the mount."""
+    if is_streaming(handler) or getattr(handler, SHARED, False) is True:
         return True
     return isinstance(handler, type) and is_streaming(getattr(handler, method.lower(), None))
 
 
 async def _preflight(request: web.Request) -> web.StreamResponse | None:
-    """The answer to a CORS preflight for a stream; None if it asks for something else, which is not ours to
-    answer."""
+    """The answer to a CORS preflight for a stream or the mount; None if it asks for something else, which is
+    not ours to answer."""
     method = request.headers[hdrs.ACCESS_CONTROL_REQUEST_METHOD].upper()
     if not method.isalpha() or _allowed(request) is None:
         return None
     asked = await request.match_info.apps[0].router.resolve(request.clone(method=method))
-    if not _streams(asked.handler, method):
+    if not _shared(asked.handler, method):
         return None
     headers = {
         hdrs.ACCESS_CONTROL_ALLOW_METHODS: method,
@@ -171,7 +196,7 @@ async def _preflight(request: web.Request) -> web.StreamResponse | None:
 
 
 async def _allow_origin(request: web.Request, response: web.StreamResponse) -> None:
-    if _streams(request.match_info.handler, request.method):
+    if _shared(request.match_info.handler, request.method):
         _with_origin(request, response)
 
 
@@ -183,6 +208,8 @@ def _with_origin(request: web.Request, response: web.StreamResponse) -> web.Stre
         response.headers[hdrs.VARY] = ", ".join([*vary, hdrs.ORIGIN])
     if (allowed := _allowed(request)) is not None:
         response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = allowed
+        if getattr(request.match_info.handler, SHARED, False) is True:
+            response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = hdrs.RETRY_AFTER
         if allowed != ANY:
             response.headers[hdrs.ACCESS_CONTROL_ALLOW_CREDENTIALS] = "true"
     return response

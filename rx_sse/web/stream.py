@@ -282,9 +282,9 @@ class Stream:
 
     def fail(self, error: Exception) -> None:
         """End the stream because of an error: a status before the headers, `stream-error` after them."""
-        if isinstance(error, BusClosed):
+        if isinstance(error, BusClosed) and (self._home.closing or not self.gate.shut):
             self.close_for_reconnect(End.SHUTDOWN)
-        elif self.gate.shut:
+        elif self.gate.shut:  # a bus that nobody started is an error like any other: it is logged, and a 500
             self._fail(error)
         elif isinstance(error, Overloaded):
             self.close_for_reconnect(End.SHED)

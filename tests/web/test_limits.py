@@ -209,3 +209,9 @@ async def test_a_last_event_id_over_the_limit_is_there_and_unknown() -> None:
             assert (await stream.next_event()).data == "header"
         async with open_stream(url, "/?lastEventId=query") as stream:
             assert (await stream.next_event()).data == "query"
+
+
+def test_no_stream_is_promised_more_topics_than_it_can_have() -> None:
+    assert rx_sse.Limits(topics=32).topics == 32
+    with pytest.raises(rx_sse.RxSseError, match="topics=33 is more than the 32"):
+        rx_sse.Limits(topics=33)
