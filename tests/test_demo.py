@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from rx_sse.demo.application import make_app
+from rx_sse.demo.application import PACKAGE, make_app
 from rx_sse.testing import open_stream, serve
 from rx_sse.web.edge import EDGE
 from tests.browser import Page, Tab, browsing, visiting
@@ -54,9 +54,9 @@ class Viewer:
 
 
 @asynccontextmanager
-async def demo() -> AsyncIterator[str]:
+async def demo(folder: Path = PACKAGE) -> AsyncIterator[str]:
     """The demo's address."""
-    async with serve(make_app()) as url:
+    async with serve(make_app(folder=folder)) as url:
         yield url
 
 
@@ -107,7 +107,7 @@ async def test_the_job_hashes_the_files_of_a_folder_and_ends(tmp_path: Path) -> 
     (tmp_path / "a.txt").write_bytes(b"one")
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "c.bin").write_bytes(b"x" * 100_000)
-    async with demo() as url:
+    async with demo(tmp_path) as url:
         viewer, other = await Viewer.sign_in(url), await Viewer.sign_in(url)
         async with viewer.stream() as stream, other.stream() as others:
             await viewer.post("job", {"folder": str(tmp_path)})
@@ -123,7 +123,7 @@ async def test_a_job_goes_on_while_its_page_is_away_and_is_resumed(tmp_path: Pat
     names = [f"{number:03}" for number in range(150)]
     for name in names:
         (tmp_path / name).write_bytes(b"")
-    async with demo() as url:
+    async with demo(tmp_path) as url:
         viewer = await Viewer.sign_in(url)
         seen: list[str] = []
         async with viewer.stream() as stream:
@@ -138,11 +138,69 @@ async def test_a_job_goes_on_while_its_page_is_away_and_is_resumed(tmp_path: Pat
         assert seen == names, "each file once, in order, over two connections"
 
 
-@pytest.mark.parametrize("folder", ["/no/such/folder", "~nobody-here/x", "\0", "a" * 5000, 7])
-async def test_a_folder_that_is_none_is_a_problem(folder: Any) -> None:
+async def test_a_link_leads_out_of_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "out").symlink_to(tmp_path)
+    (tmp_path / "secret").write_text("s")
+    (tmp_path / "own" / "secret").symlink_to(tmp_path / "secret")
+    async with demo(tmp_path / "own") as url:
+        viewer = await Viewer.sign_in(url)
+        await viewer.post("job", {"folder": "out"}, status=404)
+        async with viewer.stream() as stream:
+            await viewer.post("job", {"folder": ""})
+            assert (await next_of(stream, "total"))["files"] == 0
+
+
+OWN = {"Host": "localhost:1", "Origin": "http://localhost:1", "Sec-Fetch-Site": "same-origin"}
+CROSS = {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}
+REBOUND = {"Host": "evil.example", "Origin": "http://evil.example", "Sec-Fetch-Site": "same-origin"}
+LINK = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "page", "push"),
+    [
+        ({}, 200, 200),
+        (OWN, 200, 200),
+        ({"Host": "127.0.0.1:1"}, 200, 200),
+        ({"Host": "[::1]:1"}, 200, 200),
+        ({"Host": "demo.localhost"}, 200, 200),
+        ({"Sec-Fetch-Site": "none"}, 200, 200),
+        (REBOUND, 421, 421),
+        ({"Host": "localhost.evil.example"}, 421, 421),
+        ({"Host": "127.0.0.1.evil.example"}, 421, 421),
+        ({"Host": "evil.example"}, 421, 421),
+        (CROSS, 403, 403),
+        ({"Origin": "null"}, 403, 403),
+        ({"Origin": "http://localhost:9"}, 403, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403, 403),
+        (LINK, 200, 403),
+    ],
+)
+async def test_only_the_demos_own_pages_may_use_it(headers: dict[str, str], page: int, push: int) -> None:
+    async with demo() as url, aiohttp.ClientSession(headers=headers) as session:
+        async with session.get(url + "/") as answer:
+            assert answer.status == page
+        async with session.post(url + "/say", json={"text": "hello"}) as answer:
+            assert answer.status == push
+        async with session.post(url + "/viewers") as answer:
+            assert answer.status == push and (push == 200) is ("Set-Cookie" in answer.headers)
+
+
+async def test_a_link_from_elsewhere_begins_no_stream() -> None:
     async with demo() as url:
         viewer = await Viewer.sign_in(url)
-        assert "not a folder" in await viewer.post("job", {"folder": folder}, status=404)
+        async with viewer.stream(**LINK) as stream:
+            assert stream.status == 403
+
+
+@pytest.mark.parametrize(
+    "folder", ["/no/such/folder", "~nobody-here/x", "\0", "a" * 5000, 7, "/", "/etc", "..", "~", "wire/../.."]
+)
+async def test_a_folder_that_is_none_or_outside_of_the_one_is_a_problem(folder: Any) -> None:
+    async with demo() as url:
+        viewer = await Viewer.sign_in(url)
+        assert "is no folder in" in await viewer.post("job", {"folder": folder}, status=404)
 
 
 @pytest.mark.parametrize("body", [None, {}, [], "text", 1])

@@ -66,11 +66,13 @@ class Jobs:
     Args:
         bus: has the topics.
         auth: reads a viewer's token.
+        root: the folder that may be read, with what is below it.
     """
 
-    def __init__(self, bus: rx_sse.Bus, auth: rx_sse.JWTAuth) -> None:
+    def __init__(self, bus: rx_sse.Bus, auth: rx_sse.JWTAuth, root: Path) -> None:
         self._bus = bus
         self._auth = auth
+        self._root = root.resolve()
         self._running: dict[str, asyncio.Task[None]] = {}
 
     def add_to(self, app: web.Application) -> None:
@@ -82,7 +84,7 @@ class Jobs:
         """Hash the files of a folder; the job that this viewer had is given up."""
         viewer = (await self._auth(request)).user
         (wanted,) = await fields(request, "folder")
-        folder = await asyncio.to_thread(_folder, str(wanted))
+        folder = await asyncio.to_thread(_folder, self._root, str(wanted))
         if (before := self._running.get(viewer)) is not None:
             before.cancel()
         task = asyncio.create_task(self._run(topic_of(viewer), folder))
@@ -108,11 +110,12 @@ class Jobs:
         await asyncio.gather(*running, return_exceptions=True)
 
 
-def _folder(text: str) -> Path:
+def _folder(root: Path, text: str) -> Path:
+    """The folder that was asked for, if it is the root or below it; links lead nowhere else."""
     try:
-        folder = Path(text or Path(rx_sse.__file__).parent).expanduser()
-        if folder.is_dir():
+        folder = (root / text).resolve()
+        if folder.is_relative_to(root) and folder.is_dir():
             return folder
-    except (OSError, RuntimeError, ValueError):  # no such user, too long, or a NUL in it
+    except (OSError, RuntimeError, ValueError):  # too long, a loop of links, or a NUL in it
         pass
-    raise web.HTTPNotFound(text=f"{text[:200]} is not a folder on this machine")
+    raise web.HTTPNotFound(text=f"{text[:200]!r} is no folder in {root}, the one that --folder lets be read")
