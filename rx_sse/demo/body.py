@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import web
 
@@ -14,10 +14,14 @@ async def fields(request: web.Request, *names: str) -> tuple[Any, ...]:
         web.HTTPBadRequest: the body is no JSON object, or a field is missing.
     """
     try:
-        body = await request.json()
+        body: object = await request.json()
     except ValueError as error:
         raise web.HTTPBadRequest(text=f"the body is not JSON: {error}") from None
-    if not isinstance(body, dict) or (absent := [name for name in names if name not in body]):
-        missing = f"without {', '.join(absent)}" if isinstance(body, dict) else "that is no object"
-        raise web.HTTPBadRequest(text=f"a body {missing}; this route takes {', '.join(names)}")
-    return tuple(body[name] for name in names)
+    if not isinstance(body, dict):
+        raise web.HTTPBadRequest(text=f"a body that is no object; this route takes {', '.join(names)}")
+    given = cast("dict[str, Any]", body)
+    if absent := [name for name in names if name not in given]:
+        raise web.HTTPBadRequest(
+            text=f"a body without {', '.join(absent)}; this route takes {', '.join(names)}"
+        )
+    return tuple(given[name] for name in names)
