@@ -5,8 +5,9 @@ where they begin and what they dropped; the connection asks it, for every event 
 carries. So no operator can swallow or alter a position, and the feeds of a `merge` have one vector.
 
 When it moves (resume rules §3): with an event that is written, never backwards; an event that would take it
-back makes the stream live-only, and so does a value without a position. A copy of an event (`replace`) may be
-one of several that stand for the same entry, and only the last may carry the id, which nobody knows while
+back makes the stream live-only, and so does a value without a position, unless its source says that it is
+`TRANSIENT`: then no reconnect has to bring it back, and the cursor stays. A copy of an event (`replace`) may
+be one of several that stand for the same entry, and only the last may carry the id, which nobody knows while
 they come: copies carry none, and a `stream-cursor` follows as soon as all of them are written. What a feed's
 own `filter` dropped moves it as well, once nothing older is on its way through the pipeline.
 
@@ -31,7 +32,7 @@ from rx_sse.bus.track import Start, Track
 from rx_sse.errors import UsageError
 from rx_sse.wire.burst import Burst
 from rx_sse.wire.control import stream_cursor, stream_gap
-from rx_sse.wire.event import RawFrame, ServerSentEvent
+from rx_sse.wire.event import TRANSIENT, RawFrame, ServerSentEvent
 
 QUARTER = 4
 """A `stream-cursor` goes out after a quarter of the history was filtered away: three quarters are left to
@@ -148,6 +149,8 @@ class Resume:
         ):
             self._single = mark
             return event, event.id
+        if mark is TRANSIENT:
+            return _bare(event), None
         self._settle()
         if type(mark) is not Mark or self._live_only:
             self.unpositioned()

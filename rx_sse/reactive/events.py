@@ -24,6 +24,7 @@ from typing import Any, TypeVar
 from reactivex import Observable
 
 from rx_sse.wire import RawFrame, ServerSentEvent, encode
+from rx_sse.wire.event import TRANSIENT
 
 T = TypeVar("T")
 
@@ -34,6 +35,7 @@ def as_events(
     id: Callable[[T], str | None] | None = None,
     dumps: Callable[[Any], str | bytes] | None = None,
     shared: bool = False,
+    transient: bool = False,
 ) -> Callable[[Observable[T]], Observable[ServerSentEvent | RawFrame]]:
     """Turns values into events, each encoded once for however many connections get it.
 
@@ -50,6 +52,10 @@ def as_events(
         id: A function that gives an event's id. Not for streams of a bus: it numbers its events itself.
         dumps: Replaces the library's JSON encoder.
         shared: Whether the source is subscribed once for all, instead of once for each subscriber.
+        transient: Whether a client that reconnects can do without the events it missed, as with the readings
+            of a sensor. Merged with `bus.events(…)`, events without a position make the stream live-only;
+            transient ones go out without an id, and the stream stays resumable. An event that a bus has
+            given a position keeps it.
 
     Returns:
         An operator for `pipe`.
@@ -61,6 +67,12 @@ def as_events(
         ServerSentEvent("", event=event)  # a bad name is told here, not at the first value
 
     def convert(value: T) -> ServerSentEvent | RawFrame:
+        converted = named(value)
+        if not transient or isinstance(converted, RawFrame) or converted.position is not None:
+            return converted
+        return converted.stamped(None, topic=None, position=TRANSIENT)
+
+    def named(value: T) -> ServerSentEvent | RawFrame:
         encoded = encode(value, dumps)
         if encoded is value or isinstance(encoded, RawFrame) or (event is None and id is None):
             return encoded

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import re
+from enum import Enum
 from typing import TYPE_CHECKING, Any, NoReturn, cast, final
 
 from ..errors import EncodeError
@@ -31,6 +32,18 @@ class _NotGiven:
 
 
 _MISSING: Any = _NotGiven()
+
+
+@final
+class Transient(Enum):
+    """The `position` of an event that no stream repeats after a reconnect: it goes out without an id, and the
+    cursor of its stream stays where it is.
+    """
+
+    TRANSIENT = "transient"
+
+
+TRANSIENT = Transient.TRANSIENT
 
 
 class _Draft:
