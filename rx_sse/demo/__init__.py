@@ -1,8 +1,8 @@
 """`python -m rx_sse demo`: the first minute with the library, on real input.
 
 A page with a clock, live readings of this machine, the progress of a real job, a message to everyone who
-watches, and two people whose streams are guarded by a token and resume where they broke. Every part of it is
-a few lines that a reader may copy.
+watches, and two people whose messages are guarded by a token; all on one connection, which resumes where it
+broke. Every part of it is a few lines that a reader may copy.
 
 Standard: none.
 Never: it listens on anything but loopback unless it is told to, or loads anything from elsewhere.
