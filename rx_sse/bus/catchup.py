@@ -109,6 +109,7 @@ class CatchUp:
         "_asked",
         "_caught_up",
         "_else",
+        "_fruitless",
         "_host",
         "_last",
         "_page",
@@ -151,6 +152,7 @@ class CatchUp:
         self.way = Way.LOCATING
         self._asked = False
         self._caught_up = False
+        self._fruitless = False
         self._pulling = False
         self._wish = False
         self._page: deque[Entry] | None = None  # of the log
@@ -317,11 +319,17 @@ class CatchUp:
         self._reader.consider(page)
         if self.way is not Way.REPLAY:
             return
-        if page.start != self.position:
+        moved = page.start != self.position
+        if moved:
             gap = self._gap(page)
             self.position = page.start
             self._reader.tell(gap)
-        self.pull()
+        # Twice nothing: the log and the process do not agree, and asking at once would not change that.
+        again, self._fruitless = self._fruitless, not moved and not page.entries
+        if again and self._fruitless:
+            self._host.later(self._again)
+        else:
+            self.pull()
 
     def _again(self) -> None:
         if self.way is Way.LOCATING:
@@ -332,6 +340,8 @@ class CatchUp:
     def _gap(self, page: Page) -> Gap:
         """The position is not in the log."""
         self._reader.knows(frozenset((self.position,)))
+        if page.broken:
+            return Gap(self._relay.topic, "unreadable", None, self.position, page.start)
         # A cursor does not say of which lineage it is, so an entry that should be there may never have been.
         reason = "trimmed" if self.position.seq < page.base.seq else "unknown"
         return Gap(self._relay.topic, reason, None, self.position, page.start)

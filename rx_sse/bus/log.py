@@ -12,7 +12,9 @@ What a log must hold to (`rx_sse.testing.check_bus` tries it):
 * A topic without entries has a position too, sequence 0 with a nonce made at first touch.
 * A position is valid if it is the last one, or that of a stored entry, or the `prev` of the oldest one.
 * A page that answers `after` begins behind it if it is valid, otherwise with the oldest entry that has a
-  higher sequence number.
+  higher sequence number. Where a stored log is damaged behind a valid `after`, the page is `broken` and
+  begins with the next entry that can be read, or at the head. `start` never has a lower sequence number than
+  a valid `after`.
 * A watcher may miss entries, see them twice or out of order, if it is told `dirty` after a loss. A new watch
   is dirty once it counts, unless `watch` was as good as immediate.
 
@@ -134,6 +136,8 @@ class Page:
         start: the position behind which `entries` begin. It is the query's `after` if that is valid.
         entries: linked to `start` and to each other; empty if there are none.
         ended: whether the last entry of the log is an end mark.
+        broken: the query's `after` is valid, but what stood behind it cannot be read (an entry was deleted,
+            or is damaged): `start` is where the log goes on.
     """
 
     lineage: int
@@ -142,6 +146,7 @@ class Page:
     start: Position
     entries: Sequence[Entry]
     ended: bool
+    broken: bool = False
 
 
 class Listener(Protocol):

@@ -9,6 +9,9 @@ Both happen on the loop's thread, and nothing comes between the comparison and t
 between replay and live, and none is in both. Threads never get here: a push ends in the inbox, and `seq`,
 history and delivery are one step behind it.
 
+Every repair makes progress, or ends in a gap or a pause: where a stored log is damaged behind the position
+(`Page.broken`), or answers what leads nowhere, the process goes on from where it can read again.
+
 When the position is no longer in the log, what is missing is told once, and the process goes on from where
 the log does. If the log is of the same lineage and reaches back far enough, it took back what this process
 had delivered (a stale replica was promoted): then a gap entry goes into the log, so that readers behind the
@@ -67,6 +70,7 @@ class Relay:
         "_looping",
         "_resting",
         "_stop",
+        "_stuck",
         "closed",
         "ended",
         "epoch",
@@ -103,6 +107,7 @@ class Relay:
         self._asking = False
         self._looping = False
         self._resting = False
+        self._stuck = False
         self._callers: list[Callable[[], None]] = []
         self._curious: list[Callable[[], None]] = []
         self._stop = host.log.watch(topic, self)
@@ -191,6 +196,10 @@ class Relay:
             if self.closed:
                 return
             taken = page is not None and self._take(asked, page)
+            if page is not None and not taken and self.position == asked:
+                taken = self._no_progress(page)
+            else:
+                self._stuck = False
             if self.position is not None:
                 curious, self._curious = self._curious, []
                 for callback in curious:
@@ -198,8 +207,8 @@ class Relay:
             if not taken:
                 self._dirty = True
                 self._callers = callers + self._callers
-                self._resting = page is None
-                if page is None:
+                self._resting = page is None or self._stuck
+                if self._resting:
                     self._host.later(self._rested)
             else:
                 for caller in callers:
@@ -234,32 +243,47 @@ class Relay:
         # another branch.
         return last == page.head and self.ring.find(last) is not None
 
+    def _no_progress(self, page: Page) -> bool:
+        """An answer that leads nowhere: ask again after a pause; the second time, go on from the log's head,
+        and say that something is missing.
+        """
+        self._stuck = not self._stuck
+        if self._stuck or self.position is None:
+            return False
+        self._gap(self.position, page, page.head, "unreadable", None)
+        return True
+
     def _lost(self, position: Position, page: Page) -> None:
-        """The position is not in the log: say so, and go on from where the log does."""
+        """The position is not in the log, or what stands behind it cannot be read: say so, and go on from
+        where the log does.
+        """
+        if page.broken:
+            self._gap(position, page, page.start, "unreadable", page.start.seq - position.seq)
+            return
         # The birth nonce may have been evicted, and made anew, since this process heard of it last. A log
         # that was flushed has no position that was here before.
         same = page.lineage == self.lineage or any(
             self.ring.find(known) is not None for known in (page.start, page.head)
         )
         fork = same and position.seq >= page.base.seq
-        gap = Gap(
-            self.topic,
-            "withdrawn" if fork else "trimmed" if same else "reset",
-            page.start.seq - position.seq if same and not fork else None,
-            position,
-            page.start,
-        )
+        reason = "withdrawn" if fork else "trimmed" if same else "reset"
+        missed = page.start.seq - position.seq if same and not fork else None
+        self._gap(position, page, page.start, reason, missed)
+        if fork:
+            self._host.withdrawn(self.topic, position)
+
+    def _gap(self, position: Position, page: Page, start: Position, reason: str, missed: int | None) -> None:
+        """Go on from `start`, and tell every reader that something is missing before it."""
+        gap = Gap(self.topic, reason, missed or None, position, start)
         self.epoch += 1
         self.told = frozenset(self.ring.positions())
-        self.position = page.start
-        self.ended = page.ended and page.start == page.head
-        self._host.rings.clear(self.ring, page.start)
+        self.position = start
+        self.ended = page.ended and start == page.head
+        self._host.rings.clear(self.ring, start)
         self._host.counted("gaps")
         # Values carry no position, so nobody can tell their readers in-band; the bus's errors do.
         self._host.lost(gap)
         self._host.dispatcher.tell(self.events, gap, lambda reader, it: reader.missed(it))
-        if fork:
-            self._host.withdrawn(self.topic, position)
 
     def _accept(self, entry: Entry) -> None:
         """The one place where the position moves along the chain, and with it every live reader."""

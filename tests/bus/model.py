@@ -62,7 +62,15 @@ class Store:
             self.base = entry.position
         del self.entries[:count]
 
+    def delete(self, index: int) -> bool:
+        """One entry is removed by hand; the oldest and the newest stay."""
+        if not 0 < index < len(self.entries) - 1:
+            return False
+        del self.entries[index]
+        return True
+
     def page(self, query: Query) -> Page:
+        valid = query.after is None or self.has(query.after)
         if query.after is None:
             index = max(len(self.entries) - query.last, 0)
         elif query.after == self.base:
@@ -72,9 +80,14 @@ class Store:
             if index < 0:
                 later = [i for i, e in enumerate(self.entries) if e.position.seq > query.after.seq]
                 index = later[0] if later else len(self.entries)
-        start = self.base if index == 0 else self.entries[index - 1].position
-        # Pages of two, so that paging is part of every run.
-        return Page(self.lineage, self.base, self.head, start, self.entries[index : index + 2], False)
+        start = self.entries[index].prev if index < len(self.entries) else self.head
+        entries: list[Entry] = []
+        for entry in self.entries[index : index + 2]:  # pages of two, so that paging is part of every run
+            if entries and entry.prev != entries[-1].position:
+                break
+            entries.append(entry)
+        broken = valid and query.after is not None and start != query.after
+        return Page(self.lineage, self.base, self.head, start, entries, False, broken)
 
 
 class Broker:

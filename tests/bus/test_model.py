@@ -89,6 +89,10 @@ class Bus(RuleBasedStateMachine):
     def trim(self, count: int) -> None:
         self.broker.master.trim(count)
 
+    @rule(index=st.integers(1, 4))
+    def delete_an_entry(self, index: int) -> None:
+        self.broker.master.delete(index)
+
     @rule()
     def expire_the_log(self) -> None:
         self.broker.master.trim(len(self.broker.master.entries))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rx_sse.bus.entry import Gap
+from rx_sse.bus.log import Page, Query
 
 from .model import Broker, Client, Process
 
@@ -158,3 +159,66 @@ def test_a_topic_that_is_trimmed_behind_everybody_is_no_gap() -> None:
     scene.settle()
     scene.publish(0, "4")
     assert told(client) == ["1", "2", "3", "4"]
+
+
+def test_a_hole_in_the_log_is_a_gap_for_those_who_read_over_it() -> None:
+    scene = Scene()
+    there, behind = scene.client(0), scene.client(1)
+    scene.publish(0, "1", "2")
+    behind.cut()
+    scene.publish(0, "3", "4", "5", "6")
+    scene.broker.master.delete(3)
+    fresh = Process(scene.broker)  # a process that has nothing of it in its ring
+    scene.processes.append(fresh)
+    scene.settle()
+    behind.connect(fresh)
+    scene.settle()
+    assert told(behind) == ["1", "2", "3", "unreadable", "5", "6"]
+    assert told(there) == ["1", "2", "3", "4", "5", "6"], "what was delivered is not taken back"
+    scene.publish(0, "7")
+    assert told(there)[-1] == told(behind)[-1] == "7"
+
+
+def test_a_hole_in_front_of_a_process_is_told_to_all_its_readers() -> None:
+    scene = Scene()
+    clients = [scene.client(0), scene.client(0)]
+    scene.publish(1, "1")
+    link = scene.processes[0].link
+    for data in "234":
+        scene.processes[1].publish(data)
+        scene.processes[1].link.execute_append()
+    link.messages.clear()
+    scene.broker.master.delete(1)
+    link.reconnect()
+    scene.settle()
+    assert all(told(client) == ["1", "unreadable", "3", "4"] for client in clients)
+    assert not any(entry.kind == "g" for entry in scene.broker.master.entries), "a hole is no fork"
+
+
+def test_a_log_whose_answers_lead_nowhere_is_asked_with_pauses_and_left_behind() -> None:
+    """Whatever it says, a repair makes progress, or ends in a gap or a pause."""
+    scene = Scene()
+    client = scene.client(0)
+    scene.publish(0, "1")
+    process = scene.processes[0]
+    store, honest, asked = scene.broker.master, scene.broker.master.page, []
+
+    def page(query: Query) -> Page:
+        """The last entry cannot be read, and the log does not say so."""
+        asked.append(query)
+        said = honest(query)
+        return Page(said.lineage, said.base, said.head, query.after or said.start, [], False)
+
+    store.page = page  # type: ignore[method-assign]
+    process.link.messages.clear()
+    scene.processes[1].publish("2")
+    scene.processes[1].link.execute_append()
+    process.link.messages.clear()
+    process.relay.dirty()
+    for _ in range(100):  # without a pause it would go on and on here
+        process.link.execute()
+        process.link.reply()
+    assert len(asked) == 1 and process.waiting
+    scene.settle()
+    assert len(asked) <= 3 and process.relay.position == store.head
+    assert told(client) == ["1", "unreadable"]
