@@ -48,7 +48,7 @@ ONLY_IN = {
     "hiredis": "bus/redis/",
     "jwt": "web/auth/",
     "msgspec": "wire/json",
-    "redis": "bus/redis/address",
+    "redis": "bus/redis/net/address",
 }
 SANS_IO = {"errors", "arguments", "wire"}
 
@@ -273,8 +273,8 @@ def test_a_breach_is_seen(path: str, text: str) -> None:
         ("wire/event.py", "from __future__ import annotations\nimport re\nfrom ..errors import EncodeError"),
         ("delivery/inbox.py", "import asyncio\nfrom .outbox import Outbox"),
         ("reactive/scheduler.py", "import reactivex as rx\nfrom reactivex import abc"),
-        ("bus/redis/address.py", "import redis.asyncio"),
-        ("bus/redis/link.py", "import hiredis"),
+        ("bus/redis/net/address.py", "import redis.asyncio"),
+        ("bus/redis/net/connection.py", "import hiredis"),
         ("web/auth/keys.py", "import jwt"),
         (
             "web/connection.py",

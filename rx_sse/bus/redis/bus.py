@@ -13,11 +13,11 @@ from typing import Any
 from rx_sse.arguments import seconds
 from rx_sse.bus.bus import Bus
 from rx_sse.bus.log import Retention
-from rx_sse.bus.redis.address import address_of
-from rx_sse.bus.redis.layout import PARTITIONS, Layout
 from rx_sse.bus.redis.log import RedisLog
+from rx_sse.bus.redis.net.address import address_of
 from rx_sse.bus.redis.presence import SharedRosters
-from rx_sse.bus.redis.report import RedisStats
+from rx_sse.bus.redis.protocol.keys import PARTITIONS, Keys
+from rx_sse.bus.redis.stats import RedisStats
 
 
 class RedisBus(Bus):
@@ -65,7 +65,7 @@ class RedisBus(Bus):
         retention = Retention.of(history, history_bytes, ttl)
         log = RedisLog(
             address_of(target),
-            Layout(prefix, partitions),
+            Keys(prefix, partitions),
             retention,
             timeout=seconds("publish_timeout", publish_timeout, zero="leaves Redis no time to answer"),
             replicas=replicas,

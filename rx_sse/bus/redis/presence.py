@@ -122,7 +122,7 @@ class SharedRosters(Rosters):
         members: dict[str, int] = {}
         anonymous = 0
         for text in others:
-            theirs, nameless = json.loads(text)
+            theirs, nameless = _said(text)
             anonymous += nameless
             for user, count in theirs.items():
                 members[user] = members.get(user, 0) + count
@@ -133,3 +133,12 @@ class SharedRosters(Rosters):
             super().announce(PresenceChange(topic, user, True))
         for user in [it for it in before if it not in members and it not in here]:
             super().announce(PresenceChange(topic, user, False))
+
+
+def _said(text: bytes) -> tuple[dict[str, int], int]:
+    """What one process says; nothing, if it is not what a process of ours says."""
+    try:
+        members, anonymous = json.loads(text)
+        return {str(user): int(count) for user, count in members.items()}, int(anonymous)
+    except (ValueError, TypeError, AttributeError):
+        return {}, 0

@@ -11,8 +11,8 @@ import redis as redis_py
 import redis.asyncio as aioredis
 
 from rx_sse import RedisBus, RedisPublisher
-from rx_sse.bus.redis.address import address_of
-from rx_sse.bus.redis.layout import Layout, slot_of
+from rx_sse.bus.redis.net.address import address_of
+from rx_sse.bus.redis.protocol.keys import Keys, slot_of
 from rx_sse.errors import PublishRefused, UsageError
 from rx_sse.testing.bus import check_bus
 from rx_sse.testing.listener import Listener
@@ -87,9 +87,9 @@ def test_what_leads_nowhere_is_refused(bad: object) -> None:
 def test_prefixes_that_would_break_the_slots_are_refused() -> None:
     for prefix in ("", "a b", "{x}", "é", "a*"):
         with pytest.raises(UsageError):
-            Layout(prefix)
-    layout = Layout("app:live")
-    names = (layout.log("t"), layout.meta("t"), layout.channel("t"), layout.key("t", "k"))
+            Keys(prefix)
+    keys = Keys("app:live")
+    names = (keys.log("t"), keys.meta("t"), keys.channel("t"), keys.key("t", "k"))
     assert len({slot_of(name) for name in names}) == 1
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from rx_sse import RedisBus, RedisPublisher
-from rx_sse.bus.redis.layout import Layout, slot_of
+from rx_sse.bus.redis.protocol.keys import Keys, slot_of
 from rx_sse.errors import PublishRefused, PublishUnknown
 from rx_sse.testing.bus import CHECKS, check_bus
 from rx_sse.testing.listener import Listener
@@ -29,7 +29,7 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[RedisCluster]:
 
 
 def slot(topic: str) -> int:
-    return slot_of(Layout().log(topic))
+    return slot_of(Keys().log(topic))
 
 
 def other(cluster: RedisCluster, topic: str) -> RedisServer:
@@ -70,16 +70,16 @@ async def test_a_slot_that_is_half_moved(cluster: RedisCluster) -> None:
     """What has all its keys on one side is served there; what has them on both sides, or none yet, has to
     wait until the slot has arrived: a publish is refused, and a stream gets no position.
     """
-    layout = Layout()
+    keys = Keys()
     names = [f"half:{number}" for number in range(500)]
-    here = [name for name in names if layout.partition(name) == layout.partition("half:0")]
+    here = [name for name in names if keys.partition(name) == keys.partition("half:0")]
     stayed, moved, split, new = here[:4]
     target = other(cluster, stayed)
     async with two(cluster.url, publish_timeout=0.5) as (one, two_):
         listening = {name: await Listener(two_, name).opened() for name in (stayed, moved, split)}
         before = {name: await one.publish(name, "before") for name in listening}
         asked = target.calls("asking")
-        arrived = layout.log(moved), layout.meta(moved), layout.log(split)
+        arrived = keys.log(moved), keys.meta(moved), keys.log(split)
         await asyncio.to_thread(cluster.begin, slot(stayed), target, *arrived)
         for name in (split, new):
             with pytest.raises(PublishRefused):
@@ -118,7 +118,7 @@ async def test_the_minimal_acl_of_the_docs(cluster: RedisCluster) -> None:
         await ready(*buses)
         async with all_get_all("let:in", buses, 1.0) as crowd:
             await asyncio.sleep(0.1)
-            target, keys = other(cluster, "let:in"), (Layout().log("let:in"), Layout().meta("let:in"))
+            target, keys = other(cluster, "let:in"), (Keys().log("let:in"), Keys().meta("let:in"))
             asked = target.calls("asking")
             await asyncio.to_thread(cluster.begin, slot("let:in"), target, *keys)
             await asyncio.sleep(0.3)
@@ -132,9 +132,9 @@ async def test_the_minimal_acl_of_the_docs(cluster: RedisCluster) -> None:
 
 async def test_the_blocking_publisher_follows_a_slot(cluster: RedisCluster) -> None:
     """As the bus does: what has all its keys on one side is stored there, the others are refused."""
-    layout = Layout()
+    keys = Keys()
     names = [f"blocking:{number}" for number in range(500)]
-    here = [name for name in names if layout.partition(name) == layout.partition("blocking:0")]
+    here = [name for name in names if keys.partition(name) == keys.partition("blocking:0")]
     stayed, moved, split, new = here[:4]
     target = other(cluster, stayed)
     async with RedisBus(cluster.url) as bus:
@@ -143,7 +143,7 @@ async def test_the_blocking_publisher_follows_a_slot(cluster: RedisCluster) -> N
             for name in (stayed, moved, split):
                 await asyncio.to_thread(publisher.publish, name, "before")
             asked = target.calls("asking")
-            arrived = layout.log(moved), layout.meta(moved), layout.log(split)
+            arrived = keys.log(moved), keys.meta(moved), keys.log(split)
             await asyncio.to_thread(cluster.begin, slot(stayed), target, *arrived)
             for name in (split, new):
                 with pytest.raises(PublishRefused, match="nothing was stored"):
@@ -170,7 +170,7 @@ async def test_the_blocking_publisher_stores_once_when_the_slot_moves_before_its
     cluster: RedisCluster,
 ) -> None:
     """Stored where the slot was, found where it went."""
-    layout, name = Layout(), "blocking:once"
+    keys, name = Keys(), "blocking:once"
     source, target = cluster.owner(slot(name)), other(cluster, name)
     async with Relay(source) as relay, RedisBus(cluster.url) as bus:
         listener = await Listener(bus, name).opened()
@@ -179,7 +179,7 @@ async def test_the_blocking_publisher_stores_once_when_the_slot_moves_before_its
             relay.silence(answers=True)
             publishing = asyncio.create_task(asyncio.to_thread(publisher.publish, name, 2))
             await listener.received(2)
-            await asyncio.to_thread(cluster.begin, slot(name), target, layout.log(name), layout.meta(name))
+            await asyncio.to_thread(cluster.begin, slot(name), target, keys.log(name), keys.meta(name))
             relay.cut()
             relay.speak()
             assert await publishing == str(listener.events[-1].id)

@@ -64,7 +64,7 @@ async def test_who_dies_is_forgotten_when_his_time_is_over() -> None:
     """What he said counts until then, by Redis's clock, and nobody has to remove it."""
     with RedisServer() as server:
         async with RedisBus(server.url) as bus:
-            key = bus.log.layout.here("t")  # type: ignore[attr-defined]
+            key = bus.log.keys.here("t")  # type: ignore[attr-defined]
             soon = int(server.command("TIME")[0]) * 1000 + 2500
             server.command("HSET", key, "dead", f'{soon} [{{"ann": 1}}, 2]')
             await until(lambda: bus.presence("t").members == {"ann": 1} and bus.presence("t").total == 3)

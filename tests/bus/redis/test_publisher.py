@@ -126,4 +126,4 @@ def test_a_script_pays_for_no_loop_and_no_server(redis: RedisServer) -> None:
 def test_what_is_missing_is_named() -> None:
     code = "import sys\nsys.modules['redis'] = None\nimport rx_sse\nrx_sse.RedisPublisher('redis://x')"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode and 'pip install "rx_sse[redis]"' in done.stderr
+    assert done.returncode and 'pip install "redis[hiredis]"' in done.stderr

@@ -14,7 +14,7 @@ from aiohttp import web
 
 import rx_sse
 from rx_sse import RedisBus, RedisPublisher, metrics
-from rx_sse.bus.redis.layout import Layout, slot_of
+from rx_sse.bus.redis.protocol.keys import Keys, slot_of
 from rx_sse.bus.report import Trouble
 from rx_sse.errors import PublishRefused, PublishUnknown, UsageError
 from rx_sse.testing.listener import Listener
@@ -26,7 +26,7 @@ from .test_faults import ready
 
 pytestmark = pytest.mark.redis
 
-LOG = Layout().log("t")
+LOG = Keys().log("t")
 
 
 @pytest.fixture(params=["redis", "valkey"])
@@ -227,7 +227,7 @@ async def test_sentinel_and_cluster() -> None:
             await asyncio.gather(*(bus.publish(topic, 1) for topic in topics))
             with RedisPublisher(cluster.url, replicas=1, timeout=2.0) as publisher:
                 await asyncio.to_thread(publisher.publish, "t0", 2)
-                owner = cluster.owner(slot_of(Layout().log("t0")))
+                owner = cluster.owner(slot_of(Keys().log("t0")))
                 replica = cluster.replicas[cluster.masters.index(owner)]
                 replica.pause()
                 with pytest.raises(PublishUnknown):

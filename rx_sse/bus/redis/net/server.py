@@ -4,11 +4,6 @@ The listening connection only hands over. What it should listen to is a set; wha
 loop goes out in one command, and a new connection subscribes to all of it again, 512 channels at a time
 with a turn of the loop in between.
 
-A connection can look healthy and be deaf: after a failover, behind a dead NAT entry, with a stopped server.
-So once an interval an entry is published by the script that publishes everything, on a channel of this
-server, and has to come back over the listening connection. Two that did not come: this process is deaf.
-Three: the connection that is to blame is given up.
-
 Standard: resume rules §5.
 Never: it waits for a reader.
 """
@@ -21,61 +16,55 @@ from typing import Any, Protocol, cast
 
 import hiredis
 
-from rx_sse.bus.cursor import Position
-from rx_sse.bus.entry import TEXT
-from rx_sse.bus.log import Draft, Retention
-from rx_sse.bus.redis.batch import Batch
-from rx_sse.bus.redis.layout import Layout
-from rx_sse.bus.redis.line import Line
-from rx_sse.bus.redis.link import Link, Lost
+from rx_sse.bus.redis.net.connection import Connection
+from rx_sse.bus.redis.net.probe import GIVE_UP, Blame, Probe
+from rx_sse.bus.redis.net.reconnecting import Reconnecting
+from rx_sse.bus.redis.protocol.keys import Keys
 
 AT_ONCE = 512
 """Channels in one SUBSCRIBE: 200,000 in one held a loop for 254 ms."""
 AGAIN = 0.3
 """Seconds after which channels that were refused are asked for again: by then the map is new."""
-GIVE_UP = 3
-"""Probes that may stay unheard before a connection is given up."""
-PROBE_AGE = 60.0
 
 
 class Owner(Protocol):
-    """Whom a node tells."""
+    """What a server reports to: the log."""
 
     @property
-    def layout(self) -> Layout: ...
+    def keys(self) -> Keys: ...
 
     @property
     def sharded(self) -> bool:
         """Whether channels belong to slots."""
         ...
 
-    def connected(self, node: Node) -> None:
+    def connected(self, server: Server) -> None:
         """Commands can be sent."""
         ...
 
-    def counts(self, node: Node, channels: list[str]) -> None:
+    def counts(self, channels: list[str]) -> None:
         """These subscriptions count from now on."""
         ...
 
     def message(self, channel: bytes, text: bytes) -> None: ...
 
-    def moved(self, node: Node, channel: str) -> None:
-        """The server ended a subscription that nobody gave up."""
+    def moved(self, channel: str) -> None:
+        """The server ended a subscription that was not given up."""
         ...
 
-    def refused(self, code: str) -> None:
-        """The server is not the right one."""
+    def wrong(self, code: str) -> None:
+        """The server refused: it is not the right one."""
         ...
 
     def trouble(self, error: Exception) -> None: ...
 
 
-class Node:
+class Server:
     """A server.
 
     Args:
-        owner: whom it tells.
-        dial: makes a connection; told what takes messages, or None for a connection for commands.
+        owner: what it reports to.
+        dial: makes a connection; given what takes messages, or None for a connection for commands.
         probe_topic: a topic of the library's own whose channel is this server's; None if it is not known yet.
         interval: seconds between two probes.
     """
@@ -83,17 +72,15 @@ class Node:
     def __init__(
         self,
         owner: Owner,
-        dial: Callable[[Callable[[Any], None] | None], Awaitable[Link]],
+        dial: Callable[[Callable[[Any], None] | None], Awaitable[Connection]],
         probe_topic: str | None,
         interval: float,
     ) -> None:
         self._owner = owner
         self._interval = interval
-        self._probe_topic = ""
-        self._probe_channel = ""
-        self.probe_partition: int | None = None
-        self.commands = Line(lambda: dial(None), self._commands_up, self._down)
-        self.ears = Line(lambda: dial(self._pushed), self._ears_up, self._down)
+        self.probe = Probe(owner.keys, "SPUBLISH" if owner.sharded else "PUBLISH")
+        self.commands = Reconnecting(lambda: dial(None), self._commands_up, self._down)
+        self.ears = Reconnecting(lambda: dial(self._pushed), self._ears_up, self._down)
         self._channels: set[str] = set()
         self._joining: dict[str, None] = {}
         self._leaving: dict[str, None] = {}
@@ -102,10 +89,6 @@ class Node:
         self._counting = False
         self._pongs: list[asyncio.Future[None]] = []
         self._timer: asyncio.TimerHandle | None = None
-        self._sent: Position | None = None
-        self._accepted = False
-        self._silent = 0
-        self._heard_once = False
         self._due = 0.0
         self.last_error = ""
         if probe_topic is not None:
@@ -136,30 +119,27 @@ class Node:
     @property
     def ready(self) -> bool:
         """Whether what is published here comes back, as far as is known."""
-        up = self.commands.link is not None and self.ears.link is not None
-        return up and self._heard_once and self._silent == 0
+        up = self.commands.connection is not None and self.ears.connection is not None
+        return up and self.probe.ready
 
     @property
     def deaf(self) -> bool:
         """Whether the server takes what is published, and it does not come back."""
-        return self._accepted and self._silent >= 2
+        return self.probe.deaf
 
     @property
     def probing(self) -> bool:
-        """Whether it has anything that we want."""
-        return bool(self._probe_topic)
+        """Whether it has a partition."""
+        return bool(self.probe.topic)
 
     def probe_on(self, topic: str, partition: int | None) -> None:
         """Probe on this topic from now on, which is in a partition of this server's."""
-        if self._probe_channel:
-            self.forget(self._probe_channel)
-        self._probe_topic = topic
-        self._probe_channel = self._owner.layout.channel(topic)
-        self.probe_partition = partition
-        self._sent = None
-        self._channels.add(self._probe_channel)
-        if self.ears.link is not None:
-            self._joining[self._probe_channel] = None
+        if self.probe.channel:
+            self.forget(self.probe.channel)
+        self.probe.on(topic, partition)
+        self._channels.add(self.probe.channel)
+        if self.ears.connection is not None:
+            self._joining[self.probe.channel] = None
             self._soon()
             self._probe()
 
@@ -192,13 +172,13 @@ class Node:
 
     async def heard(self) -> None:
         """Wait until everything that was announced here before has been handed over."""
-        link = self.ears.link
-        if link is None:
+        connection = self.ears.connection
+        if connection is None:
             return
         pong: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._pongs.append(pong)
-        link.tell(("PING", "heard"))
-        await asyncio.wait((pong, link.gone), return_when=asyncio.FIRST_COMPLETED)
+        connection.tell(("PING", "heard"))
+        await asyncio.wait((pong, connection.gone), return_when=asyncio.FIRST_COMPLETED)
 
     def _soon(self) -> None:
         if len(self._joining) + len(self._leaving) == 1:
@@ -206,8 +186,8 @@ class Node:
 
     def _change(self) -> None:
         """Send what has changed, so many channels at a time."""
-        link = self.ears.link
-        if link is None:
+        connection = self.ears.connection
+        if connection is None:
             self._joining.clear()  # a new connection joins all of them
             self._leaving.clear()
             return
@@ -218,21 +198,21 @@ class Node:
             if word == "UNSUBSCRIBE":
                 for channel in channels:
                     self._asked[channel] = self._asked.get(channel, 0) + 1
-            self._say(link, word, channels)
+            self._say(connection, word, channels)
         if self._joining or self._leaving:
             asyncio.get_running_loop().call_soon(self._change)
 
-    def _say(self, link: Link, word: str, channels: list[str]) -> None:
+    def _say(self, connection: Connection, word: str, channels: list[str]) -> None:
         if not channels:
             return
         if not self._owner.sharded:
-            link.tell((word, *channels))
+            connection.tell((word, *channels))
             return
         slots: dict[str, list[str]] = {}
         for channel in channels:  # one command, one slot
             slots.setdefault(channel[: channel.index("}")], []).append(channel)
         for group in slots.values():
-            link.tell(("S" + word, *group))
+            connection.tell(("S" + word, *group))
 
     def _acknowledge(self, channel: str) -> None:
         self._acknowledged.append(channel)
@@ -243,34 +223,37 @@ class Node:
     def _counted(self) -> None:
         self._counting = False
         channels, self._acknowledged = self._acknowledged, []
-        self._owner.counts(self, channels)
+        self._owner.counts(channels)
 
     # -- connections -----------------------------------------------------------------------------------------
 
-    def _commands_up(self, link: Link) -> None:
+    def _commands_up(self, connection: Connection) -> None:
         self.last_error = ""
         self._owner.connected(self)
         self._probe()
 
-    def _ears_up(self, link: Link) -> None:
-        link.listen()
+    def _ears_up(self, connection: Connection) -> None:
+        connection.listen()
         self._asked.clear()
         self._leaving.clear()
         self._join_all()
         self._probe()
 
     def _join_all(self) -> None:
-        if self.ears.link is not None:
-            self._joining = dict.fromkeys(sorted(self._channels, key=lambda it: it != self._probe_channel))
+        if self.ears.connection is not None:
+            self._joining = dict.fromkeys(sorted(self._channels, key=lambda it: it != self.probe.channel))
             self._change()
 
     def _down(self, error: Exception | None) -> None:
-        self._heard_once = False
+        self.probe.heard = False
         if error is not None:
-            said = f"{type(error).__name__}: {error}"
-            if said != self.last_error:
-                self.last_error = said
-                self._owner.trouble(error)
+            self._say_once(error, str(error) or type(error).__name__)
+
+    def _say_once(self, error: Exception, said: str) -> None:
+        """Report an error, unless it was the last one too."""
+        if said != self.last_error:
+            self.last_error = said
+            self._owner.trouble(error)
 
     def _pushed(self, reply: Any) -> None:
         """What the listening connection brings."""
@@ -278,9 +261,7 @@ class Node:
         if len(parts) == 3:
             kind, channel, text = parts
             if kind in (b"message", b"smessage"):
-                if self._sent is not None and channel == self._probe_channel.encode():
-                    self._echo(text)
-                else:
+                if not self.probe.is_echo(channel, text):
                     self._owner.message(channel, text)
             elif kind in (b"subscribe", b"ssubscribe"):
                 self._acknowledge(channel.decode())
@@ -289,13 +270,10 @@ class Node:
             elif kind == b"unsubscribe" and channel is not None:
                 self._forget(channel.decode())
         elif isinstance(reply, hiredis.ReplyError) and str(reply).startswith(("MOVED", "CLUSTERDOWN")):
-            self._owner.refused("MOVED")
+            self._owner.wrong("MOVED")
             asyncio.get_running_loop().call_later(AGAIN, self._join_all)
         elif isinstance(reply, hiredis.ReplyError):
-            said = f"channels: {reply}"
-            if said != self.last_error:
-                self.last_error = said
-                self._owner.trouble(reply)
+            self._say_once(reply, f"channels: {reply}")
         elif self._pongs and (reply == b"heard" or parts[:1] == (b"pong",)):
             pong = self._pongs.pop(0)
             if not pong.done():
@@ -311,7 +289,7 @@ class Node:
     def _ended(self, channel: str) -> None:
         if not self._forget(channel):
             self._channels.discard(channel)
-            self._owner.moved(self, channel)
+            self._owner.moved(channel)
 
     # -- the probe -------------------------------------------------------------------------------------------
 
@@ -321,50 +299,21 @@ class Node:
         late = now - self._due > self._interval / 2
         self._due = now + self._interval
         self._timer = loop.call_at(self._due, self._tick)
-        if self._sent is not None and not late:  # a loop that was held says nothing about the server
-            self._silent += 1
-            if self._silent >= GIVE_UP:
-                self._give_up()
-        link = self.commands.link
-        if link is not None and link.stalled(now, GIVE_UP * self._interval):
+        if not late:  # a loop that was held says nothing about the server
+            blame = self.probe.overdue()
+            if blame is not Blame.NONE:
+                self.ears.cut()
+            if blame is Blame.BOTH:
+                self.commands.cut()
+        connection = self.commands.connection
+        if connection is not None and connection.stalled(now, GIVE_UP * self._interval):
             self.commands.cut()
         self._probe()
 
-    def _give_up(self) -> None:
-        if self._accepted:
-            self.ears.cut()
-        elif self.commands.link is not None:
-            self.commands.cut()
-            self.ears.cut()
-        self._sent = None
-
     def _probe(self) -> None:
-        link = self.commands.link
-        if link is None or self.ears.link is None or not self._probe_topic:
-            return
-        draft = Draft(self._probe_topic, TEXT, "", None, Retention(1, 1024, PROBE_AGE))
-        batch = Batch([draft], self._owner.layout)
-        self._sent = Position(0, draft.nonce)
-        self._accepted = False
-
-        def answered(answer: Any) -> None:
-            if isinstance(answer, hiredis.ReplyError) and str(answer).startswith("NOSCRIPT"):
-                link.send(batch.call(self._announce, whole=True), answered)
-            elif not isinstance(answer, (Lost, Exception)):
-                _, outcomes = batch.outcomes(answer)
-                self._accepted = isinstance(outcomes[0], Position)
-
-        link.send(batch.call(self._announce), answered)
-
-    @property
-    def _announce(self) -> str:
-        return "SPUBLISH" if self._owner.sharded else "PUBLISH"
-
-    def _echo(self, text: bytes) -> None:
-        if self._sent is not None and f" {self._sent.nonce}:".encode() in text:
-            self._sent = None
-            self._silent = 0
-            self._heard_once = True
+        connection = self.commands.connection
+        if connection is not None and self.ears.connection is not None and self.probe.topic:
+            self.probe.send(connection)
 
 
 def _items(reply: object) -> tuple[Any, ...]:

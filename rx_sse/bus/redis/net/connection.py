@@ -19,7 +19,8 @@ from typing import Any, cast
 
 import hiredis
 
-from rx_sse.bus.redis.address import Access, Endpoint
+from rx_sse.bus.redis.net.address import Access, Endpoint, Unreachable
+from rx_sse.bus.redis.protocol.call import Lost, ScriptCall
 
 CONNECT = 5.0
 """Seconds for a connection and its greeting."""
@@ -29,15 +30,11 @@ _NOTHING: Any = object()
 pack_command: Callable[[Any], bytes] = cast(Any, hiredis).pack_command
 
 
-class Lost(Exception):
-    """The connection was lost before the answer came."""
-
-
 class Refused(Exception):
     """The server did not let us in."""
 
 
-class Link(asyncio.Protocol):
+class Connection(asyncio.Protocol):
     """A connection.
 
     Args:
@@ -79,6 +76,13 @@ class Link(asyncio.Protocol):
         self._out.append(pack_command(command))
         if now:
             self._flush()
+
+    def call(self, call: ScriptCall, reply: Reply, *, now: bool = False) -> None:
+        """Send a script's call; see `send`."""
+        *before, command = call.commands()
+        for other in before:
+            self.send(other, _ignored)
+        self.send(command, reply, now=now)
 
     async def ask(self, *command: Any) -> Any:
         """Send a command and wait for its answer.
@@ -129,9 +133,9 @@ class Link(asyncio.Protocol):
         try:
             while (value := reader.gets()) is not _NOTHING:
                 if not self._listening and self._replies:
-                    self._replies.popleft()(value)
+                    self._take(self._replies.popleft(), value)
                 elif self._pushed is not None:
-                    self._pushed(value)
+                    self._take(self._pushed, value)
         except hiredis.ProtocolError:
             self.abort()
 
@@ -141,7 +145,15 @@ class Link(asyncio.Protocol):
         replies, self._replies = self._replies, deque()
         lost = Lost(str(exc) if exc else "the connection was lost")
         for reply in replies:
-            reply(lost)
+            self._take(reply, lost)
+
+    def _take(self, reply: Reply, value: Any) -> None:
+        """Hand an answer over. What its taker raises must not cost the answers behind it their takers."""
+        try:
+            reply(value)
+        except Exception as error:
+            context = {"message": "rx_sse: the answer of a Redis could not be used", "exception": error}
+            self._loop.call_exception_handler(context)
 
     def _flush(self) -> None:
         out, self._out = self._out, []
@@ -149,31 +161,39 @@ class Link(asyncio.Protocol):
             self._transport.write(b"".join(out))
 
 
-async def connect(endpoint: Endpoint, access: Access, pushed: Reply | None = None) -> Link:
+def _ignored(answer: Any) -> None:
+    """Take an answer that says nothing."""
+
+
+async def connect(endpoint: Endpoint, access: Access, pushed: Reply | None = None) -> Connection:
     """Connect and be let in.
 
     Raises:
-        OSError, TimeoutError, Lost: it cannot be reached.
+        Unreachable: it cannot be reached.
         Refused: it does not let us in.
     """
     loop = asyncio.get_running_loop()
-    async with asyncio.timeout(CONNECT):
-        if endpoint.path is not None:
-            _, link = await loop.create_unix_connection(lambda: Link(loop, pushed), endpoint.path)
-        else:
-            name = endpoint.host if access.ssl else None
-            _, link = await loop.create_connection(
-                lambda: Link(loop, pushed), endpoint.host, endpoint.port, ssl=access.ssl, server_hostname=name
-            )
-        try:
+    connection = Connection(loop, pushed)
+    try:
+        async with asyncio.timeout(CONNECT):
+            if endpoint.path is not None:
+                await loop.create_unix_connection(lambda: connection, endpoint.path)
+            else:
+                name = endpoint.host if access.ssl else None
+                await loop.create_connection(
+                    lambda: connection, endpoint.host, endpoint.port, ssl=access.ssl, server_hostname=name
+                )
             for command in access.greeting():
-                await link.ask(*command)
+                await connection.ask(*command)
             with contextlib.suppress(hiredis.ReplyError):
-                await link.ask("CLIENT", "SETNAME", "rx_sse")
-        except hiredis.ReplyError as error:
-            link.abort()
-            raise Refused(f"{endpoint}: {error}") from None
-        except BaseException:
-            link.abort()
-            raise
-    return link
+                await connection.ask("CLIENT", "SETNAME", "rx_sse")
+    except hiredis.ReplyError as error:
+        connection.abort()
+        raise Refused(f"Redis at {endpoint} did not let us in: {error}") from None
+    except (OSError, Lost) as error:
+        connection.abort()
+        raise Unreachable.because(endpoint, error, CONNECT) from error
+    except BaseException:
+        connection.abort()
+        raise
+    return connection

@@ -49,18 +49,18 @@ class RedisStats(BusStats):
     def over(stats: BusStats, log: RedisLog) -> RedisStats:
         """`stats`, and the state of the log."""
         base: dict[str, Any] = {field.name: getattr(stats, field.name) for field in fields(BusStats)}
-        nodes = log.nodes
+        servers = log.topology.servers
         return RedisStats(
             **base,
             deaf=log.deaf,
-            nodes=len(nodes),
-            connections=sum(node.commands.made + node.ears.made for node in nodes),
+            nodes=len(servers),
+            connections=sum(it.commands.made + it.ears.made for it in servers),
             unsettled=log.unsettled,
             unconfirmed=log.short,
             batches=log.batches,
             questions=log.questions,
-            watched=len(log.watches),
-            differed=log.watches.repaired,
-            worst_silence=log.watches.worst,
-            last_error=next((node.last_error for node in nodes if node.last_error), ""),
+            watched=len(log.subscriptions),
+            differed=log.subscriptions.repaired,
+            worst_silence=log.subscriptions.worst,
+            last_error=log.topology.last_error,
         )

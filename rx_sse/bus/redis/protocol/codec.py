@@ -20,7 +20,7 @@ from typing import Any
 
 from rx_sse.bus.cursor import Position
 from rx_sse.bus.entry import END, GAP, JSON, TEXT, Entry, gap_data
-from rx_sse.bus.log import Draft, Page
+from rx_sse.bus.log import Draft, Page, Query
 from rx_sse.wire.event import ServerSentEvent
 
 VERSION = ord("1")
@@ -134,22 +134,40 @@ def head_of(meta: bytes) -> Position | None:
         return None
 
 
-def page_of(answer: Any, at: At) -> Page:
+def page_of(answer: Any, query: Query, at: At) -> Page:
     """A page from what the script answered.
+
+    Its entries are linked to its start and to each other, whatever the stream holds: it ends before a place
+    where the log is damaged (an entry that was deleted, one of another program, a link that does not fit).
+    If that is the very first place behind a valid position, the page is `broken`, and begins behind it.
 
     Raises:
         ValueError, TypeError, AttributeError: it is not what the script answers.
     """
-    said, base, start, _, raw = answer
-    meta = Meta(said)
+    said, oldest, valid, _, raw = answer
+    meta, base = Meta(said), position_of(oldest)
+    start = query.after if valid else None
     entries: list[Entry] = []
+    broken = False
     while raw:
         name, head, text = raw.pop(0)  # let go as soon as it is read: a page is not held twice
         found = _ENTRY.fullmatch(head)
         position = position_of(name)
         if not found:
             raise ValueError("not an entry")
-        # What links is decided by whoever reads the page; here only what is written is said.
-        before = Position(position.seq - 1, int(found[1]))
-        entries.append(entry_of(position, before, text, at(int(found[2]))))
-    return Page(meta.lineage, position_of(base), meta.head, position_of(start), entries, meta.ended)
+        prev = Position(position.seq - 1, int(found[1]))
+        last = entries[-1].position if entries else start
+        if prev != last and last is not None:
+            if entries:
+                break
+            if prev.seq < last.seq:
+                continue  # a second entry of this number: nothing goes back
+            start, broken = prev, True
+        elif start is None:
+            start = prev
+        entries.append(entry_of(position, prev, text, at(int(found[2]))))
+    if not entries and start != meta.head:
+        # What stood between is gone, or the topic has no entries.
+        start, broken = meta.head, start is not None
+    assert start is not None
+    return Page(meta.lineage, base, meta.head, start, entries, meta.ended, broken)

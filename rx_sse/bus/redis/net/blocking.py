@@ -17,14 +17,15 @@ from typing import Any, cast
 
 import hiredis
 
-from rx_sse.bus.redis.address import Access, Endpoint
+from rx_sse.bus.redis.net.address import Access, Endpoint, Unreachable
+from rx_sse.bus.redis.protocol.call import ScriptCall
 
 CHUNK = 65_536
 _NOTHING: Any = object()
 pack_command: Callable[[Any], bytes] = cast(Any, hiredis).pack_command
 
 
-class Wire:
+class BlockingConnection:
     """A connection, open.
 
     Args:
@@ -33,35 +34,55 @@ class Wire:
         deadline: `time.monotonic()` by which it must be open.
 
     Raises:
-        OSError: it cannot be reached in time.
+        Unreachable: it cannot be reached in time.
         hiredis.ReplyError: it does not let us in.
     """
 
     def __init__(self, endpoint: Endpoint, access: Access, deadline: float) -> None:
         self._reader: Any = hiredis.Reader(notEnoughData=_NOTHING)
         self._news = select.poll() if hasattr(select, "poll") else None  # Windows has none
-        self._socket = socket.socket(socket.AF_UNIX) if endpoint.path else _dialled(endpoint, deadline)
+        self._socket: socket.socket | None = None
+        begun = time.monotonic()
         try:
-            self._socket.settimeout(_left(deadline))
-            if endpoint.path is not None:
-                self._socket.connect(endpoint.path)
-            elif access.ssl is not None:
-                self._socket = access.ssl.wrap_socket(self._socket, server_hostname=endpoint.host)
+            self._socket = self._opened(endpoint, access, deadline)
             if self._news is not None:
                 self._news.register(self._socket, select.POLLIN)
             for command in access.greeting():
                 self.ask(command, deadline)
             with contextlib.suppress(hiredis.ReplyError):
                 self.ask(("CLIENT", "SETNAME", "rx_sse"), deadline)
+        except OSError as error:
+            self.close()
+            raise Unreachable.because(endpoint, error, max(deadline - begun, 0.0)) from error
         except BaseException:
             self.close()
             raise
+
+    @staticmethod
+    def _opened(endpoint: Endpoint, access: Access, deadline: float) -> socket.socket:
+        if endpoint.path is None:
+            made = socket.create_connection((endpoint.host, endpoint.port), _left(deadline))
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        else:
+            made = socket.socket(socket.AF_UNIX)
+        try:
+            made.settimeout(_left(deadline))
+            if endpoint.path is not None:
+                made.connect(endpoint.path)
+            elif access.ssl is not None:
+                made = access.ssl.wrap_socket(made, server_hostname=endpoint.host)
+        except BaseException:
+            made.close()
+            raise
+        return made
 
     @property
     def alive(self) -> bool:
         """Whether the server has not closed it while nobody looked: then nothing sent on it arrives."""
         if self._news is not None and not self._news.poll(0):
             return True
+        if self._socket is None:
+            return False
         self._socket.settimeout(0)
         try:
             self._socket.recv(1)
@@ -71,6 +92,20 @@ class Wire:
             pass
         return False
 
+    def call(self, call: ScriptCall, deadline: float) -> Any:
+        """Send a script's call and wait for the answer to its last command; an error is one.
+
+        Raises:
+            OSError: see `ask`.
+        """
+        try:
+            answer: Any = None
+            for command in call.commands():
+                answer = self.ask(command, deadline)
+        except hiredis.ReplyError as error:
+            return error
+        return answer
+
     def ask(self, command: Any, deadline: float) -> Any:
         """Send a command and wait for its answer.
 
@@ -78,6 +113,8 @@ class Wire:
             OSError: it did not come in time, or the connection was lost. The connection is of no use then.
             hiredis.ReplyError: the answer is an error.
         """
+        if self._socket is None:
+            raise ConnectionError("the connection is closed")
         self._socket.settimeout(_left(deadline))
         self._socket.sendall(pack_command(command))
         while (answer := self._reader.gets()) is _NOTHING:
@@ -92,13 +129,9 @@ class Wire:
 
     def close(self) -> None:
         """Close it, in this process alone."""
-        self._socket.close()
-
-
-def _dialled(endpoint: Endpoint, deadline: float) -> socket.socket:
-    made = socket.create_connection((endpoint.host, endpoint.port), _left(deadline))
-    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return made
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
 
 
 def _left(deadline: float) -> float:

@@ -1,6 +1,6 @@
 """Many appends as one call.
 
-A batch leaves in one step and is settled in one step: nothing goes behind it in its lane before its outcome
+A batch leaves in one step and is settled in one step: nothing goes behind it in its queue before its outcome
 is known. What Redis refuses is refused for certain, because a script that is refused has not begun. A lost
 reply leaves the outcome unknown; then the same batch is sent again with a window, and the script looks for
 what it stored the first time.
@@ -19,10 +19,12 @@ from typing import Any, cast
 from rx_sse.bus.cursor import Position, new_nonce
 from rx_sse.bus.entry import Entry
 from rx_sse.bus.log import Draft
-from rx_sse.bus.redis.codec import fingerprint, pack, position_of
-from rx_sse.bus.redis.layout import Layout
-from rx_sse.bus.redis.scripts import APPEND, Script
-from rx_sse.errors import PublishRefused, RxSseError
+from rx_sse.bus.redis.protocol.call import ScriptCall, refusal
+from rx_sse.bus.redis.protocol.codec import fingerprint, pack, position_of
+from rx_sse.bus.redis.protocol.fence import Fence
+from rx_sse.bus.redis.protocol.keys import Keys
+from rx_sse.bus.redis.protocol.scripts import APPEND
+from rx_sse.errors import PublishRefused, PublishUnknown, RxSseError
 
 MAX_ENTRIES = 512
 MAX_BYTES = 1_048_576
@@ -30,53 +32,50 @@ MAX_BYTES = 1_048_576
 MARGIN = 60.0
 """Seconds added to the window, for clocks that are read late."""
 
-TRANSIENT = (
-    "MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "READONLY", "LOADING", "MASTERDOWN", "BUSY", "OOM", "MISCONF",
-    "NOREPLICAS", "NOSCRIPT", "UNKILLABLE", "CROSSSLOT",
-)  # fmt: skip
-"""Refusals that pass: the same call is worth sending again, perhaps elsewhere."""
-
 Stored = tuple[Draft, Position]
 Outcome = Position | RxSseError | str
-"""Where it was stored, why it never will be, or the transient refusal after which it may be sent again."""
+"""Where it was stored, why it never will be, or the code of the refusal after which it may be sent again."""
 
 
-class Batch:
+class AppendBatch:
     """Drafts that leave together.
 
     Args:
         drafts: in order.
-        layout: names of keys.
+        keys: names of keys.
+        partition: whose topics they are; without a cluster 0, whatever the topics.
 
     Attributes:
         drafts: what is not settled yet.
         unknown: whether it was sent and the reply was lost.
     """
 
-    __slots__ = ("_first_sent", "_layout", "drafts", "topics", "unknown")
+    __slots__ = ("_first_sent", "_keys", "_number", "_partition", "drafts", "topics", "unknown")
 
-    def __init__(self, drafts: list[Draft], layout: Layout) -> None:
+    def __init__(self, drafts: list[Draft], keys: Keys, partition: int = 0) -> None:
         self.drafts = drafts
         self.topics: list[str] = []
         self.unknown = False
-        self._layout = layout
+        self._keys = keys
+        self._partition = partition
+        self._number = 0
         self._first_sent: float | None = None
 
-    def call(self, announce: str, *, whole: bool = False, clock: Callable[[], float] = time.monotonic) -> Any:
-        """The command.
+    def call(self, announce: str, fence: Fence, *, clock: Callable[[], float] = time.monotonic) -> ScriptCall:
+        """The call.
 
         Args:
             announce: ``PUBLISH``, or ``SPUBLISH`` on a cluster.
-            whole: send the script's text, not its digest.
+            fence: the publisher's.
             clock: monotonic seconds.
         """
-        layout, numbers = self._layout, dict[str, int]()
-        keys: list[str] = []
+        names, numbers = self._keys, dict[str, int]()
+        keys = [names.fence(self._partition, fence.name)]
         heads: list[Any] = []
         kept = {draft.topic: draft.retention for draft in self.drafts}
         for number, (topic, retention) in enumerate(kept.items(), 1):
             numbers[topic] = number
-            log, meta, channel = layout.places(topic)
+            log, meta, channel = names.places(topic)
             keys += (log, meta)
             age = max(int(retention.age * 1000), 1)
             heads += (channel, new_nonce(), max(retention.entries, 1), retention.bytes, age)
@@ -86,7 +85,7 @@ class Batch:
             if draft.key is None:
                 entries += (number, draft.nonce, text, 0, "", 0)
             else:
-                keys.append(layout.key(draft.topic, draft.key))
+                keys.append(names.key(draft.topic, draft.key))
                 life = max(int(draft.key_life * 1000), 1)
                 entries += (number, draft.nonce, text, len(keys), fingerprint(draft), life)
         now = clock()
@@ -96,9 +95,11 @@ class Batch:
         elif self.unknown:
             window = int((now - self._first_sent + MARGIN) * 1000)
         self.topics = list(numbers)
-        return eval_command(APPEND, keys, (len(numbers), announce, window, *heads, *entries), whole=whole)
+        self._number = fence.number
+        args = (len(numbers), announce, window, fence.number, fence.life, *heads, *entries)
+        return ScriptCall(APPEND, keys, args)
 
-    def outcomes(self, answer: Any) -> tuple[dict[str, tuple[int, int]], list[Outcome]]:
+    def outcomes(self, answer: Any, fence: Fence) -> tuple[dict[str, tuple[int, int]], list[Outcome]]:
         """The lineage of each topic and the nonce before its new entries, and what became of each draft.
 
         Raises:
@@ -108,11 +109,37 @@ class Batch:
         said_all = cast("list[bytes]", answer) if isinstance(answer, list) else []
         if len(said_all) != count + len(self.drafts):
             raise ValueError(f"not an answer to a batch: {str(said_all)[:80]}")
+        fence.stands(self._number)
         before: dict[str, tuple[int, int]] = {}
         for topic, said in zip(self.topics, said_all, strict=False):
             lineage, nonce = said.split()
             before[topic] = int(lineage), int(nonce)
         return before, [_outcome(text) for text in said_all[count:]]
+
+    def refused(self, said: object) -> list[Outcome]:
+        """What became of each draft when the call as a whole was refused."""
+        outcome = refusal(said)
+        return [outcome] * len(self.drafts)
+
+    def split(self, *, one: bool = False) -> list[AppendBatch]:
+        """The same drafts as batches with fewer topics each, in order; itself if it has one topic.
+
+        Args:
+            one: the first with one topic, otherwise both with half of them.
+        """
+        topics = list(dict.fromkeys(draft.topic for draft in self.drafts))
+        if len(topics) < 2:
+            return [self]
+        first = set(topics[: 1 if one else len(topics) // 2])
+        return [
+            self._part([it for it in self.drafts if it.topic in first]),
+            self._part([it for it in self.drafts if it.topic not in first]),
+        ]
+
+    def _part(self, drafts: list[Draft]) -> AppendBatch:
+        part = AppendBatch(drafts, self._keys, self._partition)
+        part.unknown, part._first_sent = self.unknown, self._first_sent
+        return part
 
 
 def entries_of(row: Sequence[Stored], before: int, at: float) -> list[Entry]:
@@ -131,25 +158,12 @@ def entries_of(row: Sequence[Stored], before: int, at: float) -> list[Entry]:
     return entries
 
 
-def eval_command(script: Script, keys: list[str], args: tuple[Any, ...], *, whole: bool = False) -> Any:
-    """A script's call."""
-    return ("EVAL" if whole else "EVALSHA", script.text if whole else script.digest, len(keys), *keys, *args)
-
-
-def refusal(error: object) -> RxSseError | str:
-    """What an error reply means: the code of a transient refusal, or the error that it is for good."""
-    text = str(error)
-    code = text.split(" ", 1)[0].rstrip(":")
-    if "non local key" in text:  # a script met a key that has moved
-        return "TRYAGAIN"
-    if code == "ERR" and ("max number of clients" in text or "user_script" in text):
-        return "BUSY"
-    return code if code in TRANSIENT else PublishRefused(f"Redis refused it: {text[:200]}")
-
-
 def _outcome(text: bytes) -> Outcome:
     if not text.startswith(b"!"):
-        return position_of(text)
+        try:
+            return position_of(text)
+        except ValueError:
+            return PublishRefused(f"what is stored under this idempotency key is no position: {text[:40]!r}")
     if text == b"!used":
         return PublishRefused("this idempotency key was used with another payload")
     return refusal(text[1:].decode("utf-8", "replace"))
@@ -168,3 +182,16 @@ def take(waiting: deque[Draft], expired: set[Draft]) -> list[Draft]:
             break
         drafts.append(waiting.popleft())
     return drafts
+
+
+def not_stored(why: str) -> PublishRefused:
+    """Nothing was stored, for certain."""
+    return PublishRefused(f"{why}; nothing was stored")
+
+
+def maybe_stored(why: str = "") -> PublishUnknown:
+    """It was sent, and no answer came."""
+    return PublishUnknown(
+        f"it was sent and no answer came{f' ({why})' if why else ''}: it may have been stored. "
+        "Repeat it with the same idempotency_key"
+    )

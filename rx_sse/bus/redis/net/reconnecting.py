@@ -1,23 +1,23 @@
 """A connection that is always being kept: when it is lost, the next one is made.
 
-Standard: exponential back-off with full jitter.
+Standard: none.
 Never: it gives up.
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable
 
-from rx_sse.bus.redis.link import Link
+from rx_sse.bus.redis.backoff import Backoff
+from rx_sse.bus.redis.net.connection import Connection
 
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 2.0
 """Seconds between two attempts; a failover takes longer than the first, nobody notices the second."""
 
 
-class Line:
+class Reconnecting:
     """Keeps one connection.
 
     Args:
@@ -26,19 +26,19 @@ class Line:
         down: told that it is lost, or could not be made, and why.
     """
 
-    __slots__ = ("_dial", "_down", "_task", "_up", "link", "made")
+    __slots__ = ("_dial", "_down", "_task", "_up", "connection", "made")
 
     def __init__(
         self,
-        dial: Callable[[], Awaitable[Link]],
-        up: Callable[[Link], None],
+        dial: Callable[[], Awaitable[Connection]],
+        up: Callable[[Connection], None],
         down: Callable[[Exception | None], None],
     ) -> None:
         self._dial = dial
         self._up = up
         self._down = down
         self._task: asyncio.Task[None] | None = None
-        self.link: Link | None = None
+        self.connection: Connection | None = None
         self.made = 0
 
     def start(self) -> None:
@@ -47,8 +47,8 @@ class Line:
 
     def cut(self) -> None:
         """Give the present connection up."""
-        if self.link is not None:
-            self.link.abort()
+        if self.connection is not None:
+            self.connection.abort()
 
     async def stop(self) -> None:
         """End."""
@@ -58,25 +58,24 @@ class Line:
             await asyncio.gather(task, return_exceptions=True)
 
     async def _keep(self) -> None:
-        pause = FIRST_PAUSE
+        backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE, jitter=True)
         while True:
             try:
-                link = await self._dial()
+                connection = await self._dial()
             except Exception as error:
                 self._down(error)
             else:
-                self.link = link
+                self.connection = connection
                 self.made += 1
-                self._up(link)
-                begun = link.gone.get_loop().time()
+                self._up(connection)
+                begun = connection.gone.get_loop().time()
                 try:
-                    await asyncio.shield(link.gone)
+                    await asyncio.shield(connection.gone)
                 finally:
-                    self.link = None
-                    link.abort()
+                    self.connection = None
+                    connection.abort()
                     await asyncio.sleep(0)  # so that it is closed, also when this is the loop's last act
                 self._down(None)
-                if link.gone.get_loop().time() - begun > LONGEST_PAUSE:
-                    pause = FIRST_PAUSE
-            await asyncio.sleep(random.uniform(pause / 2, pause))
-            pause = min(pause * 2, LONGEST_PAUSE)
+                if connection.gone.get_loop().time() - begun > LONGEST_PAUSE:
+                    backoff.reset()
+            await asyncio.sleep(backoff.next())

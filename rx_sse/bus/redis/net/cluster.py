@@ -18,18 +18,19 @@ from typing import Any, Protocol
 
 import hiredis
 
-from rx_sse.bus.redis.address import Address, Endpoint
-from rx_sse.bus.redis.fleet import agree
-from rx_sse.bus.redis.layout import slot_of
-from rx_sse.bus.redis.link import Link, Lost, Refused, connect
-from rx_sse.bus.redis.node import Node, Owner
+from rx_sse.bus.redis.net.address import Address, Endpoint, Unreachable
+from rx_sse.bus.redis.net.configuration import agree
+from rx_sse.bus.redis.net.connection import Connection, Refused, connect
+from rx_sse.bus.redis.net.server import Owner, Server
+from rx_sse.bus.redis.protocol.call import Lost
+from rx_sse.bus.redis.protocol.keys import slot_of
 from rx_sse.errors import UsageError
 
 CHECK = 5.0
 SOON = 0.1
 """Seconds between two looks at the map: while all is well, and while it is known to be old."""
-
-
+LOOK = 1.0
+"""Seconds that one node has to let us in, or to answer."""
 DOUBTS = 3
 """Looks at a map that says nothing new of a partition whose subscriptions ended, before it is believed: a
 server that is told twice that a slot is its own ends them as well. If the map is old, the server says MOVED.
@@ -37,10 +38,10 @@ server that is told twice that a slot is its own ends them as well. If the map i
 
 
 class ClusterOwner(Owner, Protocol):
-    """Whom a cluster tells."""
+    """What a cluster reports to."""
 
     def rehomed(self, partitions: set[int]) -> None:
-        """Partitions have another node now, or one at last."""
+        """Partitions have another server now, or one at last."""
         ...
 
 
@@ -48,13 +49,11 @@ class Cluster:
     """The nodes of a cluster.
 
     Args:
-        owner: whom the nodes tell.
+        owner: what the nodes report to.
         address: some of them.
         probe_topic: makes a probe's topic for a partition.
         interval: seconds between two probes.
     """
-
-    sharded = True
 
     def __init__(
         self,
@@ -67,8 +66,8 @@ class Cluster:
         self._address = address
         self._probe_topic = probe_topic
         self._interval = interval
-        self._slots = [slot_of(str(number)) for number in range(owner.layout.partitions)]
-        self._nodes: dict[Endpoint, Node] = {}
+        self._slots = [slot_of(str(number)) for number in range(owner.keys.partitions)]
+        self._nodes: dict[Endpoint, Server] = {}
         self._places: dict[int, Endpoint] = {}
         self._stale = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -77,20 +76,20 @@ class Cluster:
         self._doubted: dict[int, int] = {}
 
     @property
-    def nodes(self) -> Sequence[Node]:
+    def servers(self) -> Sequence[Server]:
         """Those that have partitions."""
         return tuple(node for node in self._nodes.values() if node.probing)
 
-    def node(self, partition: int) -> Node | None:
-        """Who stores a partition, as far as is known."""
+    def server(self, partition: int) -> Server | None:
+        """The node that stores a partition, as far as is known."""
         endpoint = self._places.get(partition)
         return None if endpoint is None else self._nodes.get(endpoint)
 
-    def at(self, endpoint: Endpoint) -> Node:
+    def at(self, endpoint: Endpoint) -> Server:
         """The node at an address."""
         node = self._nodes.get(endpoint)
         if node is None:
-            node = self._nodes[endpoint] = Node(
+            node = self._nodes[endpoint] = Server(
                 self._owner, lambda pushed: self._dial(endpoint, pushed), None, self._interval
             )
             node.start()
@@ -112,13 +111,13 @@ class Cluster:
         """The map may be old."""
         self._stale.set()
 
-    def moved(self, node: Node, channel: str) -> None:
+    def moved(self, channel: str) -> None:
         """A server ended a subscription: the slot went elsewhere, though not every node may know it yet."""
         partition = int(channel[channel.index("{") + 1 : channel.index("}")])
         self._doubted.setdefault(partition, 0)
         self._stale.set()
 
-    async def _dial(self, endpoint: Endpoint, pushed: Callable[[Any], None] | None) -> Link:
+    async def _dial(self, endpoint: Endpoint, pushed: Callable[[Any], None] | None) -> Connection:
         try:
             return await connect(endpoint, self._address.access, pushed)
         except (OSError, TimeoutError):
@@ -126,6 +125,7 @@ class Cluster:
             raise
 
     async def _following(self) -> None:
+        said = ""
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(CHECK):
@@ -137,8 +137,12 @@ class Cluster:
             except UsageError as error:
                 self._owner.trouble(error)
             except (OSError, TimeoutError, Lost, Refused, hiredis.ReplyError, ValueError) as error:
-                self._owner.trouble(error)
+                if str(error) != said:  # it is looked for ten times a second
+                    said = str(error)
+                    self._owner.trouble(error)
                 self._stale.set()
+            else:
+                said = ""
             await asyncio.sleep(SOON)
 
     async def _look(self) -> None:
@@ -146,19 +150,22 @@ class Cluster:
         last: Exception = Refused("the cluster has no nodes")
         for endpoint in dict.fromkeys((*self._nodes, *self._address.endpoints)):
             try:
-                async with asyncio.timeout(1.0):
-                    link = await connect(endpoint, self._address.access)
-            except (OSError, TimeoutError, Lost, Refused) as error:
+                async with asyncio.timeout(LOOK):
+                    connection = await connect(endpoint, self._address.access)
+            except (OSError, TimeoutError) as error:
+                last = Unreachable.because(endpoint, error, LOOK)
+                continue
+            except Refused as error:
                 last = error
                 continue
             try:
-                async with asyncio.timeout(1.0):
-                    answer: list[Any] = await link.ask("CLUSTER", "SLOTS")
+                async with asyncio.timeout(LOOK):
+                    answer: list[Any] = await connection.ask("CLUSTER", "SLOTS")
             except (OSError, TimeoutError, Lost, hiredis.ReplyError) as error:
                 last = error
                 continue
             finally:
-                link.abort()
+                connection.abort()
             places = self._read(answer, endpoint)
             if len(places) == len(self._slots):
                 await self._agree(answer, endpoint)
@@ -181,17 +188,16 @@ class Cluster:
         """Compare the options with the other processes', once."""
         if self._agreed:
             return
-        slot = slot_of(self._owner.layout.config)
+        slot = slot_of(self._owner.keys.config)
         for first, last, master, *_ in answer:
             if first <= slot <= last:
                 host = master[0].decode() if master[0] else ""
                 endpoint = Endpoint(asked.host if host in ("", "?") else host, int(master[1]))
-                link = await connect(endpoint, self._address.access)
+                connection = await connect(endpoint, self._address.access)
                 try:
-                    await agree(link, self._owner.layout)
+                    self._agreed = await agree(connection, self._owner.keys)
                 finally:
-                    link.abort()
-                self._agreed = True
+                    connection.abort()
 
     def _follow(self, places: dict[int, Endpoint]) -> None:
         changed = {number for number, endpoint in places.items() if self._places.get(number) != endpoint}
@@ -210,7 +216,7 @@ class Cluster:
             homes.setdefault(endpoint, partition)
         for endpoint, partition in homes.items():
             node = self.at(endpoint)
-            if node.probe_partition is None or places.get(node.probe_partition) != endpoint:
+            if node.probe.partition is None or places.get(node.probe.partition) != endpoint:
                 node.probe_on(self._probe_topic(partition), partition)
         for endpoint in [it for it in self._nodes if it not in homes]:
             leaving = asyncio.get_running_loop().create_task(self._nodes.pop(endpoint).stop())

@@ -11,8 +11,10 @@ Never: a password in an error, a log line or a repr.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from errno import errorcode
 from ssl import SSLContext
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
@@ -20,6 +22,7 @@ from urllib.parse import urlsplit, urlunsplit
 import redis.asyncio as aioredis
 from redis.asyncio.connection import SSLConnection, parse_url
 from redis.asyncio.sentinel import SentinelConnectionPool
+from redis.cluster import RedisCluster as BlockingCluster
 from redis.connection import ConnectionPool
 from redis.connection import SSLConnection as BlockingSSLConnection
 from redis.sentinel import SentinelConnectionPool as BlockingSentinelPool
@@ -27,6 +30,8 @@ from redis.sentinel import SentinelConnectionPool as BlockingSentinelPool
 from rx_sse.errors import UsageError
 
 SECURE = (SSLConnection, BlockingSSLConnection)
+OWN_WAYS = frozenset(("connect", "_connect", "read_response", "send_packed_command"))
+"""Methods that decide where a connection of redis-py leads."""
 PORT = 6379
 SENTINEL_PORT = 26_379
 
@@ -42,9 +47,32 @@ class Endpoint(NamedTuple):
         return self.path or f"{self.host}:{self.port}"
 
 
+class Unreachable(ConnectionError):
+    """A server cannot be reached; the text names it and the cause."""
+
+    @classmethod
+    def because(cls, endpoint: Endpoint, error: BaseException, patience: float) -> Unreachable:
+        """With the cause in words.
+
+        Args:
+            endpoint: of the server.
+            error: what the attempt raised.
+            patience: seconds that it was given.
+        """
+        if isinstance(error, Unreachable):
+            return error
+        if isinstance(error, TimeoutError) and error.errno is None:
+            why = f"no answer within {patience:.3g} s"
+        elif isinstance(error, OSError) and error.errno is not None and error.errno in errorcode:
+            why = os.strerror(error.errno)
+        else:
+            why = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
+        return cls(f"Redis at {endpoint} cannot be reached: {why}")
+
+
 @dataclass(frozen=True)
 class Access:
-    """What to say at the door.
+    """Credentials and TLS settings.
 
     Attributes:
         ssl: TLS, or None for plain.
@@ -95,6 +123,10 @@ class Address:
         return f"{self.kind} {self.service} at {', '.join(map(str, self.endpoints))}".replace("  ", " ")
 
 
+class BadUrl(ValueError):
+    """What is wrong with a URL, in words that hold nothing of it."""
+
+
 def address_of(target: Any) -> Address:
     """Where `target` leads.
 
@@ -108,23 +140,47 @@ def address_of(target: Any) -> Address:
         try:
             return _from_url(target)
         except ValueError as error:
-            raise UsageError(f"{_shown(target)} is not the URL of a Redis: {error}") from None
-    if hasattr(target, "get_nodes") and hasattr(target, "nodes_manager"):
+            raise UsageError(f"{_shown(target)} is not the URL of a Redis: {_reason(error)}") from None
+    if isinstance(target, aioredis.RedisCluster | BlockingCluster):
         return _from_cluster(target)
     pool = getattr(target, "connection_pool", target)
-    if isinstance(pool, SentinelConnectionPool | BlockingSentinelPool):
-        return _from_sentinel(pool)
     if isinstance(pool, aioredis.ConnectionPool | ConnectionPool):
+        _check_connections(target, pool.connection_class)
+        if isinstance(pool, SentinelConnectionPool | BlockingSentinelPool):
+            return _from_sentinel(pool)
         kwargs = dict(pool.connection_kwargs)
         secure = issubclass(pool.connection_class, SECURE)
         return Address("single", (_endpoint(kwargs),), _access(kwargs, secure))
-    raise UsageError(f"{target!r}: give a URL such as redis://localhost:6379/0, or a client of redis-py")
+    # Its text may hold a password.
+    raise UsageError(f"{_a(target)}: give a URL such as redis://localhost:6379/0, or a client of redis-py")
+
+
+def _check_connections(target: Any, made: type) -> None:
+    """Refuse a client whose connections are no sockets: the bus makes its own from the address, and there is
+    none.
+    """
+    for cls in made.__mro__:
+        if cls.__module__.split(".")[0] == "redis":
+            return
+        if OWN_WAYS & vars(cls).keys():
+            raise UsageError(
+                f"{_a(target)} whose connections ({made.__module__}.{made.__qualname__}) lead to no server: "
+                "the bus makes connections of its own, from the client's address. Give a client of a real "
+                "Redis, or use MemoryBus() in tests"
+            )
+
+
+def _a(target: Any) -> str:
+    cls = type(target)
+    name = cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
+    return f"a {name}"
 
 
 def _from_url(url: str) -> Address:
     scheme, _, rest = url.partition("://")
     if not rest:
-        raise ValueError("a URL begins with redis://, rediss:// or unix://")
+        raise BadUrl("a URL begins with redis://, rediss:// or unix://")
+    _check_userinfo(scheme, rest)
     base, _, kind = scheme.partition("+")
     if not kind:
         kwargs = dict(parse_url(url))
@@ -132,16 +188,16 @@ def _from_url(url: str) -> Address:
         secure = kwargs.pop("connection_class", None) is SSLConnection
         return Address("single", (_endpoint(kwargs),), _access(kwargs, secure))
     if base not in ("redis", "rediss") or kind not in ("cluster", "sentinel"):
-        raise ValueError("its scheme is none of redis, rediss, unix, redis+sentinel, redis+cluster")
+        raise BadUrl("its scheme is none of redis, rediss, unix, redis+sentinel, redis+cluster")
     place, _, path = rest.partition("/")
     path, _, query = path.partition("?")
     userinfo, at, hosts = place.rpartition("@")
     names = [host for host in hosts.split(",") if host]
     if not names:
-        raise ValueError("it names no host")
+        raise BadUrl("it names no host")
     service, _, db = path.partition("/") if kind == "sentinel" else ("", "", path)
     if kind == "sentinel" and not service:
-        raise ValueError("the name of the master is missing: redis+sentinel://host:26379/mymaster")
+        raise BadUrl("the name of the master is missing: redis+sentinel://host:26379/mymaster")
     endpoints: list[Endpoint] = []
     for name in names:
         parts = urlsplit(f"redis://{name}")
@@ -161,14 +217,32 @@ def _from_url(url: str) -> Address:
     access = _access(kwargs, secure)
     doors = Access(ssl=access.ssl, username=sentinel.get("username"), password=sentinel.get("password"))
     if kind == "cluster" and access.db:
-        raise ValueError("a cluster has database 0 only")
+        raise BadUrl("a cluster has database 0 only")
     return Address(kind, tuple(endpoints), access, service, doors)
+
+
+def _check_userinfo(scheme: str, rest: str) -> None:
+    """Refuse what is no URL because a name or a password in it was not encoded; it would be taken for a path,
+    a query or a host, and be shown.
+    """
+    place, _, behind = rest.partition("?")
+    names = [it.partition("=")[0] for it in behind.split("&") if "@" in it]
+    before, _, path = place.partition("/")
+    if scheme == "unix":  # a path alone, or a user's
+        outside = bool(before) and not before.endswith("@")
+    else:
+        outside = "@" in path
+    if "#" in rest or outside or any(not name.endswith(("password", "username")) for name in names):
+        raise BadUrl(
+            "a user name or a password with a / ? # or @ in it must be encoded: "
+            "urllib.parse.quote(password, safe='')"
+        )
 
 
 def _check_path(url: str, base: str) -> None:
     path = urlsplit(url).path.strip("/")
     if base in ("redis", "rediss") and path and not path.isdecimal():
-        raise ValueError(f"{path!r} is not the number of a database")
+        raise BadUrl("behind the host comes the number of a database, as in redis://localhost:6379/0")
 
 
 def _from_sentinel(pool: Any) -> Address:
@@ -215,10 +289,23 @@ def _access(kwargs: dict[str, Any], secure: bool) -> Access:
     )
 
 
+def _reason(error: ValueError) -> str:
+    """What is wrong, without anything that was given: what does not parse may be a password."""
+    said = str(error)
+    if isinstance(error, BadUrl) or said.startswith("Invalid value for "):  # of an option
+        return said
+    return "its host, port or options cannot be read"
+
+
 def _shown(url: str) -> str:
+    """A URL without what may be a password."""
     try:
         parts = urlsplit(url)
+        _check_userinfo(parts.scheme, url.partition("://")[2])
+        if (not parts.hostname and not parts.path) or "://" not in url:
+            return "what was given"
         place = parts.netloc.rpartition("@")[2]
         return repr(urlunsplit((parts.scheme, place, parts.path, "", "")))
     except ValueError:
-        return "what was given"
+        scheme = url.partition("://")[0]
+        return f"{scheme}://…" if scheme.replace("+", "").isalpha() else "what was given"
