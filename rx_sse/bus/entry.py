@@ -71,7 +71,8 @@ class Gap:
         reason: ``trimmed`` (the history no longer reaches back), ``reset`` (the log was lost and began
             again), ``withdrawn`` (the broker took back what it had accepted), ``unknown`` (the client's
             cursor is none), ``refused`` (pushed while the queue was full), ``unreadable`` (an entry that
-            cannot be sent, or that is damaged or was deleted from the log) or ``failed`` (your `filter` or `map` raised).
+            cannot be sent, is damaged, or was deleted from the log) or ``failed`` (your `filter` or `map`
+            raised).
         missed: how many, if that is known.
         last: the position before the loss, if there is one.
         next: the position from which the reader goes on.

@@ -132,7 +132,7 @@ class AppendQueue:
             drafts = take(self._waiting, self._expired)
             if not drafts:
                 return
-            self._batches.append(AppendBatch(drafts, self._topology.keys, self._partition))
+            self._batches.append(AppendBatch(drafts, self._topology.keys))
         batch = self._batches[0]
         sharded = self._topology.sharded
         self._send(connection, batch, batch.call("SPUBLISH" if sharded else "PUBLISH", self._fence))
@@ -195,8 +195,7 @@ class AppendQueue:
                 self._send(there, batch, call)
                 return
         if retry.code == LOST:
-            batch.unknown = True
-            self._fence.lost()
+            batch.lost(self._fence)
             self._again(FIRST_PAUSE)  # on the next connection, if there is one by then
             return
         if retry.code == "TRYAGAIN":  # some of its keys have moved: topic by topic

@@ -44,14 +44,14 @@ logger = logging.getLogger("rx_sse")
 class _State:
     """What belongs to one process."""
 
-    __slots__ = ("connections", "fences", "lock", "pid", "places", "said")
+    __slots__ = ("connections", "fence", "lock", "pid", "places", "said")
 
     def __init__(self) -> None:
         self.pid = os.getpid()
         self.lock = threading.Lock()
         self.connections: dict[Endpoint, BlockingConnection] = {}
         self.places: dict[int, Endpoint] = {}
-        self.fences: dict[int, Fence] = {}
+        self.fence = Fence()
         self.said = ""  # why Redis cannot be reached, as far as it was reported
 
 
@@ -130,7 +130,7 @@ class RedisPublisher:
             raise not_stored(f"{topic}: others were waiting for {self._timeout} s")
         try:
             partition = self._keys.partition(topic) if self._sharded else 0
-            position = self._store(state, AppendBatch([draft], self._keys, partition), partition, deadline)
+            position = self._store(state, AppendBatch([draft], self._keys), partition, deadline)
         finally:
             state.lock.release()
         return cursor_of([part_of(ref_of(topic), position)])
@@ -158,24 +158,23 @@ class RedisPublisher:
         """
         topic = batch.drafts[0].topic
         backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
-        fence = state.fences.setdefault(partition, Fence())
         while True:
-            outcome, why = self._attempt(state, batch, partition, fence, deadline)
+            outcome, why = self._attempt(state, batch, partition, deadline)
             if isinstance(outcome, Position):
                 return outcome
             if isinstance(outcome, RxSseError) and not batch.unknown:
                 raise outcome
-            left = deadline - time.monotonic()
-            if left <= 0:
+            time.sleep(min(backoff.next(), max(deadline - time.monotonic(), 0.0)))
+            if time.monotonic() >= deadline:
                 if batch.unknown:
                     raise maybe_stored(f"{topic}: {why}")
                 raise not_stored(f"{topic}: {why}, for {self._timeout} s")
-            time.sleep(min(backoff.next(), left))
 
     def _attempt(
-        self, state: _State, batch: AppendBatch, partition: int, fence: Fence, deadline: float
+        self, state: _State, batch: AppendBatch, partition: int, deadline: float
     ) -> tuple[Outcome, str]:
         """Send it, as often as that is worth it without a pause; what became of it, and why."""
+        fence = state.fence
         call = batch.call("SPUBLISH" if self._sharded else "PUBLISH", fence)
         place: Endpoint | None = None
         while True:
@@ -191,8 +190,8 @@ class RedisPublisher:
             sent = time.monotonic() < deadline  # after it nothing leaves
             answer = self._answer(connection, call, deadline)
             match call.reply(answer):
-                case Done(answer=Exception() as error):
-                    return batch.refused(error)[0], str(error)
+                case Done(answer=Exception() as refused):
+                    return batch.refused(refused)[0], str(refused)
                 case Done(answer=found):
                     outcome = self._outcome(batch, found, fence)
                     if isinstance(outcome, Position) and self._replicas.count:
@@ -205,8 +204,7 @@ class RedisPublisher:
                 case Retry() as retry:
                     if isinstance(answer, Lost):
                         if sent:
-                            batch.unknown = True
-                            fence.lost()
+                            batch.lost(fence)
                         self._drop(state, place)
                     elif retry.where is not None:
                         state.places[partition] = _named(retry.where, place)

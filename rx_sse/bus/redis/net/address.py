@@ -228,10 +228,8 @@ def _check_userinfo(scheme: str, rest: str) -> None:
     place, _, behind = rest.partition("?")
     names = [it.partition("=")[0] for it in behind.split("&") if "@" in it]
     before, _, path = place.partition("/")
-    if scheme == "unix":  # a path alone, or a user's
-        outside = bool(before) and not before.endswith("@")
-    else:
-        outside = "@" in path
+    # In front of a unix socket's path there is a user, or nothing.
+    outside = (before and not before.endswith("@")) if scheme == "unix" else "@" in path
     if "#" in rest or outside or any(not name.endswith(("password", "username")) for name in names):
         raise BadUrl(
             "a user name or a password with a / ? # or @ in it must be encoded: "

@@ -89,7 +89,7 @@ class Probe:
     def send(self, connection: Connection) -> None:
         """Publish one."""
         draft = Draft(self.topic, TEXT, "", None, Retention(1, 1024, AGE))
-        batch = AppendBatch([draft], self._keys, self.partition or 0)
+        batch = AppendBatch([draft], self._keys)
         call = batch.call(self._announce, self._fence)
         self._nonce = draft.nonce
         self._accepted = self._refused = False

@@ -1,19 +1,16 @@
--- KEYS: the publisher's fence, log and meta of each topic, then idempotency keys
--- ARGV: topics, the command that announces, window, the publisher's number, the life of its fence (0: as it is);
+-- KEYS: log and meta of each topic, then idempotency keys
+-- ARGV: topics, the command that announces, window, the publisher's name and number, whether to leave it;
 --       for each topic: channel, fresh nonce, entries, bytes, age;
 --       for each entry: topic, nonce, text, key (0: none), fingerprint, life
 -- A window of 0 says that no entry was sent before; otherwise those of so many ms are searched for nonces.
--- A publisher that gives a connection up raises its number: what that connection still delivers is refused.
+-- A publisher that gives a connection up raises its number, and leaves it with the topics that it was sending
+-- to: what that connection still delivers is refused.
 -- The answer: for each topic its lineage and the nonce of the entry before the new ones, for each entry its
 -- position, or what refuses it.
-local topics, announce, window, mine = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local topics, announce, window = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3])
+local name, mine, leave = ' ' .. ARGV[4] .. ':', tonumber(ARGV[5]), ARGV[6] == '1'
 local now = clock()
-local fence = redis.pcall('GET', KEYS[1])
-if failed(fence) then return redis.error_reply(fence.err) end
-if fence and tonumber(fence) > mine then
-  return redis.error_reply('FENCED its publisher has given this connection up')
-end
-local states, known, answer, at = {}, {}, {}, 6
+local states, known, answer, at = {}, {}, {}, 7
 
 -- Where nonces of the topic number i stand that were stored within the window.
 local function search(i, s)
@@ -38,8 +35,14 @@ local function begin(i, s)
 end
 
 for i = 1, topics do
-  local log, meta = KEYS[2 * i], KEYS[2 * i + 1]
+  local log, meta = KEYS[2 * i - 1], KEYS[2 * i]
   local s = state(log, meta, ARGV[at + 1])
+  if s.fences and s.fences ~= '' then
+    local least = string.match(s.fences, name .. '(%d+)')
+    if least and tonumber(least) > mine then
+      return redis.error_reply('FENCED its publisher has given this connection up')
+    end
+  end
   s.log, s.meta, s.channel, s.fresh = log, meta, ARGV[at], ARGV[at + 1]
   s.entries, s.bytes, s.age, s.heads, s.texts = ARGV[at + 2], tonumber(ARGV[at + 3]), ARGV[at + 4], {}, {}
   begin(i, s)
@@ -47,9 +50,16 @@ for i = 1, topics do
   states[i] = s
   at = at + 5
 end
-if ARGV[5] ~= '0' then
-  local done = redis.pcall('SET', KEYS[1], ARGV[4], 'PX', ARGV[5])
-  if failed(done) then return redis.error_reply(done.err) end
+
+-- The numbers of the last eight publishers that lost a reply here.
+local function fenced(s)
+  local others, count = '', 0
+  for other, least in string.gmatch(s.fences, ' (%w+):(%d+)') do
+    if ' ' .. other .. ':' ~= name and count < 7 then
+      others, count = others .. ' ' .. other .. ':' .. least, count + 1
+    end
+  end
+  s.fences = name .. number(mine) .. others
 end
 
 local function add(s, nonce, packed)
@@ -138,6 +148,7 @@ local function trim(s)
 end
 
 for _, s in ipairs(states) do
+  if leave and not s.refused then fenced(s) end
   if s.found and not s.written and not s.refused then
     -- A WAIT behind this call shall speak of what was found. Valkey counts the connection's own writes.
     redis.pcall('SET', s.meta, text(s), 'PX', number(s.age + 60000))

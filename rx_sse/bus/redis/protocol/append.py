@@ -43,22 +43,19 @@ class AppendBatch:
     Args:
         drafts: in order.
         keys: names of keys.
-        partition: whose topics they are; without a cluster 0, whatever the topics.
 
     Attributes:
         drafts: what is not settled yet.
         unknown: whether it was sent and the reply was lost.
     """
 
-    __slots__ = ("_first_sent", "_keys", "_number", "_partition", "drafts", "topics", "unknown")
+    __slots__ = ("_first_sent", "_keys", "drafts", "topics", "unknown")
 
-    def __init__(self, drafts: list[Draft], keys: Keys, partition: int = 0) -> None:
+    def __init__(self, drafts: list[Draft], keys: Keys) -> None:
         self.drafts = drafts
         self.topics: list[str] = []
         self.unknown = False
         self._keys = keys
-        self._partition = partition
-        self._number = 0
         self._first_sent: float | None = None
 
     def call(self, announce: str, fence: Fence, *, clock: Callable[[], float] = time.monotonic) -> ScriptCall:
@@ -70,7 +67,7 @@ class AppendBatch:
             clock: monotonic seconds.
         """
         names, numbers = self._keys, dict[str, int]()
-        keys = [names.fence(self._partition, fence.name)]
+        keys: list[str] = []
         heads: list[Any] = []
         kept = {draft.topic: draft.retention for draft in self.drafts}
         for number, (topic, retention) in enumerate(kept.items(), 1):
@@ -95,9 +92,14 @@ class AppendBatch:
         elif self.unknown:
             window = int((now - self._first_sent + MARGIN) * 1000)
         self.topics = list(numbers)
-        self._number = fence.number
-        args = (len(numbers), announce, window, fence.number, fence.life, *heads, *entries)
+        leave = 1 if fence.is_missing(self.topics) else 0
+        args = (len(numbers), announce, window, fence.name, fence.number, leave, *heads, *entries)
         return ScriptCall(APPEND, keys, args)
+
+    def lost(self, fence: Fence) -> None:
+        """The reply was lost: what was sent may do nothing any more, and has to be sent again."""
+        self.unknown = True
+        fence.lost(self.topics)
 
     def outcomes(self, answer: Any, fence: Fence) -> tuple[dict[str, tuple[int, int]], list[Outcome]]:
         """The lineage of each topic and the nonce before its new entries, and what became of each draft.
@@ -109,12 +111,15 @@ class AppendBatch:
         said_all = cast("list[bytes]", answer) if isinstance(answer, list) else []
         if len(said_all) != count + len(self.drafts):
             raise ValueError(f"not an answer to a batch: {str(said_all)[:80]}")
-        fence.stands(self._number)
         before: dict[str, tuple[int, int]] = {}
         for topic, said in zip(self.topics, said_all, strict=False):
             lineage, nonce = said.split()
             before[topic] = int(lineage), int(nonce)
-        return before, [_outcome(text) for text in said_all[count:]]
+        outcomes = [_outcome(text) for text in said_all[count:]]
+        if fence.number:
+            pairs = zip(self.drafts, outcomes, strict=True)
+            fence.stands(draft.topic for draft, outcome in pairs if isinstance(outcome, Position))
+        return before, outcomes
 
     def refused(self, said: object) -> list[Outcome]:
         """What became of each draft when the call as a whole was refused."""
@@ -137,7 +142,7 @@ class AppendBatch:
         ]
 
     def _part(self, drafts: list[Draft]) -> AppendBatch:
-        part = AppendBatch(drafts, self._keys, self._partition)
+        part = AppendBatch(drafts, self._keys)
         part.unknown, part._first_sent = self.unknown, self._first_sent
         return part
 

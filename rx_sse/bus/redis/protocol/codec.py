@@ -120,7 +120,7 @@ class Meta:
     __slots__ = ("ended", "head", "lineage")
 
     def __init__(self, text: bytes) -> None:
-        seq, nonce, lineage, _, _, ended = text.split()
+        seq, nonce, lineage, _, _, ended, *_ = text.split()
         self.head = Position(int(seq), int(nonce))
         self.lineage = int(lineage)
         self.ended = ended == b"1"

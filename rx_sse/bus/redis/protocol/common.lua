@@ -32,11 +32,11 @@ local function rebuilt(log, fresh)
   if failed(page) then return {refused = '!' .. page.err} end
   local last = page[1]
   if not last then
-    return {seq = 0, nonce = fresh, lineage = fresh, total = 0, front = 0, ended = '0', new = true}
+    return {seq = 0, nonce = fresh, lineage = fresh, total = 0, front = 0, ended = '0', fences = '', new = true}
   end
   local seq, nonce, before, at, total = head(last)
   if seq then
-    return {seq = seq, nonce = nonce, lineage = fresh, total = total, front = 0, new = true,
+    return {seq = seq, nonce = nonce, lineage = fresh, total = total, front = 0, fences = '', new = true,
             ended = string.sub(last[2][4], 2, 2) == 'x' and '1' or '0'}
   end
   seq, total = seq_of(last), 0
@@ -48,7 +48,8 @@ local function rebuilt(log, fresh)
     local readable, _, _, _, t = head(entry)
     if readable then total = t break end
   end
-  return {seq = seq, nonce = fresh, lineage = fresh, total = total, front = 0, ended = '0', new = true}
+  return {seq = seq, nonce = fresh, lineage = fresh, total = total, front = 0, ended = '0', fences = '',
+          new = true}
 end
 
 -- What is known of a topic; where its meta was lost, what the log says; where that is lost too, a beginning.
@@ -56,11 +57,11 @@ local function state(log, meta, fresh)
   local said = redis.pcall('GET', meta)
   if failed(said) then return {refused = '!' .. said.err} end
   if said then
-    local seq, nonce, lineage, total, front, ended =
-      string.match(said, '^(%d+) (%d+) (%d+) (%d+) (%d+) ([01])$')
+    local seq, nonce, lineage, total, front, ended, fences =
+      string.match(said, '^(%d+) (%d+) (%d+) (%d+) (%d+) ([01])(.*)$')
     if seq and #nonce <= 15 and #lineage <= 15 and #total <= 16 and #front <= 16 and tonumber(seq) < MOST then
       return {seq = tonumber(seq), nonce = nonce, lineage = lineage, total = tonumber(total),
-              front = tonumber(front), ended = ended}
+              front = tonumber(front), ended = ended, fences = fences}
     end
   end
   return rebuilt(log, fresh)
@@ -78,5 +79,5 @@ end
 
 local function text(s)
   return number(s.seq) .. ' ' .. s.nonce .. ' ' .. s.lineage .. ' ' .. number(s.total) .. ' '
-         .. number(s.front) .. ' ' .. s.ended
+         .. number(s.front) .. ' ' .. s.ended .. s.fences
 end

@@ -7,7 +7,6 @@ touch them together::
     rx_sse:{17}:meta:orders     a string: the last position, the lineage, what is stored
     rx_sse:{17}:key:9f86d08...  what an idempotency key was used for
     rx_sse:{17}:here:orders     a hash: who listens, by process
-    rx_sse:{17}:fence:3f9c...   a number: what a publisher still lets its connections do (`fence`)
     rx_sse:{17}:orders          the channel
 
 Standard: hash tags as in the Redis Cluster specification.
@@ -49,7 +48,7 @@ class Keys:
         self.tags = [f"{prefix}:{{{number}}}:" for number in range(partitions)]
         self.config = f"{prefix}:config"
         for number, tag in enumerate(self.tags):
-            slots = {slot_of(tag + rest) for rest in ("log:t", "meta:t", "key:k", "here:t", "fence:f", "t")}
+            slots = {slot_of(tag + rest) for rest in ("log:t", "meta:t", "key:k", "here:t", "t")}
             assert slots == {slot_of(str(number))}, "a topic's keys and channel would be on several nodes"
 
     def partition(self, topic: str) -> int:
@@ -80,10 +79,6 @@ class Keys:
     def key(self, topic: str, hashed: str) -> str:
         """The key of an idempotency key, beside its topic."""
         return f"{self.tags[_hash(topic) % self.partitions]}key:{hashed}"
-
-    def fence(self, partition: int, name: str) -> str:
-        """The key of a publisher's fence, beside the topics of a partition."""
-        return f"{self.tags[partition]}fence:{name}"
 
     def configuration(self) -> str:
         """What every process must agree on."""

@@ -1,10 +1,10 @@
 """What runs in Redis, each in one atomic step: the ``.lua`` files beside this one.
 
-A topic's meta lives a minute longer than its entries. It is a string of six numbers: ``seq nonce lineage
-total front ended``. `seq` and `nonce` are the last position; `lineage` is the nonce of the topic's
-beginning; `total` counts the bytes that were ever stored, `front` those that were already trimmed when
-the front was last looked at. A beginning (`seq` 0) that has been read and never published to lives for a
-short while only, unless somebody stays with it.
+A topic's meta lives a minute longer than its entries. It is a string of six numbers, ``seq nonce lineage
+total front ended``, and perhaps fences. `seq` and `nonce` are the last position; `lineage` is the nonce of
+the topic's beginning; `total` counts the bytes that were ever stored, `front` those that were already trimmed
+when the front was last looked at. A fence (``name:number``) is that of a publisher (`fence`). A beginning
+(`seq` 0) that has been read and never published to lives for a short while only, unless somebody stays.
 
 A stream entry has its position as its id, and two fields: ``h`` holds ``<nonce of the entry before> <time
 in ms> <total after it>`` (its `seq` is one less, so it is not stored), ``e`` the text as `codec` packs it.

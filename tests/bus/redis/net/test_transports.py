@@ -13,10 +13,10 @@ from rx_sse import RedisBus, RedisPublisher
 from rx_sse.testing import check_bus
 from rx_sse.testing.listener import Listener
 
-from ...certificate import self_signed
-from ...redis_server import RedisServer, free_port
-from .crowd import all_get_all
-from .test_faults import ready, two
+from ....certificate import self_signed
+from ....redis_server import RedisServer, free_port
+from ..crowd import all_get_all
+from ..test_faults import ready, two
 
 pytestmark = pytest.mark.redis
 

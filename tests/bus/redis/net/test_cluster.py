@@ -13,11 +13,11 @@ from rx_sse.errors import PublishRefused, PublishUnknown
 from rx_sse.testing.bus import CHECKS, check_bus
 from rx_sse.testing.listener import Listener
 
-from ...redis_server import RedisCluster, RedisServer, Replicas
-from ...relay import Relay
-from .crowd import Crowd, all_get_all
-from .test_access import CLUSTER, SENTINEL, STANDALONE, let_in, refusals
-from .test_faults import ready, two
+from ....redis_server import RedisCluster, RedisServer, Replicas
+from ....relay import Relay
+from ..crowd import Crowd, all_get_all
+from ..test_access import CLUSTER, SENTINEL, STANDALONE, let_in, refusals
+from ..test_faults import ready, two
 
 pytestmark = pytest.mark.redis
 
