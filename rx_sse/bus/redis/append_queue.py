@@ -26,7 +26,15 @@ from rx_sse.bus.cursor import Position
 from rx_sse.bus.log import Draft
 from rx_sse.bus.redis.backoff import Backoff
 from rx_sse.bus.redis.net.connection import Connection
-from rx_sse.bus.redis.protocol.append import AppendBatch, Outcome, Stored, maybe_stored, not_stored, take
+from rx_sse.bus.redis.protocol.append import (
+    MAX_ENTRIES,
+    AppendBatch,
+    Outcome,
+    Stored,
+    maybe_stored,
+    not_stored,
+    take,
+)
 from rx_sse.bus.redis.protocol.call import LOST, Done, Retry, ScriptCall
 from rx_sse.bus.redis.protocol.fence import Fence
 from rx_sse.bus.redis.replicas import Replicas
@@ -36,6 +44,10 @@ from rx_sse.errors import PublishUnknown
 FIRST_PAUSE = 0.02
 LONGEST_PAUSE = 0.5
 """Seconds before a refused batch is sent again."""
+SPACING = 0.002
+"""Seconds between two batches of pushes that no publisher waits for. A call costs the system some 40 µs,
+whatever it holds; at 2,000 pushes a second four leave together. A push that comes alone leaves at once.
+"""
 
 
 class AppendOwner(Protocol):
@@ -83,10 +95,12 @@ class AppendQueue:
         "_partition",
         "_replicas",
         "_scheduled",
+        "_sent",
         "_timeout",
         "_timer",
         "_topology",
         "_under_way",
+        "_urgent",
         "_waiting",
     )
 
@@ -103,6 +117,8 @@ class AppendQueue:
         self._batches: deque[AppendBatch] = deque()  # the first is under way, others were split from it
         self._under_way = False
         self._scheduled = False
+        self._urgent = False
+        self._sent = 0.0
         self._backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
         self._deadlines: OrderedDict[Draft, float] = OrderedDict()
         self._expired: set[Draft] = set()
@@ -116,13 +132,19 @@ class AppendQueue:
             self._deadlines[draft] = loop.time() + self._timeout
             if self._timer is None:
                 self._timer = loop.call_later(self._timeout, self._expire)
-        if not self._batches and not self._scheduled:
+            if not self._batches and not self._urgent:
+                self._urgent = self._scheduled = True
+                loop.call_soon(self.go)  # and what was pushed before it
+        elif not self._batches and not self._scheduled:
             self._scheduled = True
-            loop.call_soon(self.go)
+            if (wait := self._sent + SPACING - loop.time()) > 0:
+                loop.call_later(wait, self.go)
+            else:
+                loop.call_soon(self.go)
 
     def go(self) -> None:
         """Send what there is to send. Called again whenever there may be a connection."""
-        self._scheduled = False
+        self._scheduled = self._urgent = False
         if self._under_way or not (self._batches or self._waiting):
             return
         connection = self._topology.connection(self._partition)
@@ -157,6 +179,7 @@ class AppendQueue:
 
     def _send(self, connection: Connection, batch: AppendBatch, call: ScriptCall) -> None:
         self._under_way = True
+        self._sent = asyncio.get_running_loop().time()
         replicas = self._replicas
         stored: list[Any] = []  # the answer, until the replicas' is there
 
@@ -268,7 +291,16 @@ class AppendQueue:
         else:
             self._batches.popleft()
             self._backoff.reset()
+            self._next()
+
+    def _next(self) -> None:
+        """Send what came meanwhile: now if a publisher waits for it, otherwise when it is time."""
+        wait = self._sent + SPACING - asyncio.get_running_loop().time()
+        if self._deadlines or self._batches or len(self._waiting) >= MAX_ENTRIES or wait <= 0:
             self.go()
+        elif self._waiting and not self._scheduled:
+            self._scheduled = True
+            self._again(wait)
 
     # -- giving up -------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ import select
 import socket
 import time
 from collections.abc import Callable
-from ssl import SSLWantReadError
+from ssl import SSLSocket, SSLWantReadError, SSLWantWriteError
 from typing import Any, cast
 
 import hiredis
@@ -21,6 +21,10 @@ from rx_sse.bus.redis.net.address import Access, Endpoint, Unreachable
 from rx_sse.bus.redis.protocol.call import ScriptCall
 
 CHUNK = 65_536
+WAIT = (BlockingIOError, SSLWantReadError, SSLWantWriteError)
+"""Nothing can be read or sent now. The socket never blocks: setting a time-out of its own
+costs two system calls.
+"""
 _NOTHING: Any = object()
 pack_command: Callable[[Any], bytes] = cast(Any, hiredis).pack_command
 
@@ -71,6 +75,7 @@ class BlockingConnection:
                 made.connect(endpoint.path)
             elif access.ssl is not None:
                 made = access.ssl.wrap_socket(made, server_hostname=endpoint.host)
+            made.setblocking(False)
         except BaseException:
             made.close()
             raise
@@ -78,15 +83,14 @@ class BlockingConnection:
 
     @property
     def alive(self) -> bool:
-        """Whether the server has not closed it while nobody looked: then nothing sent on it arrives."""
+        """Whether the server has not closed it meanwhile: then nothing sent on it arrives."""
         if self._news is not None and not self._news.poll(0):
             return True
         if self._socket is None:
             return False
-        self._socket.settimeout(0)
         try:
             self._socket.recv(1)
-        except (BlockingIOError, SSLWantReadError):
+        except WAIT:
             return True
         except OSError:
             pass
@@ -113,19 +117,54 @@ class BlockingConnection:
             OSError: it did not come in time, or the connection was lost. The connection is of no use then.
             hiredis.ReplyError: the answer is an error.
         """
-        if self._socket is None:
-            raise ConnectionError("the connection is closed")
-        self._socket.settimeout(_left(deadline))
-        self._socket.sendall(pack_command(command))
+        self._send(pack_command(command), deadline)
         while (answer := self._reader.gets()) is _NOTHING:
-            self._socket.settimeout(_left(deadline))
-            data = self._socket.recv(CHUNK)
+            data = self._received(deadline)
             if not data:
                 raise ConnectionError("the server closed the connection")
             self._reader.feed(data)
         if isinstance(answer, hiredis.ReplyError):
             raise answer
         return answer
+
+    def _send(self, data: bytes, deadline: float) -> None:
+        rest = memoryview(data)
+        while rest:
+            try:
+                rest = rest[self._open.send(rest) :]
+            except WAIT as why:
+                self._wait(deadline, write=not isinstance(why, SSLWantReadError))
+
+    def _received(self, deadline: float) -> bytes:
+        self._wait(deadline)  # the answer is not there yet, so it is asked for after it has come
+        while True:
+            try:
+                return self._open.recv(CHUNK)
+            except WAIT as why:
+                self._wait(deadline, write=isinstance(why, SSLWantWriteError))
+
+    def _wait(self, deadline: float, *, write: bool = False) -> None:
+        """Wait until something can be read, or sent.
+
+        Raises:
+            TimeoutError: the deadline is over.
+        """
+        left, opened = _left(deadline), self._open
+        if isinstance(opened, SSLSocket) and opened.pending() and not write:
+            return  # it has been read, and not been handed out
+        if write or self._news is None:
+            ready: Any = select.select([] if write else [opened], [opened] if write else [], [], left)
+            arrived = any(ready)
+        else:
+            arrived = bool(self._news.poll(left * 1000))
+        if not arrived:
+            raise TimeoutError("the deadline is over")
+
+    @property
+    def _open(self) -> socket.socket:
+        if self._socket is None:
+            raise ConnectionError("the connection is closed")
+        return self._socket
 
     def close(self) -> None:
         """Close it, in this process alone."""
