@@ -12,23 +12,22 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from typing import Any, cast
+from collections.abc import Callable
+from typing import Any
 
 from rx_sse.bus.cursor import Position
 from rx_sse.bus.entry import GAP, gap_data
 from rx_sse.bus.keys import hashed_key
 from rx_sse.bus.log import Draft, Listener, Page, Query, Retention
 from rx_sse.bus.redis.append_queue import AppendQueue
+from rx_sse.bus.redis.ledger import Ledger
 from rx_sse.bus.redis.net.address import Address
-from rx_sse.bus.redis.net.connection import Connection
 from rx_sse.bus.redis.net.server import Server
-from rx_sse.bus.redis.protocol.append import Stored, entries_of
 from rx_sse.bus.redis.protocol.call import QUIET, code_of
 from rx_sse.bus.redis.protocol.keys import Keys
 from rx_sse.bus.redis.queries import Queries
 from rx_sse.bus.redis.replicas import Replicas
+from rx_sse.bus.redis.server_clock import ServerClock
 from rx_sse.bus.redis.subscriptions import Subscriptions
 from rx_sse.bus.redis.topology import Topology
 from rx_sse.errors import RxSseError, UsageError
@@ -36,11 +35,6 @@ from rx_sse.errors import RxSseError, UsageError
 OPEN = 2.0
 """Seconds that a start waits for Redis."""
 SECOND = 1.0
-MAX_WAITING = 131_072
-MAX_WAITING_BYTES = 64 * 1024 * 1024
-"""What may wait for Redis; beyond it pushes are refused."""
-REMEMBERED = 10_000
-"""Topics whose last acknowledged position is remembered, to see whether a failover took it back."""
 REPORT = 10.0
 """Seconds for which the same refusal of a question is not reported again."""
 
@@ -61,8 +55,7 @@ class RedisLog:
         topology: which server has what.
         subscriptions: the topics that are listened to.
         on_trouble: called with what went wrong, and the topic if it belongs to one.
-        batches: script calls that published.
-        short: entries that were stored while not enough replicas acknowledged them in time.
+        ledger: what waits for Redis, and what it has acknowledged.
     """
 
     def __init__(
@@ -87,29 +80,20 @@ class RedisLog:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._queues: dict[int, AppendQueue] = {}
         self._timer: asyncio.TimerHandle | None = None
-        self._offset: float | None = None
         self._mismatch: UsageError | None = None
         self._met: asyncio.Event | None = None
-        self._settled: asyncio.Event | None = None
-        """Set when nothing is unsettled any more."""
-        self._acknowledged: OrderedDict[str, tuple[Position, int]] = OrderedDict()
-        self._waiting = 0
-        self._waiting_bytes = 0
         self._reported = ("", 0.0)
-        self.batches = 0
-        self.short = 0
         self._renew()
 
     # -- the port --------------------------------------------------------------------------------------------
 
     def append(self, draft: Draft) -> None:
         """Store `draft` behind everything of its topic that was appended before."""
-        self._waiting += 1
-        self._waiting_bytes += draft.size
+        self.ledger.entered(draft)
         partition = self.topology.partition(draft.topic)
         queue = self._queues.get(partition)
         if queue is None:
-            queue = AppendQueue(self, self.topology, partition, self._timeout, self._replicas)
+            queue = AppendQueue(self.ledger, self.topology, partition, self._timeout, self._replicas)
             self._queues[partition] = queue
         queue.append(draft)
 
@@ -167,11 +151,11 @@ class RedisLog:
 
     def _renew(self) -> None:
         self.subscriptions = Subscriptions(self._clock)
-        self._queries = Queries(self, self.topology, self.subscriptions, self._life)
-        self._waiting = self._waiting_bytes = 0
-        self._settled = None
-        self._offset = None
-        self._acknowledged.clear()
+        self.ledger = Ledger(
+            self.subscriptions, lambda topic, error: self.on_trouble(error, topic), self._clock
+        )
+        self._server_clock = ServerClock(self._clock)
+        self._queries = Queries(self, self.topology, self.subscriptions, self._server_clock, self._life)
 
     @property
     def ready(self) -> bool:
@@ -201,51 +185,17 @@ class RedisLog:
     @property
     def unsettled(self) -> int:
         """Appends that are not settled."""
-        return self._waiting
+        return self.ledger.waiting
 
     @property
     def full(self) -> bool:
         """Whether no more may be appended now. From any thread."""
-        return self._waiting >= MAX_WAITING or self._waiting_bytes >= MAX_WAITING_BYTES
+        return self.ledger.full
 
     async def flushed(self) -> None:
         """Wait until what was appended before is settled, and was handed to the watchers."""
-        if self._waiting:
-            if self._settled is None:
-                self._settled = asyncio.Event()
-            await self._settled.wait()
+        await self.ledger.settled()
         await self.topology.heard()
-
-    # -- what a queue reports --------------------------------------------------------------------------------
-
-    def sending(self) -> None:
-        """A batch leaves."""
-        self.batches += 1
-
-    def stored(self, topic: str, lineage: int, before: int, row: Sequence[Stored]) -> None:
-        """Drafts of this process are in the log, in a row behind the entry with the nonce `before`."""
-        self._acknowledged[topic] = (row[-1][1], lineage)
-        self._acknowledged.move_to_end(topic)
-        if len(self._acknowledged) > REMEMBERED:
-            self._acknowledged.popitem(last=False)
-        if self.subscriptions.get(topic) is not None:
-            self.subscriptions.own(topic, entries_of(row, before, self._clock()))
-
-    def left(self, draft: Draft) -> None:
-        """A draft no longer waits."""
-        self._waiting -= 1
-        self._waiting_bytes -= draft.size
-        if self._waiting == 0 and self._settled is not None:
-            self._settled.set()
-            self._settled = None
-
-    def unconfirmed(self, count: int) -> None:
-        """So many entries are stored, and not enough replicas have acknowledged them."""
-        self.short += count
-
-    def dropped(self, topic: str, error: Exception) -> None:
-        """What was pushed to a topic was refused, or is unconfirmed."""
-        self.on_trouble(error, topic)
 
     # -- what the topology reports ---------------------------------------------------------------------------
 
@@ -254,11 +204,10 @@ class RedisLog:
         if self._met is not None and self.topology.connected_to_all:
             self._met.set()
         if server.commands.connection is not None:
-            self._set_clock(server.commands.connection)
+            self._server_clock.compare(server.commands.connection)
         if server.commands.made > 1:
-            mine = {
-                it: known for it, known in self._acknowledged.items() if self.topology.server_of(it) is server
-            }
+            known = self.ledger.acknowledged.items()
+            mine = {topic: it for topic, it in known if self.topology.server_of(topic) is server}
             self._queries.look_for(mine, self._taken_back)
         self._go_on(self._queues.values())
 
@@ -269,7 +218,7 @@ class RedisLog:
     def message(self, channel: bytes, text: bytes) -> None:
         """An announcement."""
         try:
-            self.subscriptions.message(channel, text, self.at)
+            self.subscriptions.message(channel, text, self._server_clock.at)
         except ValueError as error:
             self.trouble(error)
 
@@ -293,9 +242,13 @@ class RedisLog:
             queue.go()
         self._queries.go()
 
+    def _dropped(self, topic: str, error: Exception) -> None:
+        """What was pushed to a topic was refused, or is unconfirmed."""
+        self.on_trouble(error, topic)
+
     def _taken_back(self, topic: str, upto: Position) -> None:
         """What was acknowledged to this process is not there any more: tell the readers."""
-        self._acknowledged.pop(topic, None)
+        self.ledger.acknowledged.pop(topic, None)
         key = hashed_key(None, topic, f"withdrawn {upto.seq}-{upto.nonce}")
         self.append(Draft(topic, GAP, gap_data("withdrawn", upto), None, self._retention, key=key))
 
@@ -309,22 +262,7 @@ class RedisLog:
         self._reported = (said, now)
         self.on_trouble(RxSseError(f"Redis refused a question: {said}"), None)
 
-    def at(self, milliseconds: int) -> float:
-        """When that was, by this process's clock."""
-        return self._clock() if self._offset is None else milliseconds / 1000 + self._offset
-
     # -- time ------------------------------------------------------------------------------------------------
-
-    def _set_clock(self, connection: Connection) -> None:
-        asked = self._clock()
-
-        def answered(answer: Any) -> None:
-            if isinstance(answer, list):
-                said = cast("list[bytes]", answer)
-                seconds = int(said[0]) + int(said[1]) / 1e6
-                self._offset = (asked + self._clock()) / 2 - seconds
-
-        connection.send(("TIME",), answered)
 
     def _ticked(self) -> None:
         if self._loop is None:

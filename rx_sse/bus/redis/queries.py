@@ -20,6 +20,7 @@ from rx_sse.bus.redis.net.connection import Connection
 from rx_sse.bus.redis.protocol.call import Lost, Retry, ScriptCall
 from rx_sse.bus.redis.protocol.codec import head_of, page_of
 from rx_sse.bus.redis.protocol.scripts import HEADS, LOST, PAGE, PRESENCE, Script
+from rx_sse.bus.redis.server_clock import ServerClock
 from rx_sse.bus.redis.subscriptions import Subscriptions
 from rx_sse.bus.redis.topology import Topology
 
@@ -41,10 +42,6 @@ Question = tuple[Script, list[str], tuple[Any, ...], Callable[[Any], None]]
 class QueryOwner(Protocol):
     """What queries report to: the log."""
 
-    def at(self, milliseconds: int) -> float:
-        """When that was, by this process's clock."""
-        ...
-
     def failed(self, error: Exception) -> None:
         """A question was not answered."""
         ...
@@ -57,20 +54,27 @@ class Queries:
         owner: what they report to.
         topology: which server has what.
         subscriptions: the topics that are listened to.
+        clock: that of the servers.
         life: milliseconds for which what is known of a topic is kept.
 
     Attributes:
         sent: questions that were asked.
     """
 
-    __slots__ = ("_life", "_owner", "_reading", "_reads", "_subscriptions", "_topology", "sent")
+    __slots__ = ("_clock", "_life", "_owner", "_reading", "_reads", "_subscriptions", "_topology", "sent")
 
     def __init__(
-        self, owner: QueryOwner, topology: Topology, subscriptions: Subscriptions, life: int
+        self,
+        owner: QueryOwner,
+        topology: Topology,
+        subscriptions: Subscriptions,
+        clock: ServerClock,
+        life: int,
     ) -> None:
         self._owner = owner
         self._topology = topology
         self._subscriptions = subscriptions
+        self._clock = clock
         self._life = life
         self._reads: deque[tuple[Query, Take]] = deque()
         self._reading = 0
@@ -197,7 +201,7 @@ class Queries:
             self.go()
 
         def answered(answer: Any) -> None:
-            page = page_of(answer, query, self._owner.at)
+            page = page_of(answer, query, self._clock.at)
             self._subscriptions.asked(query.topic, page.head)
             connection.soon(lambda: over(page))  # what a reader raises is not the answer's fault
 

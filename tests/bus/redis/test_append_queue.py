@@ -185,3 +185,26 @@ def test_a_publisher_says_at_once_that_redis_cannot_be_reached(
     assert caplog.records[0].created < begun + 0.3
     assert why.format(port=port) in str(caught.value) and "nothing was stored" in str(caught.value)
     assert why.format(port=port) in caplog.messages[0] and len(caplog.messages) == 1
+
+
+async def test_pushes_in_quick_succession_leave_together_and_a_publish_waits_for_none(
+    redis: RedisServer,
+) -> None:
+    async with RedisBus(redis.url, prefix="spacing", probe_interval=30.0) as bus:
+        listener = await Listener(bus, "t").opened()
+        await bus.publish("t", -1)
+        loop, batches = asyncio.get_running_loop(), bus.stats().batches
+        end, number = loop.time() + 0.2, 0
+        while loop.time() < end:
+            bus.topic("t").on_next(number)
+            number += 1
+            await asyncio.sleep(0.0005)
+        await listener.received(number + 1)
+        assert bus.stats().batches - batches <= 101, "one every 2 ms at most"
+        assert listener.values == list(range(-1, number))
+        bus.topic("t").on_next(-2)
+        batches = bus.stats().batches
+        await bus.publish("t", -3)
+        await listener.received(number + 3)
+        assert listener.values[-2:] == [-2, -3]
+        assert bus.stats().batches - batches <= 2
