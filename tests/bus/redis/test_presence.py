@@ -70,3 +70,19 @@ async def test_who_dies_is_forgotten_when_his_time_is_over() -> None:
             await until(lambda: bus.presence("t").members == {"ann": 1} and bus.presence("t").total == 3)
             await until(lambda: bus.presence("t").members == {})
             assert server.command("HGETALL", key) == []
+
+
+async def test_a_topic_whose_presence_cannot_be_read_hides_no_other_topics() -> None:
+    with RedisServer() as server:
+        async with RedisBus(server.url) as one, RedisBus(server.url) as other:
+            keys = one.log.keys  # type: ignore[attr-defined]
+            server.command("SET", keys.here("wrong"), "no hash")
+            later = int(server.command("TIME")[0]) * 1000 + 60_000
+            for said in ("", "7", "[]", '[{"ann": "x"}, 1]', "{", "[[1], 2]"):
+                server.command("HSET", keys.here("strange"), f"p{said}", f"{later} {said}")
+            for topic in ("wrong", "strange", "sound"):
+                await Listener(other, topic, user="ann").opened()
+            for topic in ("wrong", "strange"):
+                assert one.presence(topic).members == {}
+            await until(lambda: one.presence("sound").members == {"ann": 1})
+            await until(lambda: one.presence("strange").members == {"ann": 1})
