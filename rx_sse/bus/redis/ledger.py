@@ -27,11 +27,11 @@ class Ledger:
 
     Args:
         subscriptions: the topics that are listened to here: what this process stored is handed to them.
-        dropped: called with a topic, and why pushes to it were refused or are unconfirmed.
+        on_dropped: called with a topic, and why pushes to it were refused or are unconfirmed.
         clock: monotonic seconds.
 
     Attributes:
-        dropped: as given.
+        on_dropped: as given.
         waiting: appends that are not settled.
         acknowledged: for each topic the last position that was acknowledged, and the lineage.
         batches: script calls that published.
@@ -39,21 +39,21 @@ class Ledger:
     """
 
     __slots__ = (
-        "_bytes", "_clock", "_settled", "_subscriptions", "acknowledged", "batches", "dropped", "short",
+        "_bytes", "_clock", "_settled", "_subscriptions", "acknowledged", "batches", "on_dropped", "short",
         "waiting",
     )  # fmt: skip
 
     def __init__(
         self,
         subscriptions: Subscriptions,
-        dropped: Callable[[str, Exception], None],
+        on_dropped: Callable[[str, Exception], None],
         clock: Callable[[], float],
     ) -> None:
         self._subscriptions = subscriptions
         self._clock = clock
         self._bytes = 0
         self._settled: asyncio.Event | None = None
-        self.dropped = dropped
+        self.on_dropped = on_dropped
         self.waiting = 0
         self.acknowledged: OrderedDict[str, tuple[Position, int]] = OrderedDict()
         self.batches = 0
@@ -102,3 +102,7 @@ class Ledger:
     def unconfirmed(self, count: int) -> None:
         """So many entries are stored, and not enough replicas have acknowledged them."""
         self.short += count
+
+    def dropped(self, topic: str, error: Exception) -> None:
+        """What was pushed to a topic was refused, or is unconfirmed."""
+        self.on_dropped(topic, error)

@@ -42,7 +42,7 @@ class Script:
 
 
 def _text(name: str) -> str:
-    return files(__package__).joinpath(f"{name}.lua").read_text("utf-8")
+    return files("rx_sse.bus.redis.protocol").joinpath(f"{name}.lua").read_text("utf-8")
 
 
 APPEND: Final = Script("append")

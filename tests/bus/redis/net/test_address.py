@@ -101,8 +101,9 @@ class FakeConnection(Elsewhere, aioredis.Connection):
     pass
 
 
-class FakeBlockingConnection(Elsewhere, redis_py.Connection):
-    pass
+class FakeBlockingConnection(redis_py.Connection):
+    def connect(self) -> None:
+        raise NotImplementedError
 
 
 class TracedConnection(aioredis.Connection):

@@ -77,7 +77,8 @@ class Topic:
 
     def entries(self) -> list[tuple[int, int, list[bytes]]]:
         rows = self.command("XRANGE", LOG, "-", "+")
-        return [(*map(int, name.split(b"-")), fields) for name, fields in rows]
+        ids = [(name.split(b"-"), fields) for name, fields in rows]
+        return [(int(seq), int(nonce), fields) for (seq, nonce), fields in ids]
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +138,8 @@ def damage(topic: Topic, what: tuple[Any, ...], metas: list[bytes], positions: l
             topic.command("XADD", LOG, f"{last}-{entries[-1][1] + 1}", "h", "78 1 1", "e", "1t\nsecond")
         case "unreadable text":
             topic.command("XADD", LOG, f"{last + 1}-{nonce}", "h", f"{numbers[0]} 1 1", "e", "9?")
+        case _:
+            pass  # there is nothing to damage yet
     if (meta := topic.command("GET", META)) is not None:
         metas.append(meta)
 
