@@ -170,8 +170,8 @@ def _check_connections(target: Any, made: type) -> None:
             )
 
 
-def _a(target: Any) -> str:
-    cls: type[object] = type(target)
+def _a(target: object) -> str:
+    cls = type(target)
     name = cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
     return f"a {name}"
 
