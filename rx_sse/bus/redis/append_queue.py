@@ -46,7 +46,7 @@ LONGEST_PAUSE = 0.5
 """Seconds before a refused batch is sent again."""
 SPACING = 0.001
 """Seconds between two batches of pushes that no publisher waits for. A call costs the system some 40 µs,
-whatever it holds; at 2,000 pushes a second two or three leave together. A push that comes alone leaves at once.
+whatever it holds; at 2,000 pushes a second two or three leave together. A push alone leaves at once.
 """
 
 
