@@ -128,7 +128,7 @@ class Bus(Engine):
             PublishRefused: nothing was stored; also if the key was used with other data.
             PublishUnknown: no answer came in time, or not enough replicas have acknowledged it.
         """
-        draft = draft_of(check_topic(topic), data, event, self.retention)
+        draft = draft_of(check_topic(topic), data, event, self.retention, self.dumps)
         if idempotency_key is not None:
             draft.key = hashed_key(user, topic, idempotency_key)
         return await self._publish(draft)

@@ -20,7 +20,7 @@ from typing import Any, Protocol, Self
 
 from reactivex import Observable, Subject
 
-from rx_sse.arguments import count, seconds
+from rx_sse.arguments import count, function, seconds
 from rx_sse.bus.cursor import Position
 from rx_sse.bus.dispatch import Dispatcher
 from rx_sse.bus.entry import GAP, Gap, gap_data
@@ -37,6 +37,7 @@ from rx_sse.bus.snapshot import Snapshots
 from rx_sse.bus.topic import running_loop
 from rx_sse.delivery.inbox import Inbox
 from rx_sse.errors import BusClosed, UsageError
+from rx_sse.wire.dumps import Dumps
 
 logger = logging.getLogger("rx_sse")
 
@@ -89,6 +90,8 @@ class Engine:
         self.log = log
         self.clock = clock
         self.retention = retention or Retention()
+        self.dumps: Dumps | None = None
+        """Replaces the JSON encoder for what is pushed, and for what `map` and `snapshot` return."""
         self.position_timeout = seconds("position_timeout", position_timeout)
         self._publish_timeout = seconds("publish_timeout", publish_timeout)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -149,6 +152,15 @@ class Engine:
     def subscriptions(self) -> int:
         """Feeds and subscriptions to values."""
         return len(self._guests)
+
+    def encode_with(self, dumps: Dumps | None) -> None:
+        """Replace the JSON encoder.
+
+        Raises:
+            UsageError: it is no function.
+        """
+        function("dumps", dumps, "a function of a value that returns JSON text")
+        self.dumps = dumps
 
     # -- its life --------------------------------------------------------------------------------------------
 
@@ -238,7 +250,7 @@ class Engine:
         publisher = self.publisher
         if publisher is None:
             raise BusClosed("the bus is not running: start it with setup(app, bus=bus) or `async with bus`")
-        publisher.push(draft_of(topic, value, None, self.retention))
+        publisher.push(draft_of(topic, value, None, self.retention, self.dumps))
 
     def relay(self, topic: str) -> Relay:
         """The topic in this process."""

@@ -26,6 +26,7 @@ from rx_sse.bus.subscriber import is_direct
 from rx_sse.errors import EncodeError, Overloaded, RxSseError, UsageError
 from rx_sse.reactive.observer import Callbacks, Unwrapped, unhandled
 from rx_sse.wire.burst import Burst
+from rx_sse.wire.dumps import Dumps
 from rx_sse.wire.encode import encode
 from rx_sse.wire.event import RawFrame, ServerSentEvent
 
@@ -339,7 +340,7 @@ class Feed(abc.DisposableBase):
         reader.catchup.position = position
         if outcome is not None:
             try:
-                event = _encoded(outcome)
+                event = _encoded(outcome, self._bus.dumps)
             except Exception as error:
                 self.fail(error)
                 return
@@ -366,7 +367,7 @@ class Feed(abc.DisposableBase):
                 shaped = self._map(event)
                 if shaped is not event:
                     mark = Mark(relay.ref, mark.position, mark.order >> SEQ_BITS)
-                    event = marked(_encoded(shaped), relay.topic, mark)
+                    event = marked(_encoded(shaped, self._bus.dumps), relay.topic, mark)
         except Exception as error:
             self._bus.trouble(error, relay.topic)
             reader = next(reader for reader in self._readers if reader.relay is relay)
@@ -377,9 +378,9 @@ class Feed(abc.DisposableBase):
         self._callbacks.on_next(event)
 
 
-def _encoded(value: Any) -> ServerSentEvent:
+def _encoded(value: Any, dumps: Dumps | None) -> ServerSentEvent:
     """A value as an event that has no id of its own."""
-    event = encode(value)
+    event = encode(value, dumps)
     if isinstance(event, RawFrame):
         raise EncodeError(
             "a RawFrame has no place for the cursor of a resumable stream; return a ServerSentEvent"

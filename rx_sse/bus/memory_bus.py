@@ -17,6 +17,7 @@ from rx_sse.arguments import count
 from rx_sse.bus.bus import Bus
 from rx_sse.bus.log import Retention
 from rx_sse.bus.memory import MAX_BYTES, MAX_TOPICS, MemoryLog
+from rx_sse.wire.dumps import Dumps
 
 
 class MemoryBus(Bus):
@@ -31,6 +32,8 @@ class MemoryBus(Bus):
         publish_timeout: seconds that a publisher waits for room.
         grace: seconds that a listener may be away without having left (`presence`).
         max_token_life: seconds that a token may live at most; revocations of users are kept so long.
+        dumps: replaces the JSON encoder for what is pushed, and for what `map` and `snapshot` return; without it
+            that of `setup(dumps=)`.
         clock: monotonic seconds; a test may bring its own.
 
     Raises:
@@ -48,6 +51,7 @@ class MemoryBus(Bus):
         publish_timeout: float = 5.0,
         grace: float = 10.0,
         max_token_life: float = 86_400.0,
+        dumps: Dumps | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         retention = Retention.of(history, history_bytes, ttl)
@@ -64,6 +68,7 @@ class MemoryBus(Bus):
             max_token_life=max_token_life,
             clock=clock,
         )
+        self.encode_with(dumps)
         self._made_in = os.getpid()
 
     def check_workers(self) -> None:

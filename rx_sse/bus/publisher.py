@@ -25,8 +25,8 @@ from rx_sse.bus.entry import GAP, JSON, MAX_EVENT, TEXT, gap_data
 from rx_sse.bus.log import Bounded, Draft, Log, Retention
 from rx_sse.delivery.inbox import Inbox
 from rx_sse.errors import BusClosed, EncodeError, EventTooLarge, QueueFull
+from rx_sse.wire.dumps import Dumps, json_of
 from rx_sse.wire.event import RawFrame, ServerSentEvent
-from rx_sse.wire.jsontext import dumps
 
 MAX_WAITING = 65_536
 MAX_WAITING_BYTES = 64 * 1024 * 1024
@@ -178,8 +178,10 @@ class Publisher:
             self._home.log.append(Draft(topic, GAP, gap_data("refused"), None, self._home.retention))
 
 
-def draft_of(topic: str, value: Any, event: str | None, retention: Retention) -> Draft:
-    """A value as what the log stores.
+def draft_of(
+    topic: str, value: Any, event: str | None, retention: Retention, dumps: Dumps | None = None
+) -> Draft:
+    """A value as what the log stores; `dumps` replaces the JSON encoder.
 
     Raises:
         EncodeError: it cannot be sent.
@@ -196,7 +198,9 @@ def draft_of(topic: str, value: Any, event: str | None, retention: Retention) ->
             "a RawFrame has no place for a cursor: publish a ServerSentEvent with its event name and data"
         )
     else:
-        kind, data = JSON, dumps(value)
+        kind, data = JSON, json_of(value, dumps)
+        if "\n" in data or "\r" in data:  # what was laid out over several lines is one line of the same JSON
+            data = data.replace("\r", " ").replace("\n", " ")
     if event is not None:
         event = ServerSentEvent("", event=event).event
     if len(data) * 4 > MAX_EVENT and len(data.encode()) > MAX_EVENT:

@@ -18,6 +18,7 @@ from rx_sse.bus.redis.layout import PARTITIONS, Layout
 from rx_sse.bus.redis.log import RedisLog
 from rx_sse.bus.redis.presence import SharedRosters
 from rx_sse.bus.redis.report import RedisStats
+from rx_sse.wire.dumps import Dumps
 
 
 class RedisBus(Bus):
@@ -39,6 +40,8 @@ class RedisBus(Bus):
         grace: seconds that a listener may be away without having left (`presence`).
         max_token_life: seconds that a token may live at most; revocations of users are kept so long.
         blind_limit: seconds that a process which is cut off goes on with the revocations that it knows.
+        dumps: replaces the JSON encoder for what is pushed, and for what `map` and `snapshot` return; without it
+            that of `setup(dumps=)`.
         clock: monotonic seconds.
 
     Raises:
@@ -60,6 +63,7 @@ class RedisBus(Bus):
         grace: float = 10.0,
         max_token_life: float = 86_400.0,
         blind_limit: float = 300.0,
+        dumps: Dumps | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         retention = Retention.of(history, history_bytes, ttl)
@@ -81,6 +85,7 @@ class RedisBus(Bus):
             blind_limit=blind_limit,
             clock=clock,
         )
+        self.encode_with(dumps)
         log.on_trouble = self.trouble
         self._redis = log
         self._shared = SharedRosters(self, grace, log)

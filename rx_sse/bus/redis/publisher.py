@@ -17,7 +17,7 @@ from typing import Any, Self
 
 import hiredis
 
-from rx_sse.arguments import seconds
+from rx_sse.arguments import function, seconds
 from rx_sse.bus.cursor import Position, cursor_of, part_of, ref_of
 from rx_sse.bus.keys import hashed_key
 from rx_sse.bus.log import Retention
@@ -29,6 +29,7 @@ from rx_sse.bus.redis.layout import PARTITIONS, Layout
 from rx_sse.bus.redis.replicas import Replicas
 from rx_sse.bus.redis.wire import Wire
 from rx_sse.errors import PublishRefused, PublishUnknown, RxSseError
+from rx_sse.wire.dumps import Dumps
 
 PAUSE = 0.05
 """Seconds before it is tried again."""
@@ -56,6 +57,7 @@ class RedisPublisher:
         timeout: seconds for one publish in all.
         replicas: how many replicas must have acknowledged a publish before it counts as accepted; they are
             waited for, by WAIT, for a quarter of `timeout`.
+        dumps: replaces the JSON encoder.
 
     Raises:
         UsageError: `target` leads nowhere, or a number makes no sense.
@@ -72,7 +74,10 @@ class RedisPublisher:
         ttl: float = 3600.0,
         timeout: float = 5.0,
         replicas: int = 0,
+        dumps: Dumps | None = None,
     ) -> None:
+        function("dumps", dumps, "a function of a value that returns JSON text")
+        self._dumps = dumps
         self._address = address_of(target)
         self._layout = Layout(prefix, partitions)
         self._retention = Retention.of(history, history_bytes, ttl)
@@ -108,7 +113,7 @@ class RedisPublisher:
             PublishUnknown: no answer came in time, or not enough replicas have acknowledged it; repeat it
                 with the same `idempotency_key`.
         """
-        draft = draft_of(check_topic(topic), data, event, self._retention)
+        draft = draft_of(check_topic(topic), data, event, self._retention, self._dumps)
         if idempotency_key is not None:
             draft.key = hashed_key(user, topic, idempotency_key)
         deadline = time.monotonic() + self._timeout
