@@ -18,8 +18,8 @@ pydantic model                    what ``model_dump(mode="json")`` gives
 numpy scalar and array            what ``tolist()`` gives
 ================================  ==========================================================================
 
-Never guesses: bytes, NaN, NaT, Infinity, lone surrogates and unknown types are refused, and the message says where
-in the value they are and what to do.
+Never guesses: bytes, NaN, NaT, Infinity, lone surrogates and unknown types are refused, and the message says
+where in the value they are and what to do.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ import json
 import operator
 import uuid
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 from ..errors import EncodeError
 from .fields import shown
@@ -102,7 +102,7 @@ def _simpler(value: Any) -> Any:
 def _foreign(value: Any) -> Any:
     """Values of libraries that are known by what their type offers, so that none of them is imported. The
     type is asked, not the value: many a proxy and mock has every attribute that one looks for."""
-    kind = type(value)
+    kind: type[Any] = type(cast(object, value))
     if hasattr(kind, "model_dump"):  # pydantic
         return value.model_dump(mode="json")
     if hasattr(kind, "dtype"):  # numpy, and what follows it
@@ -127,7 +127,7 @@ def _foreign(value: Any) -> Any:
 
 def _advice(value: Any) -> str:
     """What to do with a value of an unknown type."""
-    if hasattr(type(value), "subscribe"):
+    if hasattr(type(cast(object, value)), "subscribe"):
         return "this is an Observable: emit its values (flat_map, switch_latest, merge_all)"
     if isinstance(value, Awaitable):
         return "await it, and emit what it returns"

@@ -94,7 +94,7 @@ class Marker:
 
 class Struct(msgspec.Struct, rename="camel", tag="person"):
     first_name: str = "Ada"
-    nick: str | None | msgspec.UnsetType = msgspec.UNSET
+    nick: str | msgspec.UnsetType | None = msgspec.UNSET
     born: datetime.datetime | None = None
 
 
@@ -228,6 +228,9 @@ def test_a_time_that_is_none_by_its_own_account_is_refused() -> None:
     class NaTType(datetime.datetime):
         def __eq__(self, other: object) -> bool:
             return False
+
+        def __ne__(self, other: object) -> bool:
+            return True
 
         __hash__ = None  # type: ignore[assignment]
 
