@@ -110,18 +110,24 @@ class AsyncIterableObservable(Observable[T]):
         self, observer: abc.ObserverBase[T], scheduler: abc.SchedulerBase | None = None
     ) -> abc.DisposableBase:
         loop = scheduler.loop if isinstance(scheduler, LoopScheduler) else asyncio.get_running_loop()
-        return _Pull(self.iterable(), observer, loop)
+        outlive = scheduler.outlive if isinstance(scheduler, LoopScheduler) else None
+        return _Pull(self.iterable(), observer, loop, outlive)
 
 
 class _Pull(abc.DisposableBase, Generic[T]):
     """A supervised task that iterates for one subscription."""
 
-    __slots__ = ("_iterable", "_loop", "_observer", "_task")
+    __slots__ = ("_iterable", "_loop", "_observer", "_outlive", "_task")
 
     def __init__(
-        self, iterable: AsyncIterable[T], observer: abc.ObserverBase[T], loop: asyncio.AbstractEventLoop
+        self,
+        iterable: AsyncIterable[T],
+        observer: abc.ObserverBase[T],
+        loop: asyncio.AbstractEventLoop,
+        outlive: Callable[[asyncio.Task[None]], None] | None,
     ) -> None:
         self._iterable = iterable
+        self._outlive = outlive
         self._loop = loop
         self._observer: abc.ObserverBase[T] | None = observer  # None when nobody listens any more
         self._task: asyncio.Task[None] | None = None
@@ -146,8 +152,11 @@ class _Pull(abc.DisposableBase, Generic[T]):
 
     def _cancel(self) -> None:
         # Disposed from inside of on_next, the task ends by itself; cancelled, it could not await aclose().
-        if self._task is not None and self._task is not asyncio.current_task():
-            self._task.cancel()
+        if self._task is not None:
+            if self._task is not asyncio.current_task():
+                self._task.cancel()
+            if self._outlive is not None:
+                self._outlive(self._task)
 
     async def _run(self) -> None:
         iterator = aiter(self._iterable)

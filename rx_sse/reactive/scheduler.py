@@ -77,6 +77,7 @@ class LoopScheduler(PeriodicScheduler):
         self._work: Work | None = None  # that is being run
         self._resumption: asyncio.Handle | None = None
         self._timers: Timers[Work] = Timers(self._loop, self._put_all)
+        self._ending: set[asyncio.Task[Any]] = set()
         self._one = _Due(self, self._invoke)
         self._all = _Due(self, self._drain_turn)
 
@@ -180,7 +181,12 @@ class LoopScheduler(PeriodicScheduler):
         self._submit_at(when, work)
         return work
 
-    def run(self, action: Callable[[], object], settled: Callable[[], None]) -> abc.DisposableBase:
+    def run(
+        self,
+        action: Callable[[], object],
+        settled: Callable[[], None],
+        failed: Callable[[BaseException], bool] | None = None,
+    ) -> abc.DisposableBase:
         """Runs an action as the first of a group of its own, and tells when the group has nothing left to do.
 
         What is scheduled for immediate execution while an action of the group runs belongs to the group too.
@@ -191,16 +197,34 @@ class LoopScheduler(PeriodicScheduler):
         Args:
             action: The first action.
             settled: Called once, on the loop.
+            failed: Called with what work of the group raises, now or later, that of timers included; returns
+                False if nobody is told, and the loop's exception handler is to be.
 
         Returns:
-            Disposing it means that `settled` is not called, nor `action` if it has not been yet. What
+            Disposing it means that `settled` and `failed` are not called, nor `action` if it has not been
+            yet. What
             `action` set going ends with the subscription that owns it, not here: other streams may share it.
         """
-        group = Group(settled)
+        group = Group(settled, failed)
         work = Work(_call, action)
         work.group = group
         self._submit(work)
         return _Run(group, work)
+
+    def outlive(self, task: asyncio.Task[Any]) -> None:
+        """Remembers a task that is closing what nobody listens to any more, until it is done.
+
+        Args:
+            task: Cancelled already, and running its `finally` blocks.
+        """
+        if not task.done():
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
+
+    @property
+    def ending(self) -> frozenset[asyncio.Task[Any]]:
+        """The tasks that are closing what nobody listens to any more; a shutdown waits for them."""
+        return frozenset(self._ending)
 
     # Submission, from any thread.
 
@@ -270,7 +294,7 @@ class LoopScheduler(PeriodicScheduler):
                     except (SystemExit, KeyboardInterrupt):
                         raise
                     except BaseException as error:
-                        self._report("a scheduled action raised", error)
+                        self._failed(group, error)
                 if group:
                     turn.rotate(-1)
                 else:
@@ -293,6 +317,14 @@ class LoopScheduler(PeriodicScheduler):
     def _invoke(self) -> None:
         if self._work is not None:
             self._work.invoke(self)
+
+    def _failed(self, group: Group, error: BaseException) -> None:
+        try:
+            if group.failed is not None and group.failed(error):
+                return
+        except Exception as another:
+            self._report("the callback of a failed group raised", another)
+        self._report("a scheduled action raised", error)
 
     def _settle(self, group: Group) -> None:
         settled, group.settled = group.settled, None
@@ -328,7 +360,7 @@ class _Run(abc.DisposableBase):
         self._first = first
 
     def dispose(self) -> None:
-        self._group.settled = None
+        self._group.settled = self._group.failed = None
         self._first.dispose()
 
 

@@ -89,12 +89,17 @@ class PeriodicWork(Work):
 class Group:
     """A first-in-first-out queue of work."""
 
-    __slots__ = ("_head", "_tail", "settled", "waiting")
+    __slots__ = ("_head", "_tail", "failed", "settled", "waiting")
 
-    def __init__(self, settled: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        settled: Callable[[], None] | None = None,
+        failed: Callable[[BaseException], bool] | None = None,
+    ) -> None:
         self._head: Work | None = None
         self._tail: Work | None = None
         self.settled = settled  # called when nothing is left for the first time
+        self.failed = failed  # told what its work raises; answers whether somebody hears of it
         self.waiting = False  # it has its place among the groups that have work
 
     def __bool__(self) -> bool:
