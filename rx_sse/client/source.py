@@ -77,9 +77,10 @@ class EventSource(Observable[ServerSentEvent]):
         session: the `aiohttp.ClientSession` to use, for a proxy, a client certificate or shared cookies. It
             stays open. Without one, every subscription has its own and closes it.
         reconnect: True to reconnect; False for a single connection: its end completes the stream, its loss
-            fails it with `ConnectionFailed`. None, the default, is True for GET and HEAD and False for every
-            other method: reconnecting sends the request again, body included. A function makes it reconnect,
-            and is asked about the answers that fail a browser's EventSource for good whether to try again:
+            fails it with `ConnectionFailed`, and so does the end of a stream of rx_sse that has not said
+            ``stream-end``. None, the default, is True for GET and HEAD and False for every other method:
+            reconnecting sends the request again, body included. A function makes it reconnect, and is asked
+            about the answers that fail a browser's EventSource for good whether to try again:
             ``lambda failure: failure.status in (429, 502, 503)``. ``Retry-After`` is honoured then.
         retry: milliseconds to wait before reconnecting, as long as the stream sets no other time.
         read_timeout: seconds without a byte, comments included, after which the connection counts as lost.
