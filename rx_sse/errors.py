@@ -8,6 +8,7 @@
     ├── TopicNameError        a topic name that is not one                       (also a ValueError)
     ├── EventTooLarge         an event over its size limit, received or published
     ├── StreamError           raised by you: its text reaches the client
+    ├── StreamInterrupted     given to `on_error=`: a stream ends though its source has not
     ├── Overloaded            a limit of this process was reached; try later
     │   └── QueueFull         the inbox of a bus or loop has no room
     ├── BusClosed             push or publish on a bus that is not running
@@ -43,6 +44,7 @@ __all__ = [
     "QueueFull",
     "RxSseError",
     "StreamError",
+    "StreamInterrupted",
     "TopicNameError",
     "UsageError",
 ]
@@ -121,6 +123,19 @@ class StreamError(RxSseError):
         """The problem document of RFC 9457, without members that have no value and without `retry`."""
         members = {"type": self.type, "title": self.title, "status": self.status, "detail": self.detail}
         return {name: value for name, value in members.items() if value not in (None, "")} | self.extra
+
+
+class StreamInterrupted(RxSseError):
+    """A stream ends though its source has neither completed nor failed; what `on_error=` is given then.
+
+    Attributes:
+        reason: ``"shutdown"``, ``"max_duration"``, ``"token expired"``, ``"token revoked"``,
+            ``"overloaded"``, or ``"overflow"``: events were lost, and the stream has no way to say where.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the stream was ended: {reason}")
+        self.reason = reason
 
 
 class Overloaded(RxSseError):

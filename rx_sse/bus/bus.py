@@ -21,7 +21,7 @@ from rx_sse.bus.cursor import MAX_TOPICS, cursor_of, part_of, ref_of
 from rx_sse.bus.engine import Engine
 from rx_sse.bus.entry import END, Gap, gap_data
 from rx_sse.bus.feed import Events, Filter, Map, Snapshot, references
-from rx_sse.bus.handle import Resume
+from rx_sse.bus.handle import UNASKED, Resume
 from rx_sse.bus.keys import hashed_key
 from rx_sse.bus.log import Draft
 from rx_sse.bus.names import check_topic
@@ -92,6 +92,8 @@ class Bus(Engine):
             raise UsageError(
                 f"after={after!r}: give rx_sse.last_event_id(request), or None outside a request"
             )
+        if after is None and (tell := UNASKED.get()) is not None:
+            tell()
         count("last", last, least=0)
         function("snapshot", snapshot, "a function of a topic's name that returns its state")
         function("filter", filter, "a function of an event that tells whether the client gets it")

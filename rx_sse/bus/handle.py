@@ -22,6 +22,7 @@ Never: an id on the wire from which the stream would not go on without a loss th
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any
 
 from rx_sse.bus.cursor import LIVE_ONLY, MAX_TOPICS, UNKNOWN, Place, Position, cursor_of, parse, part_of
@@ -37,6 +38,10 @@ QUARTER = 4
 """A `stream-cursor` goes out after a quarter of the history was filtered away: three quarters are left to
 come back in.
 """
+
+
+UNASKED: ContextVar[Callable[[], None] | None] = ContextVar("rx_sse.unasked", default=None)
+"""Told if events are asked for without the position that the request at hand carries; None without one."""
 
 
 class Resume:
@@ -183,6 +188,7 @@ class Resume:
         self._settle()
         self._live_only = True
         if (outlet := self.outlet) is not None:
+            outlet.live_only()
             outlet.control(stream_cursor(resumed=self._resumed, resumable=False, id=LIVE_ONLY))
 
     def refresh(self) -> ServerSentEvent | None:

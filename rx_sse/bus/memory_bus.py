@@ -32,8 +32,8 @@ class MemoryBus(Bus):
         publish_timeout: seconds that a publisher waits for room.
         grace: seconds that a listener may be away without having left (`presence`).
         max_token_life: seconds that a token may live at most; revocations of users are kept so long.
-        dumps: replaces the JSON encoder for what is pushed, and for what `map` and `snapshot` return; without it
-            that of `setup(dumps=)`.
+        dumps: replaces the JSON encoder for what is pushed, and for what `map` and `snapshot` return; without
+            it that of `setup(dumps=)`.
         clock: monotonic seconds; a test may bring its own.
 
     Raises:

@@ -76,6 +76,9 @@ class Listener:
         """An event of the library's own."""
         self._write(event)
 
+    def live_only(self) -> None:
+        pass
+
     def replaying(self, begun: bool) -> None:
         """It has no limits."""
 

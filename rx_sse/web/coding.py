@@ -63,7 +63,7 @@ def coding_of(request: web.BaseRequest, options: Options) -> Coding:
     return CHUNKED
 
 
-def headers_of(coding: Coding, options: Options) -> dict[str, str]:
+def coding_headers(coding: Coding, options: Options) -> dict[str, str]:
     """The headers that say so."""
     headers: dict[str, str] = {}
     if options.compress is not None:

@@ -19,12 +19,13 @@ import asyncio
 import contextlib
 import os
 import socket
-import sys
+import struct
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Protocol, cast
 
 from rx_sse.delivery import Flusher, Outbox, Wheel
+from rx_sse.web.kernel import hung_up, unacknowledged
 
 WRITE_LIMIT = 64 * 1024
 """Bytes of one write: what is beyond stays in the outbox, within reach of its policy."""
@@ -37,21 +38,10 @@ USER_TIMEOUT: int | None = getattr(socket, "TCP_USER_TIMEOUT", None)
 MAX_INT = 2**31 - 1
 
 
-if sys.platform == "linux":
-    import fcntl
-    import termios
-
-    def unacknowledged(sock: socket.socket) -> int:
-        """Bytes that the kernel holds for a peer that has not confirmed them (Linux; elsewhere 0)."""
-        try:
-            return int.from_bytes(fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
-        except (OSError, ValueError):
-            return 0
-
-else:
-
-    def unacknowledged(sock: socket.socket) -> int:
-        return 0
+BLIND_PERIOD = 1.0
+"""Seconds between two looks whether a client is there whose upload has been paused."""
+RESET_PERIOD = 0.01
+"""Seconds between two looks whether a peer has confirmed all that it was sent."""
 
 
 Settings = tuple[int, int, "int | None", "int | None"]
@@ -77,6 +67,10 @@ class Owner(Protocol):
         """Do what is due, and tell the time of the next deadline."""
         ...
 
+    def uploading(self) -> bool:
+        """Whether the body of the request is still being sent, or waits to be read."""
+        ...
+
 
 class _Nobody:
     """The owner of a connection that was handed back: an ended stream and its connection do not hold each
@@ -94,6 +88,9 @@ class _Nobody:
     def deadline(self, now: float) -> float | None:
         return None
 
+    def uploading(self) -> bool:
+        return False
+
 
 NOBODY = _Nobody()
 
@@ -109,6 +106,7 @@ class Connection(asyncio.Protocol):
         wheel: keeps the deadlines.
         heartbeat: seconds without traffic after which one is sent; None for never.
         write_timeout: seconds after which a full socket counts as stuck.
+        reset: the end of the connection would read as the end of the response (HTTP/1.0), so it is broken.
 
     Attributes:
         free: nothing is on its way to the socket: what is written now goes there at once. Where the transport
@@ -124,6 +122,7 @@ class Connection(asyncio.Protocol):
         "_inner",
         "_outbox",
         "_owner",
+        "_reset",
         "_saved",
         "_stuck_since",
         "_stuck_size",
@@ -150,6 +149,7 @@ class Connection(asyncio.Protocol):
         *,
         heartbeat: float | None,
         write_timeout: float,
+        reset: bool = False,
     ) -> None:
         self._transport = transport
         self._outbox = outbox
@@ -158,6 +158,7 @@ class Connection(asyncio.Protocol):
         self._wheel = wheel
         self._heartbeat = heartbeat
         self._write_timeout = write_timeout
+        self._reset = reset
         self._stuck_size = 0
         self._stuck_since = 0.0
         self._fd = _descriptor(transport)
@@ -303,6 +304,9 @@ class Connection(asyncio.Protocol):
     def tick(self, now: float) -> float | None:
         if self.lost:
             return None
+        if not self._transport.is_reading() and hung_up(self._transport):
+            self.abort()
+            return None
         if self.paused:
             size = self._unsent()
             if size < self._stuck_size:
@@ -325,6 +329,8 @@ class Connection(asyncio.Protocol):
             dues.append((now if self.paused else self.last_write) + self._heartbeat)
         if self.paused:
             dues.append(now + self._write_timeout / 4)
+        if self.open and not self._transport.is_reading():
+            dues.append(now + BLIND_PERIOD)
         return min(dues, default=None)
 
     def _unsent(self) -> int:
@@ -336,15 +342,43 @@ class Connection(asyncio.Protocol):
     # -- the end ---------------------------------------------------------------------------------------------
 
     def check_reading(self) -> None:
-        """A connection that aiohttp has stopped reading (pipelined requests, an unread body) hides its end:
-        abort it."""
+        """A connection that aiohttp has stopped reading hides its end. Behind pipelined requests it would for
+        ever: abort it. Before a body that nobody has read yet it is back-pressure, the client's due: then the
+        kernel is asked, now and again, whether the client is there."""
         if self.open and not self.lost and not self._transport.is_reading():
-            self.abort()
+            if self._owner.uploading():
+                self._wheel.hasten(self, asyncio.get_running_loop().time() + BLIND_PERIOD)
+            else:
+                self.abort()
+
+    def cut(self) -> None:
+        """End the connection in the place of the response, which then lacks its end. What is on its way still
+        arrives."""
+        if self._transport.is_closing():
+            return
+        if self._reset and self._unsent():  # a reset takes back what the peer has not confirmed
+            asyncio.get_running_loop().call_later(RESET_PERIOD, self._cut_again)
+            return
+        self._break()
+        self.free = self._direct = False
+        self._transport.close()
+
+    def _cut_again(self) -> None:
+        if not self.lost:
+            self.cut()
 
     def abort(self) -> None:
         """End the connection now; what was not taken by the socket is gone."""
         self.open = self.free = False
+        self._break()
         self._transport.abort()
+
+    def _break(self) -> None:
+        """Have the connection end with a reset, where nothing else tells an end from a cut."""
+        sock: socket.socket | None = self._transport.get_extra_info("socket")
+        if self._reset and sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
+            with contextlib.suppress(OSError):
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     def detach(self) -> None:
         """Hand the transport back to aiohttp as it was found."""

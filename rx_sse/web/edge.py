@@ -21,11 +21,13 @@ from rx_sse.errors import Overloaded, UsageError
 from rx_sse.web.auth.challenge import invalid_token
 from rx_sse.web.ends import End
 from rx_sse.web.limits import Limits
+from rx_sse.web.notices import Notices
 from rx_sse.web.options import Options, resolve
 from rx_sse.web.parts import Parts
 from rx_sse.web.principal import Principal
-from rx_sse.web.refusal import shed
+from rx_sse.web.refusal import Cause, shed
 from rx_sse.web.stream import Stream
+from rx_sse.web.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from rx_sse.bus import Bus
@@ -92,6 +94,12 @@ class Edge:
         limits: how many streams.
         drain: seconds over which streams are closed at a shutdown.
         options: defaults for every stream.
+        debug: show the errors of streams to their clients; None for whatever the loop's debug mode is.
+
+    Attributes:
+        closing: the shutdown has begun.
+        debug: errors are shown.
+        notices: what is told to the log once, or seldom.
     """
 
     def __init__(
@@ -102,7 +110,11 @@ class Edge:
         limits: Limits,
         drain: float,
         options: Mapping[str, Any],
+        debug: bool | None = None,
     ) -> None:
+        self.debug = debug is True
+        self.notices = Notices()
+        self._debug = debug
         self.bus = bus
         self.allow_origins = allow_origins
         self.limits = limits
@@ -121,7 +133,7 @@ class Edge:
         self._ended: Counter[str] = Counter()
         self._empty: asyncio.Future[None] | None = None
         self._heeded: dict[int, tuple[object, Callable[[], None]]] = {}
-        resolve(options)
+        self._defaults = resolve(options)
 
     @property
     def parts(self) -> Parts:
@@ -161,26 +173,31 @@ class Edge:
 
     # -- admission -------------------------------------------------------------------------------------------
 
-    def refuse(self, request: web.BaseRequest, principal: Principal | None) -> web.StreamResponse | None:
+    def refuse(
+        self, request: web.BaseRequest, principal: Principal | None, *, strict: bool = False
+    ) -> web.StreamResponse | None:
         """The answer to a request that may not open a stream now, or None if it may.
 
         Raises:
             web.HTTPUnauthorized: the principal has been revoked.
         """
         limits = self.limits
-        if self.closing or (limits.connections is not None and len(self.streams) >= limits.connections):
-            return self.shed(request)
+        if self.closing:
+            return self.shed(request, Cause.CLOSING, strict=strict)
+        if limits.connections is not None and len(self.streams) >= limits.connections:
+            self.notices.seldom(Cause.CONNECTIONS, "streams are refused: %d are open", len(self.streams))
+            return self.shed(request, Cause.CONNECTIONS, strict=strict)
         own = self._by_user.get(principal.user) if principal is not None else None
         if own is not None and limits.per_user is not None and len(own) >= limits.per_user:
-            return self.shed(request, status=429)
+            return self.shed(request, Cause.USER, strict=strict)
         if limits.per_address is not None and self._by_address[request.remote or ""] >= limits.per_address:
-            return self.shed(request, status=429)
+            return self.shed(request, Cause.ADDRESS, strict=strict)
         if principal is not None:
             try:
                 if self.is_revoked(principal):
                     raise invalid_token()
-            except Overloaded:
-                return self.shed(request)
+            except Overloaded as error:
+                return self.unavailable(request, error, Cause.UNKNOWN_TOKEN, strict=strict)
         return None
 
     def is_revoked(self, principal: Principal) -> bool:
@@ -192,13 +209,29 @@ class Edge:
         if self.bus is None:
             return False
         if not self.bus.revocations.loaded:
-            raise Overloaded("the revocations are not known yet", retry_after=1.0)
+            raise Overloaded("the bus has not told yet which tokens are revoked", retry_after=1.0)
         return self.bus.revocations.is_revoked(principal.user, principal.token_id, principal.issued_at)
 
-    def shed(self, request: web.BaseRequest, *, status: int = 503) -> web.StreamResponse:
+    def unavailable(
+        self,
+        request: web.BaseRequest,
+        error: Overloaded,
+        cause: Cause = Cause.UNAVAILABLE,
+        *,
+        strict: bool = False,
+    ) -> web.StreamResponse:
+        """Refuse a stream because something that it needs does not answer: the client reads what cannot be
+        done, the log why."""
+        self.notices.seldom((cause, str(error)), "streams are refused: %s", error, error=error.__cause__)
+        return self.shed(request, cause, seconds=error.retry_after or 2.0, strict=strict)
+
+    def shed(
+        self, request: web.BaseRequest, cause: Cause, *, seconds: float = 2.0, strict: bool = False
+    ) -> web.StreamResponse:
         """Refuse a stream for now, and count it."""
         self._shed += 1
-        return shed(request, status=status)
+        status = 429 if cause in (Cause.USER, Cause.ADDRESS) else 503
+        return shed(request, cause, status=status, seconds=seconds, strict=strict)
 
     def add(self, stream: Stream) -> None:
         """A stream begins."""
@@ -233,13 +266,13 @@ class Edge:
         """End the streams whose tokens a revocation of the bus is about."""
         for stream in list(self._by_user.get(user, ()) if user is not None else self.streams):
             if stream.principal is not None and self.is_revoked(stream.principal):
-                stream.expire("token revoked", End.REVOKED)
+                stream.expire(End.REVOKED)
 
     def withdrawn(self, concerned: Callable[[Principal], bool]) -> None:
         """End the streams of principals that an authenticator no longer vouches for (a key was withdrawn)."""
         for stream in list(self.streams):
             if stream.principal is not None and concerned(stream.principal):
-                stream.expire("token revoked", End.REVOKED)
+                stream.expire(End.REVOKED)
 
     def heed(self, auth: object) -> None:
         """Listen, once, to what an authenticator withdraws."""
@@ -254,10 +287,14 @@ class Edge:
         last."""
         self._parts = parts = Parts(None if self.bus is None else self.bus.dispatcher)
         self.closing = False
+        self.debug = parts.loop.get_debug() if self._debug is None else self._debug
         watching = None
+        watchdog = Watchdog(parts.loop)
         try:
             if self.bus is not None:
                 self.bus.check_workers()
+                if self.bus.dumps is None:
+                    self.bus.encode_with(self._defaults.dumps)
                 await self.bus.start_for(self)
                 watching = self.bus.revocations.watch(self.revoked)
             yield
@@ -270,6 +307,7 @@ class Edge:
                 stop()
             if self.bus is not None:
                 await self.bus.close_for(self)
+            watchdog.close()
             parts.close()
 
     async def shutdown(self, app: web.Application) -> None:
@@ -290,12 +328,26 @@ class Edge:
         left = max(begin + self.drain - loop.time(), GRACE)
         for stream in self.streams:
             stream.hurry(left)
+        until = loop.time() + left + GRACE
         if self.streams:
             self._empty = loop.create_future()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._empty, left + GRACE)
         if self.streams:
             logger.warning("%d streams did not end within the shutdown window", len(self.streams))
+        await self._outlast(until)
+
+    async def _outlast(self, until: float) -> None:
+        """Wait for the `finally` blocks of sources that have been closed: what they need, a database, is
+        closed after this."""
+        loop = asyncio.get_running_loop()
+        while (ending := self.parts.scheduler.ending) and (left := until - loop.time()) > 0:
+            await asyncio.wait(ending, timeout=left)
+        if ending:
+            logger.warning(
+                "%d sources were still closing at the end of the shutdown window; drain= makes it longer",
+                len(ending),
+            )
 
 
 EDGE: web.AppKey[Edge] = web.AppKey("rx_sse.edge", Edge)

@@ -23,7 +23,17 @@ from rx_sse.web.auth.challenge import no_credentials
 from rx_sse.web.edge import edge_of
 from rx_sse.web.options import StreamOptions, resolve
 from rx_sse.web.principal import PRINCIPAL, Principal
-from rx_sse.web.response import Begun, answer_failure, begin, check_source, precondition, streaming
+from rx_sse.web.refusal import Cause
+from rx_sse.web.response import (
+    Begun,
+    answer_failure,
+    begin,
+    check_source,
+    encoding,
+    precondition,
+    streaming,
+)
+from rx_sse.web.resume import unasked
 
 P = ParamSpec("P")
 Result = Observable[Any] | AsyncIterable[Any] | web.StreamResponse
@@ -90,6 +100,11 @@ def _decorate(
             f"@rx_sse.sse on the class {handler.__name__}: decorate its methods (get, post) instead"
         )
     name = getattr(handler, "__qualname__", repr(handler))
+    if inspect.isgeneratorfunction(handler):
+        raise UsageError(
+            f"@rx_sse.sse on {name}: a plain function with yield is a generator, which would hold the loop "
+            "until it is at its end; make it `async def`, or return rx.from_iterable(...)"
+        )
 
     async def begun(*args: Any, **kwargs: Any) -> Begun | web.StreamResponse:
         request = _request_among(args, name)
@@ -100,20 +115,25 @@ def _decorate(
             try:
                 request[PRINCIPAL] = await authenticate(auth, request)
             except Overloaded as error:  # who asks cannot be told at the moment
-                return answer_failure(request, error)
-        refusal = precondition(request, resolved) or edge.refuse(request, request.get(PRINCIPAL))
+                return edge.unavailable(request, error, Cause.UNKNOWN_TOKEN, strict=resolved.strict)
+        try:
+            refusal = precondition(request, resolved)
+        except Exception as error:
+            return answer_failure(request, error, resolved)
+        refusal = refusal or edge.refuse(request, request.get(PRINCIPAL), strict=resolved.strict)
         if refusal is not None:
             return refusal
-        try:
-            result: Any = handler(*args, **kwargs)
-            if not isinstance(result, Observable | AsyncIterable) and inspect.isawaitable(result):
-                result = await result
-        except Exception as error:
-            return answer_failure(request, error)
-        if isinstance(result, web.StreamResponse):
-            return result
-        source = check_source(cast(object, result), f"what {name} returned")
-        return await begin(edge, request, source, resolved)
+        with encoding(resolved), unasked(request, edge.notices):
+            try:
+                result: Any = handler(*args, **kwargs)
+                if not isinstance(result, Observable | AsyncIterable) and inspect.isawaitable(result):
+                    result = await result
+                if isinstance(result, web.StreamResponse):
+                    return result
+                source = check_source(cast(object, result), f"what {name} returned")
+            except Exception as error:
+                return answer_failure(request, error, resolved)
+            return await begin(edge, request, source, resolved)
 
     answer = functools.wraps(handler)(streaming(begun))
     setattr(answer, MARK, True)

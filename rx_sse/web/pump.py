@@ -36,7 +36,8 @@ class Pulled(Protocol):
     @property
     def outbox(self) -> Outbox: ...
     def fail(self, error: Exception) -> None: ...
-    def complete(self) -> None: ...
+    def complete(self, *, itself: bool) -> None: ...
+    def outlived(self, task: asyncio.Task[None]) -> None: ...
     def on_drained(self, callback: Callable[[], None]) -> None: ...
 
 
@@ -61,10 +62,12 @@ class Pump(abc.DisposableBase):
         self._task.add_done_callback(self._ended)
 
     def dispose(self) -> None:
-        """Stop pulling. The source's `finally` blocks run in the task, which nobody waits for."""
+        """Stop pulling. The source's `finally` blocks run in the task, for which a shutdown waits."""
         task, self._task = self._task, None
-        if task is not None and task is not asyncio.current_task():
-            task.cancel()
+        if task is not None:
+            if task is not asyncio.current_task():
+                task.cancel()
+            self._stream.outlived(task)
 
     async def _run(self) -> None:
         stream, outbox = self._stream, self._stream.outbox
@@ -99,7 +102,7 @@ class Pump(abc.DisposableBase):
         elif task.cancelled():
             self._stream.fail(UsageError("the async iterable cancelled its own task"))
         elif error is None:
-            self._stream.complete()
+            self._stream.complete(itself=True)
         elif isinstance(error, Exception):
             self._stream.fail(error)
         else:

@@ -10,24 +10,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Mapping
+import logging
+from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Iterator, Mapping
 from typing import Any, NamedTuple, TypeGuard, Unpack, cast
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
+from multidict import CIMultiDict
 from reactivex import Observable
 
-from rx_sse.errors import Overloaded, UsageError
-from rx_sse.web.coding import PLAIN, coding_of, headers_of
+from rx_sse.errors import Overloaded, StreamError, UsageError
+from rx_sse.web.coding import PLAIN, Coding, coding_headers, coding_of
 from rx_sse.web.edge import Edge, edge_of
+from rx_sse.web.headers import headers_of, pairs_of
 from rx_sse.web.negotiation import accepts_events, is_event_source, raw_last_event_id, resource_of
 from rx_sse.web.options import Options, StreamOptions
 from rx_sse.web.principal import PRINCIPAL
 from rx_sse.web.problem import told
-from rx_sse.web.refusal import STREAM_HEADERS, failed_again, failure
+from rx_sse.web.refusal import failed_for_now, failure
 from rx_sse.web.resume import RESUME
 from rx_sse.web.stream import Source, Stream
 from rx_sse.wire.control import ended_id
+from rx_sse.wire.dumps import DUMPS
+
+logger = logging.getLogger("rx_sse")
 
 
 async def stream_response(
@@ -58,24 +64,48 @@ async def _begin(
     resolved = edge.once(options)
     if (refusal := precondition(request, resolved)) is not None:
         return refusal
-    return await begin(edge, request, check_source(source, "source"), resolved)
+    with encoding(resolved):
+        return await begin(edge, request, check_source(source, "source"), resolved)
 
 
-def precondition(request: web.BaseRequest, options: Options) -> web.StreamResponse | None:
+@contextlib.contextmanager
+def encoding(options: Options) -> Iterator[None]:
+    """What becomes an event in here, and in what is begun here, is encoded with the stream's `dumps=`."""
+    token = DUMPS.set(options.dumps)
+    try:
+        yield
+    finally:
+        DUMPS.reset(token)
+
+
+def precondition(request: web.Request, options: Options) -> web.StreamResponse | None:
     """The answer to a request that gets no stream, whatever the handler: HEAD, 406, or 204 for what has
     ended."""
     if not accepts_events(request.headers):
         return web.Response(status=406, text="This resource is an event stream (text/event-stream).")
     if request.method == "HEAD":
-        return web.StreamResponse(headers=STREAM_HEADERS | headers_of(coding_of(request, options), options))
-    came_from = raw_last_event_id(request) if options.on_end == "stop" else None
+        return web.StreamResponse(headers=response_headers(request, coding_of(request, options), options))
+    stops = options.on_end == "stop" and not options.strict
+    came_from = raw_last_event_id(request) if stops else None
     if came_from is not None and came_from == ended_id(*resource_of(request)):
         return web.Response(status=204)
     return None
 
 
+def response_headers(request: web.Request, coding: Coding, options: Options) -> CIMultiDict[str]:
+    """The headers of a stream.
+
+    Raises:
+        UsageError: what `headers=` returned cannot be sent.
+        Exception: what it raised.
+    """
+    own = pairs_of(options.headers(request)) if callable(options.headers) else options.headers
+    return headers_of(own, coding_headers(coding, options))
+
+
 def _is_source(source: object) -> TypeGuard[Source]:
-    return isinstance(source, Observable | AsyncIterable)
+    # A WebSocketResponse is an AsyncIterable as well.
+    return isinstance(source, Observable | AsyncIterable) and not isinstance(source, web.StreamResponse)
 
 
 def check_source(source: object, what: str) -> Source:
@@ -137,9 +167,13 @@ async def begin(
     if transport is None or transport.is_closing():
         return web.StreamResponse()  # the client has gone: nothing is subscribed, and nobody reads this
     # Asked again: others may have come while the handler was at work, or the shutdown.
-    if (refusal := edge.refuse(request, request.get(PRINCIPAL))) is not None:
+    if (refusal := edge.refuse(request, request.get(PRINCIPAL), strict=options.strict)) is not None:
         return refusal
     coding = coding_of(request, options)
+    try:
+        headers = response_headers(request, coding, options)
+    except Exception as error:
+        return answer_failure(request, error, options)
     stream = Stream(edge, transport, request, options, coding, request.get(RESUME))
     begun: Begun | None = None
     try:
@@ -147,8 +181,8 @@ async def begin(
         try:
             await stream.gate.wait()
         except Exception as error:
-            return answer_failure(request, error)
-        response = web.StreamResponse(headers=STREAM_HEADERS | headers_of(coding, options))
+            return answer_failure(request, error, options)
+        response = web.StreamResponse(headers=headers)
         if coding is PLAIN:
             response.force_close()
         if stream.connection.lost:
@@ -181,20 +215,39 @@ async def _finish(begun: Begun) -> web.StreamResponse:
     return response
 
 
-def answer_failure(request: web.BaseRequest, error: Exception) -> web.StreamResponse:
-    """The answer to a failure before the headers: a status, unless that would end an EventSource that comes
-    back."""
-    unexpected = not isinstance(error, web.HTTPException | Overloaded)
-    if unexpected and is_event_source(request) and raw_last_event_id(request) is not None:
+def answer_failure(
+    request: web.Request, error: Exception, options: Options | None = None
+) -> web.StreamResponse:
+    """The answer to a failure before the headers: a status, unless that would end an EventSource for good.
+
+    A native EventSource asks the same way for the first time and again, as long as its stream has no ids. So
+    what is unexpected is answered to both as it would be after the headers: with `stream-error` and the time
+    to come back. A `web.HTTPException` is the answer as it is. The status that a `StreamError` names, and the
+    500 of a use that can never work, are told to whoever asks without a `Last-Event-ID`.
+    """
+    edge = edge_of(request)
+    strict = options is not None and options.strict
+    if isinstance(error, Overloaded):
+        return edge.unavailable(request, error, strict=strict)
+    if not strict and is_event_source(request) and _is_unexpected(request, error):
         if not told(error):
             asyncio.get_running_loop().call_exception_handler(
                 {
-                    "message": f"rx_sse: {request.method} {request.rel_url.raw_path} failed on a reconnect",
+                    "message": f"rx_sse: {request.method} {request.rel_url.raw_path} failed",
                     "exception": error,
                 }
             )
-        return failed_again(error)
-    return failure(request, error)
+        return failed_for_now(error, debug=edge.debug)
+    if edge.debug and not told(error):
+        logger.error("%s %s failed", request.method, request.rel_url.raw_path, exc_info=error)
+    return failure(error, debug=edge.debug)
+
+
+def _is_unexpected(request: web.Request, error: Exception) -> bool:
+    if isinstance(error, web.HTTPException):
+        return False
+    chosen = isinstance(error, UsageError) or (isinstance(error, StreamError) and error.status is not None)
+    return not chosen or raw_last_event_id(request) is not None
 
 
 _streamed = streaming(_begin)

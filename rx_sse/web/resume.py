@@ -6,11 +6,15 @@ Never: it trusts the value; whoever uses it parses it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from aiohttp import web
 
-from rx_sse.bus.handle import Resume
+from rx_sse.bus.handle import UNASKED, Resume
 from rx_sse.web.edge import edge_of
 from rx_sse.web.negotiation import raw_last_event_id
+from rx_sse.web.notices import Notices, handler_name
 from rx_sse.web.principal import PRINCIPAL
 
 RESUME: web.RequestKey[Resume] = web.RequestKey("rx_sse.resume", Resume)
@@ -36,3 +40,24 @@ def last_event_id(request: web.Request) -> Resume:
         principal = request.get(PRINCIPAL)
         handle = request[RESUME] = Resume(value, user=None if principal is None else principal.user)
     return handle
+
+
+@contextmanager
+def unasked(request: web.Request, notices: Notices) -> Iterator[None]:
+    """Warn if topics are read from here on without the position that the client comes back with."""
+    if raw_last_event_id(request) is None:
+        yield
+        return
+    handler = handler_name(request)
+    token = UNASKED.set(
+        lambda: notices.once(
+            ("unasked", handler),
+            "%s: bus.events(after=None) in a request that carries a Last-Event-ID: its client loses what "
+            "came while it was away; give after=rx_sse.last_event_id(request)",
+            handler,
+        )
+    )
+    try:
+        yield
+    finally:
+        UNASKED.reset(token)

@@ -34,6 +34,7 @@ def setup(
     allow_origins: Iterable[str] = (),
     limits: Limits | None = None,
     drain: float = 0.0,
+    debug: bool | None = None,
     **options: Unpack[StreamOptions],
 ) -> web.Application:
     """Prepare an application for streams. Call it once, before the application is started.
@@ -46,6 +47,8 @@ def setup(
             with `"*"` any page may, without credentials.
         limits: how many streams; see `Limits`.
         drain: seconds over which open streams are closed at a shutdown. 0 closes all at once.
+        debug: True shows the errors of streams in their `stream-error` and in the answer, tracebacks
+            included; for development. None, the default, is the debug mode of the loop.
         **options: defaults for every stream; see `StreamOptions`.
 
     Returns:
@@ -64,6 +67,8 @@ def setup(
         raise UsageError(f"bus= is a rx_sse.MemoryBus or a rx_sse.RedisBus, not {kind_of(bus)}")
     if not isinstance(limits, Limits | None):
         raise UsageError(f"limits={limits!r} must be a rx_sse.Limits")
+    if debug is not None and not isinstance(debug, bool):
+        raise UsageError(f"debug={debug!r} must be True, False or None")
     drain = seconds("drain", drain)
     origins = parse_origins(allow_origins)
     edge = Edge(
@@ -72,6 +77,7 @@ def setup(
         limits=limits or Limits(),
         drain=drain,
         options=cast(Mapping[str, Any], options),
+        debug=debug,
     )
     app[EDGE] = edge
     app[ALLOW_ORIGINS] = origins
@@ -122,7 +128,8 @@ async def _checked(request: web.Request, handler: Next) -> web.StreamResponse:
 
 
 def _is_source(response: object) -> bool:
-    return isinstance(response, Observable | AsyncIterable)
+    # A WebSocketResponse is an AsyncIterable as well.
+    return isinstance(response, Observable | AsyncIterable) and not isinstance(response, web.StreamResponse)
 
 
 def _refused_by_aiohttp(error: AssertionError) -> object:

@@ -22,7 +22,6 @@ from rx_sse.web.options import Options
 from rx_sse.web.parts import Parts
 from rx_sse.wire import RawFrame, ServerSentEvent, encode
 from rx_sse.wire.burst import Burst
-from rx_sse.wire.control import stream_gap
 from rx_sse.wire.encode import chunk_of
 
 Frame = ServerSentEvent | RawFrame
@@ -32,7 +31,7 @@ Ready = (ServerSentEvent, RawFrame)
 class Target(Protocol):
     """The stream behind a sink. Called on the loop's thread alone."""
 
-    def control(self, event: ServerSentEvent) -> None: ...
+    def missed(self, count: int) -> None: ...
     def fail(self, error: Exception) -> None: ...
     def complete(self) -> None: ...
     def offered(self, outcome: Outcome) -> None: ...
@@ -41,7 +40,7 @@ class Target(Protocol):
 class _Nobody:
     """The stream behind a sink whose stream has gone."""
 
-    def control(self, event: ServerSentEvent) -> None:
+    def missed(self, count: int) -> None:
         pass
 
     def fail(self, error: Exception) -> None:
@@ -231,8 +230,9 @@ class Sink:
         event, key, missed = entry
         if not self.closed:
             if missed:
-                self._target.control(stream_gap("overflow", missed=missed))
-            self._offer(event, key)
+                self._target.missed(missed)
+            if not self.closed:
+                self._offer(event, key)
 
     def release(self) -> None:
         """The stream has gone."""
@@ -244,4 +244,4 @@ class Sink:
         with self._parts.losses:
             missed, self._missed = self._missed, 0
         if missed and not self.closed:
-            self._target.control(stream_gap("overflow", missed=missed))
+            self._target.missed(missed)

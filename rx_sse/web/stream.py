@@ -24,26 +24,21 @@ from rx_sse.delivery import Outcome, make_outbox
 from rx_sse.delivery.outbox import Gap
 from rx_sse.errors import BusClosed, Overloaded, RxSseError
 from rx_sse.reactive.observer import Unwrapped
-from rx_sse.web.coding import Coding
+from rx_sse.web.coding import PLAIN, Coding
 from rx_sse.web.connection import Connection
-from rx_sse.web.ends import End, first_deadline, jittered
+from rx_sse.web.ending import is_whole, last_event
+from rx_sse.web.ends import DEFAULT_RETRY, End, first_deadline
 from rx_sse.web.gate import PASSED, Gate
-from rx_sse.web.negotiation import resource_of
+from rx_sse.web.negotiation import comes_back
+from rx_sse.web.notices import Notices, handler_name
 from rx_sse.web.options import Options
 from rx_sse.web.parts import Parts
 from rx_sse.web.principal import PRINCIPAL
-from rx_sse.web.problem import error_event, told
+from rx_sse.web.problem import told
 from rx_sse.web.pump import Pump
 from rx_sse.web.sink import Sink
 from rx_sse.wire import ServerSentEvent
-from rx_sse.wire.control import (
-    OPENING,
-    ended_id,
-    retry_line,
-    stream_end,
-    stream_expired,
-    stream_gap,
-)
+from rx_sse.wire.control import OPENING, retry_line, stream_gap
 
 logger = logging.getLogger("rx_sse")
 
@@ -58,6 +53,8 @@ class Home(Protocol):
     """Where streams are counted."""
 
     closing: bool
+    debug: bool
+    notices: Notices
 
     @property
     def parts(self) -> Parts: ...
@@ -116,7 +113,9 @@ class Stream:
         self._handle = handle
         self.outbox = make_outbox(options.overflow, self, options.prelude_bytes)
         self._subscription: abc.DisposableBase | None = None
-        self._settling: abc.DisposableBase | None = None  # what the source does at its subscription
+        self._settling: abc.DisposableBase | None = (
+            None  # what the source does at its subscription, and later
+        )
         self._closing_timer: asyncio.TimerHandle | None = None
         self.principal = principal = request.get(PRINCIPAL)
         self.end: End | None = None
@@ -132,6 +131,7 @@ class Stream:
             parts.wheel,
             heartbeat=options.heartbeat,
             write_timeout=options.write_timeout,
+            reset=coding is PLAIN and not is_whole(None, request, options),
         )
         self._sink = Sink(self, parts, self.outbox, self.connection, handle, coding, options)
         home.add(self)
@@ -147,8 +147,11 @@ class Stream:
             source = source.as_events()
         if isinstance(source, Observable):
             scheduler = self._home.parts.scheduler
-            settling = scheduler.run(lambda: self._subscribe(source), self._settled)
-            self._settling = None if self.outbox.is_live else settling
+            settling = scheduler.run(lambda: self._subscribe(source), self._settled, self._broken)
+            if self.ended:
+                settling.dispose()
+            else:
+                self._settling = settling
         else:  # what is pulled never meets the limits of live events: the outbox stays in its prelude
             self._subscription = Pump(source, self, self._sink.pulled)
             self.gate.await_first()
@@ -157,6 +160,19 @@ class Stream:
     def label(self) -> str:
         """Method and path."""
         return f"{self._request.method} {self._request.rel_url.raw_path}"
+
+    @property
+    def handler(self) -> str:
+        """The name of the function whose stream it is."""
+        return handler_name(self._request)
+
+    def uploading(self) -> bool:
+        """The request's body has not been read to its end."""
+        return not self._request.content.at_eof()
+
+    def outlived(self, task: asyncio.Task[None]) -> None:
+        """A task of the source is still closing what it holds: a shutdown waits for it."""
+        self._home.parts.scheduler.outlive(task)
 
     @property
     def address(self) -> str | None:
@@ -195,9 +211,22 @@ class Stream:
 
     def _settled(self) -> None:
         """The source has done all that it does at subscription: the prelude is over."""
-        self._settling = None
         self.outbox.live()
         self.connection.mark()
+
+    def _broken(self, error: BaseException) -> bool:
+        """Work that the source scheduled has raised: it would stay open and mute.
+
+        Returns:
+            Whether somebody is told.
+        """
+        if self.ended:
+            return False
+        if not isinstance(error, Exception):
+            cause, error = error, RuntimeError(f"scheduled work raised {type(error).__name__}")
+            error.__cause__ = cause
+        self.fail(error)
+        return True
 
     def open(self, output: Callable[[bytes], object]) -> None:
         """The headers have been written: write the opening comment and go.
@@ -205,16 +234,24 @@ class Stream:
         Args:
             output: writes straight to the transport, ahead of everything queued.
         """
-        opening = OPENING
-        if self._options.retry is not None:
-            opening += retry_line(self._options.retry)
-        frame = self._coding.text(opening)
-        output(frame)
-        self.connection.sent += len(frame)
+        if opening := self._opening():
+            frame = self._coding.text(opening)
+            output(frame)
+            self.connection.sent += len(frame)
         self.gate = PASSED
         self.connection.start(self._home.parts.loop.time())
         if self.end is not None:
             self._finish_when_drained()
+
+    def _opening(self) -> bytes:
+        """What goes out with the headers. Whoever comes back may still have the time that another connection
+        said at its end, for an EventSource keeps the last one: so each opening says the stream's own."""
+        if self._options.strict:
+            return b""
+        retry = self._options.retry
+        if retry is None and comes_back(self._request):
+            retry = DEFAULT_RETRY
+        return OPENING if retry is None else OPENING + retry_line(retry)
 
     # -- from the source -------------------------------------------------------------------------------------
 
@@ -241,9 +278,27 @@ class Stream:
     def control(self, event: ServerSentEvent) -> None:
         """Queue an event outside the limits, in its place; the headers may leave."""
         if self.end is None:
-            self.outbox.control(self._coding.event(event))
+            if not self._options.strict:
+                self.outbox.control(self._coding.event(event))
             self.gate.open()
             self.connection.mark()
+
+    def missed(self, count: int) -> None:
+        """So many events found no room on their way to the loop."""
+        if not self._options.strict:
+            self.control(stream_gap("overflow", missed=count))
+        else:  # without a way to say so it cannot go on as if nothing were missing
+            logger.info("stream %s was ended: %d of its events found no room", self.label, count)
+            self._finish(End.OVERFLOW)
+
+    def live_only(self) -> None:
+        """Something without a position went by on a stream that could be resumed until then."""
+        self._home.notices.once(
+            ("live-only", self.handler),
+            "%s: its pipeline emits values without the position that bus.events() gave them, so its streams "
+            "cannot be resumed; use filter= and map= of events(), or event.replace(data=...)",
+            self.handler,
+        )
 
     @property
     def drained(self) -> bool:
@@ -265,6 +320,8 @@ class Stream:
 
     def render_gap(self, gap: Gap) -> bytes:
         """The frame that tells of what the policy dropped."""
+        if self._options.strict:
+            return b""
         event = stream_gap("overflow", missed=gap.missed)
         if self._handle is not None and self._handle.attached:
             event = self._handle.gap("overflow", gap.missed, gap.mark)
@@ -272,13 +329,17 @@ class Stream:
 
     # -- the end ---------------------------------------------------------------------------------------------
 
-    def complete(self) -> None:
-        """The source has completed. Loop thread only."""
-        if self._home.closing:
+    def complete(self, *, itself: bool = False) -> None:
+        """The source has completed. Loop thread only.
+
+        Args:
+            itself: it was pulled to its end, so no shutdown has completed it.
+        """
+        its_own = itself and not is_whole(End.SHUTDOWN, self._request, self._options)
+        if self._home.closing and not its_own:
             self.close_for_reconnect(End.SHUTDOWN)
         else:
-            once = self._options.on_end == "stop"
-            self._end(End.COMPLETED, stream_end(id=ended_id(*resource_of(self._request)) if once else None))
+            self._finish(End.COMPLETED)
 
     def fail(self, error: Exception) -> None:
         """End the stream because of an error: a status before the headers, `stream-error` after them."""
@@ -286,27 +347,23 @@ class Stream:
             self.close_for_reconnect(End.SHUTDOWN)
         elif self.gate.shut:
             self._fail(error)
+        elif self.end is not None:
+            return
         elif isinstance(error, Overloaded):
+            self._home.notices.seldom(("ended", str(error)), "streams are ended for now: %s", error)
             self.close_for_reconnect(End.SHED)
-        elif self.end is None:
+        else:
             if not told(error):
                 logger.error("stream %s failed", self.label, exc_info=error)
-            self._end(End.FAILED, error_event(error))
+            self._finish(End.FAILED, error)
 
-    def expire(self, reason: str, end: End) -> None:
+    def expire(self, end: End) -> None:
         """End the stream because its token has expired or was revoked."""
-        self._end(end, stream_expired(reason))
+        self._finish(end)
 
     def close_for_reconnect(self, end: End, retry: int | None = None) -> None:
         """End the stream so that the client comes back after `retry` milliseconds (jittered if None)."""
-        if self.end is not None:
-            return
-        if retry is None:
-            retry = jittered(self._options.retry)
-        line = retry_line(retry) + b"\n"
-        self._begin_end(end)
-        self.outbox.control(self._coding.text(line))
-        self._finish_when_drained()
+        self._finish(end, retry=retry)
 
     def _fail(self, error: Exception) -> None:
         """The source failed before the headers."""
@@ -314,19 +371,19 @@ class Stream:
             self._stop(End.FAILED)
             self.gate.fail(error)
 
-    def _end(self, end: End, last: ServerSentEvent) -> None:
+    def _finish(self, end: End, error: Exception | None = None, *, retry: int | None = None) -> None:
+        """End the stream, with what is queued and its last event."""
+        self._sink.tell_missed()
         if self.end is not None:
             return
-        self._begin_end(end)
-        self.outbox.control(self._coding.event(last))
-        self._finish_when_drained()
-
-    def _begin_end(self, end: End) -> None:
-        self._sink.tell_missed()
         self.end = end
         self._sink.closed = True
         self._dispose()
+        last = last_event(end, self._request, self._options, error=error, retry=retry, debug=self._home.debug)
+        if last is not None:
+            self.outbox.control(self._coding.event(last))
         self.gate.open()
+        self._finish_when_drained()
 
     def _finish_when_drained(self) -> None:
         connection = self.connection
@@ -344,7 +401,10 @@ class Stream:
             self._closing_timer = self._home.parts.loop.call_later(max(0.0, seconds), self.connection.abort)
 
     def _close(self) -> None:
-        if not self.closed.done():
+        """All is written: end the response, or the connection in the place of the response."""
+        if not self.connection.lost and not is_whole(self.end, self._request, self._options):
+            self.connection.cut()  # `lost` follows
+        elif not self.closed.done():
             self.closed.set_result(None)
 
     def _stop(self, end: End) -> None:
@@ -398,6 +458,7 @@ class Stream:
         if (
             self._handle is not None
             and self._handle.attached
+            and not self._options.strict
             and (moved := self._handle.refresh()) is not None
         ):
             return self._coding.event(moved)
@@ -409,7 +470,7 @@ class Stream:
         if now < self._deadline:
             return self._deadline
         if self._deadline_end is End.EXPIRED:
-            self.expire("token expired", End.EXPIRED)
+            self.expire(End.EXPIRED)
         else:
             self.close_for_reconnect(self._deadline_end)
         return None

@@ -383,6 +383,9 @@ class Client:
         self.again = again
         return False
 
+    def live_only(self) -> None:
+        pass
+
     def replaying(self, begun: bool) -> None:
         pass
 

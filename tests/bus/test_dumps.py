@@ -1,4 +1,4 @@
-"""`dumps=` of a bus holds wherever the bus makes an event of a value: pushed, published, mapped, a snapshot."""
+"""`dumps=` of a bus holds wherever it makes an event of a value: pushed, published, mapped, a snapshot."""
 
 from __future__ import annotations
 

@@ -38,6 +38,9 @@ class Socket:
     def control(self, event: ServerSentEvent) -> None:
         self.written.append(event)
 
+    def live_only(self) -> None:
+        pass
+
     def replaying(self, begun: bool) -> None:
         pass
 

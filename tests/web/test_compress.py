@@ -151,7 +151,7 @@ async def test_every_way_to_end_is_readable() -> None:
         async with opened(url + "/failed") as stream:
             assert [event.type for event in await stream.rest()] == ["message", "stream-error"]
         async with opened(url + "/closed") as stream:
-            assert await stream.rest() == []
+            assert [event.type for event in await stream.rest()] == ["stream-reconnect"]
             assert b"\nretry: " in stream.text
 
 

@@ -15,7 +15,8 @@ from rx_sse import ServerSentEvent
 from rx_sse.errors import EncodeError
 from rx_sse.testing import OpenStream, open_stream, serve
 from rx_sse.web.edge import EDGE
-from rx_sse.wire.control import is_ended_id
+from rx_sse.web.ends import End
+from rx_sse.wire.control import is_ended_id, stream_reconnect
 
 from .apps import app_of, exchange, exchanges, only_stream, streaming, until
 
@@ -43,7 +44,7 @@ async def test_completion_is_told_and_closes() -> None:
         assert [event.json() for event in events] == [1, 2, 3]
         assert (end.type, end.json()) == ("stream-end", {})
         assert is_ended_id(end.last_event_id) and stream.last_event_id == end.last_event_id
-        assert stream.retry is None
+        assert stream.retry == 3000  # what an EventSource is told at every opening
 
 
 async def test_a_source_without_a_single_event_ends_like_any_other() -> None:
@@ -178,7 +179,7 @@ async def test_max_duration_closes_for_a_reconnect_and_is_no_end() -> None:
             begin = asyncio.get_running_loop().time()
             async with open_stream(url) as stream:
                 assert await stream.ended(), "a clean end"
-                assert [event.type for event in stream.rest(control=True)] == ["message"]
+                assert [event.type for event in stream.rest(control=True)] == ["message", "stream-reconnect"]
                 assert stream.last_event_id == ""
                 retries.add(stream.retry)
             return asyncio.get_running_loop().time() - begin
@@ -233,7 +234,7 @@ async def test_a_heartbeat_is_a_comment_line_and_no_blank_line() -> None:
         async with asyncio.timeout(5):
             while received.count(b":\n") < 3:
                 received += await stream._piece()
-    assert received == b": open\n:\n:\n:\n"
+    assert received == b": open\nretry: 3000\n:\n:\n:\n"
 
 
 async def test_a_heartbeat_comes_after_silence_alone() -> None:
@@ -267,11 +268,23 @@ async def test_no_heartbeat_if_none_is_wanted(heartbeat: float | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("retry", "opening"), [(None, b": open\n"), (2500, b": open\nretry: 2500\n"), (0, b": open\nretry: 0\n")]
+    ("retry", "headers", "opening"),
+    [
+        (None, [EVENTS], b": open\nretry: 3000\n"),
+        (None, ["Accept: */*"], b": open\n"),
+        (None, ["Accept: */*", "Last-Event-ID: 7"], b": open\nretry: 3000\n"),
+        (2500, [EVENTS], b": open\nretry: 2500\n"),
+        (2500, ["Accept: */*"], b": open\nretry: 2500\n"),
+        (0, [EVENTS], b": open\nretry: 0\n"),
+    ],
+    ids=str,
 )
-async def test_the_opening_tells_the_time_to_come_back(retry: int | None, opening: bytes) -> None:
+async def test_the_opening_tells_the_time_to_come_back(
+    retry: int | None, headers: list[str], opening: bytes
+) -> None:
+    """Whatever a shutdown or an overload has told the client before: it keeps the last that it heard."""
     async with serve(app_of(streaming(lambda: rx.of(1), retry=retry))) as url:
-        answer = await exchange(url, "GET /", EVENTS)
+        answer = await exchange(url, "GET /", *headers)
     assert answer.content.startswith(opening + b"data: 1\n\n")
 
 
@@ -281,3 +294,64 @@ async def test_the_users_own_retry_is_an_event_like_any_other() -> None:
         answer = await exchange(url, "GET /", EVENTS)
     expected = b": open\nretry: 1000\nretry: 9000\n\ndata: 1\nretry: 7000\n\nevent: stream-end\n"
     assert answer.content.startswith(expected)
+
+
+# -- clients that count blank lines --------------------------------------------------------------------------
+
+
+async def closings(url: str, app: web.Application, bus: rx_sse.MemoryBus) -> dict[str, bytes]:
+    """The bodies of streams that were closed, or refused, in every way that there is."""
+    bodies: dict[str, bytes] = {}
+    for how in ("shutdown", "revoked"):
+        answer = asyncio.create_task(exchange(url, "GET /", EVENTS))
+        stream = await only_stream(app)
+        if how == "shutdown":
+            stream.close_for_reconnect(End.SHUTDOWN)
+        else:
+            await bus.revoke(user="kim")
+        bodies[how] = (await answer).content
+    for path in ("/short", "/fails", "/fails-late", "/ends"):
+        bodies[path] = (await exchange(url, f"GET {path}", EVENTS)).content
+    app[EDGE].closing = True
+    bodies["shed"] = (await exchange(url, "GET /short", EVENTS)).content
+    return bodies
+
+
+async def test_no_closing_makes_an_empty_message_anywhere() -> None:
+    """httpx-sse, fetch-event-source, Symfony and others dispatch an event at every blank line; some parse its
+    data as JSON."""
+    bus = rx_sse.MemoryBus()
+    who = rx_sse.Principal(user="kim", issued_at=0.0)
+    app = app_of(
+        {
+            "/": streaming(rx.never, auth=lambda request: who, hold_headers=0),
+            "/short": streaming(rx.never, max_duration=0.05, hold_headers=0),
+            "/fails": streaming(lambda: rx.throw(ValueError("x"))),
+            "/fails-late": streaming(lambda: rx.concat(rx.of(1), rx.throw(ValueError("x")))),
+            "/ends": streaming(three),
+        },
+        bus=bus,
+    )
+    async with serve(app) as url:
+        bodies = await closings(url, app, bus)
+    for how, body in bodies.items():
+        assert body.endswith(b"\n\n"), how
+        for block in body[:-2].split(b"\n\n"):
+            lines = [line for line in block.split(b"\n") if line and not line.startswith(b":")]
+            assert any(line.startswith(b"data: ") for line in lines), (how, block)
+    told = {how: rx_sse.EventParser().feed(body)[-1] for how, body in bodies.items()}
+    assert {how: (event.type, event.retry is not None) for how, event in told.items()} == {
+        "shutdown": ("stream-reconnect", True),
+        "revoked": ("stream-expired", True),  # the opening's, which stands in the same block
+        "/short": ("stream-reconnect", True),
+        "/fails": ("stream-error", True),
+        "/fails-late": ("stream-error", False),
+        "/ends": ("stream-end", False),
+        "shed": ("stream-reconnect", True),
+    }
+
+
+def test_the_closing_time_is_obeyed_and_gives_no_id() -> None:
+    parser = rx_sse.EventParser(last_event_id="5")
+    (event,) = parser.feed(stream_reconnect("shutdown", retry=4321).frame)
+    assert (parser.retry, parser.last_event_id, event.json()) == (4321, "5", {"reason": "shutdown"})

@@ -40,10 +40,11 @@ async def test_an_event_source_over_the_limit_is_told_to_come_back_later() -> No
             await opened(stack, url)
         for _ in range(8):
             answer = await exchange(url, "GET /", "Accept: text/event-stream")
-            assert (answer.status, answer.header("Content-Type")) == (200, "text/event-stream")
+            assert (answer.status, answer.header("Content-Type")) == (200, "text/event-stream; charset=utf-8")
             assert answer.header("Cache-Control") == "no-cache, no-transform"
             parser = rx_sse.EventParser()
-            assert parser.feed(answer.content) == []
+            (told,) = parser.feed(answer.content)
+            assert (told.type, told.json()) == ("stream-reconnect", {"reason": "overloaded"})
             assert parser.retry is not None and 2000 <= parser.retry <= 6000
             retries.add(parser.retry)
         stats = app[EDGE].stats()
@@ -62,7 +63,7 @@ async def test_any_other_client_gets_the_status_that_http_has_for_it() -> None:
             answer = await exchange(url, request, f"Accept: {accept}")
             assert answer.status == 503
             assert 2 <= int(answer.header("Retry-After") or 0) <= 6
-            assert answer.content == b"Too many streams; come back later."
+            assert answer.content == b"Too many streams are open; come back later."
 
 
 async def test_there_is_room_again_when_a_stream_has_ended() -> None:
@@ -163,7 +164,7 @@ async def test_limits_are_for_streams_alone() -> None:
         await opened(stack, url)
         assert (await exchange(url, "GET /hello")).status == 200
         assert (await exchange(url, "HEAD /", "Accept: text/event-stream")).status == 200
-        assert (await exchange(url, "GET /", "Accept: text/html")).status == 406
+        assert (await exchange(url, "GET /", "Accept: text/event-stream;q=0")).status == 406
 
 
 async def test_stream_response_is_counted_like_any_other() -> None:

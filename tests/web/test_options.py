@@ -35,7 +35,7 @@ async def test_the_decorators_options_overlay_those_of_setup() -> None:
         "/late": late,
     }
     async with serve(app_of(handlers, retry=1111)) as url:
-        for path, retry in (("/default", 1111), ("/own", 2222), ("/none", None), ("/late", 3333)):
+        for path, retry in (("/default", 1111), ("/own", 2222), ("/none", 3000), ("/late", 3333)):
             async with open_stream(url, path) as stream:
                 assert await stream.ended()
                 assert stream.retry == retry, path
@@ -63,6 +63,9 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
         "close_timeout": 2.0,
         "dumps": None,
         "compress": None,
+        "control": "events",
+        "on_error": None,
+        "headers": None,
     }
     assert set(DEFAULTS) == set(rx_sse.StreamOptions.__annotations__)
 

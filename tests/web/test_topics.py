@@ -189,7 +189,7 @@ async def test_a_closing_bus_is_not_told_as_an_end() -> None:
         await stream.next_event(control=True)
         await bus.close()
         assert await stream.ended()
-        assert stream.rest(control=True) == []
+        assert [event.type for event in stream.rest(control=True)] == ["stream-reconnect"]
         assert stream.retry is not None
 
 

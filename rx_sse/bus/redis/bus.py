@@ -40,8 +40,8 @@ class RedisBus(Bus):
         grace: seconds that a listener may be away without having left (`presence`).
         max_token_life: seconds that a token may live at most; revocations of users are kept so long.
         blind_limit: seconds that a process which is cut off goes on with the revocations that it knows.
-        dumps: replaces the JSON encoder for what is pushed, and for what `map` and `snapshot` return; without it
-            that of `setup(dumps=)`.
+        dumps: replaces the JSON encoder for what is pushed, and for what `map` and `snapshot` return; without
+            it that of `setup(dumps=)`.
         clock: monotonic seconds.
 
     Raises:
