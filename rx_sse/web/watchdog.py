@@ -1,7 +1,7 @@
 """Tells who holds the event loop.
 
 While a handler, a generator or an operator works without a pause, no stream of the process gets anything, and
-nothing says so: heartbeats stop, browsers wait. A small thread asks the loop for a sign of life ten times a
+nothing says so: heartbeats stop, browsers wait. A small thread asks the loop for a sign of life four times a
 second. When none has come for a second, it looks where the loop's thread is, and names the function.
 
 Standard: none; asyncio's debug mode measures the same afterwards (`slow_callback_duration`), at a price for
@@ -27,8 +27,8 @@ logger = logging.getLogger("rx_sse")
 
 LIMIT = 1.0
 """Seconds."""
-PERIOD = 0.1
-"""Seconds between two signs of life: 0.1 % of a core, or less."""
+PERIOD = 0.25
+"""Seconds between two signs of life, which cost 0.1 % of a core (measured)."""
 MOST = 1_000
 """Functions that are remembered."""
 

@@ -84,7 +84,7 @@ async def test_who_holds_the_loop(caplog: pytest.LogCaptureFixture) -> None:
     @rx_sse.sse
     async def generator(request: web.Request) -> AsyncIterator[int]:
         yield 1
-        end = time.monotonic() + 1.4
+        end = time.monotonic() + 1.8
         while time.monotonic() < end:
             pass
 
@@ -104,5 +104,5 @@ async def test_who_holds_the_loop(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def compute(value: int) -> int:
-    time.sleep(1.3)
+    time.sleep(1.8)
     return value
