@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from .errors import QueueFull as QueueFull
     from .errors import RxSseError as RxSseError
     from .errors import StreamError as StreamError
+    from .errors import StreamInterrupted as StreamInterrupted
     from .errors import TopicNameError as TopicNameError
     from .errors import UsageError as UsageError
     from .reactive.events import as_events as as_events
@@ -108,6 +109,7 @@ else:
         "sse": "web.handler",
         "stream_response": "web.response",
         "StreamError": "errors",
+        "StreamInterrupted": "errors",
         "StreamOptions": "web.options",
         "throttle_latest": "reactive.throttle",
         "to_async_iterable": "reactive.iterables",

@@ -23,8 +23,9 @@ PROMISED = {
     # edge
     "sse", "setup", "stream_response", "StreamOptions", "last_event_id", "principal", "Limits", "Overflow",
     # errors
-    "RxSseError", "UsageError", "EncodeError", "TopicNameError", "EventTooLarge", "StreamError", "Overloaded",
-    "QueueFull", "BusClosed", "PublishRefused", "PublishUnknown", "ConnectionFailed",
+    "RxSseError", "UsageError", "EncodeError", "TopicNameError", "EventTooLarge", "StreamError",
+    "StreamInterrupted", "Overloaded", "QueueFull", "BusClosed", "PublishRefused", "PublishUnknown",
+    "ConnectionFailed",
     # events
     "ServerSentEvent", "RawFrame", "EventParser",
     # topics

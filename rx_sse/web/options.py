@@ -34,23 +34,34 @@ class StreamOptions(TypedDict, total=False):
     Options:
         overflow: What happens to a slow reader: a policy's name, or an `Overflow` with limits.
             Default `"disconnect"`.
-        heartbeat: Seconds without traffic after which a comment is sent; 0 or None for never. Default
-            15.
-        retry: Milliseconds after which the client is told to reconnect; None leaves the client its
-            own default. Default None.
-        hold_headers: Seconds that the response headers wait for a first emission or failure. Default
-            0.05.
+        heartbeat: Seconds without traffic after which a comment is sent; 0 or None for never.
+            Default 15; with `control="none"` never, unless it is asked for.
+        retry: Milliseconds after which the client is told to reconnect. None, the default, leaves
+            the client its own; what reconnects by itself is told 3000, because it may still have
+            what another connection said.
+        hold_headers: Seconds that the response headers wait for a first emission or failure.
+            Default 0.05.
         write_timeout: Seconds after which a reader that takes no byte is ended. Default 30.
         on_end: `"stop"`: after `stream-end` the browser's reconnect is answered 204. `"reconnect"`:
             the source runs again. Default `"stop"`.
         max_duration: Seconds after which a stream is closed, to be resumed (with 10 % of jitter);
             None for never. Default None.
         prelude_bytes: Bytes that a source may emit while it is being subscribed. Default 8 MiB.
-        close_timeout: Seconds that a reader has to take what is queued when its stream ends. Default
-            2.
-        dumps: Replaces the JSON encoder for values that are not events: returns JSON text. Default
-            None.
+        close_timeout: Seconds that a reader has to take what is queued when its stream ends.
+            Default 2.
+        dumps: Replaces the JSON encoder: returns JSON text. It holds for what the handler and its
+            pipeline emit, the events that they make included. That of `setup` is the bus's as well,
+            unless it has its own. Default None.
         compress: `"zstd"` compresses each event, once for all clients that accept it. Default None.
+        control: `"events"`: the stream says what happens to it, in events named `stream-…`.
+            `"none"`: not a byte that the source did not emit, for clients that take nothing but
+            their own protocol; what is not the source's own end is a connection that is cut.
+            Default `"events"`.
+        on_error: Called with the error when a stream fails after its headers; what it returns is
+            sent as its last event, in the place of `stream-error`; None for nothing. With
+            `control="none"` also for a `StreamInterrupted`. Default None.
+        headers: Response headers of the stream: a mapping, or pairs (several `Set-Cookie`), or a
+            function of the request that returns them. Default None.
     """
 
     overflow: Policy | Overflow
