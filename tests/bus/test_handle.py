@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rx_sse.bus import MemoryBus
-from rx_sse.bus.cursor import Position, ref_of
+from rx_sse.bus.cursor import Position, parse, ref_of
 from rx_sse.bus.entry import Entry, Mark
 from rx_sse.bus.handle import Resume
 from rx_sse.testing.listener import Listener
@@ -161,3 +161,18 @@ async def test_positions_of_topics_that_a_stream_does_not_have_stay_in_its_curso
         await bus.publish("b", "missed meanwhile")
         again = await Listener(bus, "a", "b", cursor=one.cut()).received(1)
         assert [event.data for event in again.events] == ["missed meanwhile"]
+
+
+async def test_while_a_gap_waits_its_turn_every_id_is_a_cursor() -> None:
+    """The client was in two branches of a, both lost; a's gap comes behind the events of b."""
+    async with MemoryBus() as bus:
+        a, b = ref_of("a"), ref_of("b")
+        zero = (await Listener(bus, "b").opened()).cut()
+        await bus.publish("b", 1)
+        listener = await Listener(bus, "b", "a", cursor=f"{zero}_{a}.4.11_{a}.32.12").until(
+            lambda it: bool(it.gaps)
+        )
+        assert [event.event for event in listener.written] == ["stream-cursor", None, "stream-gap"]
+        between = listener.written[1].id
+        assert between is not None and (places := parse(between)) is not None
+        assert places[b].position.seq == 1 and places[a].position.seq == 32
