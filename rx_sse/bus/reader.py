@@ -141,7 +141,11 @@ class Reader:
 
     def consider(self, page: Page) -> None:
         """The process, or this reader, reads on with `page`."""
-        if self.past is not None and self.way is not Way.LOCATING and _leads_to(page, self.past):
+        if self.past is None or self.way is Way.LOCATING:
+            return
+        # A page that goes on from where this reader is: when it was located, the log did not have `past`.
+        own = self.catchup is not None and page.start == self.catchup.position
+        if _leads_to(page, self.past, known=own):
             self._sink.strayed(self)
 
     # -- live, called by the dispatcher ----------------------------------------------------------------------
@@ -233,12 +237,13 @@ class Reader:
         self._sink.missed(self, gap)
 
 
-def _leads_to(page: Page, past: Position) -> bool:
-    """Whether `past` comes behind the beginning of `page`, or may come: a page is not all there is."""
+def _leads_to(page: Page, past: Position, *, known: bool) -> bool:
+    """Whether `past` comes behind the beginning of `page`, or may come: a page is not all there is, unless what
+    follows it is known."""
     entries = page.entries
     if not entries:
         return False
     index = past.seq - entries[0].position.seq
     if index < len(entries):
         return index >= 0 and entries[index].position == past
-    return entries[-1].position != page.head
+    return not known and entries[-1].position != page.head
