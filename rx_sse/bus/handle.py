@@ -393,7 +393,8 @@ class Resume:
         for track in self._tracks:
             if track.part is not None:
                 parts.append(track.part)
-                # Until a gap is told, the position is the higher one itself: said once, or nobody could parse it.
+                # Until a gap is told, the position is the higher one itself: named twice, it would be no
+                # cursor.
                 if track.past is not None and track.past != track.position:
                     parts.append(part_of(track.ref, track.past))
         return cursor_of(parts) if parts else None

@@ -238,8 +238,8 @@ class Reader:
 
 
 def _leads_to(page: Page, past: Position, *, known: bool) -> bool:
-    """Whether `past` comes behind the beginning of `page`, or may come: a page is not all there is, unless what
-    follows it is known."""
+    """Whether `past` comes behind the beginning of `page`, or may come: a page is not all there is, unless
+    what follows is known."""
     entries = page.entries
     if not entries:
         return False

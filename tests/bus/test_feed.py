@@ -160,18 +160,18 @@ async def test_an_observer_of_events_that_raises_is_reported_once_and_let_go() -
 
 
 async def test_who_was_further_in_another_branch_reads_past_a_page_of_this_one() -> None:
-    """The log does not have the higher position. That more follows a page is no reason to look for it again and
-    again: the client would be sent away for ever."""
-    async with MemoryBus(history=3000) as bus:
+    """The log does not have the higher position. That more follows a page is no reason to look for it again
+    and again: the client would be sent away for ever."""
+    async with MemoryBus(history=5000) as bus:
         opened = (await client.Listener(bus, "t").opened()).cut()
-        for number in range(1200):
+        for number in range(2600):
             bus.topic("t").on_next(number)
         await bus.delivered()
         assert opened is not None
         further = f"{opened}_{opened[2:].split('.')[0]}.1100.1"
         listener = await client.Listener(bus, "t", cursor=further, slow=True).opened()
-        while len(listener.events) < 1200 and listener.error is None:
+        while len(listener.events) < 2600 and listener.error is None:
             listener.drain()
             await asyncio.sleep(0)
-        assert listener.error is None and listener.values == list(range(1200))
+        assert listener.error is None and listener.values == list(range(2600))
         assert not listener.gaps
