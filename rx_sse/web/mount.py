@@ -101,7 +101,7 @@ def bus_app(bus: Bus, *, auth: Auth, allow: Allow = by_claim) -> web.Application
     if not callable(allow):
         raise UsageError(f"bus_app(allow={allow!r}): give a function of a principal, a topic and an action")
     mount = _Mount(bus, auth, allow)
-    app = setup(web.Application(), bus=bus)
+    app = setup(web.Application(), bus=bus, client=False)
     for path in ("", "/"):
         app.router.add_get(path, sse(auth=auth)(mount.topics))
     app.router.add_get("/me", sse(auth=auth)(mount.me))

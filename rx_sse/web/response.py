@@ -18,6 +18,7 @@ from aiohttp.abc import AbstractStreamWriter
 from reactivex import Observable
 
 from rx_sse.errors import Overloaded, UsageError
+from rx_sse.web.about import about
 from rx_sse.web.coding import PLAIN, coding_of, headers_of
 from rx_sse.web.edge import Edge, edge_of
 from rx_sse.web.negotiation import accepts_events, is_event_source, raw_last_event_id, resource_of
@@ -67,7 +68,8 @@ def precondition(request: web.BaseRequest, options: Options) -> web.StreamRespon
     if not accepts_events(request.headers):
         return web.Response(status=406, text="This resource is an event stream (text/event-stream).")
     if request.method == "HEAD":
-        return web.StreamResponse(headers=STREAM_HEADERS | headers_of(coding_of(request, options), options))
+        headers = headers_of(coding_of(request, options), options) | about(request, options)
+        return web.StreamResponse(headers=STREAM_HEADERS | headers)
     came_from = raw_last_event_id(request) if options.on_end == "stop" else None
     if came_from is not None and came_from == ended_id(*resource_of(request)):
         return web.Response(status=204)
@@ -148,7 +150,8 @@ async def begin(
             await stream.gate.wait()
         except Exception as error:
             return answer_failure(request, error)
-        response = web.StreamResponse(headers=STREAM_HEADERS | headers_of(coding, options))
+        headers = STREAM_HEADERS | headers_of(coding, options) | about(request, options)
+        response = web.StreamResponse(headers=headers)
         if coding is PLAIN:
             response.force_close()
         if stream.connection.lost:

@@ -7,7 +7,7 @@ Never: it touches a route that is not a stream, or allows credentials to an orig
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
-from typing import Any, Unpack, cast
+from typing import Any, Literal, Unpack, cast
 
 from aiohttp import hdrs, web
 from reactivex import Observable
@@ -15,14 +15,17 @@ from reactivex import Observable
 from rx_sse.arguments import seconds
 from rx_sse.bus import Bus
 from rx_sse.errors import UsageError
+from rx_sse.web import about
 from rx_sse.web.edge import EDGE, Edge
 from rx_sse.web.handler import is_streaming
 from rx_sse.web.limits import Limits
 from rx_sse.web.options import StreamOptions
 from rx_sse.web.origin import ALLOW_ORIGINS, ANY, allowed_origins, parse_origins
 from rx_sse.web.principal import REVOKED
+from rx_sse.web.script import DEFAULT_PATH, add_script
 
 ALLOW_HEADERS = ("Last-Event-ID", "Authorization", "Cache-Control", "Content-Type", "Idempotency-Key")
+EXPOSED = f"{about.HEARTBEAT}, {about.USER}, Retry-After"
 PREFLIGHT_AGE = "600"
 """Seconds that a browser may remember a preflight; Chromium's cap is 7,200, its default 5."""
 
@@ -34,6 +37,7 @@ def setup(
     allow_origins: Iterable[str] = (),
     limits: Limits | None = None,
     drain: float = 0.0,
+    client: str | Literal[False] = DEFAULT_PATH,
     **options: Unpack[StreamOptions],
 ) -> web.Application:
     """Prepare an application for streams. Call it once, before the application is started.
@@ -46,6 +50,7 @@ def setup(
             with `"*"` any page may, without credentials.
         limits: how many streams; see `Limits`.
         drain: seconds over which open streams are closed at a shutdown. 0 closes all at once.
+        client: the path of `rx_sse.js`, the module for pages; False serves it nowhere.
         **options: defaults for every stream; see `StreamOptions`.
 
     Returns:
@@ -73,6 +78,7 @@ def setup(
         drain=drain,
         options=cast(Mapping[str, Any], options),
     )
+    add_script(app, client)
     app[EDGE] = edge
     app[ALLOW_ORIGINS] = origins
     if bus is not None:
@@ -183,6 +189,7 @@ def _with_origin(request: web.Request, response: web.StreamResponse) -> web.Stre
         response.headers[hdrs.VARY] = ", ".join([*vary, hdrs.ORIGIN])
     if (allowed := _allowed(request)) is not None:
         response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = allowed
+        response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = EXPOSED
         if allowed != ANY:
             response.headers[hdrs.ACCESS_CONTROL_ALLOW_CREDENTIALS] = "true"
     return response
