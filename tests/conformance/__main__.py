@@ -42,19 +42,23 @@ async def tried(harness: Harness, case: Case) -> str:
 
 async def results(service: str) -> tuple[str, dict[str, dict[str, str]]]:
     """The client's name, and what became of every test, by group."""
-    groups = {**vectors.cases(), "contract": contract.cases()}
-    slots = asyncio.Semaphore(_AT_ONCE)
     async with driving(service) as harness:
+        return harness.name, await tried_all(harness)
 
-        async def one(case: Case) -> str:
-            async with slots:
-                return await tried(harness, case)
 
-        found = {
-            group: dict(zip([c.name for c in cases], await asyncio.gather(*map(one, cases)), strict=True))
-            for group, cases in groups.items()
-        }
-        return harness.name, found
+async def tried_all(harness: Harness, at_once: int = _AT_ONCE) -> dict[str, dict[str, str]]:
+    """What became of every test, by group."""
+    groups = {**vectors.cases(), "contract": contract.cases()}
+    slots = asyncio.Semaphore(at_once)
+
+    async def one(case: Case) -> str:
+        async with slots:
+            return await tried(harness, case)
+
+    return {
+        group: dict(zip([c.name for c in cases], await asyncio.gather(*map(one, cases)), strict=True))
+        for group, cases in groups.items()
+    }
 
 
 def told(name: str, found: dict[str, dict[str, str]], verbose: bool) -> None:

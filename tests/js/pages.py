@@ -17,6 +17,8 @@ import { stream } from "/rx_sse.js";
 globalThis.got = JSON.parse(sessionStorage.got ?? "[]");
 globalThis.told = JSON.parse(sessionStorage.told ?? "[]");
 globalThis.mode = %(mode)s;
+const fetched = fetch;
+globalThis.fetch = (...request) => { globalThis.asked = Date.now(); return fetched(...request); };
 if (mode === "locks") delete globalThis.SharedWorker;
 const me = globalThis.me = stream("/numbers", %(options)s);
 me.addEventListener("message", e => got.push(e.json()));
