@@ -17,14 +17,14 @@
 // pong, who (is there anybody), ask (call a function of the options).
 
 const PROTOCOL = "rx_sse 1 ";
-const MAX_TIME = 2 ** 31 - 1; // what setTimeout can wait, and what the server's half calls the longest `retry`
+const CALL = PROTOCOL; // stands for a function of the options: the hub asks a tab to call it
+const MAX_TIME = 2 ** 31 - 1; // ms: what setTimeout can wait, and the longest `retry` of the server's half
 const MAX_EVENT = 16 * 2 ** 20; // characters of one event
 const MAX_DELAY = 30000; // ms: back-off grows no further, a person waits that long for a page
 const ANSWER = 30000; // ms until the headers of an answer must be here
 const RING = 1000, RING_SIZE = 2 ** 20; // events, and characters of them, that are kept for tabs that come late
 const QUEUE = 10000; // events that wait for a slow async iteration
 const TICK = 150; // ms between two looks at the hub: four without a sign of life, and it is replaced
-
 const PATIENCE = 100; // ms that a new hub waits for a tab that knows the position, if the first does not
 
 const random = () => Math.random().toString(36).slice(2);
@@ -33,6 +33,15 @@ const sleep = (ms, stop) => new Promise((done) => {
   stop((value) => { clearTimeout(timer); done(value); });
 });
 const same = (a, b) => a?.e === b?.e && a?.n === b?.n;
+
+// Batches of events for tabs that come late, as many as may be kept; the first marks where the rest begins.
+function keep(ring, batch) {
+  ring.push(batch);
+  let events = 0, size = 0, from = ring.length;
+  while (from && events < RING && size < RING_SIZE)
+    for (const event of ring[--from].v) (events++, size += event[1].length);
+  ring.splice(0, from);
+}
 
 // ---- the standard's parser ---------------------------------------------------------------------------------------
 
@@ -70,21 +79,27 @@ export function parser(id = "", max = MAX_EVENT) {
       else if (field === "data") data = data === undefined ? value : data + "\n" + value;
       else if (field === "event") type = value;
       else if (field === "id") buffer = value.includes("\0") ? buffer : value;
-      else if (field === "retry" && /^\d+$/.test(value)) parsed.retry = Math.min(value, MAX_TIME);
+      else if (field === "retry" && /^\d+$/.test(value)) parsed.retry = +value;
     }
     if (rest.length + (data || "").length > max)
-      throw failed("too large", `an event is over ${max} characters`, { final: true });
+      throw failed("too large", "an event is over " + max, { final: true });
     return events;
   }
 }
 
+const request = ({ headers }, token) => ({
+  Accept: "text/event-stream",
+  ...headers,
+  ...(token && { Authorization: "Bearer " + token }),
+});
 const failed = (reason, message, more) => ({ reason, message, ...more });
+const words = (error) => String(error?.message || error);
 
 /** Milliseconds until the next attempt: never under `retry`, growing with failures in a row, spread by chance. */
 export function delay(retry, failures, atLeast = 0) {
   // [spec] Wait a delay equal to the reconnection time. Optionally, wait some more.
   const spread = retry * (1 + Math.random() / 4);
-  const ceiling = Math.min(Math.max(retry, 100) * 2 ** Math.min(failures, 32), Math.max(retry, MAX_DELAY));
+  const ceiling = Math.min(Math.max(retry, 100) * 2 ** failures, Math.max(retry, MAX_DELAY));
   return Math.min(Math.max(spread, failures && ceiling * (1 + Math.random()) / 2, atLeast), MAX_TIME);
 }
 
@@ -112,7 +127,7 @@ const alone = () => {
 
 function hub(line, patience, onstop, tail) {
   const e = random(), members = new Map(), asked = new Map();
-  let config, claimed, started, over, position, ring, retry, user, limit, controller, watchdog, best;
+  let config, claimed, started, over, position, ring, retry, user, controller, watchdog, best, since, served;
   let wake = () => {}, state = { s: "connecting" }, failures = 0;
   const { post, close } = line(receive);
   const say = (k, more) => post({ k, e, ...more });
@@ -185,12 +200,8 @@ function hub(line, patience, onstop, tail) {
   function publish(v, id) {
     if (!v.length && id === position.id) return;
     position = { e, n: position.e === e ? position.n + 1 : 1, id };
-    ring.push({ ...position, v });
+    keep(ring, { ...position, v });
     say("ev", { n: position.n, v, id });
-    let events = 0, size = 0, keep = ring.length;
-    while (keep && events < RING && size < RING_SIZE)
-      for (const event of ring[--keep].v) (events++, size += event[1].length);
-    ring.splice(0, keep); // the first that stays marks where the rest begins
   }
 
   async function ask(f, a) {
@@ -201,7 +212,7 @@ function hub(line, patience, onstop, tail) {
       if (answer?.x) throw failed(f, answer.x);
       if (answer) return answer.v;
     }
-    throw failed(f, `no tab answered for ${f}()`);
+    throw failed(f, "no tab answered");
   }
 
   async function run() {
@@ -210,54 +221,54 @@ function hub(line, patience, onstop, tail) {
       if (over) return;
       tell("connecting");
       controller = new AbortController();
-      const progress = { since: Infinity };
       let failure;
+      since = Infinity;
+      served = false;
       try {
-        failure = await attempt(progress, controller.signal);
+        failure = await attempt(controller.signal);
       } catch (error) {
-        failure = error?.reason ? error : failed("network", String(error?.message || error));
+        failure = error?.reason ? error : failed("network", words(error));
       }
       controller.abort();
       clearTimeout(watchdog);
       if (over) return;
       if (failure.reason === "idle") continue;
-      const lived = Date.now() - progress.since;
-      if (progress.served || lived >= 5000) failures = 0;
+      const lived = Date.now() - since;
+      if (served || lived >= 5000) failures = 0;
       const at_once = failure.reason === "expired" && lived >= 1000;
-      const again = config.f.includes("reconnect") ? failure.status === undefined || ask("reconnect", failure)
-        : config.reconnect === "standard" ? failure.status === undefined : config.reconnect !== false;
-      const comes_back = !failure.final && await Promise.resolve(again).catch(() => false);
+      // What was refused fails a native EventSource for good. A function decides about that, and nothing else.
+      let again = !failure.final && config.reconnect !== false;
+      if (again && failure.status && config.reconnect !== true)
+        again = config.reconnect === CALL && await ask("reconnect", failure).catch(() => false);
       if (over) return;
-      if (!comes_back) {
-        tell("closed", { f: failure });
+      if (!again) {
+        tell("closed", { failure });
         return stop();
       }
       const wait = at_once ? 0 : delay(retry ?? config.retry, failures, failure.retryAfter);
       const offline = globalThis.navigator?.onLine === false;
       failures += !at_once;
-      tell("waiting", { f: failure, delay: wait, offline });
+      tell("waiting", { failure, delay: wait, offline });
       await sleep(offline ? Math.max(wait, MAX_DELAY) : wait, (done) => { wake = (why) => (why === "stop" || offline && why === "online") && done(); });
     }
   }
 
   // Resolves with how the connection ended, or throws it.
-  async function attempt(progress, signal) {
-    const { url, method, headers, body, credentials, timeout, max } = config;
+  async function attempt(signal) {
+    const { url, method, body, credentials, timeout, max } = config;
     const own = controller;
     const touch = (ms) => {
       clearTimeout(watchdog);
-      if (ms) watchdog = setTimeout(() => own.abort(failed("timeout", `nothing came for ${ms / 1000} s`)), ms);
+      if (ms) watchdog = setTimeout(() => own.abort(failed("timeout", `silent for ${ms} ms`)), ms);
     };
-    const token = config.f.includes("token") ? await ask("token") : config.token;
+    const token = config.token === CALL ? await ask("token") : config.token;
     const id = position.id;
     touch(ANSWER);
     const response = await fetch(url, {
       method, body, credentials, signal,
       cache: "no-store", // [spec] Set request's cache mode to "no-store": that sends Cache-Control: no-cache.
       headers: {
-        Accept: "text/event-stream",
-        ...headers,
-        ...(token && { Authorization: "Bearer " + token }),
+        ...request(config, token),
         // [spec] Set (`Last-Event-ID`, lastEventIDValue), encoded as UTF-8.
         ...(id && { "Last-Event-ID": String.fromCharCode(...new TextEncoder().encode(id)) }),
       },
@@ -268,17 +279,17 @@ function hub(line, patience, onstop, tail) {
     if (status !== 200 || !/^\s*text\/event-stream\s*(;|$)/i.test(type)) {
       const after = header("Retry-After");
       const ms = /^\d+$/.test(after) ? after * 1000 : Date.parse(after) - Date.now();
-      return failed("refused", status === 200 ? `the answer is ${type.slice(0, 100) || "of no type"}, no event stream`
-        : `${status} ${response.statusText}`, { status, retryAfter: ms > 0 ? ms : 0 });
+      return failed("refused", status === 200 ? "no event stream but " + type.slice(0, 99)
+        : status + " " + response.statusText, { status, retryAfter: ms > 0 ? ms : 0 });
     }
-    limit = timeout ?? header("Stream-Heartbeat") * 3000;
+    const limit = timeout ?? header("Stream-Heartbeat") * 3000;
     user = header("Stream-User") || undefined;
-    progress.since = Date.now();
+    since = Date.now();
     tell("open");
     touch(limit);
     // [spec] Always UTF-8, whatever the type says; one BOM at the beginning is dropped.
     const decoder = new TextDecoder(), reader = response.body.getReader(), parsed = parser(id, max);
-    let failure = failed("ended", "the server ended the stream");
+    let failure = failed("ended", "end of the stream");
     for (;;) {
       const { done, value } = await reader.read();
       if (done) return failure;
@@ -288,10 +299,10 @@ function hub(line, patience, onstop, tail) {
       const kept = config.comments ? events : events.filter(([type]) => type !== ":");
       const end = kept.findIndex(([type]) => type === "stream-end" || type === "stream-expired");
       if (end >= 0) kept.splice(end + 1);
-      progress.served ||= kept.some(([type]) => !/^(:|stream-)/.test(type));
+      served ||= kept.some(([type]) => !/^(:|stream-)/.test(type));
       publish(kept, parsed.id);
       for (const [type, data] of kept) {
-        if (type === "stream-end") return failed("end", "the stream has ended", { final: true });
+        if (type === "stream-end") return failed("end", type, { final: true });
         if (type === "stream-expired") return failed("expired", data);
         if (type === "stream-error") failure = failed("error", data);
       }
@@ -310,53 +321,58 @@ export class StreamEvent extends MessageEvent {
 }
 
 const page = typeof document === "object";
+const plain = (value) => (typeof value === "function" ? CALL : value);
 const note = (type, detail) => new CustomEvent(type, { detail });
 
 /** A stream, as one tab sees it: made by `stream()`. */
 class Stream extends EventTarget {
-  #observers = new Set();
-  #close;
-
   constructor(url, options) {
     super();
     const {
-      signal, token, user, replay = 0, hidden = "keep", position = "session", lastEventId = "", reconnect = true,
-      method = "GET", headers = {}, body, credentials = "same-origin", retry = 3000, timeout, comments = false,
-      maxEventSize = MAX_EVENT, share = page && method === "GET" && (typeof token !== "function" || user !== undefined),
+      signal, token, user, replay, hidden, position = "session", lastEventId = "", reconnect = true,
+      method = "GET", headers, body, credentials = "same-origin", retry = 3000, timeout, comments,
+      maxEventSize: max = MAX_EVENT,
+      share = page && method === "GET" && (plain(token) !== CALL || user !== undefined),
       worker = /\/rx_sse(\.min)?\.js(\?|$)/.test(import.meta.url) && import.meta.url,
     } = options;
-    url = String(new URL(url, globalThis.location?.href));
-    const functions = { token, reconnect };
-    const f = Object.keys(functions).filter((name) => typeof functions[name] === "function");
-    const plain = (name) => (f.includes(name) ? undefined : functions[name]);
+    url = new URL(url, globalThis.location?.href);
+    // [spec] Set the origin attribute to the serialization of the origin of the event stream's final URL. Here that
+    // of the first URL: a tab does not learn where redirects led.
+    const { origin, href } = url;
     const config = {
-      url, method, headers: { ...headers }, credentials, retry, timeout, comments, max: maxEventSize, f,
-      body,
-      token: plain("token"), reconnect: plain("reconnect"),
+      url: href, method, headers: { ...headers }, body, credentials, retry, timeout, comments, max,
+      token: plain(token), reconnect: plain(reconnect),
     };
     // Who differs in any of these has another stream. A token stays out of the name, a mark of it does not.
-    const name = PROTOCOL + JSON.stringify([url, user, method, config.headers, credentials, mark(config.token), lastEventId, worker]);
-    let key = name;
-    const storage = page && { session: "sessionStorage", local: "localStorage" }[position];
-    const t = random();
+    const name = PROTOCOL + JSON.stringify([href, user, config.headers, credentials, mark(config.token), lastEventId, comments]);
+    const storage = page && globalThis[position + "Storage"], t = random();
+    const observers = new Set(), gone = new AbortController();
+    let key = name, mode = !share || !globalThis.BroadcastChannel ? "own" : worker && globalThis.SharedWorker ? "worker" : "lock";
+    let left = true, missed = 0, generation = 0, ring = [], link, timer, own, unlock; // the way to the hub
+    let e, live, at, who; // the hub's epoch; whether events are delivered; the position; the user
 
-    let link, timer, e, live, at, who, left = true, missed = 0, unlock, generation = 0, own, ring = [];
-    let mode = !share || typeof BroadcastChannel !== "function" ? "own"
-      : worker && globalThis.SharedWorker ? "worker" : globalThis.navigator?.locks ? "lock" : "own";
-    Object.assign(this, { url, state: "connecting", lastEventId });
-    const hi = (more) => link.post({ k: "hi", t, e, p: at, live, c: config, ...more });
+    // -- there, and away --
 
+    const hi = (more) => link.post({ k: "hi", t, e, p: at, live, c: config, r: replay, ...more });
     const join = () => {
       if (!left || this.state === "closed") return;
       left = live = false;
-      at ||= stored() || (lastEventId && { e: "", n: 0, id: lastEventId, at: 0 }) || undefined;
+      try {
+        at ||= JSON.parse(storage.getItem(key));
+      } catch {} // no storage for this page
+      at ||= lastEventId ? { n: 0, id: lastEventId } : undefined;
       this.lastEventId = at?.id || "";
       const line = mode === "own" ? alone() : shared(key);
       link = line(receive);
-      hi({ fresh: 1, r: replay });
+      hi({ fresh: 1 });
       if (mode === "own") own = hub(line, 0);
       else timer = setInterval(look, TICK + Math.random() * 50);
       lead();
+    };
+    const save = () => {
+      try {
+        at?.id ? storage.setItem(key, JSON.stringify(at)) : storage.removeItem(key);
+      } catch {} // no storage, or it is full
     };
     const leave = () => {
       if (left) return;
@@ -371,26 +387,35 @@ class Stream extends EventTarget {
       unlock?.();
       own = unlock = undefined;
     };
+
+    // -- who has the connection --
+
     const lead = (steal) => {
-      if (mode === "worker") {
+      const locks = () => {
+        mode = "lock";
+        left || lead();
+      };
+      if (mode === "worker")
         try {
-          new SharedWorker(worker, { type: "module", name: key }).onerror = () => {
-            mode = "lock"; // forbidden by a policy
-            left || lead();
-          };
+          // Is it there already, then this does nothing but wake it. A policy may forbid it, soon or at once.
+          new SharedWorker(worker, { type: "module", name: key }).onerror = locks;
         } catch {
-          mode = "lock"; // of another origin
+          locks();
         }
-      }
-      if (mode === "lock" && !globalThis.navigator?.locks) return void (leave(), mode = "own", join());
-      if (mode === "lock") compete(steal);
+      else if (mode === "lock")
+        if (navigator.locks) compete(steal);
+        else {
+          leave();
+          mode = "own";
+          join();
+        }
     };
     // Whoever gets the lock is the hub, until it stops, leaves, or the lock is taken from it.
     const compete = (steal) => {
-      const mine = ++generation, signal = new AbortController();
+      const mine = ++generation, given_up = new AbortController();
       unlock?.();
-      unlock = () => signal.abort();
-      navigator.locks.request(key, steal ? { steal } : { signal: signal.signal }, () => new Promise((release) => {
+      unlock = () => given_up.abort();
+      navigator.locks.request(key, steal ? { steal } : { signal: given_up.signal }, () => new Promise((release) => {
         if (mine !== generation) return release();
         unlock = release;
         own = hub(shared(key), PATIENCE, release, (p) => same(ring.at(-1), p) && [...ring]);
@@ -401,236 +426,202 @@ class Stream extends EventTarget {
         compete();
       });
     };
-    // Nothing heard of the hub: ask, ask who else is there, replace it.
+    // Nothing heard of the hub: ask it, ask who else is there, replace it.
     const look = () => {
       missed++;
       if (missed === 2) link.post({ k: "ping" });
-      if (missed === 3) (e = undefined, hi({ fresh: 1, r: replay }));
+      if (missed === 3) {
+        e = undefined;
+        hi({ fresh: 1 });
+      }
       if (missed === 30) mode = "lock"; // the worker does not start
       if (missed % 4 === 0 && (missed > 9 || document.visibilityState === "visible")) lead(true);
     };
 
+    // -- what the hub says --
+
     const receive = (m) => {
       if (left) return;
-      if (m.k === "claim") {
-        e = m.e;
-        missed = 0;
-        return hi();
-      }
-      if (m.k === "go" && !e) e = m.e;
-      if (m.k === "at" && m.t === t && !(live && e)) e = m.e;
+      const { k, p } = m, to_me = m.t === t;
+      if (k === "claim" || k === "go" && !e || k === "at" && to_me && !(live && e)) e = m.e;
       if (!m.e || m.e !== e) return;
       missed = 0;
-      if (m.k === "go") {
-        if (live && !same(at, m.p)) lost("tabs");
-        else if (!at || same(at, m.p)) live = true;
-        else if (!live) return hi({ fresh: 1 });
-      } else if (m.k === "at" && m.t === t) greeted(m);
-      else if (m.k === "who") hi();
-      else if (m.k === "ask" && m.t === t) answer(m);
-      else if (m.k === "st") became(m);
-      else if (m.k === "ev" && live) {
+      if (k === "claim" || k === "who") hi();
+      else if (k === "go") {
+        if (live) same(at, p) || lost("tabs");
+        else if (!at || same(at, p)) live = true;
+        else hi({ fresh: 1 });
+      } else if (k === "at" && to_me) greeted(m);
+      else if (k === "ask" && to_me) answer(m);
+      else if (k === "st") became(m);
+      else if (k === "ev" && live) {
         if (m.n !== (at?.e === e ? at.n + 1 : 1)) lost("tabs");
         at = { e, n: m.n, id: m.id, at: Date.now() };
-        if (mode === "lock") keep({ ...at, v: m.v });
+        if (mode === "lock") keep(ring, { ...at, v: m.v });
         deliver(m.v, m.id);
       }
     };
-    const keep = (batch) => {
-      ring.push(batch);
-      let events = 0, size = 0, from = ring.length;
-      while (from && events < RING && size < RING_SIZE)
-        for (const event of ring[--from].v) (events++, size += event[1].length);
-      ring.splice(0, from);
-    };
-    // [spec] Set the attributes: data, lastEventId, origin.
-    const origin = new URL(url).origin;
-    const deliver = (events, id) => {
-      for (const [type, data, own] of events) {
-        if (left) return;
-        this.lastEventId = own ?? this.lastEventId;
-        this.#dispatch(type, data, origin);
-      }
-      this.lastEventId = id ?? this.lastEventId;
-    };
-    const lost = (reason) => this.#dispatch("stream-gap", JSON.stringify({ reason }), origin);
-    const greeted = async (m) => {
-      if (user === undefined && m.st.u && m.st.u !== who) {
+    const greeted = async ({ p, v, ok, st }) => {
+      if (user === undefined && st.u && st.u !== who) {
         // Another user may have signed in since that stream was opened: ask who we are before we listen.
-        const mine = who ?? await whoami();
+        who ??= await whoami();
         if (left) return;
-        who = mine;
-        if (who === m.st.u) return hi({ fresh: 1, r: replay });
+        if (who === st.u) return hi({ fresh: 1 });
         leave();
         if (who) key = name + who;
         else mode = "own";
-        at = ring = undefined;
+        at = undefined;
         ring = [];
         return join();
       }
-      const late = at && !m.ok;
-      at = { ...m.p, at: Date.now() };
+      const late = at && !ok, there = live;
+      at = { ...p, at: Date.now() };
       live = true;
-      this.dispatchEvent(note("joined", { resumed: m.ok, events: m.v.length, lastEventId: at.id }));
+      there || this.dispatchEvent(note("joined", { resumed: ok, events: v.length, lastEventId: at.id }));
       if (late) lost("joined");
-      deliver(m.v, at.id);
-      became(m.st);
+      deliver(v, at.id);
+      became(st);
     };
     const whoami = async () => {
       try {
-        const bearer = config.token || await token?.();
-        const auth = bearer && { Authorization: "Bearer " + bearer };
-        const response = await fetch(url, { method: "HEAD", credentials, headers: { Accept: "text/event-stream", ...headers, ...auth } });
-        return response.headers.get("Stream-User") || "";
-      } catch {
-        return "";
-      }
+        const bearer = config.token === CALL ? await token() : token;
+        return (await fetch(href, { method: "HEAD", credentials, headers: request(config, bearer) })).headers.get("Stream-User");
+      } catch {} // then it is nobody whom we could share with
     };
     const answer = async ({ i, f, a }) => {
-      let said;
+      const said = {};
       try {
-        said = { v: await functions[f](a) };
+        said.v = await { token, reconnect }[f](a);
       } catch (error) {
-        said = { x: String(error?.message || error) };
+        said.x = words(error);
       }
-      if (!left) link.post({ k: "said", t, i, ...said });
+      left || link.post({ k: "said", t, i, ...said });
     };
-    const became = ({ s, f, u, delay, offline }) => {
-      if (left || s === this.state && !f) return;
-      if (who && u && u !== who) f = failed("user", "another user has signed in", { final: true });
-      else if (u) who = u;
-      const closed = s === "closed" || f?.final;
-      if (closed) return finish(f);
-      this.#become(s, { failure: f, delay, offline });
+
+    // -- what the listeners hear --
+
+    const deliver = (events, id) => {
+      for (const [type, data, its] of events) {
+        if (left) return;
+        this.lastEventId = its ?? this.lastEventId;
+        dispatch(type, data);
+      }
+      this.lastEventId = id;
+    };
+    const lost = (reason) => dispatch("stream-gap", JSON.stringify({ reason }));
+    const dispatch = (type, data) => {
+      const comment = type === ":";
+      const event = new StreamEvent(comment ? "comment" : type, { data, origin, lastEventId: this.lastEventId });
+      if (type === "stream-gap") this.dispatchEvent(note("gap", event.json()));
+      this.dispatchEvent(event);
+      if (!comment && type !== "stream-end") for (const observer of observers) observer.next?.(event);
+    };
+    const became = ({ s, u, ...more }) => {
+      if (left || s === this.state && !more.failure) return;
+      if (who && u && u !== who) return finish(failed("user", "another user signed in"));
+      who = u || who;
+      if (s === "closed") finish(more.failure);
+      else tell(s, more);
+    };
+    const tell = (state, more) => {
+      this.state = state;
+      const { failure } = more;
+      if (failure && !/^(end|ended|expired)$/.test(failure.reason)) this.dispatchEvent(note("error", failure));
+      this.dispatchEvent(note("state", { state, ...more }));
+      if (state === "open") this.dispatchEvent(new Event("open"));
     };
     const finish = (failure) => {
-      const clean = !failure || /^end/.test(failure.reason);
       if (this.state === "closed") return;
-      if (failure?.reason === "end") at = undefined;
-      this.state = "closed";
+      if (failure?.reason === "end") at = undefined; // all is said: a reload starts anew
       leave();
-      for (const [object, type, listener] of heard) object.removeEventListener(type, listener);
-      this.#become("closed", { failure });
-      for (const observer of this.#observers) clean ? observer.complete?.() : observer.error?.(this.#error(failure));
-      this.#observers.clear();
+      gone.abort();
+      tell("closed", { failure });
+      for (const observer of observers)
+        if (failure && !/^end/.test(failure.reason)) observer.error?.(Object.assign(new Error(failure.message), failure));
+        else observer.complete?.();
+      observers.clear();
     };
 
-    const stored = () => {
-      try {
-        return JSON.parse(globalThis[storage]?.getItem(key));
-      } catch {} // no storage for this page
-    };
-    const save = () => {
-      try {
-        at?.id ? globalThis[storage].setItem(key, JSON.stringify(at)) : globalThis[storage].removeItem(key);
-      } catch {} // none, or it is full
-    };
+    // -- the outside --
 
-    const heard = [];
-    const hear = (object, type, listener) => (object.addEventListener(type, listener), heard.push([object, type, listener]));
-    if (page) {
-      const pause = () => {
-        if (hidden !== "pause") return document.visibilityState === "hidden" && save();
-        if (document.visibilityState === "visible") return join();
+    Object.assign(this, {
+      url: href, state: "connecting", lastEventId,
+      close: () => finish(),
+      subscribe: (observer) => {
+        if (typeof observer === "function") observer = { next: observer };
+        if (this.state === "closed") observer.complete?.();
+        else observers.add(observer);
+        return { unsubscribe: () => void observers.delete(observer) };
+      },
+    });
+    if (signal?.aborted) return finish();
+    if (!/^http/.test(href)) return queueMicrotask(() => finish(failed("url", "no http or https URL")));
+    const hear = (object, type, listener) => object.addEventListener(type, listener, { signal: gone.signal });
+    const shown = () => {
+      if (document.visibilityState === "visible") join();
+      else if (hidden === "pause") {
         leave();
-        this.#become("waiting", { hidden: true });
-      };
+        tell("waiting", { hidden: true });
+      } else save();
+    };
+    if (signal) hear(signal, "abort", this.close);
+    if (page) {
       hear(globalThis, "pagehide", leave);
       hear(globalThis, "pageshow", ({ persisted }) => persisted && join());
-      hear(globalThis, "online", () => !left && link.post({ k: "online" }));
-      hear(document, "visibilitychange", pause);
+      hear(globalThis, "online", () => left || link.post({ k: "online" }));
+      hear(document, "visibilitychange", shown);
     }
-    this.#close = finish;
-    if (signal?.aborted) return finish();
-    signal?.addEventListener("abort", () => finish(), { once: true });
-    if (!/^https?:/.test(url)) queueMicrotask(() => finish(failed("network", `${url} is no http or https URL`, { final: true })));
-    else if (!(hidden === "pause" && page && document.visibilityState === "hidden")) join();
-    else this.state = "waiting";
+    if (page && hidden === "pause" && document.visibilityState === "hidden") this.state = "waiting";
+    else join();
   }
 
-  /** Let go of the stream. Other tabs keep theirs. */
-  close() {
-    this.#close();
-  }
-
-  /** Observe every event of the stream; the result has `unsubscribe()`. */
-  subscribe(observer, error, complete) {
-    if (typeof observer === "function") observer = { next: observer, error, complete };
-    if (this.state === "closed") observer.complete?.();
-    else this.#observers.add(observer);
-    return { unsubscribe: () => void this.#observers.delete(observer) };
-  }
-
-  [Symbol.asyncIterator]() {
+  async *[Symbol.asyncIterator]() {
     const queue = [];
     let wake, over, error, missed = 0;
-    const done = (failure) => { over = true; error = failure; wake?.(); };
-    const subscription = this.subscribe({
-      next(event) {
-        if (queue.push(event) > QUEUE) (queue.shift(), missed++);
-        wake?.();
-      },
-      error: done,
-      complete: done,
-    });
-    return {
-      async next() {
-        while (!queue.length && !over) await new Promise((resolve) => { wake = resolve; });
+    const done = (failure) => {
+      over = true;
+      error = failure;
+      wake?.();
+    };
+    const next = (event) => {
+      if (queue.push(event) > QUEUE) {
+        queue.shift();
+        missed++;
+      }
+      wake?.();
+    };
+    const subscription = this.subscribe({ next, error: done, complete: done });
+    try {
+      for (;;) {
         if (missed) {
           const data = JSON.stringify({ reason: "overflow", missed });
           missed = 0;
-          return { value: new StreamEvent("stream-gap", { data }), done: false };
-        }
-        if (queue.length) return { value: queue.shift(), done: false };
-        if (error) throw error;
-        return { value: undefined, done: true };
-      },
-      async return(value) {
-        subscription.unsubscribe();
-        done();
-        queue.length = 0;
-        return { value, done: true };
-      },
-      [Symbol.asyncIterator]() {
-        return this;
-      },
-    };
-  }
-
-  #error(failure) {
-    return Object.assign(new Error(failure.message), failure);
-  }
-
-  #become(state, { failure, ...more }) {
-    this.state = state;
-    if (failure && !/^(end|ended|expired)$/.test(failure.reason)) this.dispatchEvent(note("error", failure));
-    this.dispatchEvent(note("state", { state, failure, ...more }));
-    if (state === "open") this.dispatchEvent(new Event("open"));
-  }
-
-  #dispatch(type, data, origin) {
-    const event = new StreamEvent(type === ":" ? "comment" : type, { data, origin, lastEventId: this.lastEventId });
-    if (type === "stream-gap") this.dispatchEvent(note("gap", JSON.parse(data)));
-    this.dispatchEvent(event);
-    if (type === ":" || type === "stream-end") return;
-    for (const observer of this.#observers) observer.next?.(event);
+          yield new StreamEvent("stream-gap", { data });
+        } else if (queue.length) yield queue.shift();
+        else if (error) throw error;
+        else if (over) return;
+        else await new Promise((resolve) => { wake = resolve; });
+      }
+    } finally {
+      subscription.unsubscribe();
+    }
   }
 }
 
 // RxJS looks for one of these two, whichever it found when it was loaded.
-for (const name of new Set([Symbol.observable ?? "@@observable", "@@observable"]))
+for (const name of [Symbol.observable ?? "@@observable", "@@observable"])
   Stream.prototype[name] = function () {
     return this;
   };
 
-// 53 bits that tell tokens apart (cyrb53).
+// Bits that tell tokens apart.
 function mark(text) {
   let a = 0xdeadbeef, b = 0x41c6ce57;
   for (const character of text || "") {
     a = Math.imul(a ^ character.codePointAt(), 2654435761);
     b = Math.imul(b ^ character.codePointAt(), 1597334677);
   }
-  return text && (a >>> 0).toString(36) + (b >>> 0).toString(36);
+  return text && [a, b];
 }
 
 /** Open a stream of server-sent events, or join it where another tab has it open. */
@@ -638,7 +629,7 @@ export const stream = (url, options = {}) => new Stream(url, options);
 
 // ---- in the SharedWorker: the hub of the stream that its name tells ----------------------------------------------
 
-if (globalThis.SharedWorkerGlobalScope && globalThis instanceof SharedWorkerGlobalScope && name.startsWith(PROTOCOL)) {
+if (globalThis.SharedWorkerGlobalScope && name.startsWith(PROTOCOL)) {
   let current;
   onconnect = () => { current ??= hub(shared(name), PATIENCE, () => { current = undefined; }); };
 }
