@@ -65,9 +65,9 @@ class Browser:
         with suppress(TimeoutError, Refused, asyncio.CancelledError):
             await self.call(method, session, timeout=0.5, **params)
 
-    async def open(self, url: str) -> Tab:
-        """A new tab, in a window of its own: visible."""
-        target = (await self.call("Target.createTarget", url=url, newWindow=True))["targetId"]
+    async def open(self, url: str, *, window: bool = True) -> Tab:
+        """A new tab, in a window of its own: visible. Or in front of the last one in its window."""
+        target = (await self.call("Target.createTarget", url=url, newWindow=window))["targetId"]
         session = (await self.call("Target.attachToTarget", targetId=target, flatten=True))["sessionId"]
         return Tab(self, target, session)
 
@@ -104,6 +104,15 @@ class Tab:
         if "exceptionDetails" in result:
             raise Refused(str(result["exceptionDetails"]))
         return result["result"].get("value")
+
+    async def until(self, script: str, timeout: float = 15.0) -> Any:
+        """The value of an expression, once it is true."""
+        async with asyncio.timeout(timeout):
+            while True:
+                with suppress(Refused):  # between two documents
+                    if found := await self.run(script):
+                        return found
+                await asyncio.sleep(0.02)
 
     async def close(self) -> None:
         await self._browser.call("Target.closeTarget", targetId=self.target)

@@ -378,11 +378,14 @@ class Stream extends EventTarget {
       if (left) return;
       left = true;
       e = undefined;
-      generation++;
       clearInterval(timer);
       save();
       link.post({ k: "bye", t });
       link.close();
+      resign();
+    };
+    const resign = () => {
+      generation++;
       own?.();
       unlock?.();
       own = unlock = undefined;
@@ -570,6 +573,9 @@ class Stream extends EventTarget {
       hear(globalThis, "pageshow", ({ persisted }) => persisted && join());
       hear(globalThis, "online", () => left || link.post({ k: "online" }));
       hear(document, "visibilitychange", shown);
+      // A frozen page still hears messages, but gets nothing from the network.
+      hear(document, "freeze", () => mode === "lock" && resign());
+      hear(document, "resume", () => left || mode === "lock" && lead());
     }
     if (page && hidden === "pause" && document.visibilityState === "hidden") this.state = "waiting";
     else join();

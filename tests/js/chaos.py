@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..devtools import Browser, Refused, Tab
+from ..devtools import Browser, Tab
 from .pages import Numbers
 
 # Seconds in which the tabs that are left must have another connection.
@@ -58,7 +58,9 @@ class Crowd:
             return
         self.away.add(tab.target)
         try:
-            if how == "freeze":
+            if how == "hang":
+                await tab.run("{ const until = Date.now() + 2000; while (Date.now() < until); }")
+            elif how == "freeze":
                 await tab.freeze()
                 await asyncio.sleep(self.chance.uniform(1.0, 2.5))
                 await tab.resume()
@@ -78,15 +80,8 @@ class Crowd:
         return await tab.run("({got, told})")
 
 
-async def opened(tab: Tab, timeout: float = 20.0) -> None:
-    async with asyncio.timeout(timeout):
-        while True:
-            try:
-                if await tab.run("globalThis.me?.state === 'open'"):
-                    return
-            except Refused:
-                pass  # between two documents
-            await asyncio.sleep(0.05)
+async def opened(tab: Tab) -> None:
+    await tab.until("globalThis.me?.state === 'open'", timeout=20.0)
 
 
 async def connections(numbers: Numbers, within: float = REPLACED) -> int:

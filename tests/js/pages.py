@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Collection
 from typing import Any
 
 from aiohttp import web
 
 import rx_sse
 from rx_sse.web.edge import EDGE
+from rx_sse.web.stream import Stream
 
 # Every tab writes down the numbers it got, over a reload too: the list goes with the tab's session.
 PAGE = """<!doctype html><meta charset=utf-8><title>tab</title><link rel=icon href="data:,"><script type=module>
@@ -29,6 +31,18 @@ addEventListener("pagehide", () => { sessionStorage.got = JSON.stringify(got); s
 </script>"""
 
 
+# A page for a test that says itself what happens in it.
+BARE = """<!doctype html><meta charset=utf-8><title>bare</title><link rel=icon href="data:,"><script type=module>
+import { stream } from "/rx_sse.js";
+globalThis.open_stream = (url, options) => {
+    const got = [], told = [], me = stream(url, options);
+    me.subscribe(e => got.push([e.type, e.data]));
+    for (const type of ["gap", "joined", "error"]) me.addEventListener(type, e => told.push([type, e.detail]));
+    return Object.assign(me, { got, told });
+};
+</script>"""
+
+
 class Numbers:
     """A topic of numbers, and pages that listen to it."""
 
@@ -39,13 +53,20 @@ class Numbers:
         self.opened = Counter[str]()
         app.router.add_get("/", self._show)
         app.router.add_get("/blank", self._blank)
+        app.router.add_get("/bare", self._bare)
         app.router.add_get("/numbers", rx_sse.sse(**stream)(self._numbers))
         self.sent = 0
+        self.headers: dict[str, str] = {}  # of the bare page
+
+    @property
+    def streams(self) -> Collection[Stream]:
+        """Those that are open."""
+        return self.app[EDGE].streams
 
     @property
     def open(self) -> int:
-        """Streams that are open."""
-        return len(self.app[EDGE].streams)
+        """How many."""
+        return len(self.streams)
 
     async def send(self, count: int = 1, pause: float = 0.0) -> None:
         """Publish the next numbers."""
@@ -61,6 +82,9 @@ class Numbers:
 
     async def _show(self, request: web.Request) -> web.Response:
         return web.Response(text=self._page, content_type="text/html")
+
+    async def _bare(self, request: web.Request) -> web.Response:
+        return web.Response(text=BARE, content_type="text/html", headers=self.headers)
 
     async def _blank(self, request: web.Request) -> web.Response:
         return web.Response(text="<!doctype html><title>elsewhere</title>", content_type="text/html")

@@ -16,7 +16,10 @@ from .pages import Numbers
 
 pytestmark = pytest.mark.browser
 
-KINDS = {"locks": ["close", "crash", "freeze", "navigate"], "worker": ["worker", "close", "crash", "freeze", "navigate"]}
+KINDS = {
+    "locks": ["close", "crash", "freeze", "navigate", "hang"],
+    "worker": ["worker", "close", "crash", "freeze", "navigate"],
+}
 
 
 async def chaos(chromium: str, mode: str, *, tabs: int, events: int, seconds: float, pause: float) -> Crowd:
