@@ -179,6 +179,8 @@ async def _preflight(request: web.Request) -> web.StreamResponse | None:
 async def _allow_origin(request: web.Request, response: web.StreamResponse) -> None:
     if _streams(request.match_info.handler, request.method):
         _with_origin(request, response)
+        if request.method != hdrs.METH_OPTIONS and hdrs.ACCESS_CONTROL_ALLOW_ORIGIN in response.headers:
+            response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = EXPOSED
 
 
 def _with_origin(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
@@ -189,7 +191,6 @@ def _with_origin(request: web.Request, response: web.StreamResponse) -> web.Stre
         response.headers[hdrs.VARY] = ", ".join([*vary, hdrs.ORIGIN])
     if (allowed := _allowed(request)) is not None:
         response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = allowed
-        response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = EXPOSED
         if allowed != ANY:
             response.headers[hdrs.ACCESS_CONTROL_ALLOW_CREDENTIALS] = "true"
     return response

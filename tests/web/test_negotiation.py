@@ -95,6 +95,7 @@ async def test_the_headers_are_these_and_no_others() -> None:
             "content-type": "text/event-stream",
             "cache-control": "no-cache, no-transform",
             "x-accel-buffering": "no",
+            "stream-heartbeat": "15",
             "transfer-encoding": "chunked",
         }
 
@@ -225,11 +226,14 @@ def cors(answer: Answer) -> dict[str, str | None]:
     return {name: answer.header(name) for name in names if answer.header(name) is not None}
 
 
-WITH_CREDENTIALS = {
+TO_THIS_PAGE = {
     "vary": "Origin",
     "access-control-allow-origin": APP,
     "access-control-allow-credentials": "true",
 }
+EXPOSED = {"access-control-expose-headers": "Stream-Heartbeat, Stream-User, Retry-After"}
+WITH_CREDENTIALS = TO_THIS_PAGE | EXPOSED
+TO_ANY_PAGE = {"vary": "Origin", "access-control-allow-origin": "*"} | EXPOSED
 
 
 @pytest.mark.parametrize(
@@ -245,11 +249,11 @@ WITH_CREDENTIALS = {
         ([APP], APP, WITH_CREDENTIALS),
         ([ELSEWHERE, APP], APP, WITH_CREDENTIALS),
         (["HTTPS://App.Example:443"], APP, WITH_CREDENTIALS),
-        (["*"], ELSEWHERE, {"vary": "Origin", "access-control-allow-origin": "*"}),
-        (["*"], "null", {"vary": "Origin", "access-control-allow-origin": "*"}),
+        (["*"], ELSEWHERE, TO_ANY_PAGE),
+        (["*"], "null", TO_ANY_PAGE),
         (["*"], None, {"vary": "Origin"}),
         (["*", APP], APP, WITH_CREDENTIALS),
-        (["*", APP], ELSEWHERE, {"vary": "Origin", "access-control-allow-origin": "*"}),
+        (["*", APP], ELSEWHERE, TO_ANY_PAGE),
     ],
     ids=str,
 )
@@ -342,7 +346,7 @@ async def test_a_preflight_of_a_stream_is_answered(path: str, method: str) -> No
         )
     assert answer.status == 204 and answer.body == b""
     assert cors(answer) == {
-        **WITH_CREDENTIALS,
+        **TO_THIS_PAGE,
         "access-control-allow-methods": method,
         "access-control-allow-headers": (
             "Last-Event-ID, Authorization, Cache-Control, Content-Type, Idempotency-Key"
