@@ -275,7 +275,7 @@ function hub(line, patience, onstop, tail) {
     });
     const header = (name) => response.headers.get(name);
     const { status } = response, type = header("Content-Type") || "";
-    if (status === 204) return failed("end", "204 No Content", { status, final: true });
+    if (status === 204) return failed("end", "204", { status, final: true });
     if (status !== 200 || !/^\s*text\/event-stream\s*(;|$)/i.test(type)) {
       const after = header("Retry-After");
       const ms = /^\d+$/.test(after) ? after * 1000 : Date.parse(after) - Date.now();
@@ -289,7 +289,7 @@ function hub(line, patience, onstop, tail) {
     touch(limit);
     // [spec] Always UTF-8, whatever the type says; one BOM at the beginning is dropped.
     const decoder = new TextDecoder(), reader = response.body.getReader(), parsed = parser(id, max);
-    let failure = failed("ended", "end of the stream");
+    let failure = failed("ended", "");
     for (;;) {
       const { done, value } = await reader.read();
       if (done) return failure;
@@ -539,9 +539,8 @@ class Stream extends EventTarget {
       leave();
       gone.abort();
       tell("closed", { failure });
-      for (const observer of observers)
-        if (failure && !/^end/.test(failure.reason)) observer.error?.(Object.assign(new Error(failure.message), failure));
-        else observer.complete?.();
+      const error = failure && !/^end/.test(failure.reason) && Object.assign(new Error(failure.message), failure);
+      for (const observer of observers) error ? observer.error?.(error) : observer.complete?.();
       observers.clear();
     };
 
@@ -558,7 +557,7 @@ class Stream extends EventTarget {
       },
     });
     if (signal?.aborted) return finish();
-    if (!/^http/.test(href)) return queueMicrotask(() => finish(failed("url", "no http or https URL")));
+    if (!/^http/.test(href)) return queueMicrotask(() => finish(failed("url", href)));
     const hear = (object, type, listener) => object.addEventListener(type, listener, { signal: gone.signal });
     const shown = () => {
       if (document.visibilityState === "visible") join();
@@ -596,7 +595,7 @@ class Stream extends EventTarget {
       }
       wake?.();
     };
-    const subscription = this.subscribe({ next, error: done, complete: done });
+    const { unsubscribe } = this.subscribe({ next, error: done, complete: done });
     try {
       for (;;) {
         if (missed) {
@@ -609,7 +608,7 @@ class Stream extends EventTarget {
         else await new Promise((resolve) => { wake = resolve; });
       }
     } finally {
-      subscription.unsubscribe();
+      unsubscribe();
     }
   }
 }
