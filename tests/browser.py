@@ -1,4 +1,4 @@
-"""A real Chromium for a test: it is started on a page, and the page posts what it sees.
+"""A real Chromium or Firefox for a test: it is started on a page, and the page posts what it sees.
 
 No driver: the page's script calls `report(...)`, which the test awaits.
 """
@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
@@ -60,6 +62,61 @@ class Page:
         return web.Response()
 
 
+# A new profile of Firefox asks nothing, fetches nothing, and lets a test's page open windows.
+PREFERENCES = {
+    "app.normandy.enabled": False,
+    "app.update.auto": False,
+    "app.update.enabled": False,
+    "browser.aboutwelcome.enabled": False,
+    "browser.shell.checkDefaultBrowser": False,
+    "browser.startup.homepage_override.mstone": "ignore",
+    "datareporting.policy.dataSubmissionEnabled": False,
+    "dom.disable_open_during_load": False,
+    "dom.popup_maximum": 100,
+    "extensions.update.enabled": False,
+    "network.captive-portal-service.enabled": False,
+    "network.connectivity-service.enabled": False,
+    "toolkit.telemetry.enabled": False,
+}
+
+
+@asynccontextmanager
+async def visiting_firefox(firefox: str, url: str) -> AsyncIterator[None]:
+    """Have Firefox show a page for the length of the block."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        lines = [f"user_pref({json.dumps(name)}, {json.dumps(value)});\n" for name, value in PREFERENCES.items()]
+        (Path(profile) / "user.js").write_text("".join(lines), "utf-8")
+        process = await asyncio.create_subprocess_exec(
+            firefox,
+            "--headless",
+            "--no-remote",
+            "--profile",
+            profile,
+            url,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+            env={**os.environ, "HOME": profile},
+        )
+        async with ended(process):
+            yield
+
+
+@asynccontextmanager
+async def ended(process: asyncio.subprocess.Process) -> AsyncIterator[None]:
+    """Have a browser gone after the block."""
+    try:
+        yield
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            try:
+                async with asyncio.timeout(5):
+                    await process.wait()
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+
+
 @asynccontextmanager
 async def visiting(chromium: str, url: str, *flags: str) -> AsyncIterator[None]:
     """Have Chromium show a page for the length of the block."""
@@ -74,14 +131,5 @@ async def visiting(chromium: str, url: str, *flags: str) -> AsyncIterator[None]:
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
         )
-        try:
+        async with ended(process):
             yield
-        finally:
-            if process.returncode is None:
-                process.terminate()
-                try:
-                    async with asyncio.timeout(5):
-                        await process.wait()
-                except TimeoutError:
-                    process.kill()
-                    await process.wait()

@@ -15,7 +15,7 @@ from typing import Any
 
 import aiohttp
 
-from .browser import FLAGS
+from .browser import FLAGS, ended
 
 # Many tabs in one window: those behind must not be treated as such, unless a test says so.
 FOREGROUND = (
@@ -157,25 +157,15 @@ async def browsing(chromium: str, *flags: str) -> AsyncIterator[Browser]:
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
         )
-        try:
+        async with ended(process):
             port, path = await _address(Path(profile) / "DevToolsActivePort")
             async with aiohttp.ClientSession() as session:
                 url = f"ws://127.0.0.1:{port}{path}"
-                socket = await session.ws_connect(url, max_msg_size=0, heartbeat=None)
-                browser = Browser(socket)
+                browser = Browser(await session.ws_connect(url, max_msg_size=0))
                 try:
                     yield browser
                 finally:
                     await browser.close()
-        finally:
-            if process.returncode is None:
-                process.terminate()
-                try:
-                    async with asyncio.timeout(5):
-                        await process.wait()
-                except TimeoutError:
-                    process.kill()
-                    await process.wait()
 
 
 async def _address(file: Path) -> tuple[str, str]:
