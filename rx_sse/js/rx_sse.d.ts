@@ -111,8 +111,9 @@ export interface Options {
   /** Milliseconds between two attempts, until the stream sets them. Default 3000. */
   retry?: number;
   /**
-   * What follows an answer that was refused (`failure.status`): true, the default, tries again with back-off;
-   * `"standard"` ends the stream, as a native EventSource does; a function decides. False: one connection, no more.
+   * What follows an answer that was refused (`failure.status`): true, the default for a GET, tries again with back-off;
+   * `"standard"` ends the stream, as a native EventSource does; a function decides. False: one connection, no more; the
+   * default for every other method, which may do twice what it is asked to do twice.
    */
   reconnect?: boolean | "standard" | ((failure: Failure) => boolean | Promise<boolean>);
   /** Milliseconds without a byte, after which a connection is dead. Default: three of the server's heartbeats. */

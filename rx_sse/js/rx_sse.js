@@ -329,8 +329,8 @@ class Stream extends EventTarget {
   constructor(url, options) {
     super();
     const {
-      signal, token, user, replay, hidden, position = "session", lastEventId = "", reconnect = true,
-      method = "GET", headers, body, credentials = "same-origin", retry = 3000, timeout, comments,
+      signal, token, user, replay, hidden, position = "session", lastEventId = "",
+      method = "GET", reconnect = method === "GET", headers, body, credentials = "same-origin", retry = 3000, timeout, comments,
       maxEventSize: max = MAX_EVENT,
       share = page && method === "GET" && (plain(token) !== CALL || user !== undefined),
       worker = /\/rx_sse(\.min)?\.js(\?|$)/.test(import.meta.url) && import.meta.url,

@@ -102,16 +102,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.conformance")
     parser.add_argument("service", nargs="?", help="URL of a service around the client under test")
     parser.add_argument("--table", action="store_true", help="compare the Python clients that are installed")
-    parser.add_argument("--verbose", action="store_true", help="with --table: every failure")
+    parser.add_argument("--scripts", action="store_true", help="compare clients in JavaScript, in browsers and Node")
+    parser.add_argument("--verbose", action="store_true", help="with either table: every failure")
     options = parser.parse_args()
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
     if options.table:
         asyncio.run(table(options.verbose))
+    elif options.scripts:
+        asyncio.run(importlib.import_module(".script_table", __package__).script_table(options.verbose))
     elif options.service:
         asyncio.run(against(options.service))
     else:
-        parser.error("give the URL of a service, or --table")
+        parser.error("give the URL of a service, --table, or --scripts")
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ async def test_in_node(tmp_path: Path) -> None:
         await passes_all(harness, 8)
 
 
-# A browser has six connections to an origin, and the driver's own page needs one at times.
+# A browser has six connections to an origin; and Firefox takes its time to hand 14 MB from tab to tab.
 
 
 @pytest.mark.browser
@@ -44,4 +44,4 @@ async def test_in_chromium(chromium: str, client: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("client", ["rx_sse.js", "rx_sse.min.js, shared"])
 async def test_in_firefox(firefox: str, client: str, tmp_path: Path) -> None:
     async with driven(client, tmp_path, visit=partial(visiting_firefox, firefox)) as harness:
-        await passes_all(harness, 4)
+        await passes_all(harness, 2)

@@ -51,7 +51,7 @@ class Numbers:
         self.app = app = rx_sse.setup(web.Application(), bus=self.bus)
         self._page = PAGE % {"mode": f'"{mode}"', "options": options}
         self.opened = Counter[str]()
-        app.router.add_get("/", self._show)
+        app.router.add_get("/", self.show)
         app.router.add_get("/blank", self._blank)
         app.router.add_get("/bare", self._bare)
         app.router.add_get("/numbers", rx_sse.sse(**stream)(self._numbers))
@@ -80,7 +80,7 @@ class Numbers:
         self.opened["streams"] += 1
         return self.bus.events("numbers", after=rx_sse.last_event_id(request))
 
-    async def _show(self, request: web.Request) -> web.Response:
+    async def show(self, request: web.Request) -> web.Response:
         return web.Response(text=self._page, content_type="text/html")
 
     async def _bare(self, request: web.Request) -> web.Response:

@@ -153,13 +153,22 @@ async def test_a_token_function_that_fails_is_asked_again(run: Run, endpoint: En
 
 
 async def test_headers_body_and_method_are_sent_with_each_attempt(run: Run, endpoint: Endpoint) -> None:
-    script = "stream(url, {method: 'POST', body: '{\"a\":1}', headers: {'X-Key': 'k', Accept: 'text/event-stream, */*'}, retry: 5});"
+    script = "stream(url, {method: 'POST', reconnect: true, body: '{\"a\":1}', headers: {'X-Key': 'k', Accept: 'text/event-stream, */*'}, retry: 5});"
     async with run(script, endpoint.url):
         for _ in range(2):
             visit = await endpoint.stream()
             assert (visit.method, visit.body, visit.headers["X-Key"]) == ("POST", b'{"a":1}', "k")
             assert visit.headers["Accept"] == "text/event-stream, */*"
             visit.end()
+
+
+async def test_what_is_no_get_is_sent_once(run: Run, endpoint: Endpoint) -> None:
+    script = "for await (const e of watch(stream(url, {method: 'POST', retry: 5}))); report('over');"
+    async with run(script, endpoint.url) as node:
+        visit = await endpoint.stream()
+        visit.end()
+        assert (await node.end())[-2:] == [["state", "closed", "ended", None], ["over"]]
+    assert len(endpoint.visits) == 1
 
 
 async def test_a_silent_connection_is_taken_for_dead(run: Run, endpoint: Endpoint) -> None:
