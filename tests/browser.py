@@ -84,7 +84,9 @@ PREFERENCES = {
 async def visiting_firefox(firefox: str, url: str) -> AsyncIterator[None]:
     """Have Firefox show a page for the length of the block."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        lines = [f"user_pref({json.dumps(name)}, {json.dumps(value)});\n" for name, value in PREFERENCES.items()]
+        lines = [
+            f"user_pref({json.dumps(name)}, {json.dumps(value)});\n" for name, value in PREFERENCES.items()
+        ]
         (Path(profile) / "user.js").write_text("".join(lines), "utf-8")
         process = await asyncio.create_subprocess_exec(
             firefox,

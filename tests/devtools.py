@@ -48,7 +48,9 @@ class Browser:
         for future in self._waiting.values():
             future.cancel()
 
-    async def call(self, method: str, session: str | None = None, timeout: float = 20.0, **params: Any) -> Any:
+    async def call(
+        self, method: str, session: str | None = None, timeout: float = 20.0, **params: Any
+    ) -> Any:
         """Send a command and await its result."""
         number = next(self._numbers)
         future = self._waiting[number] = asyncio.get_running_loop().create_future()
@@ -172,7 +174,7 @@ async def _address(file: Path) -> tuple[str, str]:
     async with asyncio.timeout(20):
         while True:
             with suppress(FileNotFoundError):
-                lines = file.read_text("utf-8").split("\n")
+                lines = (await asyncio.to_thread(file.read_text, "utf-8")).split("\n")
                 if len(lines) == 2:
                     return lines[0], lines[1]
             await asyncio.sleep(0.02)

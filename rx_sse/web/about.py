@@ -1,9 +1,9 @@
 """Headers by which a stream tells its client what it needs to know before the first event.
 
-* `Stream-Heartbeat`: seconds without traffic after which a comment comes. A client that hears nothing for a few
-  times as long may take the connection for dead.
-* `Stream-User`: a mark of the principal's user. Two answers with the same mark are for the same user, so a browser
-  can see whether two tabs may share one connection, and whether a reconnect became somebody else's.
+* `Stream-Heartbeat`: seconds without traffic after which a comment comes. A client that hears nothing for a
+  few times as long may take the connection for dead.
+* `Stream-User`: a mark of the principal's user. Two answers with the same mark are for the same user, so a
+  page can see whether two tabs may share one connection, and whether a reconnect became another user's.
 
 Standard: none; RFC 9110 §16.3.1 for new field names (no `X-`).
 Never: the mark shows the user's name.

@@ -1,7 +1,7 @@
 """The page's half of a stream: `rx_sse.js`, served by the application.
 
-`setup` adds the route. `/rx_sse.js` is revalidated by its `ETag`; with `?v=` and the version of the library it
-may be kept for ever. The files themselves lie in the package's folder `js`, for bundlers.
+`setup` adds the route. `/rx_sse.js` is revalidated by its `ETag`; with `?v=` and the version of the library
+it may be kept for ever. The files themselves lie in the package's folder `js`, for bundlers.
 
 Standard: RFC 9111 §5.2 (`Cache-Control`), RFC 8246 (`immutable`), RFC 9110 §8.8.3 (`ETag`).
 Never: it reads a file while a request waits.
@@ -81,6 +81,8 @@ def add_script(app: web.Application, path: object) -> None:
     if path is False:
         return
     if not isinstance(path, str) or not path.startswith("/"):
-        raise UsageError(f"client={path!r} must be the path of the browser's module, like '/rx_sse.js', or False")
+        raise UsageError(
+            f"client={path!r} must be the path of the page's module, like '/rx_sse.js', or False"
+        )
     _script()  # a package without its files is found at the start
     app.router.add_get(path, _serve)

@@ -102,7 +102,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.conformance")
     parser.add_argument("service", nargs="?", help="URL of a service around the client under test")
     parser.add_argument("--table", action="store_true", help="compare the Python clients that are installed")
-    parser.add_argument("--scripts", action="store_true", help="compare clients in JavaScript, in browsers and Node")
+    parser.add_argument("--scripts", action="store_true", help="compare clients in JavaScript")
     parser.add_argument("--verbose", action="store_true", help="with either table: every failure")
     options = parser.parse_args()
     logging.disable(logging.CRITICAL)

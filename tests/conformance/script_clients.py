@@ -1,7 +1,7 @@
 """Clients in JavaScript, in Node and in a browser: an `Adapter` for each, over one bridge to where they run.
 
-A browser's page is of the same origin as the streams, as pages are, and needs no driver: it is opened, and its
-script asks for commands over a WebSocket.
+A browser's page is of the same origin as the streams, as pages are, and needs no driver: it is opened, and
+its script asks for commands over a WebSocket.
 """
 
 from __future__ import annotations
@@ -154,7 +154,9 @@ async def for_pages(bridge: Bridge, page_app: web.Application, modules: Path) ->
         file = {"scripts": FOLDER, "node_modules": modules}[folder] / name
         if not file.suffix:
             file = file.with_suffix(".js")
-        body = file.read_text("utf-8").replace('"eventsource-parser"', '"/node_modules/eventsource-parser/dist/index.js"')
+        body = file.read_text("utf-8").replace(
+            '"eventsource-parser"', '"/node_modules/eventsource-parser/dist/index.js"'
+        )
         headers = {"Access-Control-Allow-Origin": "*"}
         return web.Response(text=body, content_type="text/javascript", headers=headers)
 

@@ -42,7 +42,11 @@ class Crowd:
     async def victim(self) -> Tab:
         """The leader, or where that is a worker, any tab."""
         leaders = await self.leaders()
-        return leaders[0] if leaders else self.chance.choice([t for t in self.whole if t.target not in self.away])
+        return (
+            leaders[0]
+            if leaders
+            else self.chance.choice([t for t in self.whole if t.target not in self.away])
+        )
 
     async def disturb(self, how: str) -> None:
         """One disturbance, to its end."""

@@ -73,7 +73,9 @@ def run(node: str, tmp_path: Path) -> Run:
     @asynccontextmanager
     async def running(script: str, url: str = "", folder: Path = tmp_path) -> AsyncIterator[Script]:
         file = folder / "script.mjs"
-        file.write_text(START.format(module=json.dumps(MODULE.as_uri()), url=json.dumps(url)) + script, "utf-8")
+        file.write_text(
+            START.format(module=json.dumps(MODULE.as_uri()), url=json.dumps(url)) + script, "utf-8"
+        )
         process = await asyncio.create_subprocess_exec(
             node, file, stdout=asyncio.subprocess.PIPE, limit=64 * 1024 * 1024, start_new_session=True
         )

@@ -46,7 +46,9 @@ globalThis.open_stream = (url, options) => {
 class Numbers:
     """A topic of numbers, and pages that listen to it."""
 
-    def __init__(self, history: int = 1_000, options: str = "{}", mode: str = "worker", **stream: Any) -> None:
+    def __init__(
+        self, history: int = 1_000, options: str = "{}", mode: str = "worker", **stream: Any
+    ) -> None:
         self.bus = rx_sse.MemoryBus(history=history)
         self.app = app = rx_sse.setup(web.Application(), bus=self.bus)
         self._page = PAGE % {"mode": f'"{mode}"', "options": options}

@@ -88,9 +88,17 @@ async def test_failures_in_a_row_grow_the_delay_and_chance_spreads_it(run: Run) 
 
 @pytest.mark.parametrize(
     ("reconnect", "back"),
-    [("true", True), ("'standard'", False), ("false", False), ("f => f.status === 503", True), ("async () => false", False)],
+    [
+        ("true", True),
+        ("'standard'", False),
+        ("false", False),
+        ("f => f.status === 503", True),
+        ("async () => false", False),
+    ],
 )
-async def test_who_decides_about_a_refused_answer(run: Run, endpoint: Endpoint, reconnect: str, back: bool) -> None:
+async def test_who_decides_about_a_refused_answer(
+    run: Run, endpoint: Endpoint, reconnect: str, back: bool
+) -> None:
     async with run(f"watch(stream(url, {{retry: 5, reconnect: {reconnect}}}));", endpoint.url) as node:
         await (await endpoint.visit()).answer(503, {})
         if back:
@@ -112,14 +120,20 @@ async def test_without_reconnect_the_end_of_the_connection_is_the_end(run: Run, 
 
 @pytest.mark.parametrize("how", ["stream-end", "204"])
 async def test_what_ends_for_good(run: Run, endpoint: Endpoint, how: str) -> None:
-    script = "for await (const e of watch(stream(url, {retry: 5}))) report('iterated', e.type); report('over');"
+    script = (
+        "for await (const e of watch(stream(url, {retry: 5}))) report('iterated', e.type); report('over');"
+    )
     async with run(script, endpoint.url) as node:
         if how == "204":
             await (await endpoint.visit()).answer(204, {})
         else:
-            await (await endpoint.stream()).send("data: 1\n\nevent: stream-end\nid: 0_ab\ndata: {}\n\ndata: unheard\n\n")
+            await (await endpoint.stream()).send(
+                "data: 1\n\nevent: stream-end\nid: 0_ab\ndata: {}\n\ndata: unheard\n\n"
+            )
         seen = await node.end()
-    assert [row for row in seen if row[0] == "iterated"] == ([["iterated", "message"]] if how == "stream-end" else [])
+    assert [row for row in seen if row[0] == "iterated"] == (
+        [["iterated", "message"]] if how == "stream-end" else []
+    )
     assert ["state", "closed", "end", None] in seen and seen[-1] == ["over"]
     assert len(endpoint.visits) == 1
 
@@ -256,7 +270,12 @@ async def test_html_for_a_stream_is_told_and_not_read(run: Run, endpoint: Endpoi
         visit = await (await endpoint.visit()).open(headers={"Content-Type": "text/html"})
         await visit.send("<script>data: x\n\n")
         [_, failure] = await node.until("error")
-        assert failure == {"reason": "refused", "message": "no event stream but text/html", "status": 200, "retryAfter": 0}
+        assert failure == {
+            "reason": "refused",
+            "message": "no event stream but text/html",
+            "status": 200,
+            "retryAfter": 0,
+        }
         transport = visit.request.transport
         async with asyncio.timeout(5):
             while transport is not None and not transport.is_closing():
@@ -269,7 +288,9 @@ async def test_html_for_a_stream_is_told_and_not_read(run: Run, endpoint: Endpoi
 async def test_what_never_ends_is_bounded_and_told(run: Run, endpoint: Endpoint, what: str) -> None:
     script = """const before = process.memoryUsage().rss;
         stream(url).addEventListener("error", e => report(e.detail.reason, e.target.state, process.memoryUsage().rss - before));"""
-    piece = {"an endless line": b"x" * 65536, "an endless comment": b":" * 65536}.get(what, b"data: " + b"x" * 65530 + b"\n")
+    piece = {"an endless line": b"x" * 65536, "an endless comment": b":" * 65536}.get(
+        what, b"data: " + b"x" * 65530 + b"\n"
+    )
     async with run(script, endpoint.url) as node:
         visit = await endpoint.stream()
         sent = 0
@@ -301,7 +322,9 @@ async def test_fields_that_mean_harm(run: Run, endpoint: Endpoint) -> None:
         me.subscribe(e => { if (e.data === "last") { report(seen, me.lastEventId, ({}).polluted ?? null); me.close(); } });"""
     async with run(script, endpoint.url) as node:
         types = ["__proto__", "constructor", "error", "open", "state", "gap"]
-        frames = "".join(f'event: {type}\ndata: <img src=x onerror=alert(1)>{{"polluted":1}}\n\n' for type in types)
+        frames = "".join(
+            f'event: {type}\ndata: <img src=x onerror=alert(1)>{{"polluted":1}}\n\n' for type in types
+        )
         await (await endpoint.stream()).send(f"retry: {'9' * 5000}\n\n{frames}id: <script>\ndata: last\n\n")
         [seen, id, polluted] = await node.seen()
     data = '<img src=x onerror=alert(1)>{"polluted":1}'
@@ -325,7 +348,10 @@ async def test_a_token_does_not_follow_to_another_origin(run: Run, endpoint: End
 
 async def test_random_bytes_hurt_nobody(run: Run, endpoint: Endpoint) -> None:
     chance = random.Random(7)
-    noise = [bytes(chance.choices(b"\r\n\r\n:dataievent \0\xff\xe2\x82\xefx", k=chance.randint(1, 400))) for _ in range(200)]
+    noise = [
+        bytes(chance.choices(b"\r\n\r\n:dataievent \0\xff\xe2\x82\xefx", k=chance.randint(1, 400)))
+        for _ in range(200)
+    ]
     async with run(WATCH, endpoint.url) as node:
         visit = await endpoint.stream()
         await visit.send(*noise)

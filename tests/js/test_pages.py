@@ -112,7 +112,9 @@ async def test_where_there_is_no_worker_another_way_is_found(chromium: str, how:
         tabs = [await bare(browser, url) for _ in range(2)]
         for tab in tabs:
             if how == "no locks":
-                await tab.run("delete globalThis.SharedWorker; Object.defineProperty(navigator, 'locks', {value: undefined}); 1")
+                await tab.run(
+                    "delete globalThis.SharedWorker; Object.defineProperty(navigator, 'locks', {value: undefined}); 1"
+                )
             await start(tab)
         await numbers.send(2)
         for tab in tabs:
@@ -192,7 +194,9 @@ async def test_tabs_of_two_users_never_share_though_both_have_a_cookie(chromium:
             if stream.principal is not None and stream.principal.user == "ada":
                 stream.connection.abort()
         await ada.until("me.state === 'closed'")
-        assert [detail["reason"] for kind, detail in await ada.run("me.told") if kind == "error"][-1] == "user"
+        assert [detail["reason"] for kind, detail in await ada.run("me.told") if kind == "error"][
+            -1
+        ] == "user"
         assert await ada.run("me.got.filter(([, data]) => data === 'for Ben alone').length") == 0
 
 
@@ -208,7 +212,9 @@ async def test_two_tokens_never_share_and_one_user_with_fresh_tokens_does(chromi
         for tab in tabs[2:]:
             await start(tab, fresh, "/signed")
         assert people.users == ["ada", "ben", "cy"] and people.open == 3
-        await tabs[0].run("void dispatchEvent(new PageTransitionEvent('pagehide'))")  # which keeps the position
+        await tabs[0].run(
+            "void dispatchEvent(new PageTransitionEvent('pagehide'))"
+        )  # which keeps the position
         names = await tabs[0].run("JSON.stringify({...sessionStorage})")
         assert "/signed" in names
         assert given["ada"] not in names
@@ -240,7 +246,9 @@ async def test_a_token_of_three_seconds_lasts_for_a_minute(chromium: str) -> Non
 
 @pytest.mark.parametrize("share", ["true", "false"])
 @pytest.mark.parametrize(("missed", "gaps"), [(40, 0), (400, 1)])
-async def test_asleep_for_less_and_for_longer_than_the_history(chromium: str, share: str, missed: int, gaps: int) -> None:
+async def test_asleep_for_less_and_for_longer_than_the_history(
+    chromium: str, share: str, missed: int, gaps: int
+) -> None:
     numbers = Numbers(history=100, heartbeat=0.3)
     async with stage(chromium, numbers) as (url, browser):
         tab = await bare(browser, url)
@@ -263,7 +271,9 @@ async def test_asleep_for_less_and_for_longer_than_the_history(chromium: str, sh
         last = numbers.sent - 1
         got = await tab.until(f"{MESSAGES}.at(-1) === {last} && {MESSAGES}")
         assert len([kind for kind, _ in await tab.run("me.told") if kind == "gap"]) == gaps
-        assert got == (list(range(numbers.sent)) if not gaps else [*range(5), *range(numbers.sent - 100, numbers.sent)])
+        assert got == (
+            list(range(numbers.sent)) if not gaps else [*range(5), *range(numbers.sent - 100, numbers.sent)]
+        )
         await numbers.send(1)
         await tab.until(f"{MESSAGES}.at(-1) === {numbers.sent - 1}")
 
@@ -279,7 +289,7 @@ async def test_a_script_in_any_field_stays_text(chromium: str) -> None:
     def hostile(request: web.Request) -> Any:
         async def source() -> AsyncIterator[Any]:
             yield rx_sse.ServerSentEvent(harm, event=harm, id=harm.encode("ascii").hex())
-            yield rx_sse.RawFrame(f"id: {harm}\nevent: stream-gap\ndata: {{\"reason\":\"x\"}}\n\n")
+            yield rx_sse.RawFrame(f'id: {harm}\nevent: stream-gap\ndata: {{"reason":"x"}}\n\n')
             yield rx_sse.RawFrame(f"retry: {harm}\nevent: __proto__\ndata: {harm}\n\n")
             await asyncio.sleep(60)
 
@@ -288,10 +298,14 @@ async def test_a_script_in_any_field_stays_text(chromium: str) -> None:
     numbers.app.router.add_get("/hostile", hostile)
     async with stage(chromium, numbers) as (url, browser):
         tab = await bare(browser, url)
-        await start(tab, "{user: `%s`, headers: {'X-Harm': `%s`}}" % (harm, harm), "/hostile")
+        await start(tab, f"{{user: `{harm}`, headers: {{'X-Harm': `{harm}`}}}}", "/hostile")
         got = await tab.until("me.got.length >= 3 && me.got")
         assert [data for _, data in got][::2] == [harm, harm] and got[0][0] == harm
-        assert await tab.run("[globalThis.harmed ?? null, document.images.length, ({}).x ?? null]") == [None, 0, None]
+        assert await tab.run("[globalThis.harmed ?? null, document.images.length, ({}).x ?? null]") == [
+            None,
+            0,
+            None,
+        ]
 
 
 async def test_a_redirect_to_another_origin_gets_no_token(chromium: str) -> None:
@@ -311,6 +325,8 @@ async def test_a_redirect_to_another_origin_gets_no_token(chromium: str) -> None
             visit = await target.visit()
             assert (visit.method, seen) == ("GET", ["Bearer secret"])
             assert "Authorization" not in visit.headers
-            await visit.open(headers={"Content-Type": "text/event-stream", "Access-Control-Allow-Origin": "*"})
+            await visit.open(
+                headers={"Content-Type": "text/event-stream", "Access-Control-Allow-Origin": "*"}
+            )
             await visit.send("data: there\n\n")
             assert await tab.until("me.got.length && me.got") == [["message", "there"]]

@@ -35,7 +35,12 @@ def test_it_is_at_most_five_kibibytes_compressed() -> None:
 def test_the_package_for_bundlers_is_complete_and_of_this_version() -> None:
     package = json.loads((FOLDER / "package.json").read_text("utf-8"))
     assert package["version"] == version("rx-sse")
-    named = [*package["files"], package["main"], package["types"], *(e["default"] for e in package["exports"].values())]
+    named = [
+        *package["files"],
+        package["main"],
+        package["types"],
+        *(e["default"] for e in package["exports"].values()),
+    ]
     assert all((FOLDER / name).is_file() for name in named)
     assert "dependencies" not in package
 
@@ -132,8 +137,24 @@ def test_the_types_are_what_strict_typescript_wants(tmp_path: Path) -> None:
     shutil.copytree(FOLDER, tmp_path / "node_modules" / "rx_sse")
     shutil.copy(Path(__file__).parent / "use.ts", tmp_path)
     (tmp_path / "package.json").write_text('{"type": "module"}', "utf-8")
-    flags = ["--strict", "--noEmit", "--exactOptionalPropertyTypes", "--noUncheckedIndexedAccess", "--target", "es2022"]
-    flags += ["--module", "nodenext", "--moduleResolution", "nodenext", "--lib", "es2023,dom,esnext.asynciterable"]
+    flags = [
+        "--strict",
+        "--noEmit",
+        "--exactOptionalPropertyTypes",
+        "--noUncheckedIndexedAccess",
+        "--target",
+        "es2022",
+    ]
+    flags += [
+        "--module",
+        "nodenext",
+        "--moduleResolution",
+        "nodenext",
+        "--lib",
+        "es2023,dom,esnext.asynciterable",
+    ]
     compiler = tmp_path / "node_modules" / "typescript" / "bin" / "tsc"
-    done = subprocess.run([require("node"), compiler, *flags, "use.ts"], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run(
+        [require("node"), compiler, *flags, "use.ts"], cwd=tmp_path, capture_output=True, text=True
+    )
     assert (done.returncode, done.stdout) == (0, "")

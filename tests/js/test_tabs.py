@@ -46,8 +46,10 @@ async def chaos(chromium: str, mode: str, *, tabs: int, events: int, seconds: fl
         for tab in crowd.whole:
             found = await crowd.seen(tab, events - 1)
             assert found["got"] == list(range(events)), (seed, mode, crowd.done, found["told"])
-    print(f"{mode}: {len(crowd.whole)} of {tabs} tabs stayed and saw {events} events; {dict(crowd.done)}; "
-          f"{numbers.opened['streams']} connections, one after another")
+    print(
+        f"{mode}: {len(crowd.whole)} of {tabs} tabs stayed and saw {events} events; {dict(crowd.done)}; "
+        f"{numbers.opened['streams']} connections, one after another"
+    )
     return crowd
 
 
