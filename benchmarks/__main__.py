@@ -17,7 +17,7 @@ from benchmarks.roster import ROSTER, Contestant
 
 HERE = Path(__file__).resolve().parent
 CACHE = HERE / ".cache"
-NAMES = list(dict.fromkeys(cell.task for cell in tasks.plan((1,), 1)))
+NAMES = list(dict.fromkeys(cell.task for cell in tasks.plan((1,), (1,), 1)))
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -49,7 +49,8 @@ def main(arguments: Sequence[str]) -> int:
     chosen = _choose(given.who, wanted)
     ready = rounds.prepare(chosen, CACHE, results, say)
     pairs: list[tuple[tasks.Cell, list[Contestant]]] = []
-    for cell in tasks.plan([int(count) for count in given.clients.split(",")], given.seconds):
+    clients, users = ([int(count) for count in each.split(",")] for each in (given.clients, given.users))
+    for cell in tasks.plan(clients, users, given.seconds):
         who = [each for each in chosen if cell.task in each.tasks and each.name in ready]
         if cell.task in wanted and who:
             pairs.append((cell, who))
@@ -73,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--micro", action="store_true", help="the parts alone, without sockets: ns for each operation")
     add("--tasks", default=",".join(NAMES), help="separated by commas; %(default)s")
     add("--clients", default="1,100,1000,5000,10000", help="levels of the task broadcast; %(default)s")
+    add("--users", default="1000,10000", help="levels of the task users; %(default)s")
     add("--who", default="", help="contestants whose name contains one of these; all")
     add("--rounds", type=int, default=5, help="%(default)s")
     add("--seconds", type=float, default=3.0, help="measured in each run; %(default)s")

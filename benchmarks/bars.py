@@ -12,6 +12,7 @@ from statistics import median
 from benchmarks.rounds import Sample
 
 EVENTS = "rx_sse, events"
+ONE_WRITE = "aiohttp, one write"
 NESTS = ("NestJS, fastify", "NestJS, express")
 Row = tuple[str, str, str, str]
 
@@ -59,6 +60,7 @@ def rows(samples: Sequence[Sample]) -> Iterable[Row]:
     for nest in NESTS:
         measured = book.ratio(("rx_sse, pipeline", ""), (nest, ""), "pipeline", "us")
         yield _row(f"CPU per event through three operators, to {nest}", measured, "≤", 0.5)
+    yield from _users(book)
     label = "1,000 clients, 20,000/s"
     measured = book.ratio((EVENTS, label), ("nchan (nginx)", label), "broadcast", "p99")
     yield _row("99th percentile of latency, 1,000 clients, to nchan (nginx)", measured, "≤", 1.0)
@@ -76,6 +78,27 @@ def rows(samples: Sequence[Sample]) -> Iterable[Row]:
     few, many = "100 clients, 20,000/s", "10,000 clients, 20,000/s"
     measured = book.ratio((EVENTS, many), (EVENTS, few), "broadcast", "us")
     yield _row("CPU per event, 10,000 clients to 100", measured, "≤", 2.0)
+
+
+def _users(book: _Book) -> Iterable[Row]:
+    """One event for one of many users, each with a stream of their own."""
+    for load in ("saturated", "5,000/s"):
+        label = f"1,000 users, {load}"
+        rivals = ((ONE_WRITE, 1.6), ("NestJS, fastify", 1.0), ("nchan (nginx)", 1.0), ("aiohttp-sse", 1.0))
+        for rival, bar in rivals:
+            measured = book.ratio((EVENTS, label), (rival, label), "users", "us")
+            yield _row(f"CPU per event for one of {label}, to {rival}", measured, "≤", bar)
+    label = "1,000 users arrive"
+    for rival, bar in ((ONE_WRITE, 1.25), ("NestJS, fastify", 1.0)):
+        measured = book.ratio((EVENTS, label), (rival, label), "users", "open_us")
+        yield _row(f"CPU to open a user's stream, to {rival}", measured, "≤", bar)
+    for value, what, bar in (("objects", "objects tracked", 25.0), ("resident", "KiB", 6.0)):
+        measured = book.middle(EVENTS, "users", label, value)
+        yield _row(f"{what} for each user's idle stream", measured, "≤", bar, "")
+    many = ("saturated", "1,000/s", "5,000/s")
+    found = [book.middle(EVENTS, "users", f"10,000 users, {load}", "stall") for load in many]
+    stalls = [stall for stall in found if stall is not None]
+    yield _row("longest stall with 10,000 users, ms", max(stalls) / 1e3 if stalls else None, "≤", 60.0, "")
 
 
 def _row(what: str, measured: float | None, sign: str, bar: float, unit: str = "× ") -> Row:

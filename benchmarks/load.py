@@ -88,14 +88,14 @@ class Client:
         return _reports(output, errors)
 
     def hold(
-        self, server: Target, path: str, seconds: float, connected: Any, **options: object
+        self, server: Target, path: str, seconds: float, connected: Any, pause: float = 1.0, **options: object
     ) -> list[Report]:
-        """Connect, call `connected()`, hold the streams for `seconds`, leave."""
+        """Connect, call `connected()` after a `pause` in seconds, hold the streams for `seconds`, leave."""
         with self.start(server, path, mode="open", **options) as process:
             assert process.stdin is not None and process.stdout is not None
             first = process.stdout.readline()
             if '"connected"' in first:
-                time.sleep(1)
+                time.sleep(pause)
                 connected()
                 time.sleep(seconds)
             output, errors = process.communicate(timeout=30)

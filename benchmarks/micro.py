@@ -68,6 +68,9 @@ def wire() -> Iterator[Row]:
 class Silent:
     """Nothing is dropped here."""
 
+    def relieve(self) -> None:
+        pass
+
     def render_gap(self, gap: Gap) -> bytes:
         return b""
 

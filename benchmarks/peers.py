@@ -10,11 +10,19 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 SERVERS = Path(__file__).resolve().parent / "servers"
+PLACES = ("/usr/sbin", "/usr/local/go/bin")
+"""Where Debian keeps servers, and Go's own archive its compiler: an ordinary user's PATH leaves both out."""
 NCHAN = "ngx_nchan_module.so"
+GO_ENVIRONMENT = {
+    "GO111MODULE": "off",  # one file and the standard library
+    "GOTOOLCHAIN": "local",
+    "GOPROXY": "off",  # nothing is fetched
+    "CGO_ENABLED": "0",
+}
 NEST_COMPILER = (
     *("--target", "es2022", "--module", "nodenext", "--skipLibCheck", "--noCheck"),
     *("--experimentalDecorators", "--emitDecoratorMetadata"),  # what Nest's own project template sets
@@ -60,6 +68,27 @@ def node(cache: Path) -> Path:
     return folder
 
 
+def go(cache: Path) -> tuple[Path, str]:
+    """Our server on Go's `net/http`, built anew only when it or the compiler changes, and Go's version."""
+    compiler = _program("go", "golang-go")
+    version = _run([compiler, "version"], 20).split()[2].removeprefix("go")
+    folder, source = cache / "go", SERVERS / "go_server.go"
+    digest = hashlib.sha256(source.read_bytes() + version.encode()).hexdigest()[:12]
+    program = folder / f"server-{digest}"
+    if not program.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        part = program.with_suffix(".part")
+        environment = {
+            **os.environ,
+            **GO_ENVIRONMENT,
+            "GOCACHE": str(folder / "cache"),
+            "GOPATH": str(folder),
+        }
+        _run([compiler, "build", "-o", str(part), str(source)], 300, environment=environment)
+        part.rename(program)
+    return program, version
+
+
 def nginx() -> str:
     """The nginx program."""
     return _program("nginx", "nginx-light")
@@ -76,8 +105,7 @@ def redis_version(program: str) -> str:
 
 
 def _program(name: str, package: str) -> str:
-    # Debian keeps servers in /usr/sbin, which an ordinary user's PATH leaves out.
-    found = shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin"]))
+    found = shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", os.defpath), *PLACES]))
     if found is None:
         raise Unavailable(f"no {name} on this machine (Debian: apt-get install {package})")
     return found
@@ -120,9 +148,16 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes() + sys.version.encode()).hexdigest()
 
 
-def _run(command: Sequence[str], limit: float, cwd: Path | None = None) -> str:
+def _run(
+    command: Sequence[str],
+    limit: float,
+    cwd: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> str:
     try:
-        done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=limit)
+        done = subprocess.run(
+            command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=limit
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise Unavailable(f"{' '.join(command[:3])}: {error}") from error
     if done.returncode:

@@ -56,6 +56,7 @@ class Start:
         files: templates to write into the folder, by name; `{port}` is `PORT` there, and so on.
         beside: what is started before it, in this order, on the client's core.
         workers: processes of `command` on the one port; several have the client's core as well.
+        python: its feed answers the line `objects` (servers/lines.py).
     """
 
     command: tuple[str, ...]
@@ -64,6 +65,7 @@ class Start:
     files: tuple[tuple[str, str], ...] = ()
     beside: tuple[Beside, ...] = ()
     workers: int = 1
+    python: bool = False
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,17 @@ class Server:
             if line.startswith("TCP:"):
                 kernel += int(line.split()[-1]) * PAGE
         return Memory(resident, kernel)
+
+    def objects(self) -> int | None:
+        """How many objects Python's collector tracks in it, after a collection; None if it is no Python."""
+        if not self._start.python:
+            return None
+        with (
+            socket.create_connection(("127.0.0.1", self.feed), timeout=30) as feed,
+            feed.makefile("rb") as answer,
+        ):
+            feed.sendall(b"objects\n")
+            return int(answer.readline())
 
     def settle(self, limit: float = 15.0) -> None:
         """Wait until the server has nothing left to do: what it clears up is not the next run's."""

@@ -38,6 +38,18 @@ def _saturated(label: str) -> bool:
     return "saturated" in label
 
 
+def _arriving(label: str) -> bool:
+    return "arrive" in label
+
+
+def _delivering(label: str) -> bool:
+    return not _arriving(label)
+
+
+def _at_a_rate(label: str) -> bool:
+    return _paced(label) and _delivering(label)
+
+
 def _stopped(label: str) -> bool:
     return "stopped" in label
 
@@ -45,6 +57,9 @@ def _stopped(label: str) -> bool:
 def _few_headers(label: str) -> bool:
     return "three" in label
 
+
+STALLS = ("users", "broadcast", "connect", "resume", "slow", "redis", "workers", "hold", "idle")
+"""All tasks but the pipeline, in which events may be left out: nobody can tell when one is due."""
 
 TABLES = (
     Table("Broadcast at a fixed rate: CPU µs per delivered event", "broadcast", "us", pick=_paced, digits=2),
@@ -59,13 +74,16 @@ TABLES = (
         "us",
         digits=2,
     ),
-    Table("One event to one of 10,000 users: CPU µs per delivered event", "users", "us", digits=1),
+    Table("One event for one user: CPU µs per delivered event", "users", "us", pick=_delivering),
+    Table("One event for one user: deliveries per second", "users", "per_second", digits=0, pick=_saturated),
+    Table("One event for one user: latency, 99th percentile, ms", "users", "p99", 1e-3, pick=_at_a_rate),
+    Table("A stream for each user: CPU µs to open it", "users", "open_us", digits=0, pick=_arriving),
+    Table("A stream for each user: KiB resident while it is idle", "users", "resident", pick=_arriving),
     Table(
-        "One event to one of 10,000 users: deliveries per second",
+        "A stream for each user: objects that Python’s collector tracks for it",
         "users",
-        "per_second",
-        digits=0,
-        pick=_saturated,
+        "objects",
+        pick=_arriving,
     ),
     Table("Connecting: streams per second", "connect", "per_second", digits=0),
     Table("Connecting: CPU µs per stream", "connect", "us", digits=0),
@@ -87,6 +105,7 @@ TABLES = (
     Table("Over Redis: latency, 99th percentile, ms", "redis", "p99", 1e-3),
     Table("Workers on one port, saturated: deliveries per second", "workers", "per_second", digits=0),
     Table("Workers on one port, saturated: CPU µs per delivered event", "workers", "us", digits=2),
+    *(Table(f"The longest stall, ms: {task}", task, "stall", 1e-3) for task in STALLS),
     Table("The longest turn of the loop, ms of CPU time", "hold", "longest"),
     Table("Idle: KiB resident per stream", "idle", "resident"),
     Table("Idle: KiB in the kernel per stream, both ends", "idle", "kernel", pick=_few_headers),
@@ -135,7 +154,8 @@ def _table(table: Table, results: Results) -> str:
 def _cell(table: Table, samples: Sequence[Sample]) -> str:
     numbers = [each.values[table.value] * table.scale for each in samples if table.value in each.values]
     if not numbers:
-        return f"failed: {samples[0].error.splitlines()[-1]}" if samples else "–"
+        errors = [each.error for each in samples if each.error]
+        return f"failed: {errors[0].splitlines()[-1]}" if errors else "–"
     text = f"{median(numbers):,.{table.digits}f}"
     if len(numbers) > 1:
         text += f" ({min(numbers):,.{table.digits}f}–{max(numbers):,.{table.digits}f})"

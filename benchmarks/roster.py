@@ -56,15 +56,24 @@ def _floor(cache: Path) -> Ready:
     return Ready("C, one epoll loop", Start((str(program), "{port}", "{feed}"), cache))
 
 
+def _installed(*names: str) -> str:
+    try:
+        return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
+    except importlib.metadata.PackageNotFoundError as missing:
+        raise peers.Unavailable(f"{missing.name} is not installed here") from missing
+
+
+def _aiohttp_write(cache: Path) -> Ready:
+    # In our environment, not the peers': it must stand on the same aiohttp as we do.
+    command = (sys.executable, str(SERVERS / "aiohttp_write_server.py"), "{port}", "{feed}")
+    return Ready(_installed("aiohttp", "uvloop"), Start(command, cache, python=True))
+
+
 def _ours(way: str, loop: str = "uvloop") -> Prepare:
     def prepare(cache: Path) -> Ready:
-        names = ("rx-sse", "aiohttp", "reactivex", *(["uvloop"] if loop == "uvloop" else []))
-        try:
-            text = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
-        except importlib.metadata.PackageNotFoundError as missing:
-            raise peers.Unavailable(f"{missing.name} is not installed here") from missing
+        text = _installed("rx-sse", "aiohttp", "reactivex", *(["uvloop"] if loop == "uvloop" else []))
         command = (sys.executable, str(SERVERS / "rx_sse_server.py"), "{port}", "{feed}", way, loop)
-        return Ready(text, Start(command, cache))
+        return Ready(text, Start(command, cache, python=True))
 
     return prepare
 
@@ -78,7 +87,8 @@ def _python(script: str, *packages: str) -> Prepare:
             if "==" in line
         )
         version = ", ".join(f"{name} {pins[name]}" for name in packages)
-        return Ready(version, Start((str(interpreter), str(SERVERS / script), "{port}", "{feed}"), cache))
+        command = (str(interpreter), str(SERVERS / script), "{port}", "{feed}")
+        return Ready(version, Start(command, cache, python=True))
 
     return prepare
 
@@ -102,7 +112,7 @@ def _over_redis(contestant: Prepare, script: str, publish: str, workers: int = 1
         command = (interpreter, path, "stream", url, "{port}")
         return Ready(
             f"{ready.version}, {peers.redis_version(redis)}",
-            replace(ready.start, command=command, beside=beside, workers=workers),
+            replace(ready.start, command=command, beside=beside, workers=workers, python=False),
         )
 
     return prepare
@@ -116,6 +126,11 @@ def _node(script: str, *packages: str, arguments: tuple[str, ...] = ()) -> Prepa
         return Ready(version, Start(("node", script, "{port}", "{feed}", *arguments), folder))
 
     return prepare
+
+
+def _go(cache: Path) -> Ready:
+    program, version = peers.go(cache)
+    return Ready(f"Go {version}", Start((str(program), "{port}", "{feed}"), cache))
 
 
 def _nchan(cache: Path) -> Ready:
@@ -155,6 +170,7 @@ _NEST = {"idle": "/idle", "pipeline": "/pipeline"}
 
 ROSTER = (
     Contestant("C floor", "floor", frozenset({"broadcast", "users", "connect"}), _floor),
+    Contestant("aiohttp, one write", "floor", frozenset({"broadcast", "users", "connect"}), _aiohttp_write),
     Contestant("rx_sse, Subject", "ours", frozenset({"broadcast", "users", "idle"}), _ours("subject")),
     Contestant("rx_sse, topic", "ours", frozenset({"broadcast", "users", "idle"}), _ours("topic")),
     Contestant("rx_sse, events", "ours", EVERYBODY | {"resume"}, _ours("events")),
@@ -162,6 +178,7 @@ ROSTER = (
     Contestant("rx_sse, events, probe", "ours", frozenset({"hold"}), _ours("events", "probe")),
     Contestant("rx_sse, pipeline", "ours", frozenset({"pipeline", "idle"}), _ours("pipeline")),
     Contestant("nchan (nginx)", "peer", EVERYBODY | {"resume"}, _nchan),
+    Contestant("Go, net/http", "peer", EVERYBODY, _go),
     Contestant("Node, by hand", "peer", EVERYBODY - {"idle"}, _node("node_server.mjs")),
     Contestant("better-sse", "peer", EVERYBODY, _node("better_sse_server.mjs", "better-sse", "express")),
     Contestant(

@@ -77,6 +77,8 @@ class Live:
             warm=self.warm,
         )
         values = delivered(report, late=bool(self.rate))
+        if not self.loose:  # where events may be left out, nobody can tell when one is due
+            values["stall"] = report["stall"]
         if self.stopped:
             values["growth"] = (server.memory().resident - before.resident) / 2**20
             values["dismissed"] = connected["files"] - report["files"]
@@ -98,11 +100,49 @@ class Connect:
     def run(self, server: Server, client: Client, path: str) -> Values:
         report, *_ = client.hold(server, path, 0.0, lambda: None, clients=self.clients)
         return {
+            "stall": report["stall"],
             "per_second": report["ready"] / report["seconds"],
             "us": report["server_cpu"] / report["ready"] * 1e6,
             "server": report["server_cpu"] / report["seconds"],
             "client": report["client_cpu"] / report["seconds"],
         }
+
+
+@dataclass(frozen=True)
+class Arrive:
+    """Users who open a stream each and get no event: what opening costs, and what a stream weighs."""
+
+    task: str
+    clients: int
+    pause: float = 1.0  # seconds in which the server finishes what belongs to opening
+    most_rounds: int = 100
+
+    @property
+    def label(self) -> str:
+        return f"{self.clients:,} users arrive"
+
+    def run(self, server: Server, client: Client, path: str) -> Values:
+        client.hold(server, "/users/%d", 0.0, lambda: None, 0.0, clients=50)  # what the first stream loads
+        server.settle()
+        before, objects = server.memory(), server.objects()
+        after: list[tuple[Memory, int | None]] = []
+        connected, _ = client.hold(
+            server,
+            "/users/%d",
+            0.0,
+            lambda: after.append((server.memory(), server.objects())),
+            self.pause,
+            clients=self.clients,
+        )
+        memory, tracked = after[0]
+        values = {
+            "open_us": connected["server_cpu"] / connected["ready"] * 1e6,
+            "resident": (memory.resident - before.resident) / self.clients / 1024,
+            "stall": connected["stall"],
+        }
+        if objects is not None and tracked is not None:
+            values["objects"] = (tracked - objects) / self.clients
+        return values
 
 
 @dataclass(frozen=True)
@@ -126,7 +166,7 @@ class Idle:
         server.settle()
         before = server.memory()
         after: list[Memory] = []
-        _, held = client.hold(
+        connected, held = client.hold(
             server,
             path,
             self.seconds,
@@ -140,11 +180,12 @@ class Idle:
             "cpu": held["server_cpu"] / held["seconds"] * 100,
             "heartbeats": held["comments"] / self.clients,
             "closed": held["closed"],
+            "stall": connected["stall"],
         }
 
 
 @dataclass(frozen=True)
-class Resume:
+class StreamCursor:
     """Streams that went away, missed events, and all come back at once with their `Last-Event-ID`."""
 
     task: str
@@ -161,7 +202,7 @@ class Resume:
         *_, report = client.run(
             server, path, mode="resume", clients=self.clients, count=self.count, size=self.size, seconds=20
         )
-        return delivered(report)
+        return {**delivered(report), "stall": report["stall"]}
 
 
 @dataclass(frozen=True)
@@ -181,7 +222,11 @@ class Hold:
         *_, report = client.run(server, path, clients=self.clients, rate=self.rate, seconds=3.0, warm=1.0)
         server.settle(0.5)
         server.stop()
-        return {**delivered(report), "longest": float(server.output().split()[-1]) * 1e3}
+        return {
+            **delivered(report),
+            "stall": report["stall"],
+            "longest": float(server.output().split()[-1]) * 1e3,
+        }
 
 
 def delivered(report: Report, late: bool = True) -> Values:
@@ -214,18 +259,20 @@ def paced(clients: int) -> float:
     return min(FASTEST, DELIVERIES / clients)
 
 
-def plan(clients: Sequence[int], seconds: float) -> Iterable[Cell]:
+def plan(clients: Sequence[int], users: Sequence[int], seconds: float) -> Iterable[Cell]:
     """Every run, the most telling first."""
     for count in clients:
         yield Live("broadcast", count, paced(count), seconds=seconds)
     for count in clients:
         yield Live("broadcast", count, 0.0, seconds=seconds)
     yield Live("pipeline", 1_000, 2 * paced(1_000), step=2, loose=True, seconds=seconds)
-    yield Live("users", 10_000, 5_000.0, users=True, seconds=seconds)
-    yield Live("users", 10_000, 0.0, users=True, seconds=seconds)
+    for count in users:
+        for rate in (0.0, 1_000.0, 5_000.0):
+            yield Live("users", count, rate, users=True, seconds=seconds)
+        yield Arrive("users", count)
     yield Connect("connect", 5_000)
-    yield Resume("resume", 1_000, 100)
-    yield Resume("resume", 1, 10_000)
+    yield StreamCursor("resume", 1_000, 100)
+    yield StreamCursor("resume", 1, 10_000)
     for stopped in (0.0, 0.1):
         yield Live("slow", 200, 25.0, size=8_192, stopped=stopped, seconds=seconds + 2)
     yield Live("redis", 1_000, paced(1_000), seconds=seconds)

@@ -10,26 +10,33 @@ import asyncio
 import itertools
 import time
 
+import loopback
 import reactivex as rx
 from aiohttp import web
 
 import rx_sse
 
-PAGE = """<!doctype html><meta charset=utf-8><title>A job</title>
+PAGE = """<!doctype html><meta charset=utf-8><title>A job</title><link rel=icon href="data:,">
 <button>Start a job</button><p><progress max=1 value=0></progress> <span></span></p>
 <script type=module>
 const [bar, text] = [document.querySelector("progress"), document.querySelector("span")];
+let source;
 function watch(id) {
-  const source = new EventSource(`/jobs/${id}`);
-  source.onmessage = e => { const {done, of} = JSON.parse(e.data); bar.value = done / of; text.textContent =
-  `${done} of ${of}`; }; source.addEventListener("stream-end", () => { source.close(); text.textContent += ",
-  finished"; });
+  source?.close();
+  source = new EventSource(`/jobs/${id}`);
+  source.onmessage = event => {
+    const {done, of} = JSON.parse(event.data);
+    bar.value = done / of;
+    text.textContent = `${done} of ${of}`;
+  };
+  source.addEventListener("stream-end", () => { source.close(); text.textContent += ", finished"; });
 }
 document.querySelector("button").onclick = async () => {
   location.hash = (await (await fetch("/jobs", {method: "POST"})).json()).id;
   watch(location.hash.slice(1));
 };
 if (location.hash) watch(location.hash.slice(1));
+addEventListener("pagehide", () => source?.close());
 </script>"""
 
 bus = rx_sse.MemoryBus(ttl=600.0)
@@ -70,18 +77,13 @@ def watch(request: web.Request) -> rx.Observable[rx_sse.ServerSentEvent]:
     return bus.events(request.match_info["id"], after=rx_sse.last_event_id(request), last=1)
 
 
-@routes.get("/")
-async def page(request: web.Request) -> web.Response:
-    """The page."""
-    return web.Response(text=PAGE, content_type="text/html")
-
-
 def make_app() -> web.Application:
     """The application."""
-    app = rx_sse.setup(web.Application(), bus=bus)
+    app = rx_sse.setup(web.Application(middlewares=[loopback.guard]), bus=bus)
     app.add_routes(routes)
+    app.router.add_get("/", loopback.page(PAGE))
     return app
 
 
 if __name__ == "__main__":
-    web.run_app(make_app(), host="127.0.0.1")
+    loopback.run(make_app())

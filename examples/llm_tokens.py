@@ -13,9 +13,51 @@ import json
 import os
 from collections.abc import AsyncIterator
 
+import loopback
 from aiohttp import web
 
 import rx_sse
+
+PAGE = """<!doctype html><meta charset=utf-8><title>Tokens</title><link rel=icon href="data:,">
+<form><input name=prompt size=60 value="Every word of this prompt comes back as a token">
+<button>Ask</button> <button type=button disabled>Stop</button></form><p></p><small></small>
+<script type=module>
+const [form, ask, stop, answer, state] = ["form", "button", "[type=button]", "p", "small"].map(
+  (selector) => document.querySelector(selector));
+
+async function* events(response) {  // EventSource knows no POST: this reads what `fetch` gives
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  for (let text = "";;) {
+    const {done, value} = await reader.read();
+    if (done) return;
+    const blocks = (text + value).split("\\n\\n");
+    text = blocks.pop();
+    for (const block of blocks) {
+      const lines = block.split("\\n"), field = name => lines.filter(line => line.startsWith(name + ": "))
+        .map(line => line.slice(name.length + 2)).join("\\n");
+      yield {type: field("event") || "message", data: field("data")};
+    }
+  }
+}
+
+form.onsubmit = async event => {
+  event.preventDefault();
+  const leaving = new AbortController();
+  stop.onclick = () => leaving.abort();  // the server notices, and cancels its own request
+  [ask.disabled, stop.disabled, answer.textContent, state.textContent] = [true, false, "", "cut off"];
+  try {
+    const options = {method: "POST", body: form.prompt.value, signal: leaving.signal};
+    for await (const {type, data} of events(await fetch("/chat", options))) {
+      if (type == "message") answer.textContent += JSON.parse(data).token;
+      if (type == "stream-end") state.textContent = "complete";
+      if (type == "stream-error") state.textContent = JSON.parse(data).title;
+    }
+  } catch (error) {
+    state.textContent = error.name == "AbortError" ? "stopped" : error.message;
+  }
+  [ask.disabled, stop.disabled] = [false, true];
+};
+</script>"""
 
 routes = web.RouteTableDef()
 
@@ -57,10 +99,11 @@ async def upstream_model(request: web.Request) -> AsyncIterator[object]:
 
 def make_app() -> web.Application:
     """The application."""
-    app = rx_sse.setup(web.Application())
+    app = rx_sse.setup(web.Application(middlewares=[loopback.guard]))
     app.add_routes(routes)
+    app.router.add_get("/", loopback.page(PAGE))
     return app
 
 
 if __name__ == "__main__":
-    web.run_app(make_app(), host="127.0.0.1")
+    loopback.run(make_app())

@@ -2,21 +2,37 @@
 
 An event is a line, its id the file's inode and the offset behind the line. Who comes back with it goes on
 right there; when the file was replaced meanwhile, the new one is read from its beginning. No history is kept
-anywhere: the file is the history.
+anywhere: the file is the history. Without a file it follows its own log, so that reloading the page shows a
+line.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import logging
 import os
 import re
-import sys
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import loopback
 from aiohttp import web
 
 import rx_sse
+
+PAGE = """<!doctype html><meta charset=utf-8><title>A log</title><link rel=icon href="data:,">
+<p>Lines written to the file appear here. Stop the server, write, start it again: no line is missing.</p>
+<pre></pre>
+<script type=module>
+const shown = document.querySelector("pre"), source = new EventSource("/tail");
+const show = text => { shown.append(text + "\\n"); scrollTo(0, document.body.scrollHeight); };
+source.onmessage = event => show(event.data);
+source.addEventListener("rotated", event => show(`-- ${event.data} --`));
+addEventListener("pagehide", () => source.close());
+addEventListener("pageshow", event => { if (event.persisted) location.reload(); });
+</script>"""
 
 POLL = 0.25
 LONGEST = 64 * 1024
@@ -58,10 +74,24 @@ def make_app(path: Path) -> web.Application:
     def tail(request: web.Request) -> AsyncIterator[rx_sse.ServerSentEvent]:
         return lines(path, rx_sse.last_event_id(request).value)
 
-    app = rx_sse.setup(web.Application(), retry=1000)
+    app = rx_sse.setup(web.Application(middlewares=[loopback.guard]), retry=1000)
     app.router.add_get("/tail", tail)
+    app.router.add_get("/", loopback.page(PAGE))
     return app
 
 
+def own_log() -> Path:
+    """A new file that this program's own log goes to."""
+    descriptor, name = tempfile.mkstemp(prefix="log_tail-", suffix=".log")
+    os.close(descriptor)
+    logging.basicConfig(filename=name, level=logging.INFO, format="%(asctime)s %(message)s")
+    return Path(name)
+
+
 if __name__ == "__main__":
-    web.run_app(make_app(Path(sys.argv[1])), host="127.0.0.1")
+    parser = argparse.ArgumentParser(description="Show a file in the browser, as tail -f does.")
+    parser.add_argument("file", type=Path, nargs="?", help="a log; without it, this program's own")
+    given: Path | None = parser.parse_args().file
+    if given is not None and not given.is_file():
+        parser.error(f"{given} is not a file")
+    loopback.run(make_app(given or own_log()))

@@ -8,6 +8,7 @@ rooms above it in this list (``tests/test_rooms.py`` holds them to it)::
 
     errors      the exception tree
     arguments   what users hand over, checked
+    tasks       how a task is started, whatever the task factory
     wire        bytes ↔ events, in both directions, without I/O
     delivery    what happens when a reader is slow, and the one place where threads cross
     reactive    where Rx meets an event loop
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from .errors import QueueFull as QueueFull
     from .errors import RxSseError as RxSseError
     from .errors import StreamError as StreamError
+    from .errors import StreamInterrupted as StreamInterrupted
     from .errors import TopicNameError as TopicNameError
     from .errors import UsageError as UsageError
     from .reactive.events import as_events as as_events
@@ -60,15 +62,15 @@ if TYPE_CHECKING:
     from .reactive.throttle import throttle_latest as throttle_latest
     from .web.admin import admin_app as admin_app
     from .web.auth.authenticator import JWTAuth as JWTAuth
-    from .web.handler import sse as sse
+    from .web.bus_app import bus_app as bus_app
+    from .web.last_event_id import last_event_id as last_event_id
     from .web.limits import Limits as Limits
-    from .web.mount import bus_app as bus_app
     from .web.options import StreamOptions as StreamOptions
     from .web.principal import Principal as Principal
     from .web.principal import principal as principal
-    from .web.response import stream_response as stream_response
-    from .web.resume import last_event_id as last_event_id
     from .web.setup import setup as setup
+    from .web.sse import sse as sse
+    from .web.stream_response import stream_response as stream_response
     from .wire.event import RawFrame as RawFrame
     from .wire.event import ServerSentEvent as ServerSentEvent
     from .wire.parser import EventParser as EventParser
@@ -77,7 +79,7 @@ else:
         "admin_app": "web.admin",
         "as_events": "reactive.events",
         "Bus": "bus.bus",
-        "bus_app": "web.mount",
+        "bus_app": "web.bus_app",
         "BusClosed": "errors",
         "ConnectionFailed": "errors",
         "ConnectionState": "client.state",
@@ -87,7 +89,7 @@ else:
         "EventTooLarge": "errors",
         "from_async_iterable": "reactive.iterables",
         "JWTAuth": "web.auth.authenticator",
-        "last_event_id": "web.resume",
+        "last_event_id": "web.last_event_id",
         "Limits": "web.limits",
         "LoopScheduler": "reactive.scheduler",
         "MemoryBus": "bus.memory_bus",
@@ -105,9 +107,10 @@ else:
         "RxSseError": "errors",
         "ServerSentEvent": "wire.event",
         "setup": "web.setup",
-        "sse": "web.handler",
-        "stream_response": "web.response",
+        "sse": "web.sse",
+        "stream_response": "web.stream_response",
         "StreamError": "errors",
+        "StreamInterrupted": "errors",
         "StreamOptions": "web.options",
         "throttle_latest": "reactive.throttle",
         "to_async_iterable": "reactive.iterables",

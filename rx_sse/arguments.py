@@ -88,3 +88,18 @@ def function(name: str, value: object, what: str) -> None:
     """
     if value is not None and not callable(value):
         raise UsageError(f"{name}={value!r} must be {what}, or None")
+
+
+def shown_url(url: object) -> str:
+    """A URL as an error message shows it: without what may be secret in it, which is everything before its
+    last ``@`` (a password may hold any character) and its query.
+    """
+    if not isinstance(url, str):
+        return f"a {type(url).__name__}"
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        scheme, rest = "", url
+    if "@" in rest:
+        rest = "…@" + rest.rpartition("@")[2]
+    place, query, _ = rest.partition("?")
+    return repr((scheme + separator + place + ("?…" if query else ""))[:200])

@@ -8,6 +8,7 @@
     ├── TopicNameError        a topic name that is not one                       (also a ValueError)
     ├── EventTooLarge         an event over its size limit, received or published
     ├── StreamError           raised by you: its text reaches the client
+    ├── StreamInterrupted     given to `on_error=`: a stream ends though its source has not
     ├── Overloaded            a limit of this process was reached; try later
     │   └── QueueFull         the inbox of a bus or loop has no room
     ├── BusClosed             push or publish on a bus that is not running
@@ -43,6 +44,7 @@ __all__ = [
     "QueueFull",
     "RxSseError",
     "StreamError",
+    "StreamInterrupted",
     "TopicNameError",
     "UsageError",
 ]
@@ -123,6 +125,19 @@ class StreamError(RxSseError):
         return {name: value for name, value in members.items() if value not in (None, "")} | self.extra
 
 
+class StreamInterrupted(RxSseError):
+    """A stream ends though its source has neither completed nor failed; what `on_error=` is given then.
+
+    Attributes:
+        reason: ``"shutdown"``, ``"max_duration"``, ``"token expired"``, ``"token revoked"``,
+            ``"overloaded"``, or ``"overflow"``: events were lost, and the stream has no way to say where.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the stream was ended: {reason}")
+        self.reason = reason
+
+
 class Overloaded(RxSseError):
     """A limit of this process was reached (replays, inbox, budget). The web edge sheds the request.
 
@@ -144,7 +159,16 @@ class BusClosed(RxSseError):
 
 
 class PublishRefused(RxSseError):
-    """The publish failed and nothing was stored, for certain: it may be repeated."""
+    """The publish failed and nothing was stored, for certain: it may be repeated.
+
+    Attributes:
+        retry_after: seconds after which repeating it makes sense, because the store was away or busy; None if
+            the same publish would be refused again.
+    """
+
+    def __init__(self, message: str = "", *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class PublishUnknown(RxSseError):

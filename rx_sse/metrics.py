@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from rx_sse.errors import UsageError
-from rx_sse.web.edge import EDGE
+from rx_sse.web.registry import REGISTRY
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -33,7 +33,7 @@ BUS_GAUGES = {
     "subscriptions": ("rx_sse_bus_subscriptions", "Feeds and subscriptions to values."),
     "waiting": ("rx_sse_bus_entries_waiting", "Entries whose delivery has not ended."),
     "ring_bytes": ("rx_sse_bus_ring_bytes", "Recent entries kept ready for reconnects, in bytes."),
-    "replays": ("rx_sse_bus_replays", "Replays that are running."),
+    "replays": ("rx_sse_bus_replays", "ReplayLimiter that are running."),
 }
 BUS_COUNTERS = {
     "published": ("rx_sse_bus_published", "Entries accepted from this process."),
@@ -60,7 +60,7 @@ class Collector:
     """
 
     def __init__(self, app: web.Application) -> None:
-        edge = app.get(EDGE)
+        edge = app.get(REGISTRY)
         if edge is None:
             raise UsageError("metrics.Collector(app): call rx_sse.setup(app) first")
         self._edge = edge

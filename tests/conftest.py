@@ -1,8 +1,9 @@
 """What every test may use: the programs it drives, and the word on what happens when one is missing.
 
-A test asks for a program by a fixture (``chromium``, ``curl``, ``nginx``, ``redis_server``), or with
-``require`` when it wants one by name. A part that is missing skips the test on a developer's machine, with
-the exact line that installs it, and fails it where ``CI`` is set: a green run of CI has left nothing out.
+A test asks for a program by a fixture (``chromium``, ``firefox``, ``curl``, ``nginx``, ``redis_server``), or
+with ``require`` when it wants one by name. A part that is missing skips the test on a developer's machine,
+with the exact line that installs it, and fails it where ``CI`` is set: a green run of CI has left nothing
+out.
 
 Helpers of one room live beside that room's tests, not here.
 """
@@ -74,6 +75,12 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 def chromium() -> str:
     """The path of a Chromium."""
     return require("chromium")
+
+
+@pytest.fixture(scope="session")
+def firefox() -> str:
+    """The path of a Firefox."""
+    return require("firefox")
 
 
 @pytest.fixture(scope="session")

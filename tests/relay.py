@@ -69,6 +69,18 @@ class Relay:
         for end in list(self._ends):
             end.flow()
 
+    def strand(self) -> None:
+        """The connections that there are hang from now on, each with what is sent over it; new ones work."""
+        for end in self._ends:
+            end.stranded = True
+
+    def land(self) -> None:
+        """What was sent over connections that hung arrives, though its sender has given them up."""
+        for end in list(self._ends):
+            if end.stranded:
+                end.stranded = False
+                end.flow()
+
     async def connect(self, end: _End) -> None:
         """Make the other half of a connection."""
         server, loop = self._server, asyncio.get_running_loop()
@@ -109,6 +121,7 @@ class _End(asyncio.Protocol):
         self._relay = relay
         self._accepted = accepted
         self._held: list[bytes] = []
+        self.stranded = False
         self._closed = False
         self._transport: asyncio.Transport | None = None
         self._connecting: asyncio.Task[None] | None = None
@@ -130,22 +143,31 @@ class _End(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._closed = True
-        self._held.clear()  # whoever gives up sends nothing again
+        if not self.stranded:
+            self._held.clear()  # whoever gives up sends nothing again
         self.flow()
 
     def flow(self) -> None:
         """Hand over what there is to hand over."""
-        held_back = self._relay.silent or (self._relay.mute and not self._accepted)
+        held_back = self.stranded or self._relay.silent or (self._relay.mute and not self._accepted)
         if held_back or self.peer is None:
             if self._closed and self.peer is None:
                 self._relay.remove(self)
             return
         if self._closed:
             self._relay.remove(self)
-            self.peer.abort()
+            self.peer.end(self._held)
         elif self.peer._transport is not None:
             self.peer._transport.write(b"".join(self._held))
             self._held.clear()
+
+    def end(self, last: list[bytes]) -> None:
+        """Send the last that there is to send, and break it."""
+        if last and self._transport is not None:
+            self._transport.write(b"".join(last))
+            self._transport.close()
+        else:
+            self.abort()
 
     def abort(self) -> None:
         """Break it."""

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from rx_sse import MemoryBus, RedisBus, RedisPublisher
-from rx_sse.arguments import count, function, seconds
+from rx_sse.arguments import count, function, seconds, shown_url
+from rx_sse.bus.bus import core_of
 from rx_sse.errors import UsageError
 
 NAN, INF = float("nan"), float("inf")
@@ -117,5 +118,20 @@ async def test_a_revocation_that_would_fit_no_token_is_refused(whom: dict[str, A
         assert said in str(caught.value)
         await bus.revoke(user="ben")
         async with asyncio.timeout(5):
-            while not bus.revocations.is_revoked("ben", None, 0.0):
+            while not core_of(bus).revocations.is_revoked("ben", None, 0.0):
                 await asyncio.sleep(0.005)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://host/path", "'https://host/path'"),
+        ("https://me:pass@host/path?token=x", "'https://…@host/path?…'"),
+        ("redis://:p/a?s#s@host:6379/0", "'redis://…@host:6379/0'"),
+        ("me:pass@host", "'…@host'"),
+        ("x" * 500, repr("x" * 200)),
+        (b"https://me:pass@host", "a bytes"),
+    ],
+)
+def test_what_may_be_secret_in_a_url_is_not_shown(url: object, shown: str) -> None:
+    assert shown_url(url) == shown

@@ -22,15 +22,15 @@ from reactivex.subject import Subject
 
 import rx_sse
 from rx_sse.bus.bus import Bus
-from rx_sse.bus.log import Retention
-from rx_sse.bus.memory import MemoryLog
+from rx_sse.bus.log.draft import Retention
+from rx_sse.bus.log.memory import MemoryLog
 from rx_sse.testing import open_stream, serve
 from rx_sse.web.auth.tickets import Tickets
 
 from .conftest import ROOT
 from .web.tokens import KEY, bearer
 
-FIGURES = {"__init__.py 1", "bus/redis/layout.py 1", "errors.py 1"}
+FIGURES = {"__init__.py 1", "bus/redis/protocol/keys.py 1", "errors.py 1"}
 """Tables and trees."""
 
 
@@ -110,7 +110,7 @@ async def test_errors_are_caught(caplog: pytest.LogCaptureFixture) -> None:
 
 async def test_the_first_handler_streams() -> None:
     routes = web.RouteTableDef()
-    await run("web/handler.py 1", routes=routes)
+    await run("web/sse.py 1", routes=routes)
     async with open_stream(app_of(routes), "/ticks") as stream:
         assert (await stream.next_event()).json() == 0
 

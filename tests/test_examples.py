@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -13,14 +17,24 @@ import pytest
 from aiohttp import web
 
 from rx_sse.testing import open_stream, serve
-from tests.browser import Page, visiting
+from tests.browser import Browser, Tab, browsing
 from tests.conftest import ROOT
 from tests.node import node_package
+from tests.redis_server import free_port
+
+EXAMPLES = ROOT / "examples"
+PROGRAMS = sorted(path.stem for path in EXAMPLES.glob("*.py") if path.stem != "loopback")
+
+
+@pytest.fixture(autouse=True)
+def beside_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Python has it for a program: its own folder comes first."""
+    monkeypatch.syspath_prepend(str(EXAMPLES))
 
 
 def example(name: str) -> ModuleType:
     """A fresh copy of an example, as its own program would have it."""
-    spec = spec_from_file_location(name, ROOT / "examples" / f"{name}.py")
+    spec = spec_from_file_location(name, EXAMPLES / f"{name}.py")
     assert spec is not None and spec.loader is not None
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -73,27 +87,141 @@ async def test_datastar_gets_its_frames_untouched_and_htmx_html() -> None:
                 assert "&lt;hello&gt;" in (await board.next_event()).data
 
 
+# -- as documented: the command, and the page in a browser ---------------------------------------------------
+
+
+def test_the_readme_names_each_program_and_a_command_that_leads_to_it() -> None:
+    text = (EXAMPLES / "README.md").read_text("utf-8")
+    assert sorted(re.findall(r"^\| `(\w+)\.py", text, re.MULTILINE)) == PROGRAMS
+    (command,) = re.findall(r"^\$ (.+)$", text, re.MULTILINE)
+    *dev, path = command.split()
+    # dev.py makes the root of the clone the current folder before it runs anything.
+    assert dev == ["python3", "dev.py", "run", "python"] and (ROOT / path).is_file()
+
+
+@asynccontextmanager
+async def running(name: str, *arguments: str) -> AsyncIterator[str]:
+    """Run an example as its README says, on a free port; gives its address. It must end at SIGTERM."""
+    port = free_port()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, f"examples/{name}.py", *arguments, cwd=ROOT,
+        env={**os.environ, "PORT": str(port)}, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(20):
+            assert f"http://127.0.0.1:{port}".encode() in await process.stdout.readline()
+        yield f"http://127.0.0.1:{port}"
+        process.terminate()
+        async with asyncio.timeout(5):
+            assert await process.wait() == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+async def test_each_serves_a_page_without_an_argument_and_only_to_itself(name: str) -> None:
+    async with running(name) as url, aiohttp.ClientSession() as session:
+        async with session.get(url) as answer:
+            assert answer.status == 200 and answer.content_type == "text/html"
+        for headers in ({"Host": "rebound.example"}, {"Origin": "https://elsewhere.example"}):
+            async with session.get(url, headers=headers) as answer:
+                assert answer.status == 403
+
+
+async def opened(browser: Browser, url: str) -> Tab:
+    """A tab with a page that has loaded."""
+    tab = await browser.open(url)
+    await tab.until("location.protocol == 'http:' && document.readyState == 'complete'")
+    return tab
+
+
+TEXT = "document.body.innerText"
+CLICK = "document.querySelector('button').click()"
+
+
 @pytest.mark.browser
-async def test_htmx_swaps_what_comes(chromium: str, tmp_path: Path) -> None:
+async def test_the_page_of_a_job_shows_it_to_its_end_in_two_tabs(chromium: str) -> None:
+    async with running("job_progress") as url, browsing(chromium) as browser:
+        tab = await opened(browser, url)
+        await tab.run(CLICK)
+        await tab.until("location.hash && / of 50/.test(document.body.innerText)")
+        other = await opened(browser, await tab.run("location.href"))
+        for each in other, tab:
+            await each.until(f"{TEXT}.includes('50 of 50, finished')")
+
+
+@pytest.mark.browser
+async def test_the_page_of_the_tokens_shows_them_and_stops(chromium: str) -> None:
+    async with running("llm_tokens") as url, browsing(chromium) as browser:
+        tab = await opened(browser, url)
+        await tab.run("document.querySelector('input').value = 'one\\\\two three'; " + CLICK)
+        await tab.until(f"{TEXT}.includes('one\\\\two three') && {TEXT}.includes('complete')")
+        await tab.run("document.querySelector('input').value = 'word '.repeat(1000); " + CLICK)
+        await tab.until(f"{TEXT}.includes('word word')")
+        await tab.run("document.querySelector('[type=button]').click()")
+        await tab.until(f"{TEXT}.includes('stopped')")
+
+
+@pytest.mark.browser
+async def test_the_page_of_a_log_shows_a_file_and_without_one_its_own_log(
+    chromium: str, tmp_path: Path
+) -> None:
+    log = tmp_path / "app.log"
+    log.write_text("before\n")
+    async with running("log_tail", str(log)) as url, running("log_tail") as own:
+        async with browsing(chromium) as browser:
+            tab = await opened(browser, url)
+            async with asyncio.timeout(10):  # it begins at the end of the file, wherever that is as it opens
+                while not await tab.run(f"{TEXT}.includes('a line')"):
+                    with log.open("a") as file:
+                        file.write("a line\n")
+                    await asyncio.sleep(0.1)
+            assert not await tab.run(f"{TEXT}.includes('before')")
+            tab = await opened(browser, own)
+            async with aiohttp.ClientSession() as session, asyncio.timeout(10):
+                while not await tab.run(f"{TEXT}.includes('GET /missing')"):
+                    async with session.get(own + "/missing"):
+                        await asyncio.sleep(0.1)
+
+
+async def test_a_file_that_is_missing_is_told_at_once(tmp_path: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "examples/log_tail.py",
+        str(tmp_path / "none"),
+        cwd=ROOT,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, told = await process.communicate()
+    assert process.returncode == 2 and b"none is not a file" in told and b"Traceback" not in told
+
+
+@pytest.mark.browser
+async def test_htmx_swaps_each_message_and_lets_go_at_the_end(chromium: str, tmp_path: Path) -> None:
     pytest.importorskip("datastar_py")
     htmx = node_package("htmx.org", "4.0.1", tmp_path) / "dist"
-    page = Page(
-        """const frame = document.createElement("iframe");
-        frame.src = "/?htmx=/htmx&datastar=/none.js";
-        document.body.append(frame);
-        frame.onload = () => {
-            const clock = frame.contentDocument.querySelector("#clock");
-            const told = setInterval(() => {
-                if (clock.querySelector("b")) { clearInterval(told); report(clock.textContent); }
-            }, 50);
-        };"""
-    )
-    app: web.Application = example("hypermedia").make_app()
+    module = example("hypermedia")
+    app: web.Application = module.make_app(htmx="/htmx", datastar="/none.js")
     app.router.add_static("/htmx", htmx)
-    page.add_to(app, "/test/page")
-    async with serve(app) as url, visiting(chromium, url + "/test/page"):
-        [shown] = await page.seen(20)
-    assert len(shown) == len("12:34:56")
+    asked: list[str] = []
+
+    async def note(request: web.Request, _: web.StreamResponse) -> None:
+        asked.append(request.path)
+
+    app.on_response_prepare.append(note)
+    async with serve(app) as url, browsing(chromium) as browser:
+        tab = await opened(browser, url)
+        await tab.until("/^[0-9:]{8}$/.test(document.querySelector('#clock b')?.textContent)")
+        await tab.until("document.querySelector('#countdown b')?.textContent == 'lift-off'")
+        await tab.run(f"document.querySelector('input').value = 'hello'; {CLICK}")
+        async with asyncio.timeout(5):
+            while module.said.value != "hello":
+                await asyncio.sleep(0.02)
+        await asyncio.sleep(0.8)  # htmx opens a stream again after half a second
+        assert asked.count("/countdown") == 1
 
 
 async def test_a_log_is_followed_resumed_and_its_rotation_seen(tmp_path: Path) -> None:

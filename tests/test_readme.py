@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import json
 import os
 import re
 import shlex
@@ -24,6 +25,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -31,6 +33,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import aiohttp
+import jwt
 import psutil
 import pytest
 import reactivex as rx
@@ -312,6 +315,41 @@ async def test_the_page_does_in_chromium_what_is_said(block: Block, tmp_path: Pa
             browser.terminate()
             await browser.wait()
         assert any(line.startswith("shown ") for line in told), told
+
+
+CLAIMS = [b for b in BLOCKS if b.language == "json"]
+
+
+@pytest.mark.parametrize("block", CLAIMS, ids=lambda block: block.id)
+async def test_a_token_with_the_claims_shown_reads_and_publishes_what_it_grants(
+    block: Block, tmp_path: Path
+) -> None:
+    claims = {**json.loads(block.text), "iat": int(time.time()), "exp": int(time.time()) + 600}
+    secret = "32 random bytes, or more of them"
+
+    def headers(**changed: object) -> dict[str, str]:
+        payload = {name: value for name, value in {**claims, **changed}.items() if value is not None}
+        return {"Authorization": f"Bearer {jwt.encode(payload, secret)}", "Accept": "text/event-stream"}
+
+    async with running(server_above(block), tmp_path) as address, aiohttp.ClientSession() as session:
+        mount = f"{address}/events"
+        async with session.get(f"{mount}?topic=news&topic=team:9&topic=team:7", headers=headers()) as stream:
+            assert stream.status == 200
+            async with session.post(f"{mount}/topics/team:7", headers=headers(), json=["hello"]) as answer:
+                assert answer.status == 201
+            async with asyncio.timeout(10):
+                while await stream.content.readline() != b'data: ["hello"]\n':
+                    pass
+        for query in ("?topic=other", "?topic=teams"):
+            async with session.get(mount + query, headers=headers()) as answer:
+                assert answer.status == 403
+        async with session.post(f"{mount}/topics/news", headers=headers(), json=1) as answer:
+            assert answer.status == 403
+        async with session.post(f"{mount}/topics/team:7", headers=headers(scope=None), json=1) as answer:
+            assert (
+                answer.status == 403
+                and "the scope 'publish'" in (await answer.json(content_type=None))["detail"]
+            )
 
 
 NGINX = [b for b in BLOCKS if b.language == "nginx"]

@@ -7,6 +7,9 @@
    mode=open    connect, report, hold the streams until standard input ends, report again.
    mode=resume  connect, leave, publish `count` events to nobody, come back with Last-Event-ID, measure the replay.
 
+   A stall is the longest time in which the client waited for something that was due, and nothing came from any stream:
+   whatever the server did meanwhile, a collection or a long turn of its loop, it did nothing for anybody.
+
    The clock of a latency starts when the event was due, not when it was sent: a late publisher hides nothing. */
 #define _GNU_SOURCE
 #include "clock.h"
@@ -38,6 +41,7 @@ static int epoll, timer;
 static bool measuring, feed_waiting, pacing, saturating, input_ended;
 static int64_t received, forgiven;           /* events since the first; those that are no longer waited for */
 static int64_t last_event, due, seq_all, *seq_user, give_up, under_way = 4;
+static int64_t silent_since, longest_silence; /* while something was due and nothing came; 0: nothing is due */
 
 static void fail(const char *what) {
     printf("{\"error\":\"%s\",\"ready\":%d,\"failed\":%d,\"closed\":%d,\"status\":%d}\n", what, people.ready, people.failed,
@@ -64,6 +68,16 @@ static void publish(int64_t when) {
         seq = ++seq_all;
     }
     feed_publish(&out, key, seq, when);
+}
+
+/* Events that have to come before the server owes nothing, for each that was published. */
+static int64_t readers_each(void) {
+    int64_t readers = people.ready - people.stopped;
+    return set.users || readers < stream_step ? 1 : readers / stream_step;
+}
+
+static bool owed(void) {
+    return people.pending || (int64_t)out.published * readers_each() > received + forgiven;
 }
 
 static void flush(void) {
@@ -94,8 +108,7 @@ static void pace(void) {
 static void saturate(void) {
     enum { QUICK = 100000000, SLOW = 200000000, RING = 8192 };
     static int64_t sent[RING], done;
-    int64_t readers = people.ready - people.stopped, now = now_ns();
-    int64_t each = set.users || readers < stream_step ? 1 : readers / stream_step;
+    int64_t now = now_ns(), each = readers_each();
     for (; done < (int64_t)out.published && received + forgiven >= (done + 1) * each; done++) {
         int64_t took = now - sent[done % RING];
         if (took < QUICK && under_way < set.window) under_way++;
@@ -114,9 +127,12 @@ static void saturate(void) {
 
 static void turn(int64_t until) {
     struct epoll_event events[512];
-    int64_t wait = (until - now_ns()) / 1000000;
+    int64_t before = now_ns(), wait = (until - before) / 1000000;
+    if (!owed()) silent_since = 0;
+    else if (!silent_since) silent_since = before;
     int n = epoll_wait(epoll, events, 512, wait < 0 ? 0 : wait > 50 ? 50 : (int)wait + 1);
-    if (now_ns() > give_up) fail("out of time");
+    int64_t woken = now_ns(), arrived = people.arrived;
+    if (woken > give_up) fail("out of time");
     for (int i = 0; i < n; i++) {
         void *who = events[i].data.ptr;
         if (who == &timer) {
@@ -131,6 +147,10 @@ static void turn(int64_t until) {
         } else {
             crowd_ready(&people, epoll, who, events[i].events);
         }
+    }
+    if (people.arrived != arrived) {  /* up to here the client waited; what it does itself is nobody's silence */
+        if (silent_since && woken - silent_since > longest_silence) longest_silence = woken - silent_since;
+        silent_since = 0;
     }
     if (saturating) saturate();
     crowd_connect(&people, epoll);
@@ -204,6 +224,7 @@ static struct {
 } from, to;
 
 static void begin(void) {
+    longest_silence = silent_since = 0;
     from.seen = seen;
     from.published = out.published;
     from.client = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
@@ -238,6 +259,7 @@ static void report(const char *phase) {
            COUNT(events), COUNT(bytes), COUNT(comments));
     printf("\"missing\":%lld,\"repeated\":%lld,\"late\":%lld,\"controls\":%lld,\"gaps\":%lld,", (long long)seen.missing,
            (long long)seen.repeated, (long long)(stream_loose ? 0 : outstanding()), (long long)seen.controls, (long long)seen.gaps);
+    printf("\"stall\":%.1f,", (double)longest_silence / 1e3);
     printf("\"p50\":%.1f,\"p90\":%.1f,\"p99\":%.1f,\"p999\":%.1f,\"max\":%.1f}\n", us(0.5), us(0.9), us(0.99), us(0.999),
            (double)latency.max / 1e3);
     fflush(stdout);

@@ -1,15 +1,17 @@
 """The feed, the same for every Python server: lines of `key {json}` on a socket, each handed on as a value.
 
-It stands for what a real application has in its place: a broker, a database trigger, another service.
+It stands for what a real application has in its place: a broker, a database trigger, another service. The
+line `objects` is for the rig: it is answered with how many objects the garbage collector tracks.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import socket
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 Deliver = Callable[[str, dict[str, Any]], None]
 """Called with the key (`all`, or `u` and a user's number) and the value to send."""
@@ -20,10 +22,17 @@ class _Lines(asyncio.Protocol):
         self._deliver = deliver
         self._rest = b""
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.WriteTransport, transport)
+
     def data_received(self, data: bytes) -> None:
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
-            self._deliver(*_parsed(line))
+            if line == b"objects":
+                gc.collect()
+                self._transport.write(b"%d\n" % len(gc.get_objects()))
+            else:
+                self._deliver(*_parsed(line))
 
 
 def _parsed(line: bytes) -> tuple[str, dict[str, Any]]:

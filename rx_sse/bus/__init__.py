@@ -1,8 +1,8 @@
 """Topics with history and resume: one `Bus` over a small `Log` port.
 
 Data goes one way: a push (`topic`, `publisher`) through the inbox into the log (`log`, `memory`), which tells
-the topic's `relay`; that one hands entries to its live readers (`dispatch`), while those who come back read
-what they missed (`reader`, `feed`). The connection's cursor is kept beside all that (`handle`). `relay` and
+the topic's `local`; that one hands entries to its live readers (`dispatch`), while those who come back read
+what they missed (`reader`, `feed`). The connection's cursor is kept beside all that (`handle`). `local` and
 `reader` are synchronous code over the `host`; asyncio begins in `bus`.
 
 Standard: none. Never: aiohttp; redis in any file but its own.

@@ -4,36 +4,39 @@ A `Bus` is the same over every log: `MemoryBus` has one in this process. It belo
 started on; `on_next` works from every thread. It may be made at module level: nothing of asyncio exists
 before it is started, by `setup(app, bus=bus)` or `async with bus`.
 
-Standard: none; `design.md` of the project says what users see.
 Never: a topic, a user or a reader that has gone leaves anything behind but the history it is promised to
 have, for as long as that.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 from reactivex import Observable
 
 from rx_sse.arguments import count, function, seconds
-from rx_sse.bus.cursor import MAX_TOPICS, cursor_of, part_of, ref_of
-from rx_sse.bus.engine import Engine
-from rx_sse.bus.entry import END, Gap, gap_data
-from rx_sse.bus.feed import Events, Filter, Map, Snapshot, references
-from rx_sse.bus.handle import Resume
-from rx_sse.bus.keys import hashed_key
-from rx_sse.bus.log import Draft
+from rx_sse.bus.core import Core
+from rx_sse.bus.events import Events, Filter, Map, Snapshot, references
+from rx_sse.bus.gap import Gap
+from rx_sse.bus.log.draft import Draft, Retention, draft_of, hashed_key
+from rx_sse.bus.log.entry import END, gap_data
+from rx_sse.bus.log.port import Log
+from rx_sse.bus.log.position import MAX_TOPICS, cursor_of, part_of, ref_of
 from rx_sse.bus.names import check_topic
 from rx_sse.bus.presence import Presence
-from rx_sse.bus.publisher import draft_of
-from rx_sse.bus.report import BusStats
+from rx_sse.bus.resume.stream_cursor import UNASKED, StreamCursor
+from rx_sse.bus.rosters import Rosters
+from rx_sse.bus.runtime import BusError, Runtime
+from rx_sse.bus.stats import BusStats
 from rx_sse.bus.topic import Topic
-from rx_sse.errors import BusClosed, UsageError
+from rx_sse.errors import UsageError
+from rx_sse.wire.dumps import Dumps
 from rx_sse.wire.event import ServerSentEvent
 
 
-class Bus(Engine):
+class Bus:
     """Topics over a log.
 
     Args:
@@ -42,11 +45,88 @@ class Bus(Engine):
         publish_timeout: seconds that a publisher waits for room.
         position_timeout: seconds that a stream waits for the bus to tell its position; then it is shed.
         grace: seconds that a listener may be away without having left (`presence`).
-        max_token_life: seconds that a token may live at most; revocations of users are kept so long.
+        max_token_life: seconds that a token may live, from ``iat`` to ``exp``; one that lives longer is
+            refused, and revocations are kept so long.
         blind_limit: seconds that a process which is cut off goes on with the revocations that it knows.
         ring_bytes: recent entries of all topics that are kept ready for reconnects.
         clock: monotonic seconds, the same as the log's.
+        rosters: makes the rosters of `presence`; a log that is shared may share them.
+        check_workers: called by `setup`; warns if this bus cannot serve an application of several workers,
+            and this process is one.
+        dumps: replaces the JSON encoder for what is pushed, and for what `map` and `snapshot` return; without
+            it that of `setup(dumps=)`.
+
+    Raises:
+        UsageError: a number that makes no sense.
     """
+
+    def __init__(
+        self,
+        log: Log,
+        retention: Retention | None = None,
+        *,
+        publish_timeout: float = 5.0,
+        position_timeout: float = 5.0,
+        grace: float = 10.0,
+        max_token_life: float = 31 * 86_400.0,
+        blind_limit: float = 300.0,
+        ring_bytes: int = 64 * 1024 * 1024,
+        clock: Callable[[], float] = time.monotonic,
+        rosters: Callable[[Runtime, float], Rosters] = Rosters,
+        check_workers: Callable[[], None] = lambda: None,
+        dumps: Dumps | None = None,
+    ) -> None:
+        self._core = Core(
+            log,
+            retention or Retention(),
+            publish_timeout=publish_timeout,
+            position_timeout=position_timeout,
+            grace=grace,
+            max_token_life=max_token_life,
+            blind_limit=blind_limit,
+            ring_bytes=ring_bytes,
+            clock=clock,
+            rosters=rosters,
+            check_workers=check_workers,
+        )
+        self._core.encode_with(dumps)
+
+    # -- its life --------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Begin, on the running loop; `setup(app, bus=bus)` and `async with bus` call it. A second start on
+        the same loop does nothing.
+
+        Raises:
+            UsageError: it is running on another loop.
+        """
+        await self._core.start()
+
+    async def close(self) -> None:
+        """Take no more, deliver what was pushed, then end every subscription, with `BusClosed` and never with
+        a `stream-end`. What was taken and could not be stored within 2 s is reported in `errors`.
+        """
+        await self._core.close()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def ready(self) -> bool:
+        """Whether what is published now reaches this process's listeners."""
+        return self._core.ready()
+
+    @property
+    def errors(self) -> Observable[BusError]:
+        """What went wrong and has no other place: failures of sources, of `filter` and `map`, gaps that no
+        connection tells.
+        """
+        return self._core.runtime.errors
+
+    # -- topics ----------------------------------------------------------------------------------------------
 
     def topic(self, name: str) -> Topic:
         """The topic `name`, a Subject of values. Costs nothing and keeps nothing.
@@ -54,12 +134,12 @@ class Bus(Engine):
         Raises:
             TopicNameError: the name is not one.
         """
-        return Topic(self, check_topic(name))
+        return Topic(self._core, check_topic(name))
 
     def events(
         self,
         *topics: str,
-        after: Resume | None,
+        after: StreamCursor | None,
         last: int = 0,
         snapshot: Snapshot | None = None,
         filter: Filter | None = None,
@@ -88,17 +168,21 @@ class Bus(Engine):
         """
         if not 1 <= len(topics) <= MAX_TOPICS:
             raise UsageError(f"events() takes 1 to {MAX_TOPICS} topics, not {len(topics)}")
-        if after is not None and not isinstance(after, Resume):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if after is not None and not isinstance(after, StreamCursor):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise UsageError(
                 f"after={after!r}: give rx_sse.last_event_id(request), or None outside a request"
             )
+        if after is None and (tell := UNASKED.get()) is not None:
+            tell()
         count("last", last, least=0)
         function("snapshot", snapshot, "a function of a topic's name that returns its state")
         function("filter", filter, "a function of an event that tells whether the client gets it")
         function("map", map, "a function of an event that returns what the client gets instead")
         function("on_gap", on_gap, "a function of a Gap")
         refs = references(tuple(check_topic(topic) for topic in topics))
-        return Events(self, refs, after, last=last, snapshot=snapshot, filter=filter, map=map, on_gap=on_gap)
+        return Events(
+            self._core, refs, after, last=last, snapshot=snapshot, filter=filter, map=map, on_gap=on_gap
+        )
 
     async def publish(
         self,
@@ -128,7 +212,8 @@ class Bus(Engine):
             PublishRefused: nothing was stored; also if the key was used with other data.
             PublishUnknown: no answer came in time, or not enough replicas have acknowledged it.
         """
-        draft = draft_of(check_topic(topic), data, event, self.retention)
+        core = self._core
+        draft = draft_of(check_topic(topic), data, event, core.retention, core.dumps)
         if idempotency_key is not None:
             draft.key = hashed_key(user, topic, idempotency_key)
         return await self._publish(draft)
@@ -138,7 +223,9 @@ class Bus(Engine):
 
         Whoever comes after the end gets the history and the end. A publish after it begins the topic again.
         """
-        await self._publish(Draft(check_topic(topic), END, gap_data(reason or "ended"), None, self.retention))
+        await self._publish(
+            Draft(check_topic(topic), END, gap_data(reason or "ended"), None, self._core.retention)
+        )
 
     async def revoke(
         self, *, user: str | None = None, token_id: str | None = None, until: float | None = None
@@ -152,7 +239,8 @@ class Bus(Engine):
                 the longest life that a token may have.
 
         Raises:
-            UsageError: neither or both, or what no token says.
+            UsageError: neither or both, what no token says, or an `until` beyond `max_token_life`.
+            Overloaded: 1,000,000 revocations are in force.
         """
         if (user is None) == (token_id is None):
             raise UsageError("revoke() takes either user= or token_id=")
@@ -162,23 +250,21 @@ class Bus(Engine):
                     f"revoke({name}={value!r}): give the text that the token says, or it fits none"
                 )
         seconds("until", until, optional=True)
-        await self._publish(self.revocations.draft(user, token_id, until, None))
+        await self._publish(self._core.revocations.request(user, token_id, until))
 
     def presence(self, topic: str) -> Presence:
         """Who listens to a topic in this process, and an Observable of who comes and goes."""
-        return Presence(self, check_topic(topic))
-
-    def check_workers(self) -> None:
-        """Warn if this kind of bus cannot serve an application of several workers, and this is one. `setup`
-        calls it.
-        """
+        return Presence(self._core, check_topic(topic))
 
     def stats(self) -> BusStats:
         """What it has done and holds."""
-        return BusStats.of(self)
+        return BusStats.of(self._core)
 
     async def _publish(self, draft: Draft) -> str:
-        self.require_loop()
-        if self.publisher is None:
-            raise BusClosed("the bus is closed")
-        return cursor_of([part_of(ref_of(draft.topic), await self.publisher.publish(draft))])
+        position = await self._core.publish(draft)
+        return cursor_of([part_of(ref_of(draft.topic), position)])
+
+
+def core_of(bus: Bus) -> Core:
+    """For the library: the inside of a bus."""
+    return bus._core  # pyright: ignore[reportPrivateUsage]

@@ -1,25 +1,21 @@
-"""What the parts of a bus see of the bus: its log, its loop, and whom to tell.
+"""What the parts of a bus see of it: its log, its loop, and where to report.
 
-All that decides about positions, replay and gaps (`relay`, `reader`) is ordinary synchronous code over this;
-a test puts a model in its place and decides itself when the log answers and when the loop turns.
+All that decides about positions, replay and gaps (`local_topic`, `resume`) is ordinary synchronous code over
+this; a test puts a model in its place and decides itself when the log answers and when the loop turns.
 
-Standard: none.
 Never: a task, a lock or an await on this side.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from rx_sse.bus.cursor import Position
-from rx_sse.bus.dispatch import Dispatcher
-from rx_sse.bus.entry import Gap
-from rx_sse.bus.log import Log, Retention
-from rx_sse.bus.run import Budget
-
-if TYPE_CHECKING:
-    from rx_sse.bus.relay import Relay
+from rx_sse.bus.gap import Gap
+from rx_sse.bus.log.draft import Retention
+from rx_sse.bus.log.history import MemoryBudget
+from rx_sse.bus.log.port import Log, Resident
+from rx_sse.delivery.fanout import FanOut
 
 
 class Host(Protocol):
@@ -29,16 +25,21 @@ class Host(Protocol):
     def log(self) -> Log: ...
 
     @property
-    def dispatcher(self) -> Dispatcher: ...
+    def resident(self) -> Resident | None:
+        """The log, if its entries are in this process."""
+        ...
 
     @property
-    def rings(self) -> Budget:
-        """What all rings share."""
+    def fanout(self) -> FanOut: ...
+
+    @property
+    def rings(self) -> MemoryBudget:
+        """The memory that all rings share."""
         ...
 
     @property
     def retention(self) -> Retention:
-        """How much of a topic may be shown to who comes back; a ring keeps no more."""
+        """How much of a topic may be shown to a client that reconnects; a ring keeps no more."""
         ...
 
     def clock(self) -> float:
@@ -53,18 +54,8 @@ class Host(Protocol):
         """In a while, when a log that could not answer is worth asking again."""
         ...
 
-    def withdrawn(self, topic: str, upto: Position) -> None:
-        """The log took back what this process delivered, up to a position: append a gap entry that says
-        so.
-        """
-        ...
-
     def lost(self, gap: Gap) -> None:
-        """A gap came up that no connection tells its client of."""
-        ...
-
-    def unused(self, relay: Relay) -> None:
-        """A relay has no reader any more."""
+        """Report a gap that no connection tells its client of."""
         ...
 
     def counted(self, what: str) -> None:

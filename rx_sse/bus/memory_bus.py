@@ -15,8 +15,9 @@ from collections.abc import Callable
 
 from rx_sse.arguments import count
 from rx_sse.bus.bus import Bus
-from rx_sse.bus.log import Retention
-from rx_sse.bus.memory import MAX_BYTES, MAX_TOPICS, MemoryLog
+from rx_sse.bus.log.draft import Retention
+from rx_sse.bus.log.memory import MAX_BYTES, MAX_TOPICS, MemoryLog
+from rx_sse.wire.dumps import Dumps
 
 
 class MemoryBus(Bus):
@@ -30,7 +31,10 @@ class MemoryBus(Bus):
         max_topics: topics that are remembered; beyond it those used least recently are forgotten.
         publish_timeout: seconds that a publisher waits for room.
         grace: seconds that a listener may be away without having left (`presence`).
-        max_token_life: seconds that a token may live at most; revocations of users are kept so long.
+        max_token_life: seconds that a token may live, from ``iat`` to ``exp``; one that lives longer is
+            refused, and revocations are kept so long.
+        dumps: replaces the JSON encoder for what is pushed, and for what `map` and `snapshot` return; without
+            it that of `setup(dumps=)`.
         clock: monotonic seconds; a test may bring its own.
 
     Raises:
@@ -47,7 +51,8 @@ class MemoryBus(Bus):
         max_topics: int = MAX_TOPICS,
         publish_timeout: float = 5.0,
         grace: float = 10.0,
-        max_token_life: float = 86_400.0,
+        max_token_life: float = 31 * 86_400.0,
+        dumps: Dumps | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         retention = Retention.of(history, history_bytes, ttl)
@@ -63,14 +68,22 @@ class MemoryBus(Bus):
             grace=grace,
             max_token_life=max_token_life,
             clock=clock,
+            check_workers=_Workers().check,
+            dumps=dumps,
         )
+
+
+class _Workers:
+    """Whether this process looks like one of several that serve the same application."""
+
+    __slots__ = ("_made_in",)
+
+    def __init__(self) -> None:
         self._made_in = os.getpid()
 
-    def check_workers(self) -> None:
-        """Warn if this process looks like one of several that serve the same application. `setup` calls
-        it.
-        """
-        if (sign := self._several_workers()) is not None:
+    def check(self) -> None:
+        """Warn if it does."""
+        if (sign := self._sign()) is not None:
             warnings.warn(
                 f"MemoryBus under several workers ({sign}) is several buses: what is published in one "
                 "does not reach the listeners of another. Use rx_sse.RedisBus, or one worker.",
@@ -78,7 +91,7 @@ class MemoryBus(Bus):
                 stacklevel=3,
             )
 
-    def _several_workers(self) -> str | None:
+    def _sign(self) -> str | None:
         if os.getpid() != self._made_in:
             return "it was made before a fork"
         if multiprocessing.parent_process() is not None:

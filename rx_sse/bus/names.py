@@ -1,11 +1,12 @@
-"""Names of topics, and the patterns that grants are written in.
+"""Names of topics, the patterns that grants are written in, and the names that an event may have.
 
 A name is literal: what a client may not read can never be reached by a name that looks like another one.
 Letters and digits of ASCII, and ``_ - . ~ % : / @ + = ,``; nothing that a broker, a shell or a pattern could
 read as something else. `topic_name` builds one from parts that come from outside, such as the id of a user,
 and no two lists of parts give the same name.
 
-Standard: percent-encoding as RFC 3986 §2.1 has it.
+Standard: percent-encoding as RFC 3986 §2.1 has it; the reserved names of events are those of the HTML Living
+Standard's EventSource (``open``, ``error``) and of `rx_sse.wire.control` (``stream-…``).
 Never: a pattern in a subscription. Patterns grant, they do not subscribe.
 """
 
@@ -14,8 +15,8 @@ from __future__ import annotations
 import re
 from urllib.parse import quote
 
-from rx_sse.errors import TopicNameError
-from rx_sse.wire.jsontext import shown
+from rx_sse.errors import EncodeError, TopicNameError
+from rx_sse.wire.fields import event_name, shown, utf8
 
 MAX_NAME = 255
 """Characters in a name; the precedent is a file name on every common file system."""
@@ -40,6 +41,31 @@ def check_topic(name: str) -> str:
             "(rx_sse.topic_name('user', user) builds a safe name from any text)"
         )
     return name
+
+
+RESERVED = frozenset({"error", "open"})
+"""Names of events that EventSource dispatches itself: a listener could not tell the one from the other."""
+RESERVED_PREFIX = "stream-"
+"""How the events begin by which a stream tells of itself; `stream-end` makes every client close."""
+
+
+def check_event(name: str) -> str | None:
+    """`name`, if whoever publishes may give it to an event; None for an empty one, which is a message's.
+
+    Raises:
+        EncodeError: it cannot go on the wire, or is one that a client acts on (`stream-…`, `error`, `open`):
+            whoever may publish could end, or fake the failure of, the streams of everybody who reads.
+    """
+    checked = event_name(name)
+    if checked is None:
+        return None
+    utf8("event", checked)
+    if checked in RESERVED or checked.startswith(RESERVED_PREFIX):
+        raise EncodeError(
+            f"event: {shown(checked)} is a name that clients act on (stream-…, error, open), so it cannot be "
+            "published: give the event another one"
+        )
+    return checked
 
 
 def topic_name(*parts: str | int) -> str:
@@ -67,13 +93,18 @@ def topic_name(*parts: str | int) -> str:
     return check_topic(name)
 
 
+def is_pattern(pattern: object) -> bool:
+    """Whether `pattern` is one, in the sense of `check_pattern`."""
+    return isinstance(pattern, str) and _PATTERN.fullmatch(pattern) is not None
+
+
 def check_pattern(pattern: str) -> str:
     """`pattern`, if it is one: a name, or a name's beginning up to a separator and ``*``, or ``*`` alone.
 
     Raises:
         TopicNameError: it is not.
     """
-    if not isinstance(pattern, str) or not _PATTERN.fullmatch(pattern):  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not is_pattern(pattern):
         raise TopicNameError(
             f"{shown(pattern)} is neither a topic nor a prefix like 'team:*' (one *, last, after : / or .)"
         )
@@ -81,5 +112,7 @@ def check_pattern(pattern: str) -> str:
 
 
 def covers(pattern: str, topic: str) -> bool:
-    """Whether a grant for `pattern` includes `topic`."""
+    """Whether a grant for `pattern` includes `topic`. What `check_pattern` refuses grants nothing."""
+    if not is_pattern(pattern):
+        return False
     return topic.startswith(pattern[:-1]) if pattern.endswith("*") else topic == pattern

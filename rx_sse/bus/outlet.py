@@ -19,6 +19,10 @@ class Outlet(Protocol):
         """Write `event` in its place in the order, outside the limits."""
         ...
 
+    def live_only(self) -> None:
+        """From now on the stream cannot be resumed; `control` brings what the client is told of it."""
+        ...
+
     @property
     def drained(self) -> bool:
         """Nothing is queued and the transport takes bytes."""

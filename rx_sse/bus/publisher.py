@@ -4,10 +4,10 @@ A value is encoded on the thread that pushes it, once and for all readers, so an
 Then it goes through the inbox, the one place where threads cross, and the log gets it on the loop's thread,
 in the order of the pushes.
 
-When there is no room, a thread that has no loop waits for it, up to `publish_timeout`; on a loop nobody may
-wait, so the push raises, and the readers of the topic are told of a gap as soon as there is room again.
+When there is no room, a thread that has no loop waits for it, up to `publish_timeout`; on a loop waiting is
+not allowed, so the push raises, and the readers of the topic are told of a gap as soon as there is room.
 
-Standard: resume rules §4.
+Standard: docs/resume.md, §4.
 Never: a value that was not refused is forgotten; a push delivers inside the call.
 """
 
@@ -16,17 +16,15 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable
-from typing import Any, Protocol
 
-from rx_sse.bus.cursor import Position
-from rx_sse.bus.dispatch import Dispatcher
-from rx_sse.bus.entry import GAP, JSON, MAX_EVENT, TEXT, gap_data
-from rx_sse.bus.log import Bounded, Draft, Log, Retention
+from rx_sse.bus.log.draft import Draft
+from rx_sse.bus.log.entry import GAP, gap_data
+from rx_sse.bus.log.port import Bounded
+from rx_sse.bus.log.position import Position
+from rx_sse.bus.runtime import Runtime
 from rx_sse.delivery.inbox import Inbox
-from rx_sse.errors import BusClosed, EncodeError, EventTooLarge, QueueFull
-from rx_sse.wire.event import RawFrame, ServerSentEvent
-from rx_sse.wire.jsontext import dumps
+from rx_sse.delivery.loop import running_loop
+from rx_sse.errors import BusClosed, QueueFull
 
 MAX_WAITING = 65_536
 MAX_WAITING_BYTES = 64 * 1024 * 1024
@@ -37,45 +35,34 @@ PATIENCE = 0.002
 """Seconds between two looks of a thread that waits for room."""
 
 
-class Home(Protocol):
-    """The bus, as the publisher sees it."""
-
-    @property
-    def log(self) -> Log: ...
-
-    @property
-    def dispatcher(self) -> Dispatcher: ...
-
-    @property
-    def retention(self) -> Retention: ...
-
-    def later(self, action: Callable[[], None]) -> object: ...
-
-
 class Publisher:
     """The way into the log of one running bus.
 
     Args:
-        home: the bus.
+        runtime: the bus.
         inbox: where the threads cross.
         timeout: seconds that a thread waits for room.
     """
 
     __slots__ = (
         "_bounded",
-        "_home",
+        "_fanout",
         "_inbox",
         "_lock",
+        "_log",
         "_refused",
+        "_runtime",
         "_timeout",
         "accepted",
         "closed",
         "refused",
     )
 
-    def __init__(self, home: Home, inbox: Inbox, timeout: float) -> None:
-        self._home = home
-        self._bounded = home.log if isinstance(home.log, Bounded) else None
+    def __init__(self, runtime: Runtime, inbox: Inbox, timeout: float) -> None:
+        self._runtime = runtime
+        self._log = runtime.log
+        self._fanout = runtime.fanout
+        self._bounded = runtime.log if isinstance(runtime.log, Bounded) else None
         self._inbox = inbox
         self._timeout = timeout
         self._lock = threading.Lock()
@@ -91,9 +78,16 @@ class Publisher:
             QueueFull: there is no room.
             BusClosed: the bus has been closed.
         """
-        if self._has_room() and self._inbox.put(self._append, draft, draft.size):
+        fanout, bounded = self._fanout, self._bounded
+        if (
+            fanout.waiting < MAX_WAITING
+            and fanout.size < MAX_WAITING_BYTES
+            and (bounded is None or not bounded.full)
+            and self._inbox.put(self._append, draft, draft.size)
+        ):
             return
-        if _on_a_loop():
+        self._refuse_if_closed()
+        if running_loop() is not None:
             self._refuse(draft.topic)
         elif self._wait(draft):
             return
@@ -131,15 +125,21 @@ class Publisher:
             await asyncio.sleep(PATIENCE)
         return await outcome
 
+    def close(self) -> None:
+        """Take no more: from now on a push raises. What was taken is still stored."""
+        self.closed = True
+        self._inbox.seal()
+
     def _append(self, draft: Draft) -> None:
         self.accepted += 1
-        self._home.log.append(draft)
+        self._fanout.expected = True  # the inbox calls it when it has delivered what it holds
+        self._log.append(draft)
 
     def _has_room(self) -> bool:
-        dispatcher = self._home.dispatcher
-        if self._bounded is not None and self._bounded.full:
+        fanout = self._fanout
+        if fanout.waiting >= MAX_WAITING or fanout.size >= MAX_WAITING_BYTES:
             return False
-        return len(dispatcher) < MAX_WAITING and dispatcher.size < MAX_WAITING_BYTES
+        return self._bounded is None or not self._bounded.full
 
     def _wait(self, draft: Draft) -> bool:
         """Wait for room, on a thread that has no loop."""
@@ -149,8 +149,7 @@ class Publisher:
                 time.sleep(min(PATIENCE, left))
             elif self._inbox.put(self._append, draft, draft.size, timeout=left):
                 return True
-            else:
-                self._refuse_if_closed()
+            self._refuse_if_closed()
         return False
 
     def _refuse_if_closed(self) -> None:
@@ -170,56 +169,9 @@ class Publisher:
         if self.closed:
             return
         if not self._has_room():
-            self._home.later(self._tell_refused)
+            self._runtime.later(self._tell_refused)
             return
         with self._lock:
             topics, self._refused = self._refused, {}
         for topic in topics:
-            self._home.log.append(Draft(topic, GAP, gap_data("refused"), None, self._home.retention))
-
-
-def draft_of(topic: str, value: Any, event: str | None, retention: Retention) -> Draft:
-    """A value as what the log stores.
-
-    Raises:
-        EncodeError: it cannot be sent.
-        EventTooLarge: it is over 1 MB.
-    """
-    if isinstance(value, str):
-        # A text without a carriage return or a surrogate needs no second look.
-        kind, data = TEXT, value if value.isascii() and "\r" not in value else ServerSentEvent(value).data
-    elif isinstance(value, ServerSentEvent):
-        kind, data = TEXT, value.data
-        event = _name_of(value) if event is None else event
-    elif isinstance(value, RawFrame):
-        raise EncodeError(
-            "a RawFrame has no place for a cursor: publish a ServerSentEvent with its event name and data"
-        )
-    else:
-        kind, data = JSON, dumps(value)
-    if event is not None:
-        event = ServerSentEvent("", event=event).event
-    if len(data) * 4 > MAX_EVENT and len(data.encode()) > MAX_EVENT:
-        raise EventTooLarge(
-            f"{topic}: {len(data.encode()):,} bytes, and {MAX_EVENT:,} is the most; publish a reference to it"
-        )
-    return Draft(topic, kind, data, event, retention)
-
-
-def _name_of(event: ServerSentEvent) -> str | None:
-    for field, found in (("id", event.id), ("retry", event.retry), ("comment", event.comment)):
-        if found is not None and event.position is None:
-            raise EncodeError(
-                f"{field}: {found!r}: an event on a topic has data and a name only; the bus gives the ids"
-            )
-    if not event.has_data:
-        raise EncodeError("an event on a topic needs data: without it no browser would hand it to the page")
-    return event.event
-
-
-def _on_a_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
+            self._log.append(Draft(topic, GAP, gap_data("refused"), None, self._runtime.retention))

@@ -5,7 +5,8 @@ topic from its oldest entry, and is told of new ones like of any other. So a rev
 was cut off reaches it with the repair, and a log that was lost is written again by those who remember.
 
 By user, tokens issued before the revocation are refused, for as long as any of them may live; by token id,
-until the token expires.
+until the token expires. How long a token may live is `max_token_life`, and it is asked of every token: one
+that lives longer is refused from the start (`outlives`), because its revocation would be over before it is.
 
 Standard: none for the carrying; ``jti``, ``sub``, ``iat``, ``exp`` are RFC 7519's.
 Never: a token that is refused once is accepted later, unless the log and every process that knew were lost at
@@ -17,23 +18,27 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from reactivex import abc
 from reactivex.disposable import Disposable
 
-from rx_sse.bus.catchup import Way
-from rx_sse.bus.entry import JSON, Entry, Gap
-from rx_sse.bus.log import Draft, Retention
-from rx_sse.bus.reader import Reader
+from rx_sse.bus.gap import Gap
+from rx_sse.bus.log.draft import Draft, Retention
+from rx_sse.bus.log.entry import JSON, Entry
+from rx_sse.bus.resume.reader import Reader
+from rx_sse.bus.resume.replay import Phase
+from rx_sse.bus.runtime import Runtime
+from rx_sse.bus.topics import Topics
+from rx_sse.errors import Overloaded, UsageError
 from rx_sse.wire.event import ServerSentEvent
-
-if TYPE_CHECKING:
-    from rx_sse.bus.engine import Engine
 
 TOPIC = "!revocations"
 ALL = 1_000_000
-"""Revocations that are kept at most; each is about 150 bytes."""
+"""Revocations that are kept at most; each is about 150 bytes. One more is refused, rather than one of these
+forgotten."""
+SLACK = 60.0
+"""Seconds by which clocks may differ where lives of tokens are compared."""
 
 Watcher = Callable[["str | None", "str | None", "float | None"], None]
 
@@ -42,13 +47,15 @@ class Revocations:
     """What was revoked. Loop thread only.
 
     Args:
-        bus: whose log carries it.
+        runtime: the bus whose log carries it.
+        topics: its topics.
         max_token_life: seconds that a token may live at most.
         blind_limit: seconds for which a process that is cut off from its log goes on with what it knows.
     """
 
-    def __init__(self, bus: Engine, max_token_life: float, blind_limit: float) -> None:
-        self._bus = bus
+    def __init__(self, runtime: Runtime, topics: Topics, max_token_life: float, blind_limit: float) -> None:
+        self._runtime = runtime
+        self._topics = topics
         self._life = max_token_life
         self._blind_limit = blind_limit
         self._blind_since: float | None = None
@@ -62,9 +69,9 @@ class Revocations:
         """Whether what is said here may be relied on: the topic was read, and the log can be reached or could
         a while ago.
         """
-        if self.reader is None or self.reader.way is not Way.LIVE:
+        if self.reader is None or self.reader.way is not Phase.LIVE:
             return False
-        return self._blind_since is None or self._bus.now() - self._blind_since <= self._blind_limit
+        return self._blind_since is None or self._runtime.now() - self._blind_since <= self._blind_limit
 
     def is_revoked(self, user: str | None, token_id: str | None, issued_at: float | None) -> bool:
         """Whether a token is refused.
@@ -81,6 +88,26 @@ class Revocations:
         # meant.
         return known is not None and (issued_at is None or issued_at <= known[0])
 
+    def outlives(self, issued_at: float | None, expires_at: float | None) -> str | None:
+        """Why a token could come back after its revocation is forgotten; None if it cannot.
+
+        A revocation is kept for `max_token_life`. That suffices for a token that lives no longer; one that
+        does is refused from the start, so that the first one ever issued shows it.
+
+        Args:
+            issued_at: its ``iat`` in seconds; without one, its life counts from now.
+            expires_at: its ``exp`` in seconds; None if it is no token that ends by itself.
+        """
+        if expires_at is None:
+            return None
+        life = expires_at - (time.time() if issued_at is None else issued_at)
+        if life <= self._life + SLACK:
+            return None
+        return (
+            f"it lives for {life:.0f} s, and with max_token_life={self._life:.0f} its revocation would be "
+            "forgotten before it ends: give the bus a longer max_token_life, or the token a shorter life"
+        )
+
     def watch(self, callback: Watcher) -> abc.DisposableBase:
         """Call `callback(user, token_id, issued_before)` for every revocation from now on.
 
@@ -95,8 +122,7 @@ class Revocations:
 
     def start(self) -> None:
         """Read what there is, then follow."""
-        relay = self._bus.relay(TOPIC)
-        self.reader = Reader(relay, self._bus, self, self._apply, last=ALL)
+        self.reader = Reader(self._topics.local(TOPIC), self._runtime, self, self._apply, last=ALL)
         self.reader.locate()
 
     def stop(self) -> None:
@@ -114,6 +140,23 @@ class Revocations:
         if any(until <= wall for _, until in self._users.values()):
             self._users = {user: known for user, known in self._users.items() if known[1] > wall}
 
+    def request(self, user: str | None, token_id: str | None, until: float | None) -> Draft:
+        """The entry of a new revocation.
+
+        Raises:
+            UsageError: `until` is later than a token can end that is accepted at all.
+            Overloaded: as many as can be kept are in force.
+        """
+        if until is not None and until > (latest := time.time() + self._life + SLACK):
+            raise UsageError(
+                f"revoke(until={until!r}) is {until - latest:.0f} s later than a revocation is kept: with "
+                f"max_token_life={self._life:.0f} no token that lives so long is accepted"
+            )
+        known = user in self._users or token_id in self._tokens
+        if not known and len(self._users) + len(self._tokens) >= ALL:
+            raise Overloaded(f"{ALL:,} revocations are in force, which is the most: nothing was revoked")
+        return self.draft(user, token_id, until, None)
+
     def draft(
         self,
         user: str | None,
@@ -124,12 +167,12 @@ class Revocations:
     ) -> Draft:
         """The entry that says so."""
         now = time.time()
-        said: dict[str, Any] = {"until": until if until is not None else now + self._life}
+        said: dict[str, Any] = {"until": until if until is not None else now + self._life + SLACK}
         if user is not None:
             said |= {"user": user, "before": now if before is None else before}
         else:
             said |= {"token": token_id}
-        kept = Retention(entries=ALL, bytes=256 * ALL, age=self._life)
+        kept = Retention(entries=ALL, bytes=256 * ALL, age=self._life + SLACK)
         return Draft(TOPIC, JSON, json.dumps(said), None, kept, settle=settle)
 
     # -- the reader's side -----------------------------------------------------------------------------------
@@ -138,14 +181,17 @@ class Revocations:
         """The beginning is known."""
         reader.go()
 
+    def caught_up(self, reader: Reader) -> None:
+        """The topic was read."""
+
     def missed(self, reader: Reader, gap: Gap) -> None:
         """The log lost something: write again what this process knows, if it might be that."""
         if gap.reason == "trimmed":  # what is trimmed is over
             return
         for user, (before, until) in list(self._users.items()):
-            self._bus.log.append(self.draft(user, None, until, None, before))
+            self._runtime.log.append(self.draft(user, None, until, None, before))
         for token, until in list(self._tokens.items()):
-            self._bus.log.append(self.draft(None, token, until, None))
+            self._runtime.log.append(self.draft(None, token, until, None))
 
     def strayed(self, reader: Reader) -> None:
         """It came without a cursor: it was in no other branch."""
@@ -165,7 +211,7 @@ class Revocations:
 
     def failed(self, reader: Reader, error: Exception) -> None:
         """A watcher raised."""
-        self._bus.report("rx_sse: a watcher of revocations raised", error)
+        self._runtime.raised("rx_sse: a watcher of revocations raised", error)
 
     def _apply(self, event: ServerSentEvent) -> None:
         said = event.json()
@@ -186,4 +232,4 @@ class Revocations:
             try:
                 callback(user, token, before)
             except Exception as error:
-                self._bus.report("rx_sse: a watcher of revocations raised", error)
+                self._runtime.raised("rx_sse: a watcher of revocations raised", error)

@@ -4,7 +4,7 @@ Push anything into it, from any thread, without await; out come the values as JS
 order. It holds nothing itself: it is a name and its bus, made anew whenever it is asked for, so a million
 topics that were used once leave nothing here.
 
-It is a relay. A source that completes or fails into it does not end it; a failure goes to `bus.errors`, and
+It is a local. A source that completes or fails into it does not end it; a failure goes to `bus.errors`, and
 `await bus.end(name)` ends it, in the log, for the readers of every process.
 
 Standard: the Observable contract (ReactiveX); the name of the role is Subject.
@@ -13,43 +13,54 @@ Never: `on_next` delivers inside the call, or waits on a loop's thread.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Generator
+import threading
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from reactivex import Observable, abc
 
-from rx_sse.bus.dispatch import Audience
-from rx_sse.bus.relay import Relay
-from rx_sse.bus.subscriber import Subscription
+from rx_sse.bus.core import Core
+from rx_sse.bus.local_topic import Form
+from rx_sse.bus.log.draft import draft_of
+from rx_sse.bus.runtime import NOT_RUNNING
+from rx_sse.bus.subscription import ValuesSubscription
 from rx_sse.errors import BusClosed, UsageError
 from rx_sse.reactive.observer import Callbacks, Unwrapped
 from rx_sse.wire.event import ServerSentEvent
-
-if TYPE_CHECKING:
-    from rx_sse.bus.bus import Bus
 
 
 class _Live(Unwrapped[Any]):
     """What a topic has from now on, in one of its forms."""
 
-    def __init__(self, bus: Bus, name: str, choose: Callable[[Relay], Audience]) -> None:
-        super().__init__()
-        self.bus = bus
+    scheduled = False
+
+    def __init__(self, core: Core, name: str, form: Form) -> None:
+        # Not `super().__init__()`: a topic is made anew for every push, and most of it would be the lock that
+        # an operator may ask for.
         self.name = name
-        self._choose = choose
+        self._core = core
+        self._form = form
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            if name == "lock":
+                self.lock = made = threading.RLock()
+                return made
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def subscribe_observer(
         self, observer: Callbacks, scheduler: abc.SchedulerBase | None = None
     ) -> abc.DisposableBase:
         """Subscribe, from any thread that has no other loop; the observer is called on the bus's loop."""
-        subscription = Subscription(self.bus, self.name, self._choose, observer)
+        runtime = self._core.runtime
+        subscription = ValuesSubscription(self._core, self.name, self._form, observer)
         try:
-            self.bus.require_no_other_loop()
+            runtime.require_no_other_loop()
         except (BusClosed, UsageError) as error:
             subscription.refuse(error)
         else:
-            self.bus.run_on_loop(subscription.start)
+            runtime.run_on_loop(subscription.start)
         return subscription
 
     def __await__(self) -> Generator[Any, None, NoReturn]:
@@ -65,8 +76,8 @@ class Topic(_Live, abc.SubjectBase[Any]):
     its text.
     """
 
-    def __init__(self, bus: Bus, name: str) -> None:
-        super().__init__(bus, name, _values)
+    def __init__(self, core: Core, name: str) -> None:
+        super().__init__(core, name, Form.VALUES)
 
     def on_next(self, value: Any) -> None:
         """Publish a value, at most once. Returns before anybody gets it.
@@ -82,11 +93,15 @@ class Topic(_Live, abc.SubjectBase[Any]):
                 loop, readers are told of the loss as soon as there is room.
             BusClosed: the bus is not running.
         """
-        self.bus.push(self.name, value)
+        core = self._core
+        publisher = core.publisher
+        if publisher is None:
+            raise BusClosed(NOT_RUNNING)
+        publisher.push(draft_of(self.name, value, None, core.retention, core.dumps))
 
     def on_error(self, error: Exception) -> None:
         """A source failed into the topic: it goes to `bus.errors`, and the topic goes on."""
-        self.bus.trouble(error, self.name)
+        self._core.runtime.error(error, self.name)
 
     def on_completed(self) -> None:
         """A source completed into the topic, which goes on."""
@@ -95,23 +110,7 @@ class Topic(_Live, abc.SubjectBase[Any]):
         """The same as events without ids, encoded once for all subscribers. A topic returned from a handler
         is sent this way.
         """
-        return _Live(self.bus, self.name, _plain)
+        return _Live(self._core, self.name, Form.PLAIN)
 
     def __repr__(self) -> str:
         return f"Topic({self.name!r})"
-
-
-def _values(relay: Relay) -> Audience:
-    return relay.values
-
-
-def _plain(relay: Relay) -> Audience:
-    return relay.plain
-
-
-def running_loop() -> asyncio.AbstractEventLoop | None:
-    """The loop that runs on this thread, if one does."""
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None

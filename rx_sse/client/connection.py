@@ -22,6 +22,7 @@ from typing import Any, Final, Literal, TypeVar
 import aiohttp
 
 from ..errors import ConnectionFailed, EventTooLarge
+from ..wire.control import OPENING
 from ..wire.event import ServerSentEvent
 from ..wire.parser import EventParser
 from .answer import abort, read, refusal, retry_after
@@ -75,6 +76,25 @@ class Settings:
     on_comment: Callable[[str], object] | None
 
 
+class _Opening:
+    """How a stream begins: one of rx_sse with control events says `: open`, and it has an end of its own."""
+
+    __slots__ = ("_head",)
+
+    def __init__(self) -> None:
+        self._head = b""
+
+    def feed(self, chunk: bytes) -> None:
+        """More of the stream."""
+        if len(self._head) < len(OPENING):
+            self._head = (self._head + chunk)[: len(OPENING)]
+
+    @property
+    def ours(self) -> bool:
+        """Whether it began so."""
+        return self._head == OPENING
+
+
 class Connection:
     """Attempts, answers and delays of one subscription."""
 
@@ -90,6 +110,7 @@ class Connection:
         self._status: int | None = None
         self._retry_after = 0.0
         self._end: str | None = None
+        self._last_control = ""
 
     async def batches(self) -> AsyncGenerator[list[ServerSentEvent], None]:
         """The events, in the pieces in which they came. To be iterated once, and closed.
@@ -108,7 +129,7 @@ class Connection:
             self._tell("connecting", "first attempt")
             while True:
                 opened, served = monotonic(), False
-                response = None
+                response, opening = None, _Opening()
                 try:
                     response = await self._open(session)
                     if response.status == 204:
@@ -117,6 +138,7 @@ class Connection:
                     parser = self._parser()
                     # [spec] The stream is parsed as it comes, whatever its encoding says: always UTF-8.
                     while chunk := await read(response.content):
+                        opening.feed(chunk)
                         for events in self._parse(parser, chunk):
                             served = True
                             yield events
@@ -141,6 +163,8 @@ class Connection:
                     if response is not None:
                         abort(response)
                 if self._settings.reconnect is False:
+                    if cause is None and opening.ours:
+                        raise self._failed("the stream ended without its stream-end", self._last_control)
                     reason = loss
                     return
                 served = served or (response is not None and monotonic() - opened >= _SERVED)
@@ -216,6 +240,7 @@ class Connection:
             for index, event in enumerate(events):
                 if event.event is None or not event.event.startswith("stream-"):
                     continue
+                self._last_control = f"{event.event} {event.data[:200]}"
                 if event.event == "stream-end":
                     self._end = end_reason(event)
                 elif event.event == "stream-error" and self._settings.raise_stream_error:

@@ -20,6 +20,7 @@ from yarl import URL
 
 from ..arguments import count, function, seconds
 from ..errors import UsageError
+from ..reactive.scheduler import context_of
 from ..wire.event import ServerSentEvent
 from ..wire.fields import retry_ms
 from ..wire.parser import MAX_EVENT_SIZE
@@ -71,15 +72,16 @@ class EventSource(Observable[ServerSentEvent]):
             no-cache``, which are sent otherwise.
         body: bytes and str as they are, anything else as JSON.
         token: sent as ``Authorization: Bearer``. A function, which may be a coroutine function, is asked for
-            a fresh one before every attempt. Trouble of the network in it (`OSError`, `aiohttp.ClientError`)
+            a fresh one before every attempt. BusError of the network in it (`OSError`, `aiohttp.ClientError`)
             is retried like a lost connection; whatever else it raises ends the stream.
         last_event_id: where to resume; every subscription starts from it.
         session: the `aiohttp.ClientSession` to use, for a proxy, a client certificate or shared cookies. It
             stays open. Without one, every subscription has its own and closes it.
         reconnect: True to reconnect; False for a single connection: its end completes the stream, its loss
-            fails it with `ConnectionFailed`. None, the default, is True for GET and HEAD and False for every
-            other method: reconnecting sends the request again, body included. A function makes it reconnect,
-            and is asked about the answers that fail a browser's EventSource for good whether to try again:
+            fails it with `ConnectionFailed`, and so does the end of a stream of rx_sse that has not said
+            ``stream-end``. None, the default, is True for GET and HEAD and False for every other method:
+            reconnecting sends the request again, body included. A function makes it reconnect, and is asked
+            about the answers that fail a browser's EventSource for good whether to try again:
             ``lambda failure: failure.status in (429, 502, 503)``. ``Retry-After`` is honoured then.
         retry: milliseconds to wait before reconnecting, as long as the stream sets no other time.
         read_timeout: seconds without a byte, comments included, after which the connection counts as lost.
@@ -171,4 +173,4 @@ class EventSource(Observable[ServerSentEvent]):
             raise UsageError(
                 "an EventSource runs on an event loop: subscribe to it inside one, as in asyncio.run(main())"
             ) from None
-        return Subscription(Connection(self._request, self._settings), observer)
+        return Subscription(Connection(self._request, self._settings), observer, context_of(scheduler))

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from contextvars import Context
 from time import monotonic
 from typing import Final
 
 from reactivex import abc
 
+from ..tasks import start
 from ..wire.event import ServerSentEvent
 from .connection import Connection
 
@@ -31,11 +33,16 @@ _RUN: Final = 64
 class Subscription(abc.DisposableBase):
     """Runs until the connection ends, or somebody disposes of it, from whichever thread."""
 
-    def __init__(self, connection: Connection, observer: abc.ObserverBase[ServerSentEvent]) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        observer: abc.ObserverBase[ServerSentEvent],
+        context: Context | None = None,
+    ) -> None:
         self._observer = observer
         self._stopped = False
         self._loop = asyncio.get_running_loop()
-        self._task = self._loop.create_task(self._run(connection), name="rx_sse EventSource")
+        self._task = start(self._run, connection, loop=self._loop, name="rx_sse EventSource", context=context)
 
     def dispose(self) -> None:
         """Abort the connection. From now on nothing is pushed; from another thread, from the next turn on."""

@@ -5,7 +5,8 @@ themselves. A round over thousands of connections is cut into slices, so that th
 
 Standard: none. The gain was measured before this was built: 6 times the events per second of write-per-event
 at 5,000 clients.
-Never: it creates a task, awaits, or lets one connection's exception reach another.
+Never: it creates a task, awaits, or lets one connection's exception reach another. It runs in a context
+(`contextvars`) of nobody's, not in that of whoever pushed first.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from contextvars import Context
 from typing import Protocol
 
 SLICE = 0.004
@@ -45,7 +47,7 @@ class Flusher:
         self._dirty.append(item)
         if not self._scheduled:
             self._scheduled = True
-            self._loop.call_soon(self._round)
+            self._loop.call_soon(self._round, context=Context())
 
     def _round(self) -> None:
         dirty = self._dirty
@@ -68,4 +70,4 @@ class Flusher:
         finally:
             self._scheduled = bool(dirty)
             if self._scheduled:
-                self._loop.call_soon(self._round)
+                self._loop.call_soon(self._round, context=Context())

@@ -7,7 +7,8 @@ comes after it.
 
 Standard: none; the precedent is LMAX's Disruptor ("one writer per structure") in its smallest form.
 Never: it hops values one by one through `call_soon_threadsafe`, grows without a limit, or runs a target
-inside a push.
+inside a push. It delivers in a context (`contextvars`) of nobody's: a target that runs a user's code knows
+whose it is.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextvars import Context
 from typing import Any
+
+from rx_sse.delivery.loop import Slice
 
 MAX_ENTRIES = 131_072
 MAX_BYTES = 64 * 1024 * 1024
-SLICE = 0.004
-"""Seconds of dispatch in one loop turn. At 4 ms a turn that also flushes stays under 10 ms."""
 CHECK_EVERY = 16
 """Entries between two looks at the clock."""
 
@@ -36,13 +38,16 @@ class Inbox:
         loop: the loop that delivers. The inbox must be made on its thread.
         max_entries: entries that may wait.
         max_bytes: bytes that may wait, by the sizes that `put` is told.
-        after: called after each slice of deliveries; for what they have left to do together.
+        after: called after each slice of deliveries, for what they have left to do together, with the time at
+            which it has to stop.
+        slice: the time that it may take of a turn, shared with other parts of the same loop.
     """
 
     __slots__ = (
         "_after",
         "_bytes",
         "_closed",
+        "_context",
         "_draining",
         "_entries",
         "_lock",
@@ -50,6 +55,8 @@ class Inbox:
         "_on_room",
         "_queue",
         "_room",
+        "_sealed",
+        "_slice",
         "_thread",
         "_waiters",
         "_woken",
@@ -63,11 +70,14 @@ class Inbox:
         *,
         max_entries: int = MAX_ENTRIES,
         max_bytes: int = MAX_BYTES,
-        after: Callable[[], None] | None = None,
+        after: Callable[[float], None] | None = None,
+        slice: Slice | None = None,
     ) -> None:
         self.max_entries = max_entries
         self.max_bytes = max_bytes
         self._after = after
+        self._context = Context()
+        self._slice = slice or Slice(loop.call_soon)
         self._loop = loop
         self._thread = threading.get_ident()
         self._lock = threading.RLock()  # a signal handler that pushes may interrupt a push
@@ -79,6 +89,7 @@ class Inbox:
         self._woken = False
         self._draining = False
         self._closed = False
+        self._sealed = False
         self._on_room: list[Callable[[], None]] = []
 
     def direct(self) -> bool:  # no property: Python calls a method faster, and it is asked for every event
@@ -112,9 +123,9 @@ class Inbox:
             False if there is no room, or the inbox or its loop is closed.
         """
         with self._lock:
-            if not exempt and self._full(size) and not self._wait_for_room(size, timeout):
+            if self._entries and not exempt and self._full(size) and not self._wait_for_room(size, timeout):
                 return False
-            if self._closed or self._loop.is_closed():
+            if self._closed or (self._sealed and not exempt) or self._loop.is_closed():
                 return False
             self._queue.append((target, value, size))
             self._entries += 1
@@ -133,15 +144,27 @@ class Inbox:
             self._woken = True
         self._wake()
 
-    def close(self) -> None:
-        """Refuse what comes from now on; what waits is dropped. Threads that wait for room get their
+    def seal(self) -> None:
+        """Refuse what comes from now on; what waits is still delivered. Threads that wait for room get their
         answer."""
         with self._lock:
+            self._sealed = True
+            self._room.notify_all()
+
+    def close(self) -> int:
+        """Refuse what comes from now on; what waits is dropped. Threads that wait for room get their answer.
+
+        Returns:
+            How many entries with a size were dropped.
+        """
+        with self._lock:
+            dropped = sum(1 for _, _, size in self._queue if size)
             self._closed = True
             self._queue.clear()
             self._entries = self._bytes = 0
             self._on_room.clear()
             self._room.notify_all()
+        return dropped
 
     def _full(self, size: int) -> bool:
         # One entry over the byte limit is let into an empty inbox: refusing it for ever would help nobody.
@@ -155,48 +178,64 @@ class Inbox:
         deadline = time.monotonic() + timeout
         self._waiters += 1
         try:
-            while self._full(size) and not self._closed:
+            while self._full(size) and not self._closed and not self._sealed:
                 left = deadline - time.monotonic()
                 if left <= 0 or not self._room.wait(left):
                     return not self._full(size)
-            return not self._closed
+            return not self._closed and not self._sealed
         finally:
             self._waiters -= 1
 
     def _wake(self) -> bool:
         try:
-            if self.here:
-                self._loop.call_soon(self._drain)
+            if threading.get_ident() == self._thread:
+                self._loop.call_soon(self._drain, context=self._context)
             else:
-                self._loop.call_soon_threadsafe(self._drain)
+                self._loop.call_soon_threadsafe(self._drain, context=self._context)
         except RuntimeError:  # the loop was closed in this very moment
             self.close()
             return False
         return True
 
     def _drain(self) -> None:
-        deadline = time.perf_counter() + SLICE
+        end = self._slice.begin()
         rooms: list[Callable[[], None]] = []
         empty = False
         try:
-            while not empty and time.perf_counter() < deadline:
-                with self._lock:
-                    batch, self._queue = self._queue, deque()
-                    if empty := not batch:
-                        self._woken = False
-                        rooms, self._on_room = self._on_room, []
-                self._deliver(batch, deadline)
+            with self._lock:
+                batch, self._queue = self._queue, deque()
+            while not empty:
+                empty, rooms = self._deliver(batch, end)
+                if not empty:
+                    if time.perf_counter() > end:
+                        break
+                    with self._lock:
+                        batch, self._queue = self._queue, deque()
         finally:  # also when a target ended the loop, which may go on later
             if not empty:
-                self._loop.call_soon(self._drain)
+                self._slice.spend(end)
+                self._loop.call_soon(self._drain, context=self._context)
         if self._after is not None:
-            rooms.insert(0, self._after)
+            try:
+                self._after(end)
+            except Exception as error:
+                self._report(error, self._after)
+        if empty:
+            self._slice.spend(end)
         for callback in rooms:
             self._guarded(callback)
 
-    def _deliver(self, batch: deque[tuple[Target, Any, int]], deadline: float) -> None:
-        """Deliver a batch; when the slice is over first, the rest goes back to the front of the queue."""
+    def _deliver(
+        self, batch: deque[tuple[Target, Any, int]], end: float
+    ) -> tuple[bool, list[Callable[[], None]]]:
+        """Deliver a batch; when the slice is over first, the rest goes back to the front of the queue.
+
+        Returns:
+            Whether nothing is left, so that the next push wakes the loop again; then, what waits for room.
+        """
         done = freed = 0
+        empty = False
+        rooms: list[Callable[[], None]] = []
         self._draining = True
         try:
             while batch:
@@ -209,8 +248,9 @@ class Inbox:
                     raise
                 except BaseException as error:  # a CancelledError too: the pusher's, not ours
                     self._report(error, target)
-                if done % CHECK_EVERY == 0 and time.perf_counter() > deadline:
-                    return
+                if done % CHECK_EVERY == 0 and time.perf_counter() > end:
+                    break
+            empty = not batch
         finally:
             with self._lock:
                 if not self._closed:
@@ -221,7 +261,12 @@ class Inbox:
                         self._queue = batch
                 if self._waiters:
                     self._room.notify_all()
+                if empty := empty and not self._queue:
+                    self._woken = False
+                    if self._on_room:
+                        rooms, self._on_room = self._on_room, []
             self._draining = False
+        return empty, rooms
 
     def _guarded(self, callback: Callable[[], None]) -> None:
         try:

@@ -28,7 +28,7 @@ class LatestOutbox(Outbox):
         self._slot_key: Hashable = None
         self._keyed: OrderedDict[Hashable, Event | Control] = OrderedDict()
 
-    def offer(self, frame: bytes, mark: str | None = None, key: Hashable = None) -> Outcome:
+    def offer(self, frame: bytes, mark: object = None, key: Hashable = None) -> Outcome:
         if self.idle:
             self._slot_key = key
         return super().offer(frame, mark, key)
@@ -37,12 +37,14 @@ class LatestOutbox(Outbox):
         self._move_slot()
         self._keyed[object()] = Control(frame)
 
-    def _offer_slow(self, frame: bytes, mark: str | None, key: Hashable) -> Outcome:
+    def _offer_slow(self, frame: bytes, mark: object, key: Hashable) -> Outcome:
         self._move_slot()
         if isinstance(old := self._keyed.pop(key, None), tuple):
             self.conflated += 1
             self._uncount(old[0])
         outcome = Outcome.QUEUED
+        if self._full(frame) and self._relieved():
+            return self.offer(frame, mark, key)
         while self._full(frame):
             self._drop_first()
             outcome = Outcome.DROPPED

@@ -43,22 +43,26 @@ class Outcome(Enum):
 
 
 class Gap:
-    """A run of dropped events: how many, and the mark of the last one."""
+    """A run of dropped events: how many, and the mark of the last one that has one."""
 
     __slots__ = ("mark", "missed")
 
-    def __init__(self, missed: int, mark: str | None) -> None:
+    def __init__(self, missed: int, mark: object) -> None:
         self.missed = missed
         self.mark = mark
 
-    def add(self, mark: str | None) -> None:
+    def add(self, mark: object) -> None:
         """Count one more event at the end of the run."""
         self.missed += 1
         self.mark = mark if mark is not None else self.mark
 
 
 class Teller(Protocol):
-    """Who makes frames of gaps."""
+    """Who makes frames of gaps, and takes what can be taken."""
+
+    def relieve(self) -> None:
+        """There is no room: `take` as much as the socket accepts now. What is left then meets the policy."""
+        ...
 
     def render_gap(self, gap: Gap) -> bytes:
         """The frame that announces a gap."""
@@ -66,6 +70,9 @@ class Teller(Protocol):
 
 
 class _Nobody:
+    def relieve(self) -> None:
+        pass
+
     def render_gap(self, gap: Gap) -> bytes:
         return b""
 
@@ -82,7 +89,9 @@ class Control:
         self.frame = frame
 
 
-Event = tuple[bytes, "str | None"]  # a frame, and the id it carries if the stream can resume from it
+Event = tuple[
+    bytes, object
+]  # a frame, and what tells the id that it carries, if the stream can resume from it
 Entry = Event | Gap | Control
 
 
@@ -126,7 +135,7 @@ class Outbox:
         self.idle = False
         """Live and empty, so the next event takes the slot."""
         self._slot: bytes | None = None
-        self._slot_mark: str | None = None
+        self._slot_mark: object = None
         self._head: memoryview | None = None
         self._prelude: deque[Entry] | None = None
         self._prelude_bytes = 0
@@ -153,12 +162,12 @@ class Outbox:
         self.is_live = True
         self.idle = not self
 
-    def offer(self, frame: bytes, mark: str | None = None, key: Hashable = None) -> Outcome:
+    def offer(self, frame: bytes, mark: object = None, key: Hashable = None) -> Outcome:
         """Queue an event, or do with it what the policy says.
 
         Args:
             frame: what goes on the socket, opaque.
-            mark: the id in it, told again by the gap that may take its place.
+            mark: what tells the id in it, for the gap that may take its place; None without one.
             key: for the policy `latest`.
         """
         if self.idle:
@@ -202,7 +211,7 @@ class Outbox:
 
     # -- the slow half: more than one event waits ------------------------------------------------------------
 
-    def _offer_prelude(self, frame: bytes, mark: str | None) -> Outcome:
+    def _offer_prelude(self, frame: bytes, mark: object) -> Outcome:
         cost = len(frame) + ENTRY_COST
         if self._prelude_bytes + cost > self.prelude_limit:
             return Outcome.EXCEEDED
@@ -215,9 +224,11 @@ class Outbox:
             self._prelude = deque()
         return self._prelude
 
-    def _offer_slow(self, frame: bytes, mark: str | None, key: Hashable) -> Outcome:
+    def _offer_slow(self, frame: bytes, mark: object, key: Hashable) -> Outcome:
         queue = self._spill()
         outcome = Outcome.QUEUED
+        if self._full(frame) and self._relieved():
+            return self.offer(frame, mark, key)
         if self._full(frame):
             if self.overflow.policy == "disconnect":
                 return Outcome.OVERFLOW
@@ -229,6 +240,23 @@ class Outbox:
                 self._drop_oldest(queue)
         self._append(queue, frame, mark)
         return outcome
+
+    def _relieved(self) -> bool:
+        """The reader is given what it takes, before anything is done because it was slow; whether that is
+        everything."""
+        self._teller.relieve()
+        return self.idle
+
+    def promote(self) -> bool:
+        """Count what waits as the prelude: no reader could have taken it yet. False if that is full too."""
+        cost = self._bytes + self._events * ENTRY_COST
+        if self._prelude_bytes + cost > self.prelude_limit:
+            return False
+        prelude = self._prelude_queue()
+        while self._waiting():
+            prelude.append(self._pop())
+        self._prelude_bytes += cost
+        return True
 
     def _full(self, frame: bytes) -> bool:
         """There is no room for `frame`. One that finds no other event waiting is always taken."""
@@ -242,7 +270,7 @@ class Outbox:
     def _append_control(self, frame: bytes) -> None:
         self._spill().append(Control(frame))
 
-    def _append(self, queue: deque[Entry], frame: bytes, mark: str | None) -> None:
+    def _append(self, queue: deque[Entry], frame: bytes, mark: object) -> None:
         queue.append((frame, mark))
         self._count(frame)
 
@@ -255,7 +283,7 @@ class Outbox:
         self._events -= 1
         self._bytes -= len(frame)
 
-    def _count_dropped(self, queue: deque[Entry], mark: str | None) -> None:
+    def _count_dropped(self, queue: deque[Entry], mark: object) -> None:
         """One more event went that stood behind the last entry of `queue`."""
         self.dropped += 1
         if queue and isinstance(last := queue[-1], Gap):

@@ -27,6 +27,8 @@ MAX_BYTES = 256 * 1024
 class Overflow:
     """What is done with an event for which a reader has no room.
 
+    Before anything is done, the reader is given what its socket takes: only what is left counts.
+
     Args:
         policy: `"disconnect"` aborts the connection, so that the client comes back with its `Last-Event-ID`;
             `"drop_oldest"` and `"drop_newest"` drop events and announce them with `stream-gap`;

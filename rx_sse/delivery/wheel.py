@@ -5,7 +5,8 @@ else; it is not moved when it writes, but looks at its own clock when its bucket
 wants to be asked next.
 
 Standard: a hashed timing wheel (Varghese and Lauck, 1987) with one level.
-Never: it fires early, or holds a connection that was discarded.
+Never: it fires early, or holds a connection that was discarded. It runs in a context (`contextvars`) of
+nobody's.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import asyncio
 import heapq
 import math
 import time
+from contextvars import Context
 from typing import Protocol
 
 GRANULARITY = 0.1
@@ -98,7 +100,7 @@ class Wheel:
         if self._handle is not None:
             self._handle.cancel()
         self._wake_at = bucket
-        self._handle = self._loop.call_at(bucket * self._granularity, self._turn)
+        self._handle = self._loop.call_at(bucket * self._granularity, self._turn, context=Context())
 
     def _turn(self) -> None:
         self._handle = None

@@ -1,11 +1,12 @@
 """`python -m rx_sse demo`: the first minute with the library, on real input.
 
 A page with a clock, live readings of this machine, the progress of a real job, a message to everyone who
-watches, and two people whose streams are guarded by a token and resume where they broke. Every part of it is
-a few lines that a reader may copy.
+watches, and two people whose messages are guarded by a token; all on one connection, which resumes where it
+broke. Every part of it is a few lines that a reader may copy.
 
 Standard: none.
-Never: it listens on anything but loopback unless it is told to, or loads anything from elsewhere.
+Never: it listens on anything but loopback unless it is told to, answers pages that are not its own, reads
+files outside of one folder, or loads anything from elsewhere.
 """
 
 from __future__ import annotations
@@ -20,11 +21,12 @@ import sys
 from collections.abc import Sequence
 from errno import EADDRINUSE
 from importlib.util import find_spec
+from pathlib import Path
 
 from aiohttp import web
 
 import rx_sse
-from rx_sse.demo.application import make_app
+from rx_sse.demo.application import PACKAGE, make_app
 
 SECRET = "RX_SSE_DEMO_SECRET"
 """The environment variable by which the workers of one demo share what tokens are signed with."""
@@ -39,6 +41,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--workers", type=int, default=1, help="processes that share the port (needs --redis)"
     )
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        default=PACKAGE,
+        help="the folder whose files a job may read (default: the one of rx_sse itself)",
+    )
     options = parser.parse_args(arguments)
     if options.workers < 1:
         parser.error(f"--workers {options.workers}: give 1 or more")
@@ -49,6 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     secret = os.environ.setdefault(SECRET, secrets.token_urlsafe(32))
     # This process is the first worker; the others end with it.
     command = [sys.executable, "-m", "rx_sse", "demo", "--host", options.host, "--port", str(options.port)]
+    command += ["--folder", str(options.folder)]
     others = [subprocess.Popen([*command, "--redis", options.redis]) for _ in range(options.workers - 1)]
     try:
         return _serve(options, secret)
@@ -77,10 +86,11 @@ def _serve(options: argparse.Namespace, secret: str) -> int:
     bus = rx_sse.RedisBus(options.redis) if options.redis else None
     try:
         web.run_app(
-            make_app(bus, secret),
+            make_app(bus, secret, folder=options.folder, names=(options.host,)),
             host=options.host,
             port=options.port,
             access_log=None,
+            auto_decompress=False,  # or aiohttp unpacks what anybody sends, on the loop, whatever its size
             loop=loop or asyncio.new_event_loop(),
             shutdown_timeout=2.0,
             reuse_port=bool(options.redis) or None,

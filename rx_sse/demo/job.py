@@ -1,4 +1,8 @@
-"""A real job with progress: the SHA-256 of every file below a folder."""
+"""A real job with progress: the SHA-256 of every file below a folder.
+
+It runs apart from any request and publishes into its viewer's topic, so a page that was hidden, or lost its
+connection, finds its place again.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,14 @@ import asyncio
 import hashlib
 import os
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from rx_sse.errors import StreamError
-from rx_sse.wire import ServerSentEvent
+from aiohttp import web
+
+import rx_sse
+from rx_sse.demo.body import fields
 
 MOST_FILES = 2_000
 BLOCK = 1024 * 1024
@@ -32,17 +39,10 @@ def files_below(folder: Path) -> Iterator[tuple[Path, int]]:
                 yield path, path.stat().st_size
 
 
-async def hashing(folder: Path) -> AsyncIterator[ServerSentEvent]:
-    """One `progress` event a file, and `total` at the beginning; the stream ends with the job.
-
-    Raises:
-        StreamError: the folder is none.
-    """
-    if not await asyncio.to_thread(folder.is_dir):
-        raise StreamError(f"{folder} is not a folder on this machine", title="No such folder", status=404)
+async def hashing(folder: Path) -> AsyncIterator[tuple[str, dict[str, object]]]:
+    """The name and the data of each event: `total` first, then a `progress` for each file, then `done`."""
     found = await asyncio.to_thread(lambda: list(islice(files_below(folder), MOST_FILES)))
-    total = sum(size for _, size in found)
-    yield ServerSentEvent({"files": len(found), "bytes": total}, event="total")
+    yield "total", {"files": len(found), "bytes": sum(size for _, size in found)}
     done = 0
     for number, (path, size) in enumerate(found, 1):
         try:
@@ -50,7 +50,72 @@ async def hashing(folder: Path) -> AsyncIterator[ServerSentEvent]:
         except OSError as error:
             sha256 = error.strerror or "unreadable"
         done += size
-        yield ServerSentEvent(
-            {"file": str(path.relative_to(folder)), "sha256": sha256, "number": number, "bytes": done},
-            event="progress",
-        )
+        name = str(path.relative_to(folder))
+        yield "progress", {"file": name, "sha256": sha256, "number": number, "bytes": done}
+    yield "done", {"files": len(found)}
+
+
+def topic_of(viewer: str) -> str:
+    """Where a viewer's job publishes."""
+    return rx_sse.topic_name("job", viewer)
+
+
+class Jobs:
+    """The job of each viewer: one at a time.
+
+    Args:
+        bus: has the topics.
+        auth: reads a viewer's token.
+        root: the folder that may be read, with what is below it.
+    """
+
+    def __init__(self, bus: rx_sse.Bus, auth: rx_sse.JWTAuth, root: Path) -> None:
+        self._bus = bus
+        self._auth = auth
+        self._root = root.resolve()
+        self._running: dict[str, asyncio.Task[None]] = {}
+
+    def add_to(self, app: web.Application) -> None:
+        """Add the route; what still runs is cancelled at the shutdown, while the bus is there."""
+        app.router.add_post("/viewers/{viewer}/job", self.start)
+        app.on_shutdown.append(self._stop)
+
+    async def start(self, request: web.Request) -> web.Response:
+        """Hash the files of a folder; the job that this viewer had is given up."""
+        viewer = (await self._auth(request)).user
+        (wanted,) = await fields(request, "folder")
+        folder = await asyncio.to_thread(_folder, self._root, str(wanted))
+        if (before := self._running.get(viewer)) is not None:
+            before.cancel()
+        task = asyncio.create_task(self._run(topic_of(viewer), folder))
+        self._running[viewer] = task
+        task.add_done_callback(partial(self._ended, viewer))
+        return web.json_response({"folder": str(folder)})
+
+    async def _run(self, topic: str, folder: Path) -> None:
+        async for event, data in hashing(folder):
+            await self._bus.publish(topic, data, event=event)
+
+    def _ended(self, viewer: str, task: asyncio.Task[None]) -> None:
+        if self._running.get(viewer) is task:
+            del self._running[viewer]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            context = {"message": "a job of the demo failed", "exception": error, "task": task}
+            task.get_loop().call_exception_handler(context)
+
+    async def _stop(self, _: web.Application) -> None:
+        running = list(self._running.values())
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+def _folder(root: Path, text: str) -> Path:
+    """The folder that was asked for, if it is the root or below it; links lead nowhere else."""
+    try:
+        folder = (root / text).resolve()
+        if folder.is_relative_to(root) and folder.is_dir():
+            return folder
+    except (OSError, RuntimeError, ValueError):  # too long, a loop of links, or a NUL in it
+        pass
+    raise web.HTTPNotFound(text=f"{text[:200]!r} is no folder in {root}, the one that --folder lets be read")

@@ -14,8 +14,8 @@ import reactivex as rx
 from aiohttp import web
 
 from rx_sse.notebook.recording import Stream, named
-from rx_sse.web.handler import sse
 from rx_sse.web.setup import setup
+from rx_sse.web.sse import sse
 from rx_sse.wire.harmless import harmless, markup
 
 KEPT = "_rx_sse_served"

@@ -20,7 +20,7 @@ from typing import Generic, TypeVar
 
 from rx_sse.delivery.overflow import Overflow
 from rx_sse.errors import RxSseError
-from rx_sse.reactive.scheduler import on_loop
+from rx_sse.reactive.runner import on_loop
 
 T = TypeVar("T")
 

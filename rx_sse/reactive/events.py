@@ -19,11 +19,17 @@ Never: it changes an event that is one already.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import copy_context
+from functools import partial
 from typing import Any, TypeVar
 
-from reactivex import Observable
+from reactivex import Observable, abc
+from reactivex.disposable import Disposable
 
+from rx_sse.reactive.contexts import Kept, enter
+from rx_sse.reactive.scheduler import LoopScheduler
 from rx_sse.wire import RawFrame, ServerSentEvent, encode
+from rx_sse.wire.event import TRANSIENT
 
 T = TypeVar("T")
 
@@ -34,6 +40,7 @@ def as_events(
     id: Callable[[T], str | None] | None = None,
     dumps: Callable[[Any], str | bytes] | None = None,
     shared: bool = False,
+    transient: bool = False,
 ) -> Callable[[Observable[T]], Observable[ServerSentEvent | RawFrame]]:
     """Turns values into events, each encoded once for however many connections get it.
 
@@ -43,13 +50,18 @@ def as_events(
     With `shared=True` the result is shared (`share()`): the source is subscribed while somebody listens, once
     for all. As with every `share()`: it runs on the scheduler of whoever came first, and after an error it
     does not start again, so `retry_backoff` belongs before it. Build it once, at module level or in
-    `on_startup`, not per request.
+    `on_startup`, not per request: the source runs with the context variables of that place, and each
+    subscriber's operators with the subscriber's. (`share()` itself runs both with those of the first.)
 
     Args:
         event: The name of the events, or a function that gives it.
         id: A function that gives an event's id. Not for streams of a bus: it numbers its events itself.
         dumps: Replaces the library's JSON encoder.
         shared: Whether the source is subscribed once for all, instead of once for each subscriber.
+        transient: Whether a client that reconnects can do without the events it missed, as with the readings
+            of a sensor. Merged with `bus.events(…)`, events without a position make the stream live-only;
+            transient ones go out without an id, and the stream stays resumable. An event that a bus has
+            given a position keeps it.
 
     Returns:
         An operator for `pipe`.
@@ -61,6 +73,12 @@ def as_events(
         ServerSentEvent("", event=event)  # a bad name is told here, not at the first value
 
     def convert(value: T) -> ServerSentEvent | RawFrame:
+        converted = named(value)
+        if not transient or isinstance(converted, RawFrame) or converted.position is not None:
+            return converted
+        return converted.stamped(None, topic=None, position=TRANSIENT)
+
+    def named(value: T) -> ServerSentEvent | RawFrame:
         encoded = encode(value, dumps)
         if encoded is value or isinstance(encoded, RawFrame) or (event is None and id is None):
             return encoded
@@ -69,6 +87,21 @@ def as_events(
 
     def operator(source: Observable[T]) -> Observable[ServerSentEvent | RawFrame]:
         events = source.map(convert)
-        return events.share() if shared else events
+        return Kept(_in_context_of_now(events).share()) if shared else events
 
     return operator
+
+
+def _in_context_of_now(source: Observable[T]) -> Observable[T]:
+    """A source whose own work runs in the present context, whoever subscribes to it."""
+    context = copy_context()
+
+    def subscribe(
+        observer: abc.ObserverBase[T], scheduler: abc.SchedulerBase | None = None
+    ) -> abc.DisposableBase:
+        if isinstance(scheduler, LoopScheduler):
+            scheduler = scheduler.in_context(context.copy())
+        inner = enter(context, source.subscribe, observer, scheduler=scheduler)
+        return Disposable(partial(enter, context, inner.dispose))
+
+    return Observable(subscribe)

@@ -14,6 +14,7 @@ import asyncio
 import inspect
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from contextlib import suppress
+from contextvars import Context, copy_context
 from time import monotonic
 from typing import Generic, TypeVar, cast
 
@@ -23,7 +24,11 @@ from reactivex.disposable import SingleAssignmentDisposable
 from rx_sse.delivery.overflow import Overflow, Policy
 from rx_sse.errors import UsageError
 from rx_sse.reactive.buffer import Buffer, Exhausted
-from rx_sse.reactive.scheduler import SLICE, LoopScheduler, on_loop
+from rx_sse.reactive.closing import close, failure_of
+from rx_sse.reactive.contexts import enter
+from rx_sse.reactive.runner import SLICE, on_loop
+from rx_sse.reactive.scheduler import LoopScheduler, context_of, of_subscriber
+from rx_sse.tasks import start
 
 T = TypeVar("T")
 
@@ -110,18 +115,26 @@ class AsyncIterableObservable(Observable[T]):
         self, observer: abc.ObserverBase[T], scheduler: abc.SchedulerBase | None = None
     ) -> abc.DisposableBase:
         loop = scheduler.loop if isinstance(scheduler, LoopScheduler) else asyncio.get_running_loop()
-        return _Pull(self.iterable(), observer, loop)
+        outlive = scheduler.outlive if isinstance(scheduler, LoopScheduler) else None
+        return _Pull(self.iterable(), observer, loop, context_of(scheduler), outlive)
 
 
 class _Pull(abc.DisposableBase, Generic[T]):
     """A supervised task that iterates for one subscription."""
 
-    __slots__ = ("_iterable", "_loop", "_observer", "_task")
+    __slots__ = ("_context", "_iterable", "_loop", "_observer", "_outlive", "_task")
 
     def __init__(
-        self, iterable: AsyncIterable[T], observer: abc.ObserverBase[T], loop: asyncio.AbstractEventLoop
+        self,
+        iterable: AsyncIterable[T],
+        observer: abc.ObserverBase[T],
+        loop: asyncio.AbstractEventLoop,
+        context: Context | None,
+        outlive: Callable[[asyncio.Task[None]], None] | None,
     ) -> None:
+        self._context = context or copy_context()
         self._iterable = iterable
+        self._outlive = outlive
         self._loop = loop
         self._observer: abc.ObserverBase[T] | None = observer  # None when nobody listens any more
         self._task: asyncio.Task[None] | None = None
@@ -141,13 +154,17 @@ class _Pull(abc.DisposableBase, Generic[T]):
 
     def _start(self) -> None:
         if self._observer is not None:
-            self._task = self._loop.create_task(self._run(), name="rx_sse.from_async_iterable")
-            self._task.add_done_callback(self._ended)
+            context = self._context
+            self._task = start(self._run, loop=self._loop, name="rx_sse.from_async_iterable", context=context)
+            self._task.add_done_callback(self._ended, context=context)
 
     def _cancel(self) -> None:
         # Disposed from inside of on_next, the task ends by itself; cancelled, it could not await aclose().
-        if self._task is not None and self._task is not asyncio.current_task():
-            self._task.cancel()
+        if self._task is not None:
+            if self._task is not asyncio.current_task():
+                self._task.cancel()
+            if self._outlive is not None:
+                self._outlive(self._task)
 
     async def _run(self) -> None:
         iterator = aiter(self._iterable)
@@ -165,8 +182,7 @@ class _Pull(abc.DisposableBase, Generic[T]):
                     await asyncio.sleep(0)  # an iterable that never waits would hold the loop
                     pause_at = monotonic() + SLICE
         finally:
-            if (aclose := getattr(iterator, "aclose", None)) is not None:
-                await aclose()
+            await close(iterator)
 
     def _emit(self, value: T) -> None:
         if self._observer is not None:
@@ -179,11 +195,9 @@ class _Pull(abc.DisposableBase, Generic[T]):
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._task = None
         observer, self._observer = self._observer, None
-        error: BaseException | None
-        if task.cancelled():
-            error = RuntimeError("the task that pulls an async iterable was cancelled") if observer else None
-        else:
-            error = task.exception()
+        error = failure_of(task)
+        if error is None and observer is not None and (task.cancelled() or task.exception() is not None):
+            error = RuntimeError("the task that pulls an async iterable was cancelled")
         if observer is None:
             if error is not None:
                 message = "rx_sse: an async iterable failed, and nobody listens any more"
@@ -197,7 +211,15 @@ class _Pull(abc.DisposableBase, Generic[T]):
 class ObservableIterator(AsyncIterator[T]):
     """What `to_async_iterable` returns: an async iterator with `aclose()` and `dropped`."""
 
-    __slots__ = ("_buffer", "_closed", "_observable", "_overflow", "_scheduler", "_subscription")
+    __slots__ = (
+        "_buffer",
+        "_closed",
+        "_context",
+        "_observable",
+        "_overflow",
+        "_scheduler",
+        "_subscription",
+    )
 
     def __init__(
         self, observable: Observable[T], overflow: Overflow, scheduler: abc.SchedulerBase | None
@@ -207,6 +229,7 @@ class ObservableIterator(AsyncIterator[T]):
         self._scheduler = scheduler
         self._subscription = SingleAssignmentDisposable()
         self._buffer: Buffer[T] | None = None
+        self._context: Context | None = None
         self._closed = False
 
     @property
@@ -241,16 +264,16 @@ class ObservableIterator(AsyncIterator[T]):
         if self._buffer is None:
             loop = asyncio.get_running_loop()
             self._buffer = Buffer(self._overflow, loop)
-            _subscribe(
-                self._observable, self._buffer, self._subscription, self._scheduler or LoopScheduler(loop)
-            )
+            self._context = copy_context()
+            scheduler = of_subscriber(self._scheduler or LoopScheduler(loop))
+            _subscribe(self._observable, self._buffer, self._subscription, scheduler)
         return self._buffer
 
     def _close(self) -> None:
         self._closed = True
-        self._subscription.dispose()
-        if self._buffer is not None:
+        if self._buffer is not None and self._context is not None:
             self._buffer.forget()
+            enter(self._context, self._subscription.dispose)  # a collection may happen anywhere
 
 
 def _subscribe(

@@ -37,7 +37,14 @@ class Functions:
 
 
 class Unwrapped(Observable[T]):
-    """An Observable that answers for the contract itself."""
+    """An Observable that answers for the contract itself.
+
+    Attributes:
+        scheduled: it hands the scheduler on, to operators that a user wrote down. One that is not needs no
+            scheduler, and runs what a user gave it in the subscriber's context by itself.
+    """
+
+    scheduled = True
 
     def subscribe(
         self,

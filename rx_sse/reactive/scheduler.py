@@ -9,6 +9,8 @@ own `AsyncIOScheduler` is what a server needs:
 * After 5 ms of uninterrupted work the rest goes on in the next turn: `of(1).repeat()` cannot hang a server.
 * Work belongs to a group (one per stream), and groups take turns, so a greedy stream hurts itself alone.
 * Timers are kept by absolute, monotonic time: no drift, and a wall clock that is set back changes nothing.
+* An action runs in the context (`contextvars`) in which it was scheduled, or the scheduler's own
+  (`in_context`), whoever had it run.
 * An action that raises is reported to the loop's exception handler and stops nobody else.
 
 Standard: reactivex's `PeriodicScheduler`; where that leaves room, the order of its `CurrentThreadScheduler`.
@@ -19,28 +21,20 @@ Never: it blocks, makes a thread, or touches the loop from a foreign thread exce
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Iterable
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from contextvars import Context, copy_context
+from datetime import datetime
 from time import monotonic
 from typing import Any, TypeVar
 
 from reactivex import abc, typing
-from reactivex.scheduler import CurrentThreadScheduler, ScheduledItem, TimeoutScheduler
+from reactivex.scheduler import TimeoutScheduler
 from reactivex.scheduler.periodicscheduler import PeriodicScheduler
-from reactivex.scheduler.trampoline import Trampoline
 
-from rx_sse.reactive.timers import Timers
+from rx_sse.reactive.runner import Runner
 from rx_sse.reactive.work import Group, PeriodicWork, Work
 
 _TState = TypeVar("_TState")
-
-SLICE = 0.005
-"""Seconds of uninterrupted work after which the loop gets a turn: a third of a frame at 60 Hz."""
-GRACE = 16
-"""Actions that a slice never cuts off. `concat(prelude, live)` takes four: cut between them, because the
-prelude was long or the machine busy, it would lose what is pushed to `live` in the same turn. A greedy source
-takes thousands."""
 
 
 class LoopScheduler(PeriodicScheduler):
@@ -63,33 +57,34 @@ class LoopScheduler(PeriodicScheduler):
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
         super().__init__()
-        self._loop = asyncio.get_running_loop() if loop is None else loop
-        # One clock for everything: monotonic, exact, right in every thread. On asyncio loop.time() is this
-        # clock; on uvloop it stands still while the loop sleeps, and would tell a pushing thread an old time.
-        # The wall clock is read this once.
-        self._origin = monotonic()
-        self._epoch = datetime.now(UTC)
-        self._common = Group()  # for what is scheduled outside of any run()
-        self._current = self._common
-        self._turn: deque[Group] = deque()  # groups that have work
-        self._later: deque[Group] = deque()  # groups whose slice was over
-        self._draining = False
-        self._work: Work | None = None  # that is being run
-        self._resumption: asyncio.Handle | None = None
-        self._timers: Timers[Work] = Timers(self._loop, self._put_all)
-        self._one = _Due(self, self._invoke)
-        self._all = _Due(self, self._drain_turn)
+        self._runner = Runner(asyncio.get_running_loop() if loop is None else loop, self)
+        self._context: Context | None = None
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
         """The event loop that everything runs on."""
-        return self._loop
+        return self._runner.loop
 
     @property
     def now(self) -> datetime:
         """The time in UTC: the wall clock's at the start, plus what a monotonic clock counted since."""
-        # Whole microseconds, rounded down: a due time of now must never lie ahead.
-        return self._epoch + timedelta(microseconds=int((monotonic() - self._origin) * 1e6))
+        return self._runner.now
+
+    @property
+    def context(self) -> Context | None:
+        """The context that all work runs in, if `in_context` made this scheduler."""
+        return self._context
+
+    def in_context(self, context: Context) -> LoopScheduler:
+        """A scheduler on the same queue, all of whose work runs in one context.
+
+        An operator schedules when a value comes: in the context of whoever pushed it. With this scheduler its
+        work runs in that of its subscriber all the same.
+
+        Args:
+            context: Entered for each action; give it to one scheduler alone, and enter it nowhere else.
+        """
+        return _InContext(self._runner, context)
 
     def schedule(
         self, action: abc.ScheduledAction[_TState], state: _TState | None = None
@@ -103,8 +98,8 @@ class LoopScheduler(PeriodicScheduler):
         Returns:
             Disposing it takes the action back and releases it at once.
         """
-        work = Work(action, state)
-        self._submit(work)
+        work = Work(action, state, self, self._context)
+        self._runner.submit(work)
         return work
 
     def schedule_relative(
@@ -123,12 +118,12 @@ class LoopScheduler(PeriodicScheduler):
         Returns:
             Disposing it takes the action back and releases it at once.
         """
-        work = Work(action, state)
+        work = Work(action, state, self, self._context)
         seconds = self.to_seconds(duetime)
         if seconds > 0:
-            self._submit_at(monotonic() + seconds, work)
+            self._runner.submit_at(monotonic() + seconds, work)
         elif seconds <= 0:
-            self._submit(work)
+            self._runner.submit(work)
         else:
             raise ValueError(f"a due time must be a number of seconds, not {seconds!r}")
         return work
@@ -149,12 +144,12 @@ class LoopScheduler(PeriodicScheduler):
         Returns:
             Disposing it takes the action back and releases it at once.
         """
-        work = Work(action, state)
-        when = self._origin + (self.to_datetime(duetime) - self._epoch).total_seconds()
+        work = Work(action, state, self, self._context)
+        when = self._runner.origin + (self.to_datetime(duetime) - self._runner.epoch).total_seconds()
         if when > monotonic():
-            self._submit_at(when, work)
+            self._runner.submit_at(when, work)
         else:
-            self._submit(work)
+            self._runner.submit(work)
         return work
 
     def schedule_periodic(
@@ -176,11 +171,16 @@ class LoopScheduler(PeriodicScheduler):
         """
         seconds = max(0.0, self.to_seconds(period))
         when = monotonic() + seconds
-        work = PeriodicWork(action, state, when, seconds, self._timers)
-        self._submit_at(when, work)
+        work = PeriodicWork(action, state, self, self._context, when, seconds, self._runner.timers)
+        self._runner.submit_at(when, work)
         return work
 
-    def run(self, action: Callable[[], object], settled: Callable[[], None]) -> abc.DisposableBase:
+    def run(
+        self,
+        action: Callable[[], object],
+        settled: Callable[[], None],
+        failed: Callable[[BaseException], bool] | None = None,
+    ) -> abc.DisposableBase:
         """Runs an action as the first of a group of its own, and tells when the group has nothing left to do.
 
         What is scheduled for immediate execution while an action of the group runs belongs to the group too.
@@ -191,131 +191,41 @@ class LoopScheduler(PeriodicScheduler):
         Args:
             action: The first action.
             settled: Called once, on the loop.
+            failed: Called with what work of the group raises, now or later, that of timers included; returns
+                False if nobody is told, and the loop's exception handler is to be.
 
         Returns:
-            Disposing it means that `settled` is not called, nor `action` if it has not been yet. What
+            Disposing it means that `settled` and `failed` are not called, nor `action` if it has not been
+            yet. What
             `action` set going ends with the subscription that owns it, not here: other streams may share it.
         """
-        group = Group(settled)
-        work = Work(_call, action)
+        group = Group(settled, failed)
+        work = Work(_call, action, self, self._context)
         work.group = group
-        self._submit(work)
+        self._runner.submit(work)
         return _Run(group, work)
 
-    # Submission, from any thread.
+    def outlive(self, task: asyncio.Task[Any]) -> None:
+        """Remembers a task that is closing what nobody listens to any more, until it is done.
 
-    def _submit(self, work: Work) -> None:
-        if not on_loop(self._loop):
-            self._loop.call_soon_threadsafe(self._put_all, (work,))
-            return
-        self._put(work)
-        if self._draining:
-            return
-        trampoline = CurrentThreadScheduler.singleton().get_trampoline()
-        if trampoline.idle():
-            self._drain(trampoline)
-        else:
-            # A subscribe() is under way. Its source must not emit before the subscriber holds the disposable,
-            # or `from_iterable(count()).take(1)` could not be stopped. So we run when reactivex's trampoline
-            # unwinds, before the outermost subscribe() returns. It forgets its queue when something raises:
-            # hence the loop as well.
-            self._resume_soon()
-            trampoline.run(self._all)
+        Args:
+            task: Cancelled already, and running its `finally` blocks.
+        """
+        self._runner.outlive(task)
 
-    def _submit_at(self, when: float, work: Work) -> None:
-        if on_loop(self._loop):
-            work.group = self._current
-            self._timers.add(when, work)
-        else:
-            self._loop.call_soon_threadsafe(self._timers.add, when, work)
+    @property
+    def ending(self) -> frozenset[asyncio.Task[Any]]:
+        """The tasks that are closing what nobody listens to any more; a shutdown waits for them."""
+        return frozenset(self._runner.ending)
 
-    # Running, on the loop.
 
-    def _put(self, work: Work) -> None:
-        group = work.group
-        if group is None:
-            group = work.group = self._current
-        group.put(work)
-        if not group.waiting:
-            group.waiting = True
-            self._turn.append(group)
+class _InContext(LoopScheduler):
+    """A scheduler of a queue that is there already."""
 
-    def _put_all(self, works: Iterable[Work]) -> None:
-        for work in works:
-            self._put(work)
-        self._drain_turn()
-
-    def _drain_turn(self) -> None:
-        if self._turn and not self._draining:
-            self._drain(CurrentThreadScheduler.singleton().get_trampoline())
-
-    def _drain(self, trampoline: Trampoline) -> None:
-        """Runs one action of each group that has work, again and again, until the slice is over."""
-        # Each action runs inside reactivex's trampoline. A subscribe() in it then finds the trampoline busy
-        # and does not compare wall-clock times to enter it (set back in between, that blocks for as long),
-        # and what insists on the trampoline (`ReplaySubject`) is done when the action is.
-        run = trampoline.run if trampoline.idle() else _Due.invoke
-        one, turn = self._one, self._turn
-        self._draining = True
-        deadline = monotonic() + SLICE
-        grace = GRACE
-        try:
-            while turn:
-                # A group keeps its place while its action runs: one that stops the loop loses nothing else.
-                group = self._current = turn[0]
-                work = self._work = group.take()
-                if work is not None and not work.disposed:
-                    try:
-                        run(one)
-                    except (SystemExit, KeyboardInterrupt):
-                        raise
-                    except BaseException as error:
-                        self._report("a scheduled action raised", error)
-                if group:
-                    turn.rotate(-1)
-                else:
-                    turn.popleft()
-                    group.waiting = False
-                    if group.settled is not None:
-                        self._settle(group)
-                grace -= 1
-                if grace <= 0 and monotonic() >= deadline:
-                    break
-        finally:
-            self._work = None
-            self._current = self._common
-            self._draining = False
-            if turn:
-                self._later.extend(turn)
-                turn.clear()
-                self._resume_soon()
-
-    def _invoke(self) -> None:
-        if self._work is not None:
-            self._work.invoke(self)
-
-    def _settle(self, group: Group) -> None:
-        settled, group.settled = group.settled, None
-        if settled is not None:
-            try:
-                settled()
-            except (SystemExit, KeyboardInterrupt):
-                raise
-            except BaseException as error:
-                self._report("the callback of a settled group raised", error)
-
-    def _resume_soon(self) -> None:
-        if self._resumption is None:
-            self._resumption = self._loop.call_soon(self._resume)
-
-    def _resume(self) -> None:
-        self._resumption = None
-        self._turn.extend(self._later)
-        self._later.clear()
-        self._drain_turn()
-
-    def _report(self, message: str, error: BaseException) -> None:
-        self._loop.call_exception_handler({"message": f"rx_sse: {message}", "exception": error})
+    def __init__(self, runner: Runner, context: Context) -> None:
+        PeriodicScheduler.__init__(self)
+        self._runner = runner
+        self._context = context
 
 
 class _Run(abc.DisposableBase):
@@ -328,35 +238,12 @@ class _Run(abc.DisposableBase):
         self._first = first
 
     def dispose(self) -> None:
-        self._group.settled = None
+        self._group.settled = self._group.failed = None
         self._first.dispose()
-
-
-class _Due(ScheduledItem):
-    """A call on its way through reactivex's trampoline; always due, by the scheduler's first moment."""
-
-    def __init__(self, scheduler: LoopScheduler, call: Callable[[], None]) -> None:
-        super().__init__(scheduler, None, _nothing, scheduler.now)
-        self._call = call
-
-    def invoke(self) -> None:
-        self._call()
-
-
-def _nothing(_: abc.SchedulerBase, __: Any) -> None:
-    pass
 
 
 def _call(_: abc.SchedulerBase, action: Callable[[], object]) -> None:
     action()
-
-
-def on_loop(loop: asyncio.AbstractEventLoop) -> bool:
-    """Whether this is the thread that the loop is running in."""
-    try:
-        return asyncio.get_running_loop() is loop
-    except RuntimeError:
-        return False
 
 
 def seconds_of(scheduler: abc.SchedulerBase) -> Callable[[], float]:
@@ -367,11 +254,28 @@ def seconds_of(scheduler: abc.SchedulerBase) -> Callable[[], float]:
 
 
 def first_given(*schedulers: abc.SchedulerBase | None) -> abc.SchedulerBase:
-    """The first that is one; else a new one for the running loop; without a loop, reactivex's threads."""
+    """The first that is one; else a new one for the running loop; without a loop, reactivex's threads.
+
+    What a subscription schedules with it runs in the subscriber's context.
+    """
     for scheduler in schedulers:
         if scheduler is not None:
-            return scheduler
+            return of_subscriber(scheduler)
     try:
-        return LoopScheduler()
+        return of_subscriber(LoopScheduler())
     except RuntimeError:
         return TimeoutScheduler.singleton()
+
+
+def of_subscriber(scheduler: abc.SchedulerBase) -> abc.SchedulerBase:
+    """The scheduler for a subscription that is being made: its work runs in the present context, unless the
+    scheduler has one."""
+    if isinstance(scheduler, LoopScheduler) and scheduler.context is None:
+        return scheduler.in_context(copy_context())
+    return scheduler
+
+
+def context_of(scheduler: abc.SchedulerBase | None) -> Context | None:
+    """A copy of the context of a scheduler that has one."""
+    context = scheduler.context if isinstance(scheduler, LoopScheduler) else None
+    return None if context is None else context.copy()

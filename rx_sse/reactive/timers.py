@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextvars import Context
 from heapq import heapify, heappop, heappush
 from math import inf
 from time import monotonic
@@ -71,7 +72,7 @@ class Timers(Generic[T]):
         if self._alarm is not None:
             self._alarm.cancel()
         self._alarm_at = when
-        self._alarm = self._loop.call_later(max(wait, 0.0), self._ring)
+        self._alarm = self._loop.call_later(max(wait, 0.0), self._ring, context=Context())
 
     def _ring(self) -> None:
         self._alarm = None

@@ -10,6 +10,7 @@ Never: keeps an action, its state or what it returned after it was disposed.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import Context
 from math import floor
 from time import monotonic
 from typing import Any
@@ -22,23 +23,34 @@ from rx_sse.reactive.timers import Timers
 class Work(abc.DisposableBase):
     """One scheduled action, and the disposable that takes it back."""
 
-    __slots__ = ("action", "disposed", "following", "group", "inner", "state")
+    __slots__ = ("action", "context", "disposed", "following", "group", "inner", "scheduler", "state")
 
-    def __init__(self, action: Callable[..., Any], state: Any) -> None:
+    def __init__(
+        self,
+        action: Callable[..., Any],
+        state: Any,
+        scheduler: abc.SchedulerBase,
+        context: Context | None,
+    ) -> None:
         self.action: Callable[..., Any] | None = action
         self.state = state
+        self.scheduler = scheduler
+        self.context = context  # None for that of whoever invokes it
         self.group: Group | None = None
         self.following: Work | None = None
         self.inner: abc.DisposableBase | None = None
         self.disposed = False
 
-    def invoke(self, scheduler: abc.SchedulerBase) -> None:
+    def invoke(self) -> None:
         """Run the action, once."""
-        action, state = self.action, self.state
+        action, state, context = self.action, self.state, self.context
         self.action = self.state = None
         if action is None:
             return
-        inner = action(scheduler, state)
+        if context is None:
+            inner = action(self.scheduler, state)
+        else:
+            inner = context.run(action, self.scheduler, state)
         if isinstance(inner, abc.DisposableBase):
             # First stored, then asked: a dispose() from another thread in between finds it.
             self.inner = inner
@@ -48,7 +60,7 @@ class Work(abc.DisposableBase):
     def dispose(self) -> None:
         """Take the action back, or dispose of what it returned."""
         self.disposed = True
-        self.action = self.state = None
+        self.action = self.state = self.context = None
         inner, self.inner = self.inner, None
         if inner is not None:
             inner.dispose()
@@ -60,19 +72,26 @@ class PeriodicWork(Work):
     __slots__ = ("_period", "_timers", "_when")
 
     def __init__(
-        self, action: Callable[[Any], Any], state: Any, when: float, period: float, timers: Timers[Work]
+        self,
+        action: Callable[[Any], Any],
+        state: Any,
+        scheduler: abc.SchedulerBase,
+        context: Context | None,
+        when: float,
+        period: float,
+        timers: Timers[Work],
     ) -> None:
-        super().__init__(action, state)
+        super().__init__(action, state, scheduler, context)
         self._when = when
         self._period = period
         self._timers = timers
 
-    def invoke(self, scheduler: abc.SchedulerBase) -> None:
+    def invoke(self) -> None:
         """Run the action and ask to be run again."""
-        action = self.action
+        action, context = self.action, self.context
         if action is None:
             return
-        self.state = action(self.state)
+        self.state = action(self.state) if context is None else context.run(action, self.state)
         if self.disposed:
             self.state = None
             return
@@ -89,12 +108,17 @@ class PeriodicWork(Work):
 class Group:
     """A first-in-first-out queue of work."""
 
-    __slots__ = ("_head", "_tail", "settled", "waiting")
+    __slots__ = ("_head", "_tail", "failed", "settled", "waiting")
 
-    def __init__(self, settled: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        settled: Callable[[], None] | None = None,
+        failed: Callable[[BaseException], bool] | None = None,
+    ) -> None:
         self._head: Work | None = None
         self._tail: Work | None = None
         self.settled = settled  # called when nothing is left for the first time
+        self.failed = failed  # told what its work raises; answers whether somebody hears of it
         self.waiting = False  # it has its place among the groups that have work
 
     def __bool__(self) -> bool:

@@ -1,8 +1,9 @@
 """``python -m rx_sse publish TARGET TOPIC [DATA]``: events into a topic, over HTTP or straight into Redis.
 
 Standard: the mount's ``POST /topics/{name}`` (`rx_sse.bus_app`), each event with an ``Idempotency-Key``: one
-that may have arrived is sent again safely. The exit status is 0 when everything was accepted, 1 when
-something was not, 2 for a wrong call, 130 for Ctrl-C.
+that may have arrived is sent again safely, and so is one that was refused for now (an outage), no sooner than
+``Retry-After`` says. The exit status is 0 when everything was accepted, 1 when something was not, 2 for a
+wrong call, 130 for Ctrl-C.
 
 Never sends an event before the one ahead of it was accepted, so their order is kept.
 """
@@ -15,13 +16,15 @@ import json
 import os
 import secrets
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 from urllib.parse import quote
 
 import aiohttp
 
-from rx_sse import RxSseError, UsageError
+from rx_sse import PublishRefused, PublishUnknown, RxSseError, UsageError
+from rx_sse.arguments import shown_url
 from rx_sse.client.request import NO_HEADER, http_url
 from rx_sse.client.trouble import unreachable
 from rx_sse.wire.harmless import harmless
@@ -38,6 +41,9 @@ _FIRST_WAIT: Final = 0.2
 
 # Seconds that an answer may take.
 _PATIENCE: Final = 30.0
+
+# The longest `Retry-After`, in seconds, that is waited for.
+_LONGEST_WAIT: Final = 60.0
 
 # Answers after which another attempt makes sense: overloaded, or not known whether it was stored.
 _AGAIN: Final = frozenset({429, 502, 503, 504})
@@ -117,7 +123,18 @@ def into_redis(target: str, given: argparse.Namespace, events: Iterable[Any]) ->
 
     publisher = RedisPublisher(target, prefix=given.prefix)
     for data in events:
-        print(publisher.publish(given.topic, data, event=given.event, idempotency_key=given.key), flush=True)
+        key = given.key or secrets.token_hex(16)
+        for attempt in range(_ATTEMPTS):
+            try:
+                print(
+                    publisher.publish(given.topic, data, event=given.event, idempotency_key=key), flush=True
+                )
+                break
+            except (PublishRefused, PublishUnknown) as error:
+                for_good = isinstance(error, PublishRefused) and error.retry_after is None
+                if for_good or attempt == _ATTEMPTS - 1:
+                    raise
+                time.sleep(pause(attempt + 1, getattr(error, "retry_after", None)))
 
 
 def over_http(target: str, given: argparse.Namespace, sent: dict[str, str], events: Iterable[Any]) -> None:
@@ -152,9 +169,11 @@ async def offered(
     body = data if text else json.dumps(data, ensure_ascii=False)
     kind = "text/plain; charset=utf-8" if text else "application/json"
     why = ""
+    retry_after: float | None = None
     for attempt in range(_ATTEMPTS):
         if attempt:
-            await asyncio.sleep(_FIRST_WAIT * 2 ** (attempt - 1))
+            await asyncio.sleep(pause(attempt, retry_after))
+        retry_after = None
         try:
             async with session.post(
                 url,
@@ -169,8 +188,10 @@ async def offered(
                 why = f"{answer.status} {answer.reason}: {said[:500]}"
                 if answer.status not in _AGAIN:
                     raise NotAccepted(why + (MOUNT if answer.status in (404, 405) else ""))
+                asked = answer.headers.get("Retry-After", "")
+                retry_after = float(asked) if asked.isascii() and asked.isdigit() else None
         except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
-            raise NotAccepted(f"{str(error)!r} is no http URL") from None
+            raise NotAccepted(f"{shown_url(str(error))} is no http URL") from None
         except aiohttp.ClientConnectorError as error:
             why = unreachable(error)
             if isinstance(error, aiohttp.ClientSSLError):  # it will be the same the next time
@@ -190,6 +211,11 @@ def accepted(answer: str) -> str:
         return str(json.loads(answer)["id"])
     except (ValueError, RecursionError, LookupError, TypeError):
         raise NotAccepted(f"201, but without the id of an event: {answer[:500]}{MOUNT}") from None
+
+
+def pause(attempt: int, retry_after: float | None) -> float:
+    """Seconds before an attempt, 1 being the second one: what was asked for, and longer each time."""
+    return max(min(retry_after or 0.0, _LONGEST_WAIT), _FIRST_WAIT * 2.0 ** (attempt - 1))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -13,7 +13,7 @@ from typing import Any
 from reactivex import Observable
 
 from rx_sse.bus.bus import Bus
-from rx_sse.bus.handle import Resume
+from rx_sse.bus.resume.stream_cursor import StreamCursor
 from rx_sse.wire.event import ServerSentEvent
 
 PATIENCE = 10.0
@@ -49,7 +49,7 @@ class Listener:
         user: str | None = None,
         slow: bool = False,
         pipe: Callable[[Observable[Any]], Observable[Any]] | None = None,
-        source: Callable[[Resume], Observable[Any]] | None = None,
+        source: Callable[[StreamCursor], Observable[Any]] | None = None,
         **options: Any,
     ) -> None:
         self.written: list[ServerSentEvent] = []
@@ -60,7 +60,7 @@ class Listener:
         self._slow = slow
         self._waiting: list[Callable[[], None]] = []
         self._news = asyncio.Event()
-        self.handle = Resume(cursor, user=user)
+        self.handle = StreamCursor(cursor, user=user)
         self.handle.bind(self)
         if source is not None:
             events = source(self.handle)
@@ -75,6 +75,9 @@ class Listener:
     def control(self, event: ServerSentEvent) -> None:
         """An event of the library's own."""
         self._write(event)
+
+    def live_only(self) -> None:
+        pass
 
     def replaying(self, begun: bool) -> None:
         """It has no limits."""

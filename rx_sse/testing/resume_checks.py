@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from rx_sse.bus.cursor import ref_of
+from rx_sse.bus.log.position import ref_of
 from rx_sse.testing.bench import Bench
 from rx_sse.testing.listener import PATIENCE, Listener
 from rx_sse.wire.event import ServerSentEvent

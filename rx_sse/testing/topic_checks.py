@@ -12,6 +12,7 @@ import os
 import threading
 from typing import Any
 
+from rx_sse.bus.bus import core_of
 from rx_sse.errors import BusClosed, EncodeError, EventTooLarge, PublishRefused, RxSseError
 from rx_sse.testing.bench import Bench
 from rx_sse.testing.listener import PATIENCE, Listener
@@ -198,12 +199,12 @@ async def a_revocation_is_known(bench: Bench) -> None:
                 if len(told) == 2:
                     heard.set()
 
-        bus.revocations.watch(watch)
+        core_of(bus).revocations.watch(watch)
         await bus.revoke(user=user)
         await bus.revoke(token_id=token)
         await asyncio.wait_for(heard.wait(), PATIENCE)
         assert told == [(user, None), (None, token)]
-        known = bus.revocations
+        known = core_of(bus).revocations
         assert (
             known.loaded
             and known.is_revoked(user, None, 0.0)

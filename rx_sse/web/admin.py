@@ -7,7 +7,7 @@ For `app.add_subapp("/admin", rx_sse.admin_app(auth=...))`:
   not. Not while the broker is away: if every process turned red, an ingress would answer 503 for all of them,
   and a browser's EventSource gives up for good on that.
 * `GET /health/broker`: 503 while published events do not reach this process.
-* `GET /`: the page; `GET /streams`: the same, once a second, as an event stream.
+* `GET /`: the page, to which `/admin` leads; `GET /streams`: the same, once a second, as an event stream.
 
 Standard: the names are those of Kubernetes' probes.
 Never: it shows a payload, a token or a query.
@@ -23,8 +23,11 @@ from typing import Any
 import reactivex as rx
 from aiohttp import web
 
-from rx_sse.web.edge import Edge, edge_of
-from rx_sse.web.handler import Auth, authenticate, sse
+from rx_sse.bus.bus import core_of
+from rx_sse.errors import Overloaded
+from rx_sse.web.registry import StreamRegistry, registry_of
+from rx_sse.web.rejection import Cause
+from rx_sse.web.sse import Auth, authenticate, sse
 from rx_sse.wire.harmless import harmless
 
 SHOWN = 200
@@ -44,14 +47,18 @@ def admin_app(*, auth: Auth | None = None) -> web.Application:
     """
     app = web.Application()
 
-    async def page(request: web.Request) -> web.Response:
+    async def page(request: web.Request) -> web.StreamResponse:
         if auth is not None:
-            await authenticate(auth, request)
+            try:
+                await authenticate(auth, request)
+            except Overloaded as error:
+                return registry_of(request).unavailable(request, error, Cause.UNKNOWN_TOKEN)
         return web.Response(text=PAGE.read_text("utf-8"), content_type="text/html", headers=HEADERS)
 
     app.router.add_get("/health/live", _live)
     app.router.add_get("/health/ready", _ready)
     app.router.add_get("/health/broker", _broker)
+    app.router.add_get("", _with_slash)
     app.router.add_get("/", page)
     app.router.add_get("/streams", sse(auth=auth, overflow="latest")(_streams))
     return app
@@ -64,13 +71,18 @@ HEADERS = {
 }
 
 
+async def _with_slash(request: web.Request) -> web.Response:
+    """The page's own address: what it loads is relative to it, and so is this, whatever a proxy cut off."""
+    raise web.HTTPPermanentRedirect(f"{request.rel_url.raw_name}/")
+
+
 async def _live(request: web.Request) -> web.Response:
     return web.json_response({"live": True})
 
 
 async def _ready(request: web.Request) -> web.Response:
-    edge = edge_of(request)
-    deaf = edge.bus is not None and edge.bus.deaf()
+    edge = registry_of(request)
+    deaf = edge.bus is not None and core_of(edge.bus).deaf()
     ready = not edge.closing and not deaf
     return web.json_response(
         {"ready": ready, "closing": edge.closing, "deaf": deaf}, status=200 if ready else 503
@@ -78,17 +90,17 @@ async def _ready(request: web.Request) -> web.Response:
 
 
 async def _broker(request: web.Request) -> web.Response:
-    edge = edge_of(request)
+    edge = registry_of(request)
     ready = edge.bus is None or edge.bus.ready()
     return web.json_response({"ready": ready, "bus": edge.bus is not None}, status=200 if ready else 503)
 
 
 def _streams(request: web.Request) -> rx.Observable[dict[str, Any]]:
-    edge = edge_of(request)
+    edge = registry_of(request)
     return rx.interval(PERIOD).start_with(0).map(lambda _: snapshot(edge))
 
 
-def snapshot(edge: Edge) -> dict[str, Any]:
+def snapshot(edge: StreamRegistry) -> dict[str, Any]:
     """The state of an application's streams, as the page shows it."""
     now = edge.parts.loop.time()
     longest = sorted(edge.streams, key=lambda stream: (-stream.outbox.size, stream.started))

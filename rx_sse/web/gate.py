@@ -12,11 +12,7 @@ from __future__ import annotations
 
 import asyncio
 
-from rx_sse.bus.handle import Resume
-from rx_sse.errors import Overloaded
-
-POSITION_TIMEOUT = 5.0
-"""Seconds that the headers wait for a bus to tell its position; then the client is shed."""
+from rx_sse.bus.resume.stream_cursor import StreamCursor
 
 
 class Gate:
@@ -33,7 +29,7 @@ class Gate:
 
     __slots__ = ("_handle", "_hold", "_loop", "_timer", "passed")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, handle: Resume | None, hold: float) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, handle: StreamCursor | None, hold: float) -> None:
         self._loop = loop
         self._handle = handle
         self._hold = hold
@@ -60,7 +56,7 @@ class Gate:
             return
         if self._unpositioned():
             assert self._handle is not None
-            self._handle.on_ready(self.hold_over)
+            self._handle.on_ready(self._positioned)
         self._timer = self._loop.call_later(self._hold, self.hold_over)
 
     def hold_over(self) -> None:
@@ -68,10 +64,15 @@ class Gate:
         if not self.shut:
             return
         if self._unpositioned():
-            self.close()
-            self._timer = self._loop.call_later(POSITION_TIMEOUT, self._give_up)
+            self.close()  # until the bus tells its position, or fails after its own `position_timeout`
         else:
             self.open()
+
+    def _positioned(self) -> None:
+        """The bus has told its position, or has left the stream: then its failure comes in this turn."""
+        if self.shut:
+            self.close()
+            self._timer = self._loop.call_later(0, self.hold_over)
 
     def open(self) -> None:
         """The headers may leave now."""
@@ -98,9 +99,6 @@ class Gate:
 
     def _unpositioned(self) -> bool:
         return self._handle is not None and self._handle.attached and not self._handle.ready
-
-    def _give_up(self) -> None:
-        self.fail(Overloaded("the bus did not tell its position in time"))
 
 
 class _Passed(Gate):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+from rx_sse.bus.log.position import MAX_TOPICS
 from rx_sse.errors import UsageError
 
 
@@ -21,25 +22,36 @@ class Limits:
         per_user: open streams of one principal; a browser opens six to an origin over HTTP/1.1.
         per_address: open streams of one peer address. Off by default: behind a proxy all peers have its
             address.
-        topics: topics on one stream.
+        topics: topics on one stream, 32 at most: an event's id names the place in each.
+        topics_per_user: topics that one principal may open through `bus_app` in a row, over all streams; a
+            128th of them is there again each second, 32 with the default. A topic that is opened takes 2.6 KB
+            for half a minute.
+        keys_per_user: idempotency keys of one principal that `bus_app` has remembered at a time, each for 5
+            minutes and in 450 bytes, in a table of 1,000,000 that all share.
         cursor: bytes of a `Last-Event-ID` that are looked at; a longer one counts as unknown.
 
     Raises:
-        UsageError: a bound that is not an integer of at least 1.
+        UsageError: a bound that is not an integer of at least 1, or more topics than a stream can have.
     """
 
     connections: int | None = 20_000
     per_user: int | None = 100
     per_address: int | None = None
     topics: int = 32
+    topics_per_user: int | None = 4_096
+    keys_per_user: int | None = 50_000
     cursor: int = 4096
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            optional = field.default is None or field.name in ("connections", "per_user")
+            optional = field.default is None or "None" in str(field.type)
             if (value is None and optional) or (type(value) is int and value >= 1):
                 continue
             raise UsageError(
                 f"limit {field.name}={value!r} must be an integer of at least 1" + " or None" * optional
+            )
+        if self.topics > MAX_TOPICS:
+            raise UsageError(
+                f"limit topics={self.topics} is more than the {MAX_TOPICS} that a stream can have"
             )

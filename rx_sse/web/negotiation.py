@@ -15,32 +15,38 @@ LAST_EVENT_ID_QUERY = "lastEventId"
 """The query parameter that EventSource polyfills use where they may not set a header. The header wins."""
 
 
-def _quality(parameters: list[str]) -> float:
+RANGES = ("*/*", "text/*", EVENT_STREAM)
+"""The ranges that an event stream is in, the most specific one last."""
+
+
+STRICT: web.RequestKey[bool] = web.RequestKey("rx_sse.strict", bool)
+"""Whether the client of the stream takes nothing but its own protocol."""
+
+
+def _quality(parameters: list[str], malformed: float = 0.0) -> float:
     for parameter in parameters:
         name, _, value = parameter.partition("=")
         if name.strip().lower() == "q":
             try:
                 return float(value)
             except ValueError:
-                return 0.0
+                return malformed
     return 1.0
 
 
 def accepts_events(headers: MultiMapping[str]) -> bool:
-    """True unless `Accept` excludes event streams: the most specific range that matches decides, q=0
-    excludes."""
-    ranges = [value for value in headers.getall(hdrs.ACCEPT, []) if value.strip()]
-    best = -1
-    quality = 1.0 if not ranges else 0.0
-    for item in ",".join(ranges).split(","):
+    """True unless `Accept` excludes event streams by q=0, in the most specific range that they are in.
+
+    A header that merely names something else excludes nothing: the SDKs of OpenAI, Anthropic and others send
+    `Accept: application/json` for their streams as for everything. RFC 9110 leaves it to the server to answer
+    with what it has.
+    """
+    best, quality = -1, 1.0
+    for item in ",".join(headers.getall(hdrs.ACCEPT, [])).split(","):
         name, *parameters = item.split(";")
-        rank = (
-            ("*/*", "text/*", EVENT_STREAM).index(n)
-            if (n := name.strip().lower()) in ("*/*", "text/*", EVENT_STREAM)
-            else -1
-        )
+        rank = RANGES.index(found) if (found := name.strip().lower()) in RANGES else -1
         if rank > best:
-            best, quality = rank, _quality(parameters)
+            best, quality = rank, _quality(parameters, malformed=1.0)
     return quality > 0
 
 
@@ -58,6 +64,11 @@ def accepts_zstd(headers: MultiMapping[str]) -> bool:
 def is_event_source(request: web.BaseRequest) -> bool:
     """True for what may be a browser's EventSource: a GET whose `Accept` names `text/event-stream`."""
     return request.method == hdrs.METH_GET and EVENT_STREAM in request.headers.get(hdrs.ACCEPT, "").lower()
+
+
+def comes_back(request: web.BaseRequest) -> bool:
+    """True for what may connect again and wait for as long as a `retry:` says, or has done so."""
+    return EVENT_STREAM in request.headers.get(hdrs.ACCEPT, "").lower() or bool(raw_last_event_id(request))
 
 
 def raw_last_event_id(request: web.BaseRequest) -> str | None:

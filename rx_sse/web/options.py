@@ -12,13 +12,18 @@ from dataclasses import dataclass, fields
 from importlib import import_module
 from typing import Any, Literal, TypedDict
 
-from rx_sse.arguments import seconds
+from aiohttp import web
+
+from rx_sse.arguments import function, seconds
 from rx_sse.delivery import Overflow
 from rx_sse.delivery.overflow import Policy
 from rx_sse.errors import UsageError
+from rx_sse.web.headers import Headers, Pairs, pairs_of
+from rx_sse.wire.dumps import Dumps
 from rx_sse.wire.fields import MAX_RETRY
 
-Dumps = Callable[[Any], "str | bytes"]
+Control = Literal["events", "none"]
+OnError = Callable[[Exception], Any]
 OnEnd = Literal["stop", "reconnect"]
 Compress = Literal["zstd"]
 
@@ -29,33 +34,49 @@ class StreamOptions(TypedDict, total=False):
     Options:
         overflow: What happens to a slow reader: a policy's name, or an `Overflow` with limits.
             Default `"disconnect"`.
-        heartbeat: Seconds without traffic after which a comment is sent; 0 or None for never. Default
-            15.
-        retry: Milliseconds after which the client is told to reconnect; None leaves the client its
-            own default. Default None.
-        hold_headers: Seconds that the response headers wait for a first emission or failure. Default
-            0.05.
+        heartbeat: Seconds without traffic after which a comment is sent; 0 or None for never.
+            Default 15; with `control="none"` never, unless it is asked for.
+        retry: Milliseconds after which the client is told to reconnect. None, the default, leaves
+            the client its own; what reconnects by itself is told 3000, because it may still have
+            what another connection said.
+        hold_headers: Seconds that the response headers wait for a first emission or failure.
+            Default 0.05.
         write_timeout: Seconds after which a reader that takes no byte is ended. Default 30.
         on_end: `"stop"`: after `stream-end` the browser's reconnect is answered 204. `"reconnect"`:
             the source runs again. Default `"stop"`.
         max_duration: Seconds after which a stream is closed, to be resumed (with 10 % of jitter);
             None for never. Default None.
         prelude_bytes: Bytes that a source may emit while it is being subscribed. Default 8 MiB.
-        close_timeout: Seconds that a reader has to take what is queued when its stream ends. Default
-            2.
-        dumps: Replaces the JSON encoder for values that are not events: returns JSON text. Default
-            None.
+        close_timeout: Seconds that a reader has to take what is queued when its stream ends.
+            Default 2.
+        dumps: Replaces the JSON encoder: returns JSON text. It holds for what the handler and its
+            pipeline emit, the events that they make included. That of `setup` is the bus's as well,
+            unless it has its own. Default None.
         compress: `"zstd"` compresses each event, once for all clients that accept it. Default None.
+        control: `"events"`: the stream says what happens to it, in events named `stream-…`.
+            `"none"`: not a byte that the source did not emit, for clients that take nothing but
+            their own protocol; what is not the source's own end is a connection that is cut.
+            Default `"events"`.
+        on_error: Called with the error when a stream fails after its headers; what it returns is
+            sent as its last event, in the place of `stream-error`; None for nothing. With
+            `control="none"` also for a `StreamInterrupted`. Default None.
+        headers: Response headers of the stream: a mapping, or pairs (several `Set-Cookie`), or a
+            function of the request that returns them. Default None.
+        hold_request: True keeps the handler waiting, and with it the request and what middlewares
+            opened for it, until the stream ends; False lets both go once the headers are out,
+            which takes a fifth of the memory. None, the default: True for an async iterable, False
+            for an Observable.
     """
 
     overflow: Policy | Overflow
     """What happens to a slow reader: a policy's name, or an `Overflow` with limits. Default
     `"disconnect"`."""
     heartbeat: float | None
-    """Seconds without traffic after which a comment is sent; 0 or None for never. Default 15."""
+    """Seconds without traffic after which a comment is sent; 0 or None for never. Default 15; with
+    `control="none"` never, unless it is asked for."""
     retry: int | None
-    """Milliseconds after which the client is told to reconnect; None leaves the client its own default.
-    Default None."""
+    """Milliseconds after which the client is told to reconnect. None, the default, leaves the client its own;
+    what reconnects by itself is told 3000, because it may still have what another connection said."""
     hold_headers: float
     """Seconds that the response headers wait for a first emission or failure. Default 0.05."""
     write_timeout: float
@@ -71,9 +92,26 @@ class StreamOptions(TypedDict, total=False):
     close_timeout: float
     """Seconds that a reader has to take what is queued when its stream ends. Default 2."""
     dumps: Dumps | None
-    """Replaces the JSON encoder for values that are not events: returns JSON text. Default None."""
+    """Replaces the JSON encoder: returns JSON text. It holds for what the handler and its pipeline emit, the
+    events that they make included. That of `setup` is the bus's as well, unless it has its own. Default
+    None."""
     compress: Compress | None
     """`"zstd"` compresses each event, once for all clients that accept it. Default None."""
+    control: Control
+    """`"events"`: the stream says what happens to it, in events named `stream-…`. `"none"`: not a byte that
+    the source did not emit, for clients that take nothing but their own protocol; what is not the source's
+    own end is a connection that is cut. Default `"events"`."""
+    on_error: OnError | None
+    """Called with the error when a stream fails after its headers; what it returns is sent as its last event,
+    in the place of `stream-error`; None for nothing. With `control="none"` also for a `StreamInterrupted`.
+    Default None."""
+    headers: Headers | Callable[[web.Request], Headers] | None
+    """Response headers of the stream: a mapping, or pairs (several `Set-Cookie`), or a function of the
+    request that returns them. Default None."""
+    hold_request: bool | None
+    """True keeps the handler waiting, and with it the request and what middlewares opened for it, until the
+    stream ends; False lets both go once the headers are out, which takes a fifth of the memory. None, the
+    default: True for an async iterable, False for an Observable."""
 
 
 ENDS_ALL = "would end every stream at once"
@@ -95,11 +133,21 @@ class Options:
     close_timeout: float = 2.0
     dumps: Dumps | None = None
     compress: Compress | None = None
+    control: Control = "events"
+    on_error: OnError | None = None
+    headers: Pairs | Callable[[web.Request], Headers] = ()
+    hold_request: bool | None = None
+
+    @property
+    def strict(self) -> bool:
+        """The stream says nothing that its source did not."""
+        return self.control == "none"
 
 
 NAMES = frozenset(field.name for field in fields(Options))
 DEFAULTS: Mapping[str, Any] = {field.name: field.default for field in fields(Options)} | {
-    "overflow": "disconnect"
+    "overflow": "disconnect",
+    "headers": None,
 }
 
 
@@ -134,6 +182,15 @@ def resolve(*layers: Mapping[str, Any]) -> Options:
         raise UsageError(f"on_end={given['on_end']!r} must be 'stop' or 'reconnect'")
     if (dumps := given.get("dumps")) is not None and not callable(dumps):
         raise UsageError(f"dumps={dumps!r} must be a function of a value that returns JSON text, or None")
+    if given.get("control", "events") not in ("events", "none"):
+        raise UsageError(f"control={given['control']!r} must be 'events' or 'none'")
+    if given.get("control") == "none":
+        given.setdefault("heartbeat", None)
+    function("on_error", given.get("on_error"), "a function of an exception that returns the last event")
+    if "headers" in given and not callable(given["headers"]):
+        given["headers"] = pairs_of(given["headers"])
+    if given.get("hold_request") not in (None, True, False):
+        raise UsageError(f"hold_request={given['hold_request']!r} must be True, False or None")
     if given.get("compress") is not None:
         if given["compress"] != "zstd":
             raise UsageError(f"compress={given['compress']!r} must be 'zstd' or None")

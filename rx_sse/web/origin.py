@@ -70,6 +70,17 @@ def meant(method: str, headers: MultiMapping[str], allowed: Collection[str]) -> 
     return not sites and method in SAFE
 
 
+def origin_refused(request: web.BaseRequest) -> str:
+    """Say of which page a request was that `meant` refused, in words for the log."""
+    origin = request.headers.get(hdrs.ORIGIN)
+    if origin is None:
+        return (
+            "a cookie, and neither an Origin nor a Sec-Fetch-Site header that says which page had it sent: "
+            "programs send the token in an Authorization header"
+        )
+    return f"a cookie, sent for a page of {origin[:100]!r}, which is not in setup(allow_origins=…)"
+
+
 def allowed_origins(request: web.BaseRequest) -> frozenset[str]:
     """The list that counts for a request: that of the outermost application with a ``setup``."""
     apps = request.match_info.apps if isinstance(request, web.Request) else ()

@@ -71,8 +71,8 @@ class Principal:
 PRINCIPAL: web.RequestKey[Principal] = web.RequestKey("rx_sse.principal", Principal)
 """Where a request keeps its principal."""
 
-REVOKED: web.AppKey[Callable[[Principal], bool]] = web.AppKey("rx_sse.revoked")
-"""Filled by ``setup`` when there is a bus: says of a principal whether it was revoked, and raises
+REVOKED: web.AppKey[Callable[[Principal], str | bool | None]] = web.AppKey("rx_sse.revoked")
+"""Filled by ``setup``: says of a principal whether, or in words why, the bus refuses it, and raises
 ``Overloaded`` while that is not known yet. Authenticators ask it, so that a revoked token is refused in
 ordinary handlers as well."""
 

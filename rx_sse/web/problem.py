@@ -1,12 +1,13 @@
 """What a client is told about an error.
 
 Standard: RFC 9457 (problem details).
-Never: the text of an exception that was not written for the client.
+Never: the text of an exception that was not written for the client, except in the development mode.
 """
 
 from __future__ import annotations
 
 import logging
+import traceback
 from typing import Any
 
 from aiohttp import web
@@ -21,9 +22,9 @@ logger = logging.getLogger("rx_sse")
 MASKED: dict[str, Any] = {"type": "about:blank", "title": "Internal Server Error", "status": 500}
 
 
-def problem_of(error: Exception) -> dict[str, Any]:
+def problem_of(error: Exception, *, debug: bool = False) -> dict[str, Any]:
     """Problem details of an error: its own for a `StreamError` or a `web.HTTPException`, masked for anything
-    else."""
+    else; unmasked with `debug`."""
     if isinstance(error, StreamError):
         return _sendable(error.problem())
     if isinstance(error, web.HTTPException):
@@ -31,18 +32,30 @@ def problem_of(error: Exception) -> dict[str, Any]:
         if error.text and error.text != f"{error.status}: {error.reason}":
             problem["detail"] = error.text
         return problem
+    if debug:
+        trace = "".join(traceback.format_exception(error))
+        return MASKED | {
+            "detail": _printable(f"{type(error).__name__}: {error}"),
+            "traceback": _printable(trace),
+        }
     return dict(MASKED)
 
 
-def error_event(error: Exception) -> ServerSentEvent:
-    """The `stream-error` that tells of an error, with the time to come back that a `StreamError` may have."""
-    retry = error.retry if isinstance(error, StreamError) else None
-    return stream_error(problem_of(error)).replace(retry=retry)
+def error_event(error: Exception, *, retry: int | None = None, debug: bool = False) -> ServerSentEvent:
+    """The `stream-error` that tells of an error, with the time to come back: that of a `StreamError`, if it
+    has one, or else `retry`."""
+    own = error.retry if isinstance(error, StreamError) else None
+    return stream_error(problem_of(error, debug=debug), retry=retry if own is None else own)
 
 
 def told(error: Exception) -> bool:
     """True if the client is told what went wrong; anything else is masked, so the log must have it."""
     return isinstance(error, StreamError | web.HTTPException)
+
+
+def _printable(text: str) -> str:
+    """Text without what UTF-8 cannot carry: a traceback may quote anything."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _sendable(problem: dict[str, Any]) -> dict[str, Any]:

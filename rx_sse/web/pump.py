@@ -19,6 +19,8 @@ from reactivex import abc
 
 from rx_sse.delivery import Outbox
 from rx_sse.errors import UsageError
+from rx_sse.reactive.closing import close, failure_of
+from rx_sse.tasks import start
 
 logger = logging.getLogger("rx_sse")
 
@@ -36,7 +38,8 @@ class Pulled(Protocol):
     @property
     def outbox(self) -> Outbox: ...
     def fail(self, error: Exception) -> None: ...
-    def complete(self) -> None: ...
+    def complete(self, *, itself: bool) -> None: ...
+    def outlived(self, task: asyncio.Task[None]) -> None: ...
     def on_drained(self, callback: Callable[[], None]) -> None: ...
 
 
@@ -55,16 +58,16 @@ class Pump(abc.DisposableBase):
         self._source = source
         self._emit = emit
         self._stream = stream
-        self._task: asyncio.Task[None] | None = asyncio.get_running_loop().create_task(
-            self._run(), name=f"rx_sse pump of {stream.label}"
-        )
+        self._task: asyncio.Task[None] | None = start(self._run, name=f"rx_sse pump of {stream.label}")
         self._task.add_done_callback(self._ended)
 
     def dispose(self) -> None:
-        """Stop pulling. The source's `finally` blocks run in the task, which nobody waits for."""
+        """Stop pulling. The source's `finally` blocks run in the task, for which a shutdown waits."""
         task, self._task = self._task, None
-        if task is not None and task is not asyncio.current_task():
-            task.cancel()
+        if task is not None:
+            if task is not asyncio.current_task():
+                task.cancel()
+            self._stream.outlived(task)
 
     async def _run(self) -> None:
         stream, outbox = self._stream, self._stream.outbox
@@ -84,22 +87,21 @@ class Pump(abc.DisposableBase):
                     stream.on_drained(room.set)
                     await room.wait()
         finally:
-            if (aclose := getattr(iterator, "aclose", None)) is not None:
-                await aclose()
+            await close(iterator)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         disposed = self._task is None
         self._task = None
-        error = None if task.cancelled() else task.exception()
+        error = failure_of(task)
         if disposed:
             if error is not None:
                 logger.error(
                     "the source of %s failed while it was closed", self._stream.label, exc_info=error
                 )
-        elif task.cancelled():
+        elif error is None and (task.cancelled() or task.exception() is not None):  # nothing else was wrong
             self._stream.fail(UsageError("the async iterable cancelled its own task"))
         elif error is None:
-            self._stream.complete()
+            self._stream.complete(itself=True)
         elif isinstance(error, Exception):
             self._stream.fail(error)
         else:

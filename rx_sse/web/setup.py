@@ -1,13 +1,14 @@
 """`setup`: what an application needs before it can stream.
 
-Standard: the Fetch standard's CORS protocol (§3.2), for the origins of the list and for streams alone.
-Never: it touches a route that is not a stream, or allows credentials to an origin that is not on the list.
+Standard: the Fetch standard's CORS protocol (§3.2), for the origins of the list, and for streams and the
+mount alone.
+Never: it touches a route that is not rx_sse's, or allows credentials to an origin that is not on the list.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
-from typing import Any, Unpack, cast
+from typing import Any, Literal, Unpack, cast
 
 from aiohttp import hdrs, web
 from reactivex import Observable
@@ -15,14 +16,19 @@ from reactivex import Observable
 from rx_sse.arguments import seconds
 from rx_sse.bus import Bus
 from rx_sse.errors import UsageError
-from rx_sse.web.edge import EDGE, Edge
-from rx_sse.web.handler import is_streaming
+from rx_sse.web import about
 from rx_sse.web.limits import Limits
+from rx_sse.web.negotiation import is_event_source, raw_last_event_id
 from rx_sse.web.options import StreamOptions
 from rx_sse.web.origin import ALLOW_ORIGINS, ANY, allowed_origins, parse_origins
 from rx_sse.web.principal import REVOKED
+from rx_sse.web.registry import REGISTRY, StreamRegistry
+from rx_sse.web.script import DEFAULT_PATH, add_script
+from rx_sse.web.sse import SHARED, is_streaming
+from rx_sse.web.stream_response import answer_failure
 
 ALLOW_HEADERS = ("Last-Event-ID", "Authorization", "Cache-Control", "Content-Type", "Idempotency-Key")
+EXPOSED = f"{about.HEARTBEAT}, {about.USER}, Retry-After"
 PREFLIGHT_AGE = "600"
 """Seconds that a browser may remember a preflight; Chromium's cap is 7,200, its default 5."""
 
@@ -34,6 +40,8 @@ def setup(
     allow_origins: Iterable[str] = (),
     limits: Limits | None = None,
     drain: float = 0.0,
+    debug: bool | None = None,
+    client: str | Literal[False] = DEFAULT_PATH,
     **options: Unpack[StreamOptions],
 ) -> web.Application:
     """Prepare an application for streams. Call it once, before the application is started.
@@ -41,11 +49,16 @@ def setup(
     Args:
         app: the application. In a tree of sub-applications the outermost `setup` wins.
         bus: started and closed with the application; if several share it, closed with the last of them. A
-            malformed URL fails at the start, an unreachable Redis does not.
-        allow_origins: origins of other sites whose pages may read the streams, like `"https://app.example"`;
-            with `"*"` any page may, without credentials.
+            malformed URL fails at the start, an unreachable Redis does not. The buses of applications below
+            this one (`bus_app`, say) are found at the start: what they revoke holds here too, and without a
+            `bus` the first of them is this application's.
+        allow_origins: origins of other sites whose pages may read the streams and publish at a mount, like
+            `"https://app.example"`; with `"*"` any page may, without credentials.
         limits: how many streams; see `Limits`.
         drain: seconds over which open streams are closed at a shutdown. 0 closes all at once.
+        debug: True shows the errors of streams in their `stream-error` and in the answer, tracebacks
+            included; for development. None, the default, is the debug mode of the loop.
+        client: the path of `rx_sse.js`, the module for pages; False serves it nowhere.
         **options: defaults for every stream; see `StreamOptions`.
 
     Returns:
@@ -56,7 +69,7 @@ def setup(
     """
     if not isinstance(app, web.Application):
         raise UsageError(f"rx_sse.setup(app) takes an aiohttp web.Application, not a {type(app).__name__}")
-    if EDGE in app:
+    if REGISTRY in app:
         raise UsageError("rx_sse.setup(app) was called twice for the same application")
     if app.frozen:
         raise UsageError("rx_sse.setup(app) came too late: the application has been started")
@@ -64,21 +77,25 @@ def setup(
         raise UsageError(f"bus= is a rx_sse.MemoryBus or a rx_sse.RedisBus, not {kind_of(bus)}")
     if not isinstance(limits, Limits | None):
         raise UsageError(f"limits={limits!r} must be a rx_sse.Limits")
+    if debug is not None and not isinstance(debug, bool):
+        raise UsageError(f"debug={debug!r} must be True, False or None")
     drain = seconds("drain", drain)
     origins = parse_origins(allow_origins)
-    edge = Edge(
+    edge = StreamRegistry(
         bus=bus,
         allow_origins=origins,
         limits=limits or Limits(),
         drain=drain,
         options=cast(Mapping[str, Any], options),
+        debug=debug,
     )
-    app[EDGE] = edge
+    add_script(app, client)
+    app[REGISTRY] = edge
     app[ALLOW_ORIGINS] = origins
-    if bus is not None:
-        app[REVOKED] = edge.is_revoked
+    app[REVOKED] = edge.refused
     app.cleanup_ctx.append(edge.life)
     app.on_shutdown.append(edge.shutdown)
+    app.middlewares.insert(0, _returning)
     app.middlewares.append(_guard)
     app.on_response_prepare.append(_allow_origin)
     return app
@@ -90,6 +107,26 @@ def kind_of(given: object) -> str:
 
 
 Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
+RETURNED: web.RequestKey[bool] = web.RequestKey("rx_sse.returned", bool)
+
+
+@web.middleware
+def _returning(request: web.Request, handler: Next) -> Awaitable[web.StreamResponse]:
+    """Outside of all other middlewares: what fails in them would be a 500 as well, and end an EventSource
+    that comes back for good. Nothing of it waits with a stream that is opened for the first time."""
+    if is_event_source(request) and raw_last_event_id(request) is not None and RETURNED not in request:
+        request[RETURNED] = True  # the outermost of several applications has it
+        return _returned(request, handler)
+    return handler(request)
+
+
+async def _returned(request: web.Request, handler: Next) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except Exception as error:
+        if request.writer.output_size > 0:  # the headers have left
+            raise
+        return answer_failure(request, error)
 
 
 @web.middleware
@@ -122,7 +159,8 @@ async def _checked(request: web.Request, handler: Next) -> web.StreamResponse:
 
 
 def _is_source(response: object) -> bool:
-    return isinstance(response, Observable | AsyncIterable)
+    # A WebSocketResponse is an AsyncIterable as well.
+    return isinstance(response, Observable | AsyncIterable) and not isinstance(response, web.StreamResponse)
 
 
 def _refused_by_aiohttp(error: AssertionError) -> object:
@@ -145,22 +183,22 @@ def _allowed(request: web.Request) -> str | None:
     return origin if origin in origins else ANY if ANY in origins else None
 
 
-def _streams(handler: object, method: str) -> bool:
-    """True if a route's handler streams: a function that `sse` made, or a class-based view with such a
-    method."""
-    if is_streaming(handler):
+def _shared(handler: object, method: str) -> bool:
+    """True if pages of listed origins may use a route: its handler streams (a function that `sse` made, or a
+    class-based view with such a method), or belongs to the mount."""
+    if is_streaming(handler) or getattr(handler, SHARED, False) is True:
         return True
     return isinstance(handler, type) and is_streaming(getattr(handler, method.lower(), None))
 
 
 async def _preflight(request: web.Request) -> web.StreamResponse | None:
-    """The answer to a CORS preflight for a stream; None if it asks for something else, which is not ours to
-    answer."""
+    """The answer to a CORS preflight for a stream or the mount; None if it asks for something else, which is
+    not ours to answer."""
     method = request.headers[hdrs.ACCESS_CONTROL_REQUEST_METHOD].upper()
     if not method.isalpha() or _allowed(request) is None:
         return None
     asked = await request.match_info.apps[0].router.resolve(request.clone(method=method))
-    if not _streams(asked.handler, method):
+    if not _shared(asked.handler, method):
         return None
     headers = {
         hdrs.ACCESS_CONTROL_ALLOW_METHODS: method,
@@ -171,8 +209,10 @@ async def _preflight(request: web.Request) -> web.StreamResponse | None:
 
 
 async def _allow_origin(request: web.Request, response: web.StreamResponse) -> None:
-    if _streams(request.match_info.handler, request.method):
+    if _shared(request.match_info.handler, request.method):
         _with_origin(request, response)
+        if request.method != hdrs.METH_OPTIONS and hdrs.ACCESS_CONTROL_ALLOW_ORIGIN in response.headers:
+            response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = EXPOSED
 
 
 def _with_origin(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
@@ -183,6 +223,8 @@ def _with_origin(request: web.Request, response: web.StreamResponse) -> web.Stre
         response.headers[hdrs.VARY] = ", ".join([*vary, hdrs.ORIGIN])
     if (allowed := _allowed(request)) is not None:
         response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = allowed
+        if getattr(request.match_info.handler, SHARED, False) is True:
+            response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = hdrs.RETRY_AFTER
         if allowed != ANY:
             response.headers[hdrs.ACCESS_CONTROL_ALLOW_CREDENTIALS] = "true"
     return response

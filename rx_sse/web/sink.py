@@ -14,15 +14,15 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import Any, Protocol
 
-from rx_sse.bus.handle import Resume
+from rx_sse.bus.resume.stream_cursor import StreamCursor
 from rx_sse.delivery import Outbox, Outcome
-from rx_sse.web.coding import CHUNKED, Coding
-from rx_sse.web.connection import Connection
+from rx_sse.delivery.batch import EventBatch
+from rx_sse.delivery.connection import Connection
+from rx_sse.reactive.contexts import kept
+from rx_sse.web.loop_resources import LoopResources
 from rx_sse.web.options import Options
-from rx_sse.web.parts import Parts
+from rx_sse.web.transfer_coding import CHUNKED, Coding
 from rx_sse.wire import RawFrame, ServerSentEvent, encode
-from rx_sse.wire.burst import Burst
-from rx_sse.wire.control import stream_gap
 from rx_sse.wire.encode import chunk_of
 
 Frame = ServerSentEvent | RawFrame
@@ -32,7 +32,7 @@ Ready = (ServerSentEvent, RawFrame)
 class Target(Protocol):
     """The stream behind a sink. Called on the loop's thread alone."""
 
-    def control(self, event: ServerSentEvent) -> None: ...
+    def missed(self, count: int) -> None: ...
     def fail(self, error: Exception) -> None: ...
     def complete(self) -> None: ...
     def offered(self, outcome: Outcome) -> None: ...
@@ -41,7 +41,7 @@ class Target(Protocol):
 class _Nobody:
     """The stream behind a sink whose stream has gone."""
 
-    def control(self, event: ServerSentEvent) -> None:
+    def missed(self, count: int) -> None:
         pass
 
     def fail(self, error: Exception) -> None:
@@ -90,10 +90,10 @@ class Sink:
     def __init__(
         self,
         target: Target,
-        parts: Parts,
+        parts: LoopResources,
         outbox: Outbox,
         connection: Connection,
-        handle: Resume | None,
+        handle: StreamCursor | None,
         coding: Coding,
         options: Options,
     ) -> None:
@@ -104,8 +104,9 @@ class Sink:
         self._handle = handle
         self._chunked = coding is CHUNKED
         self._coded = coding.event
-        self._dumps = options.dumps
-        self._key = options.overflow.key
+        # Functions of a user's, which an emission of anybody's may lead to.
+        self._dumps = None if options.dumps is None else kept(options.dumps)
+        self._key = None if options.overflow.key is None else kept(options.overflow.key)
         self._missed = 0
         self.closed = False
 
@@ -134,28 +135,34 @@ class Sink:
             self._target.fail(error)
             return
         connection = self._connection
-        if connection.free and (lone := parts.dispatcher.lone) is not None:
+        if connection.free and (lone := parts.fanout.lone) is not None:
             connection.free = False  # what follows it in this turn waits for the end of the turn
+            assert lone.first is not None
             lone.first.append((connection, data))
         else:
             self._queue(data, mark, key)
 
-    def on_burst(self, burst: Burst) -> None:
+    def on_batch(self, batch: EventBatch) -> None:
         """What came from a bus, on the loop's thread. If the reader keeps up it is written here and now: the
-        same bytes for everybody, and no place in a queue."""
-        connection, handle = self._connection, self._handle
-        if (
-            burst.prompt
-            and connection.free
-            and (handle is None or not handle.attached or handle.follow(burst))
-        ):
-            if self._chunked:
-                burst.writing.append(connection)
-            else:
-                connection.write(self._coded(burst), burst.at)
+        same bytes for all, and no place in a queue."""
+        if self.closed:
             return
-        for event in burst.items:
-            self.pulled(event)
+        connection, handle = self._connection, self._handle
+        if self._key is not None or not (handle is None or not handle.attached or handle.follow(batch)):
+            for event in batch.events:
+                self.pulled(event)
+        elif batch.prompt and connection.free:
+            data = batch.chunk if self._chunked else self._coded(batch)
+            if batch.writing is None or not self._chunked:
+                connection.write(data, batch.at)
+            else:
+                batch.writing.append(connection)
+        elif self._chunked:
+            for item in batch.items:
+                self._queue(item.chunk, item, None)
+        else:
+            for event in batch.events:
+                self._queue(self._coded(event), event.id, None)
 
     def pulled(self, value: Any) -> None:
         """An emission, on the loop's thread, of a source that calls on no other: it has nothing in the inbox
@@ -231,8 +238,9 @@ class Sink:
         event, key, missed = entry
         if not self.closed:
             if missed:
-                self._target.control(stream_gap("overflow", missed=missed))
-            self._offer(event, key)
+                self._target.missed(missed)
+            if not self.closed:
+                self._offer(event, key)
 
     def release(self) -> None:
         """The stream has gone."""
@@ -244,4 +252,4 @@ class Sink:
         with self._parts.losses:
             missed, self._missed = self._missed, 0
         if missed and not self.closed:
-            self._target.control(stream_gap("overflow", missed=missed))
+            self._target.missed(missed)

@@ -13,37 +13,37 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterable, Callable
+from contextvars import Context, copy_context
 from typing import Any, Protocol
 
-from aiohttp import web
+from aiohttp import StreamReader, web
 from reactivex import Observable, abc
 
-from rx_sse.bus.handle import Resume
+from rx_sse.bus.resume.stream_cursor import StreamCursor
 from rx_sse.bus.topic import Topic
 from rx_sse.delivery import Outcome, make_outbox
+from rx_sse.delivery.connection import Connection
 from rx_sse.delivery.outbox import Gap
 from rx_sse.errors import BusClosed, Overloaded, RxSseError
+from rx_sse.reactive import LoopScheduler
+from rx_sse.reactive.contexts import enter
 from rx_sse.reactive.observer import Unwrapped
-from rx_sse.web.coding import Coding
-from rx_sse.web.connection import Connection
-from rx_sse.web.ends import End, first_deadline, jittered
+from rx_sse.web.asked import Asked
+from rx_sse.web.end_reason import DEFAULT_RETRY, End, first_deadline
+from rx_sse.web.ending import is_whole, last_event
 from rx_sse.web.gate import PASSED, Gate
-from rx_sse.web.negotiation import resource_of
+from rx_sse.web.hand_over import AccessLine
+from rx_sse.web.loop_resources import LoopResources
+from rx_sse.web.notices import Notices
 from rx_sse.web.options import Options
-from rx_sse.web.parts import Parts
 from rx_sse.web.principal import PRINCIPAL
-from rx_sse.web.problem import error_event, told
+from rx_sse.web.problem import told
 from rx_sse.web.pump import Pump
 from rx_sse.web.sink import Sink
+from rx_sse.web.transfer_coding import PLAIN, Coding
 from rx_sse.wire import ServerSentEvent
-from rx_sse.wire.control import (
-    OPENING,
-    ended_id,
-    retry_line,
-    stream_end,
-    stream_expired,
-    stream_gap,
-)
+from rx_sse.wire.chunk import LAST_CHUNK
+from rx_sse.wire.control import OPENING, retry_line, stream_gap
 
 logger = logging.getLogger("rx_sse")
 
@@ -58,14 +58,16 @@ class Home(Protocol):
     """Where streams are counted."""
 
     closing: bool
+    debug: bool
+    notices: Notices
 
     @property
-    def parts(self) -> Parts: ...
+    def parts(self) -> LoopResources: ...
     def add(self, stream: Stream) -> None: ...
     def remove(self, stream: Stream, end: End) -> None: ...
 
 
-class Stream:
+class Stream(Asked):
     """The life of one stream, from subscription to its end.
 
     Args:
@@ -74,22 +76,24 @@ class Stream:
         request: whose answer it is, and of which principal, whose token ends the stream.
         options: resolved.
         coding: the form in which bytes go over the connection.
-        handle: the request's `Resume`, if the handler asked for it.
+        handle: the request's `StreamCursor`, if the handler asked for it.
     """
 
     __slots__ = (
         "__weakref__",
+        "_body",
         "_closing_timer",
         "_coding",
+        "_context",
         "_deadline",
         "_deadline_end",
         "_handle",
         "_home",
         "_options",
-        "_request",
         "_settling",
         "_sink",
         "_subscription",
+        "access_line",
         "closed",
         "connection",
         "end",
@@ -106,24 +110,29 @@ class Stream:
         request: web.Request,
         options: Options,
         coding: Coding,
-        handle: Resume | None,
+        handle: StreamCursor | None,
     ) -> None:
         parts = home.parts
         self._home = home
-        self._request = request
+        super().__init__(request)
+        self._body: StreamReader | None = request.content
         self._options = options
         self._coding = coding
         self._handle = handle
         self.outbox = make_outbox(options.overflow, self, options.prelude_bytes)
         self._subscription: abc.DisposableBase | None = None
-        self._settling: abc.DisposableBase | None = None  # what the source does at its subscription
+        self._settling: abc.DisposableBase | None = (
+            None  # what the source does at its subscription, and later
+        )
+        self._context: Context | None = None  # the handler's, if the source runs code of its own
         self._closing_timer: asyncio.TimerHandle | None = None
         self.principal = principal = request.get(PRINCIPAL)
         self.end: End | None = None
         self.started = parts.loop.time()
         self._deadline, self._deadline_end = first_deadline(self.started, principal, options)
         self.gate = Gate(parts.loop, handle, options.hold_headers)
-        self.closed: asyncio.Future[None] = parts.loop.create_future()
+        self.closed: asyncio.Future[None] | None = parts.loop.create_future()
+        self.access_line: AccessLine | None = None
         self.connection = Connection(
             transport,
             self.outbox,
@@ -132,6 +141,7 @@ class Stream:
             parts.wheel,
             heartbeat=options.heartbeat,
             write_timeout=options.write_timeout,
+            reset=coding is PLAIN and not is_whole(None, self, options),
         )
         self._sink = Sink(self, parts, self.outbox, self.connection, handle, coding, options)
         home.add(self)
@@ -147,21 +157,25 @@ class Stream:
             source = source.as_events()
         if isinstance(source, Observable):
             scheduler = self._home.parts.scheduler
-            settling = scheduler.run(lambda: self._subscribe(source), self._settled)
-            self._settling = None if self.outbox.is_live else settling
+            if not isinstance(source, Unwrapped) or source.scheduled:
+                self._context = copy_context()
+                scheduler = scheduler.in_context(self._context.copy())
+            settling = scheduler.run(lambda: self._subscribe(source, scheduler), self._settled, self._broken)
+            if self.ended:
+                settling.dispose()
+            elif self._context is not None or not self.outbox.is_live:
+                self._settling = settling
         else:  # what is pulled never meets the limits of live events: the outbox stays in its prelude
             self._subscription = Pump(source, self, self._sink.pulled)
             self.gate.await_first()
 
-    @property
-    def label(self) -> str:
-        """Method and path."""
-        return f"{self._request.method} {self._request.rel_url.raw_path}"
+    def uploading(self) -> bool:
+        """The request's body has not been read to its end."""
+        return self._body is not None and not self._body.at_eof()
 
-    @property
-    def address(self) -> str | None:
-        """Where the client is."""
-        return self._request.remote
+    def outlived(self, task: asyncio.Task[None]) -> None:
+        """A task of the source is still closing what it holds: a shutdown waits for it."""
+        self._home.parts.scheduler.outlive(task)
 
     @property
     def subscribed(self) -> bool:
@@ -173,10 +187,10 @@ class Stream:
         """True from the moment that the stream is ending."""
         return self.end is not None
 
-    def _subscribe(self, source: Observable[Any]) -> None:
+    def _subscribe(self, source: Observable[Any], scheduler: LoopScheduler) -> None:
         if self.ended:
             return
-        sink, scheduler = self._sink, self._home.parts.scheduler
+        sink = self._sink
         try:
             if isinstance(source, Unwrapped):
                 subscription = source.subscribe_observer(sink, scheduler)
@@ -195,9 +209,24 @@ class Stream:
 
     def _settled(self) -> None:
         """The source has done all that it does at subscription: the prelude is over."""
-        self._settling = None
+        if self._context is None:  # it runs no code of its own, so it schedules nothing later
+            self._settling = None
         self.outbox.live()
         self.connection.mark()
+
+    def _broken(self, error: BaseException) -> bool:
+        """Work that the source scheduled has raised: it would stay open and mute.
+
+        Returns:
+            Whether somebody is told.
+        """
+        if self.ended:
+            return False
+        if not isinstance(error, Exception):
+            cause, error = error, RuntimeError(f"scheduled work raised {type(error).__name__}")
+            error.__cause__ = cause
+        self.fail(error)
+        return True
 
     def open(self, output: Callable[[bytes], object]) -> None:
         """The headers have been written: write the opening comment and go.
@@ -205,16 +234,24 @@ class Stream:
         Args:
             output: writes straight to the transport, ahead of everything queued.
         """
-        opening = OPENING
-        if self._options.retry is not None:
-            opening += retry_line(self._options.retry)
-        frame = self._coding.text(opening)
-        output(frame)
-        self.connection.sent += len(frame)
+        if opening := self._opening():
+            frame = self._coding.text(opening)
+            output(frame)
+            self.connection.sent += len(frame)
         self.gate = PASSED
         self.connection.start(self._home.parts.loop.time())
         if self.end is not None:
             self._finish_when_drained()
+
+    def _opening(self) -> bytes:
+        """What goes out with the headers. Whoever comes back may still have the time that another connection
+        said at its end, for an EventSource keeps the last one: so each opening says the stream's own."""
+        if self._options.strict:
+            return b""
+        retry = self._options.retry
+        if retry is None and self.comes_back:
+            retry = DEFAULT_RETRY
+        return OPENING if retry is None else OPENING + retry_line(retry)
 
     # -- from the source -------------------------------------------------------------------------------------
 
@@ -241,9 +278,27 @@ class Stream:
     def control(self, event: ServerSentEvent) -> None:
         """Queue an event outside the limits, in its place; the headers may leave."""
         if self.end is None:
-            self.outbox.control(self._coding.event(event))
+            if not self._options.strict:
+                self.outbox.control(self._coding.event(event))
             self.gate.open()
             self.connection.mark()
+
+    def missed(self, count: int) -> None:
+        """So many events found no room on their way to the loop."""
+        if not self._options.strict:
+            self.control(stream_gap("overflow", missed=count))
+        else:  # without a way to say so it cannot go on as if nothing were missing
+            logger.info("stream %s was ended: %d of its events found no room", self.label, count)
+            self._finish(End.OVERFLOW)
+
+    def live_only(self) -> None:
+        """Something without a position went by on a stream that could be resumed until then."""
+        self._home.notices.once(
+            ("live-only", self.handler),
+            "%s: its pipeline emits values without the position that bus.events() gave them, so its streams "
+            "cannot be resumed; use filter= and map= of events(), or event.replace(data=...)",
+            self.handler,
+        )
 
     @property
     def drained(self) -> bool:
@@ -263,8 +318,20 @@ class Stream:
         """The id from which the stream would be resumed now; None if it cannot be."""
         return self._handle.cursor if self._handle is not None and self._handle.attached else None
 
+    def relieve(self) -> None:
+        """The outbox is full."""
+        parts = self._home.parts
+        if self.connection.open:
+            if (lone := parts.fanout.lone) is not None:
+                lone.write()  # what was kept for the end of the block comes first
+            self.connection.relieve(parts.loop.time())
+        elif self.end is None and not self.connection.lost:
+            self.outbox.promote()  # the headers are not out
+
     def render_gap(self, gap: Gap) -> bytes:
         """The frame that tells of what the policy dropped."""
+        if self._options.strict:
+            return b""
         event = stream_gap("overflow", missed=gap.missed)
         if self._handle is not None and self._handle.attached:
             event = self._handle.gap("overflow", gap.missed, gap.mark)
@@ -272,41 +339,41 @@ class Stream:
 
     # -- the end ---------------------------------------------------------------------------------------------
 
-    def complete(self) -> None:
-        """The source has completed. Loop thread only."""
-        if self._home.closing:
+    def complete(self, *, itself: bool = False) -> None:
+        """The source has completed. Loop thread only.
+
+        Args:
+            itself: it was pulled to its end, so no shutdown has completed it.
+        """
+        its_own = itself and not is_whole(End.SHUTDOWN, self, self._options)
+        if self._home.closing and not its_own:
             self.close_for_reconnect(End.SHUTDOWN)
         else:
-            once = self._options.on_end == "stop"
-            self._end(End.COMPLETED, stream_end(id=ended_id(*resource_of(self._request)) if once else None))
+            self._finish(End.COMPLETED)
 
     def fail(self, error: Exception) -> None:
         """End the stream because of an error: a status before the headers, `stream-error` after them."""
-        if isinstance(error, BusClosed):
+        if isinstance(error, BusClosed) and (self._home.closing or not self.gate.shut):
             self.close_for_reconnect(End.SHUTDOWN)
-        elif self.gate.shut:
+        elif self.gate.shut:  # a bus that nobody started is an error like any other: it is logged, and a 500
             self._fail(error)
+        elif self.end is not None:
+            return
         elif isinstance(error, Overloaded):
+            self._home.notices.seldom(("ended", str(error)), "streams are ended for now: %s", error)
             self.close_for_reconnect(End.SHED)
-        elif self.end is None:
+        else:
             if not told(error):
-                logger.error("stream %s failed", self.label, exc_info=error)
-            self._end(End.FAILED, error_event(error))
+                self._in_context(logger.error, "stream %s failed", self.label, exc_info=error)
+            self._finish(End.FAILED, error)
 
-    def expire(self, reason: str, end: End) -> None:
+    def expire(self, end: End) -> None:
         """End the stream because its token has expired or was revoked."""
-        self._end(end, stream_expired(reason))
+        self._finish(end)
 
     def close_for_reconnect(self, end: End, retry: int | None = None) -> None:
         """End the stream so that the client comes back after `retry` milliseconds (jittered if None)."""
-        if self.end is not None:
-            return
-        if retry is None:
-            retry = jittered(self._options.retry)
-        line = retry_line(retry) + b"\n"
-        self._begin_end(end)
-        self.outbox.control(self._coding.text(line))
-        self._finish_when_drained()
+        self._finish(end, retry=retry)
 
     def _fail(self, error: Exception) -> None:
         """The source failed before the headers."""
@@ -314,19 +381,19 @@ class Stream:
             self._stop(End.FAILED)
             self.gate.fail(error)
 
-    def _end(self, end: End, last: ServerSentEvent) -> None:
+    def _finish(self, end: End, error: Exception | None = None, *, retry: int | None = None) -> None:
+        """End the stream, with what is queued and its last event."""
+        self._sink.tell_missed()
         if self.end is not None:
             return
-        self._begin_end(end)
-        self.outbox.control(self._coding.event(last))
-        self._finish_when_drained()
-
-    def _begin_end(self, end: End) -> None:
-        self._sink.tell_missed()
         self.end = end
         self._sink.closed = True
         self._dispose()
+        last = last_event(end, self, self._options, error=error, retry=retry, debug=self._home.debug)
+        if last is not None:
+            self.outbox.control(self._coding.event(last))
         self.gate.open()
+        self._finish_when_drained()
 
     def _finish_when_drained(self) -> None:
         connection = self.connection
@@ -344,8 +411,14 @@ class Stream:
             self._closing_timer = self._home.parts.loop.call_later(max(0.0, seconds), self.connection.abort)
 
     def _close(self) -> None:
-        if not self.closed.done():
-            self.closed.set_result(None)
+        """All is written: end the response, or the connection in the place of the response."""
+        connection, closed = self.connection, self.closed
+        if not connection.lost and not is_whole(self.end, self, self._options):
+            connection.cut()  # `lost` follows
+        elif closed is None:
+            connection.finish(b"" if self._coding is PLAIN else LAST_CHUNK)  # `lost` follows
+        elif not closed.done():
+            closed.set_result(None)
 
     def _stop(self, end: End) -> None:
         """End without a word."""
@@ -360,11 +433,32 @@ class Stream:
         for disposable in held:
             try:
                 if disposable is not None:
-                    disposable.dispose()
-            except Exception:
-                logger.exception("disposing the source of %s failed", self.label)
+                    self._in_context(disposable.dispose)
+            except Exception as error:
+                message = "disposing the source of %s failed"
+                self._in_context(logger.error, message, self.label, exc_info=error)
         if self._handle is not None:
             self._handle.close()
+
+    def _in_context(self, call: Callable[..., object], *args: Any, **kwargs: Any) -> None:
+        """Call what belongs to the source, or what is told of it, where the handler was called."""
+        if self._context is None:
+            call(*args, **kwargs)
+        else:
+            enter(self._context, call, *args, **kwargs)
+
+    def take_over(self, access_line: AccessLine | None) -> None:
+        """The connection is this stream's own: nothing waits for its end, which it sees to itself."""
+        self.access_line = access_line
+        self.closed = self._body = None
+        self.connection.take_over()
+
+    def _ended(self) -> None:
+        """The connection has ended, which was this stream's own."""
+        line, self.access_line = self.access_line, None
+        if line is not None:
+            line.write(self.connection.sent)
+        self.release()
 
     def release(self) -> None:
         """The handler is about to return, whatever the reason: leave nothing behind."""
@@ -383,7 +477,10 @@ class Stream:
     def lost(self) -> None:
         self._stop(End.LEFT)
         self.gate.open()
-        self._close()
+        if self.closed is None:
+            self._ended()
+        else:
+            self._close()
 
     def stuck(self) -> None:
         logger.info(
@@ -398,6 +495,7 @@ class Stream:
         if (
             self._handle is not None
             and self._handle.attached
+            and not self._options.strict
             and (moved := self._handle.refresh()) is not None
         ):
             return self._coding.event(moved)
@@ -409,7 +507,7 @@ class Stream:
         if now < self._deadline:
             return self._deadline
         if self._deadline_end is End.EXPIRED:
-            self.expire("token expired", End.EXPIRED)
+            self.expire(End.EXPIRED)
         else:
             self.close_for_reconnect(self._deadline_end)
         return None

@@ -1,11 +1,14 @@
 """HTTP/1.1 chunk framing, for the one write that carries a frame, compressed or not.
 
-Standard: RFC 9112 §7.1. Never writes the last chunk (``0 CRLF CRLF``): ending a response is aiohttp's.
+Standard: RFC 9112 §7.1.
 """
 
 from __future__ import annotations
 
-__all__ = ["chunk", "zstd_chunk"]
+__all__ = ["LAST_CHUNK", "chunk", "zstd_chunk"]
+
+LAST_CHUNK = b"0\r\n\r\n"
+"""What ends a chunked body."""
 
 
 def chunk(frame: bytes) -> bytes:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from .event import ServerSentEvent, made
 from .fields import ENDED_ID
+from .jsontext import dumps
 
 __all__ = [
     "HEARTBEAT",
@@ -24,6 +25,7 @@ __all__ = [
     "stream_error",
     "stream_expired",
     "stream_gap",
+    "stream_reconnect",
 ]
 
 # A comment without a blank line of its own: some clients dispatch an empty event on every blank line.
@@ -40,7 +42,7 @@ def retry_line(ms: int) -> bytes:
 
 def stream_cursor(*, resumed: bool, resumable: bool = True, id: str | None) -> ServerSentEvent:
     """A resumable stream opened, or its position moved unseen; the `id` is the cursor."""
-    return made({"resumed": resumed, "resumable": resumable}, event="stream-cursor", id=id)
+    return _named("stream-cursor", {"resumed": resumed, "resumable": resumable}, id=id)
 
 
 def stream_gap(
@@ -52,22 +54,30 @@ def stream_gap(
     id: str | None = None,
 ) -> ServerSentEvent:
     """Events are missing here: why, how many if that is known, and the cursors on both sides of the hole."""
-    return made(_known(reason=reason, missed=missed, last=last, next=next), event="stream-gap", id=id)
+    return _named("stream-gap", _known(reason=reason, missed=missed, last=last, next=next), id=id)
 
 
 def stream_end(reason: str | None = None, id: str | None = None) -> ServerSentEvent:
     """The source completed. With the request's `ended_id` as `id`, its reconnect can be answered 204."""
-    return made(_known(reason=reason), event="stream-end", id=id)
+    return _named("stream-end", _known(reason=reason), id=id)
 
 
-def stream_error(problem: dict[str, Any]) -> ServerSentEvent:
+def stream_error(problem: dict[str, Any], *, retry: int | None = None) -> ServerSentEvent:
     """The source failed; `problem` is a problem document (RFC 9457) that the client may see."""
-    return made(problem, event="stream-error")
+    return _named("stream-error", problem, retry=retry)
+
+
+def stream_reconnect(reason: str, *, retry: int) -> ServerSentEvent:
+    """The stream is closed, or refused for now, and goes on at the reconnect, `retry` milliseconds later.
+
+    The time travels in a block with a name and data: a `retry` line before a blank line of its own is an
+    empty message to every client that dispatches on blank lines."""
+    return _named("stream-reconnect", {"reason": reason}, retry=retry)
 
 
 def stream_expired(reason: str) -> ServerSentEvent:
     """The token that opened the stream is about to expire, or was revoked."""
-    return made({"reason": reason}, event="stream-expired")
+    return _named("stream-expired", {"reason": reason})
 
 
 def ended_id(method: str, path: str, query: str) -> str:
@@ -79,6 +89,13 @@ def ended_id(method: str, path: str, query: str) -> str:
 def is_ended_id(text: str) -> bool:
     """Whether `text` has the form of an `ended_id`, of whichever request."""
     return ENDED_ID.fullmatch(text) is not None
+
+
+def _named(
+    event: str, data: dict[str, Any], *, id: str | None = None, retry: int | None = None
+) -> ServerSentEvent:
+    """By the library's own encoder, whatever `dumps=` the application has."""
+    return made(dumps(data), event=event, id=id, retry=retry)
 
 
 def _known(**members: Any) -> dict[str, Any]:

@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..errors import EncodeError
+from .dumps import DUMPS, dumped
 from .event import RawFrame, ServerSentEvent, from_json, made
-from .fields import shown
 from .jsontext import dumps_utf8
 
 __all__ = ["encode"]
@@ -23,7 +22,8 @@ def encode(value: Any, dumps: Callable[[Any], str | bytes] | None = None) -> Ser
 
     Args:
         value: what was emitted.
-        dumps: replaces the library's JSON encoder for everything that is neither event, frame nor ``str``.
+        dumps: replaces the library's JSON encoder for everything that is neither event, frame nor ``str``;
+            None for that of the stream at hand (`dumps.DUMPS`), if it has one.
 
     Raises:
         EncodeError: it cannot go on the wire.
@@ -32,9 +32,9 @@ def encode(value: Any, dumps: Callable[[Any], str | bytes] | None = None) -> Ser
         return value
     if isinstance(value, str):
         return made(value)
-    if dumps is None:
+    if dumps is None and (dumps := DUMPS.get()) is None:
         return from_json(dumps_utf8(value))
-    return made(_dumped(value, dumps))
+    return made(dumped(value, dumps))
 
 
 def chunk_of(value: Any, dumps: Callable[[Any], str | bytes] | None = None) -> bytes:
@@ -44,18 +44,3 @@ def chunk_of(value: Any, dumps: Callable[[Any], str | bytes] | None = None) -> b
         return encode(value, dumps).chunk
     text = dumps_utf8(value)
     return b"%x\r\ndata: %b\n\n\r\n" % (len(text) + 8, text)
-
-
-def _dumped(value: Any, dumps: Callable[[Any], object]) -> str:
-    try:
-        text = dumps(value)
-        if isinstance(text, bytes):
-            text = text.decode()
-    except EncodeError:
-        raise
-    except Exception as error:
-        why = f"{type(error).__name__}: {error}"
-        raise EncodeError(f"data: {shown(value)} was refused by dumps=: {why}") from error
-    if not isinstance(text, str):
-        raise EncodeError(f"data: dumps= gave {shown(text)} for {shown(value)}; it must give str or bytes")
-    return text

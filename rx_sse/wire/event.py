@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import json
 import re
+from enum import Enum
 from typing import TYPE_CHECKING, Any, NoReturn, cast, final
 
 from ..errors import EncodeError
 from .chunk import chunk, zstd_chunk
+from .dumps import Dumps, json_of
 from .fields import event_name, id_text, newlines, refuse_ended, retry_ms, shown, string, utf8
-from .jsontext import dumps
 
 __all__ = ["RawFrame", "ServerSentEvent"]
 
@@ -31,6 +32,18 @@ class _NotGiven:
 
 
 _MISSING: Any = _NotGiven()
+
+
+@final
+class Transient(Enum):
+    """The `position` of an event that no stream repeats after a reconnect: it goes out without an id, and the
+    cursor of its stream stays where it is.
+    """
+
+    TRANSIENT = "transient"
+
+
+TRANSIENT = Transient.TRANSIENT
 
 
 class _Draft:
@@ -79,6 +92,7 @@ class ServerSentEvent(_Draft):
         id: what the client sends back as ``Last-Event-ID`` when it reconnects; ``""`` makes it forget.
         retry: milliseconds that the client waits before it reconnects.
         comment: text that clients skip, for whoever reads the stream with ``curl``.
+        dumps: replaces the JSON encoder for this event; without it the stream's own `dumps=` is used.
 
     Attributes:
         data: the text on the wire, which is what ``e.data`` is in a browser; ``""`` if there was no data.
@@ -104,10 +118,11 @@ class ServerSentEvent(_Draft):
         id: str | None = None,
         retry: int | None = None,
         comment: str | None = None,
+        dumps: Dumps | None = None,
     ) -> ServerSentEvent:
         if id is not None:
             refuse_ended(id)
-        return made(data, event=event, id=id, retry=retry, comment=comment)
+        return made(data, event=event, id=id, retry=retry, comment=comment, dumps=dumps)
 
     @property
     def type(self) -> str:
@@ -140,6 +155,7 @@ class ServerSentEvent(_Draft):
         id: str | None = _MISSING,
         retry: int | None = _MISSING,
         comment: str | None = _MISSING,
+        dumps: Dumps | None = None,
     ) -> ServerSentEvent:
         """A copy with other fields, checked as for a new event; it keeps its topic and its position."""
         if id is _MISSING:
@@ -152,6 +168,7 @@ class ServerSentEvent(_Draft):
             retry=self.retry if retry is _MISSING else retry,
             comment=self.comment if comment is _MISSING else comment,
             id=id,
+            dumps=dumps,
         )
         return copy.stamped(id, topic=self.topic, position=self.position)
 
@@ -284,6 +301,7 @@ def made(
     id: str | None = None,
     retry: int | None = None,
     comment: str | None = None,
+    dumps: Dumps | None = None,
 ) -> ServerSentEvent:
     """A new event, its fields checked; here alone an id may be one of the library's own (`wire.control`)."""
     draft = _Draft()
@@ -292,7 +310,8 @@ def made(
         text = string("data", data)
         draft.data = newlines(text) if "\r" in text else text
     elif draft.has_data:
-        draft.data = dumps(data)
+        text = json_of(data, dumps)
+        draft.data = newlines(text) if "\r" in text else text
     elif event:
         raise EncodeError(f"event: {shown(event)} has no data, so no client would see it; give it data")
     elif id is None and retry is None and comment is None:

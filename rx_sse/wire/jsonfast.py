@@ -11,17 +11,21 @@ possible: the check is the greater part of the time, and all in all it is still 
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
-__all__ = ["plain_json"]
+__all__ = ["plain_json", "plain_struct"]
 
 _encode = msgspec.json.Encoder().encode
 _kind: Callable[[object], type[object]] = type
 
 _STR = frozenset({str})
 _SIMPLE = frozenset({str, int, bool, type(None)})
+_OURS = (datetime, date, time, timedelta, UUID, Decimal, bytes, bytearray, memoryview)
 _CONTAINERS = frozenset({dict, list, tuple})
 
 
@@ -31,6 +35,17 @@ def plain_json(value: Any) -> bytes | None:
         return _encode(value) if _is_plain(value) else None
     except (ValueError, OverflowError, RecursionError):  # a lone surrogate, an int of over 64 bits, a circle
         return None
+
+
+def plain_struct(value: Any, simpler: Callable[[Any], Any]) -> Any:
+    """A `msgspec.Struct` as msgspec itself would write it, in terms of what `jsontext` knows: what it has an
+    opinion of its own on (times, numbers, bytes) stays as it is.
+
+    Args:
+        value: a struct.
+        simpler: makes something else of what msgspec does not know.
+    """
+    return msgspec.to_builtins(value, builtin_types=_OURS, enc_hook=simpler)
 
 
 def _is_plain(value: Any) -> bool:

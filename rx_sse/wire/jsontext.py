@@ -12,13 +12,14 @@ datetime, date, time              ISO 8601, as ``isoformat()`` writes it
 Decimal                           string, because a browser's number would lose digits
 UUID                              string
 Enum                              its value
-dataclass, attrs, msgspec.Struct  object, one member per field
+dataclass, attrs                  object, one member per field
+msgspec.Struct                    what msgspec makes of it: ``rename``, ``tag``, ``array_like``, ``UNSET``
 pydantic model                    what ``model_dump(mode="json")`` gives
 numpy scalar and array            what ``tolist()`` gives
 ================================  ==========================================================================
 
-Never guesses: bytes, NaN, Infinity, lone surrogates and unknown types are refused, and the message says where
-in the value they are and what to do.
+Never guesses: bytes, NaN, NaT, Infinity, lone surrogates and unknown types are refused, and the message says
+where in the value they are and what to do.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ import enum
 import json
 import operator
 import uuid
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator, Mapping
+from typing import Any, cast
 
 from ..errors import EncodeError
 from .fields import shown
@@ -39,10 +40,12 @@ from .fields import shown
 __all__ = ["dumps", "dumps_utf8", "shown"]
 
 _quick: Callable[[Any], bytes | None] | None
+_struct: Callable[[Any, Callable[[Any], Any]], Any] | None
 try:
     from .jsonfast import plain_json as _quick
+    from .jsonfast import plain_struct as _struct
 except ImportError:
-    _quick = None
+    _quick = _struct = None
 
 
 class _Refused(Exception):
@@ -57,6 +60,7 @@ def _refuse(advice: str) -> Callable[[Any], Any]:
 
 
 _NO_NUMBER = "JSON has no such number; send None instead"
+_NO_TIME = "it is not a time; send None instead"
 
 
 def _decimal(value: decimal.Decimal) -> str:
@@ -65,11 +69,17 @@ def _decimal(value: decimal.Decimal) -> str:
     return str(value)
 
 
+def _time(value: Any) -> str:
+    if value != value:  # pandas.NaT is a datetime
+        raise _Refused(_NO_TIME)
+    return str(value.isoformat())
+
+
 # The table above, for what the encoder does not know by itself; the first that fits.
 _KNOWN: tuple[tuple[type | tuple[type, ...], Callable[[Any], Any]], ...] = (
     (type, _refuse("this is a class; send an instance of it")),
     (enum.Enum, operator.attrgetter("value")),
-    ((datetime.datetime, datetime.date, datetime.time), operator.methodcaller("isoformat")),
+    ((datetime.datetime, datetime.date, datetime.time), _time),
     (datetime.timedelta, _refuse("send its total_seconds()")),
     (uuid.UUID, str),
     (decimal.Decimal, _decimal),
@@ -90,24 +100,45 @@ def _simpler(value: Any) -> Any:
 
 
 def _foreign(value: Any) -> Any:
-    """Values of libraries that are known by what they offer, so that none of them is imported."""
-    if hasattr(value, "model_dump"):  # pydantic
+    """Values of libraries that are known by what their type offers, so that none of them is imported. The
+    type is asked, not the value: many a proxy and mock has every attribute that one looks for."""
+    kind: type[Any] = type(cast(object, value))
+    if hasattr(kind, "model_dump"):  # pydantic
         return value.model_dump(mode="json")
-    kind = getattr(getattr(value, "dtype", None), "kind", "")  # numpy, and what follows it
-    if kind == "M":
-        return value.astype(str).tolist()  # tolist() alone gives nanoseconds as a bare integer
-    if kind == "m":
-        raise _Refused("send its number of seconds")
-    if hasattr(value, "tolist"):
+    if hasattr(kind, "dtype"):  # numpy, and what follows it
+        letter = getattr(value.dtype, "kind", "")
+        if letter == "M":
+            if _any(value != value):
+                raise _Refused(_NO_TIME)
+            return value.astype(str).tolist()  # tolist() alone gives nanoseconds as a bare integer
+        if letter == "m":
+            raise _Refused("send its number of seconds")
+    if hasattr(kind, "tolist"):
         simple = value.tolist()
-        if type(simple) is not type(value):  # numpy.longdouble answers with itself
+        if type(simple) is not kind:  # numpy.longdouble answers with itself
             return simple
-    names = getattr(value, "__struct_fields__", None)  # msgspec.Struct
-    if names is None:
-        names = [attribute.name for attribute in getattr(value, "__attrs_attrs__", ())]  # attrs
-    if names:
-        return {name: getattr(value, name) for name in names}
-    raise _Refused("give a dict, a dataclass or a str, or pass dumps=")
+    if _struct is not None and hasattr(kind, "__struct_config__"):
+        return _struct(value, _simpler)
+    attributes = getattr(kind, "__attrs_attrs__", None)
+    if attributes is not None:
+        return {attribute.name: getattr(value, attribute.name) for attribute in attributes}
+    raise _Refused(_advice(value))
+
+
+def _advice(value: Any) -> str:
+    """What to do with a value of an unknown type."""
+    if hasattr(type(cast(object, value)), "subscribe"):
+        return "this is an Observable: emit its values (flat_map, switch_latest, merge_all)"
+    if isinstance(value, Awaitable):
+        return "await it, and emit what it returns"
+    if isinstance(value, (AsyncIterable, Iterator)):
+        return "emit its items one by one, or a list of them"
+    return "give a dict, a dataclass or a str, or pass dumps="
+
+
+def _any(outcome: Any) -> bool:
+    """Whether a comparison holds, for one value or for some element of an array."""
+    return bool(outcome.any() if hasattr(outcome, "any") else outcome)
 
 
 _encode = json.JSONEncoder(

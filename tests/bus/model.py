@@ -1,9 +1,9 @@
-"""A broker, two processes and their clients, as a model: what `relay` and `reader` must survive.
+"""A broker, two processes and their clients, as a model: what `LocalTopic` and `Reader` must survive.
 
 One topic. The broker has a master and a replica that may lag; each process has a connection over which
 questions and answers take their time, and a subscription whose messages lag, get lost with the connection, or
-come twice. The clients are real `Reader`s over real `Relay`s; nothing else here is of the library but the
-records of its port.
+come twice. The clients are real `Reader`s over real `LocalTopic`s; nothing else here is of the library but
+the records of its port.
 """
 
 from __future__ import annotations
@@ -13,13 +13,16 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from rx_sse.bus.cursor import Position, new_nonce
-from rx_sse.bus.dispatch import Dispatcher
-from rx_sse.bus.entry import GAP, TEXT, Entry, Gap, gap_data
-from rx_sse.bus.log import Draft, Listener, Page, Query, Retention
-from rx_sse.bus.reader import Reader
-from rx_sse.bus.relay import Relay
-from rx_sse.bus.run import Budget
+from rx_sse.bus.gap import Gap
+from rx_sse.bus.local_topic import LocalTopic
+from rx_sse.bus.log.draft import Draft, Retention
+from rx_sse.bus.log.entry import GAP, OVERHEAD, TEXT, Entry, gap_data
+from rx_sse.bus.log.history import MemoryBudget
+from rx_sse.bus.log.memory import MemoryLog
+from rx_sse.bus.log.port import Listener, Page, Query
+from rx_sse.bus.log.position import Position, new_nonce
+from rx_sse.bus.resume.reader import Reader
+from rx_sse.delivery.fanout import FanOut
 from rx_sse.wire.event import ServerSentEvent
 
 TOPIC = "t"
@@ -62,7 +65,15 @@ class Store:
             self.base = entry.position
         del self.entries[:count]
 
+    def delete(self, index: int) -> bool:
+        """One entry is removed by hand; the oldest and the newest stay."""
+        if not 0 < index < len(self.entries) - 1:
+            return False
+        del self.entries[index]
+        return True
+
     def page(self, query: Query) -> Page:
+        valid = query.after is None or self.has(query.after)
         if query.after is None:
             index = max(len(self.entries) - query.last, 0)
         elif query.after == self.base:
@@ -72,9 +83,14 @@ class Store:
             if index < 0:
                 later = [i for i, e in enumerate(self.entries) if e.position.seq > query.after.seq]
                 index = later[0] if later else len(self.entries)
-        start = self.base if index == 0 else self.entries[index - 1].position
-        # Pages of two, so that paging is part of every run.
-        return Page(self.lineage, self.base, self.head, start, self.entries[index : index + 2], False)
+        start = self.entries[index].prev if index < len(self.entries) else self.head
+        entries: list[Entry] = []
+        for entry in self.entries[index : index + 2]:  # pages of two, so that paging is part of every run
+            if entries and entry.prev != entries[-1].position:
+                break
+            entries.append(entry)
+        broken = valid and query.after is not None and start != query.after
+        return Page(self.lineage, self.base, self.head, start, entries, False, broken)
 
 
 class Broker:
@@ -231,7 +247,7 @@ class Link:
 
 
 class Process:
-    """A process: a `Host` with one relay."""
+    """A process: a `Host` with one topic."""
 
     def __init__(self, broker: Broker) -> None:
         self.link = Link(broker)
@@ -241,9 +257,13 @@ class Process:
         self.begin()
 
     def begin(self) -> None:
-        self.rings = Budget(350)  # three entries or so
-        self.dispatcher = Dispatcher(self.turns.append)
-        self.relay = Relay(TOPIC, self)
+        self.rings = MemoryBudget(int(3.5 * OVERHEAD))  # three entries or so
+        self.fanout = FanOut(self.turns.append)
+        self.local = LocalTopic(TOPIC, self, self)
+
+    @property
+    def resident(self) -> MemoryLog | None:
+        return None
 
     @property
     def log(self) -> Link:
@@ -264,15 +284,10 @@ class Process:
         self.waiting.append(action)
         return None
 
-    def withdrawn(self, topic: str, upto: Position) -> None:
-        self.link.append(
-            Draft(topic, GAP, gap_data("withdrawn", upto), None, Retention(), key=f"withdrawn {upto}")
-        )
-
     def lost(self, gap: Gap) -> None:
         pass
 
-    def unused(self, relay: Relay) -> None:
+    def unused(self, topic: LocalTopic) -> None:
         pass
 
     def counted(self, what: str) -> None:
@@ -313,7 +328,7 @@ class Client:
     def connect(self, process: Process) -> None:
         assert self.reader is None
         self.process = process
-        self.reader = Reader(process.relay, process, self, self.receive, after=self.cursor, past=self.past)
+        self.reader = Reader(process.local, process, self, self.receive, after=self.cursor, past=self.past)
         self.reader.locate()
 
     def cut(self) -> None:
@@ -340,7 +355,7 @@ class Client:
     # -- the sink --------------------------------------------------------------------------------------------
 
     def located(self, reader: Reader) -> None:
-        assert reader.catchup is not None
+        assert reader.replay is not None
         if self.since is None:
             self.since = self.broker.clock
             # The position of this process may be behind the broker's: what it has not seen yet is still to
@@ -348,13 +363,16 @@ class Client:
             behind = [
                 e
                 for e in self.broker.master.entries
-                if e.position.seq > reader.catchup.position.seq and e.kind == TEXT
+                if e.position.seq > reader.replay.position.seq and e.kind == TEXT
             ]
             if behind:
                 self.since = min(self.broker.accepted.get(e.data, self.since) for e in behind) - 1
-        if reader.catchup.gap is None:
-            self.cursor = reader.catchup.position
+        if reader.replay.gap is None:
+            self.cursor = reader.replay.position
         reader.go()
+
+    def caught_up(self, reader: Reader) -> None:
+        pass
 
     def missed(self, reader: Reader, gap: Gap) -> None:
         assert gap.next is not None
@@ -382,6 +400,9 @@ class Client:
     def room(self, again: Callable[[], None]) -> bool:
         self.again = again
         return False
+
+    def live_only(self) -> None:
+        pass
 
     def replaying(self, begun: bool) -> None:
         pass

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from rx_sse.bus import Bus, MemoryBus
-from rx_sse.bus.entry import Gap
-from rx_sse.bus.handle import Resume
-from rx_sse.bus.report import Trouble
+from rx_sse.bus.bus import core_of
+from rx_sse.bus.gap import Gap
+from rx_sse.bus.resume.stream_cursor import StreamCursor
+from rx_sse.bus.runtime import BusError
 from rx_sse.errors import TopicNameError, UsageError
 from rx_sse.testing.listener import Listener
 
@@ -71,11 +72,11 @@ async def test_wrong_use_has_its_own_error() -> None:
 
 
 async def test_gaps_without_a_connection_and_failures_of_sources_go_to_errors() -> None:
-    troubles: list[Trouble] = []
+    troubles: list[BusError] = []
     told: list[Gap] = []
     async with MemoryBus() as bus:
         bus.errors.subscribe(troubles.append)
-        bus.events("t", after=Resume("garbage"), on_gap=told.append).subscribe(lambda _: None)
+        bus.events("t", after=StreamCursor("garbage"), on_gap=told.append).subscribe(lambda _: None)
         bus.topic("t").on_error(ValueError("a source failed"))
         bus.events("t", after=None, filter=lambda event: bool(1 / 0), on_gap=told.append).subscribe(
             lambda _: None
@@ -134,7 +135,7 @@ async def test_one_of_two_topics_is_trimmed_while_the_client_reads_the_other(mak
             if step == 2:
                 for number in range(500):
                     bus.topic("b").on_next(f"b:{number}")
-                await bus.delivered()
+                await core_of(bus).delivered()
         assert [it for it in got if it.startswith("a")] == [f"a{step}" for step in range(5)]
         of_b = [it for it in got if not it.startswith("a")]
         kept = len(of_b) - 4
@@ -194,7 +195,7 @@ async def test_who_leaves_amid_a_burst_hears_nothing_more_and_others_do() -> Non
         bus.topic("t").subscribe(other.append)
         for value in (1, 2, 3):
             bus.topic("t").on_next(value)
-        await bus.delivered()
+        await core_of(bus).delivered()
         assert one == [1] and other == [1, 2, 3]
 
 
@@ -205,7 +206,7 @@ async def test_users_that_came_and_went_leave_nothing(count: int) -> None:
 
         def visit(number: int) -> None:
             topic = bus.topic(f"user:{number}")
-            feed = bus.events(f"user:{number}", after=Resume(None, user=str(number))).subscribe(
+            feed = bus.events(f"user:{number}", after=StreamCursor(None, user=str(number))).subscribe(
                 lambda _: None
             )
             values = topic.subscribe(lambda _: None)
@@ -215,14 +216,14 @@ async def test_users_that_came_and_went_leave_nothing(count: int) -> None:
 
         def over() -> None:
             """The time that a topic lingers passes, then the life of what was touched."""
-            bus.tick(bus.now())
-            bus.tick(bus.now() + 100.0)
+            core_of(bus).tick(core_of(bus).runtime.now())
+            core_of(bus).tick(core_of(bus).runtime.now() + 100.0)
             clock[0] += 100.0
-            while bus.log.sweep():  # type: ignore[attr-defined]
+            while core_of(bus).log.sweep():  # type: ignore[attr-defined]
                 pass
 
         visit(0)
-        await bus.delivered()
+        await core_of(bus).delivered()
         over()
         gc.collect()
         tracemalloc.start()
@@ -231,7 +232,7 @@ async def test_users_that_came_and_went_leave_nothing(count: int) -> None:
             visit(number)
             if number % 100 == 0:
                 await asyncio.sleep(0)
-        await bus.delivered()
+        await core_of(bus).delivered()
         gc.collect()
         full = tracemalloc.get_traced_memory()[0] - before
         over()
@@ -248,23 +249,23 @@ async def test_a_topic_keeps_its_ring_for_a_while_after_its_last_listener() -> N
     async with MemoryBus() as bus:
         (await Listener(bus, "t").opened()).cut()
         assert bus.stats().topics == 2, "the revocations and t"
-        bus.tick(bus.now() + 29.0)
+        core_of(bus).tick(core_of(bus).runtime.now() + 29.0)
         assert bus.stats().topics == 2
         listener = await Listener(bus, "t").opened()
-        bus.tick(bus.now() + 100.0)
+        core_of(bus).tick(core_of(bus).runtime.now() + 100.0)
         assert bus.stats().topics == 2, "somebody came back"
         await bus.publish("t", 1)
         assert listener.values == [1]
         listener.cut()
-        bus.tick(bus.now() + 31.0)
+        core_of(bus).tick(core_of(bus).runtime.now() + 31.0)
         assert bus.stats().topics == 1
 
 
 async def test_a_bus_says_when_it_is_one_of_several(monkeypatch: pytest.MonkeyPatch) -> None:
-    MemoryBus().check_workers()
+    core_of(MemoryBus()).check_workers()
     monkeypatch.setenv("WEB_CONCURRENCY", "4")
     with pytest.warns(RuntimeWarning, match="4 workers"):
-        MemoryBus().check_workers()
+        core_of(MemoryBus()).check_workers()
     assert multiprocessing.parent_process() is None
 
 

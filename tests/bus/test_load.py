@@ -19,7 +19,8 @@ from aiohttp import web
 
 import rx_sse
 from rx_sse.bus import Bus, MemoryBus
-from rx_sse.bus.log import PAGE_BYTES
+from rx_sse.bus.bus import core_of
+from rx_sse.bus.log.port import PAGE_BYTES
 from rx_sse.testing import serve
 from rx_sse.testing.listener import Listener
 from rx_sse.wire import EventParser, ServerSentEvent
@@ -32,7 +33,7 @@ async def ten_megabytes(bus: Bus, size: int = 1000) -> str | None:
     cursor = (await Listener(bus, "t").opened()).cut()
     for number in range(10_000_000 // size):
         bus.topic("t").on_next({"n": number, "pad": "x" * size})
-    await bus.delivered()
+    await core_of(bus).delivered()
     return cursor
 
 
@@ -97,7 +98,7 @@ async def test_clients_that_are_cut_at_random_hold_exactly_the_list(clients: int
             bus.topic(topic).on_next(number)
             number += 1
             await asyncio.sleep(0.005)
-        await bus.delivered()
+        await core_of(bus).delivered()
         done.set()
         await asyncio.gather(*running)
         assert starts == [0] * clients

@@ -1,5 +1,5 @@
-"""The memory log under relay and readers, against a plain list: publish, come, go, trim, expire, in any
-order.
+"""The memory log under a local topic and readers, against a plain list: publish, connect, cut, trim, expire,
+in any order.
 """
 
 from __future__ import annotations
@@ -8,10 +8,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from rx_sse.bus.entry import TEXT, Gap
-from rx_sse.bus.log import Draft, Retention
-from rx_sse.bus.memory import MemoryLog
-from rx_sse.bus.relay import Relay
+from rx_sse.bus.gap import Gap
+from rx_sse.bus.local_topic import LocalTopic
+from rx_sse.bus.log.draft import Draft, Retention
+from rx_sse.bus.log.entry import TEXT
+from rx_sse.bus.log.memory import MemoryLog
 
 from .model import TOPIC, Broker, Client, Process
 
@@ -29,6 +30,10 @@ class MemoryProcess(Process):
 
     @property
     def log(self) -> MemoryLog:  # type: ignore[override]
+        return self.memory
+
+    @property
+    def resident(self) -> MemoryLog:
         return self.memory
 
     @property
@@ -77,9 +82,9 @@ class Memory(RuleBasedStateMachine):
 
     @rule()
     def the_topic_lingered_long_enough(self) -> None:
-        if self.process.relay.users == 0:
-            self.process.relay.close()
-            self.process.relay = Relay(TOPIC, self.process)
+        if self.process.local.users == 0:
+            self.process.local.close()
+            self.process.local = LocalTopic(TOPIC, self.process, self.process)
 
     @invariant()
     def what_was_received_is_the_list_but_for_gaps(self) -> None:
@@ -105,7 +110,8 @@ class Memory(RuleBasedStateMachine):
             for client in self.clients:
                 client.drain()
         self.publish()
-        self.process.turn()
+        while self.process.turns:
+            self.process.turn()
         self.what_was_received_is_the_list_but_for_gaps()
         for client in self.clients:
             assert client.got[-1] == self.published[-1]

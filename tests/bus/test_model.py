@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from rx_sse.bus.entry import Gap
+from rx_sse.bus.gap import Gap
 
 from .model import Broker, Client, Process
 
@@ -89,6 +89,10 @@ class Bus(RuleBasedStateMachine):
     def trim(self, count: int) -> None:
         self.broker.master.trim(count)
 
+    @rule(index=st.integers(1, 4))
+    def delete_an_entry(self, index: int) -> None:
+        self.broker.master.delete(index)
+
     @rule()
     def expire_the_log(self) -> None:
         self.broker.master.trim(len(self.broker.master.entries))
@@ -140,7 +144,7 @@ class Bus(RuleBasedStateMachine):
     @invariant()
     def note_what_was_delivered(self) -> None:
         for position in list(self.broker.outside):
-            if any(process.relay.ring.find(position) is not None for process in self.processes):
+            if any(process.local.ring.find(position) is not None for process in self.processes):
                 del self.broker.outside[position]
 
     @invariant()
@@ -160,11 +164,11 @@ class Bus(RuleBasedStateMachine):
                 client.connect(self.processes[0])
         for _ in range(4):
             for process in self.processes:
-                process.relay.dirty()  # what a reconcile does
+                process.local.dirty()  # what a reconcile does
             for process in self.processes:
                 self.settle(process)
         for process in self.processes:
-            assert process.relay.position == self.broker.master.head
+            assert process.local.position == self.broker.master.head
         for client in self.clients:
             assert client.reader is not None and client.reader.way.value == "live"
             self.account(client)
@@ -180,7 +184,7 @@ class Bus(RuleBasedStateMachine):
             process.turn()
             process.retry()
             for client in self.clients:
-                if client.reader is not None and client.reader.relay is process.relay:
+                if client.reader is not None and client.reader.local is process.local:
                     client.drain()
             if process.idle():
                 return

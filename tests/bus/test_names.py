@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rx_sse.bus.names import check_pattern, check_topic, covers, topic_name
-from rx_sse.errors import TopicNameError
+from rx_sse.bus.names import check_event, check_pattern, check_topic, covers, topic_name
+from rx_sse.errors import EncodeError, TopicNameError
 from rx_sse.testing.listener import Listener
 
 from .conftest import MakeBus
@@ -72,9 +72,34 @@ def test_patterns_grant_a_name_or_what_is_below_a_separator() -> None:
     assert (
         covers(check_pattern("a"), "a") and not covers("a", "ab") and covers(check_pattern("*"), "anything")
     )
-    for wrong in ("us*", "*:a", "a:*:b", "a:**", "", "a?*"):
-        with pytest.raises(TopicNameError):
-            check_pattern(wrong)
+
+
+@pytest.mark.parametrize(
+    "wrong", ["us*", "user:7*", "team*", "*:a", "a:*:b", "a:**", "", "a?*", "{x}*", "a b*"]
+)
+def test_what_is_no_pattern_grants_nothing(wrong: str) -> None:
+    with pytest.raises(TopicNameError):
+        check_pattern(wrong)
+    for topic in ("user:7", "user:77", "team", "teammates", "a", "x", "us", wrong.rstrip("*"), wrong):
+        assert not covers(wrong, topic)
+
+
+@pytest.mark.parametrize("name", ["stream-end", "stream-gap", "stream-", "stream-of-mine", "error", "open"])
+def test_a_name_that_clients_act_on_is_no_name_for_what_is_published(name: str) -> None:
+    with pytest.raises(EncodeError, match="clients act on"):
+        check_event(name)
+
+
+@pytest.mark.parametrize("name", ["a\nb", "\0", "\ud800", 7])
+def test_a_name_that_cannot_go_on_the_wire_is_none(name: str) -> None:
+    with pytest.raises(EncodeError):
+        check_event(name)
+
+
+def test_any_other_name_is_free() -> None:
+    for name in ("message", "streams", "Error", "stream", "upstream-end", "é"):
+        assert check_event(name) == name
+    assert check_event("") is None
 
 
 USERS = [

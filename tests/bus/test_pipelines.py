@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 import reactivex as rx
 from reactivex import operators as ops
+from reactivex.subject import Subject
 
 from rx_sse.bus import Bus
-from rx_sse.bus.handle import Resume
-from rx_sse.reactive import LoopScheduler
+from rx_sse.bus.bus import core_of
+from rx_sse.bus.resume.stream_cursor import StreamCursor
+from rx_sse.reactive import LoopScheduler, as_events
 from rx_sse.testing.listener import Listener
 from rx_sse.wire.event import ServerSentEvent
 
@@ -61,11 +63,11 @@ def topics_of(name: str) -> tuple[str, ...]:
     return ("t", "u") if name == "merge" else ("t",)
 
 
-def handler(bus: Bus, name: str) -> Callable[[Resume], rx.Observable[Any]]:
+def handler(bus: Bus, name: str) -> Callable[[StreamCursor], rx.Observable[Any]]:
     """What a handler returns, given its cursor."""
     scheduler = LoopScheduler(asyncio.get_running_loop())
 
-    def source(handle: Resume) -> rx.Observable[Any]:
+    def source(handle: StreamCursor) -> rx.Observable[Any]:
         feeds = rx.merge(*(bus.events(topic, after=handle) for topic in topics_of(name)))
         piped = PIPES[name][0](feeds)
         return rx.create(lambda observer, _: piped.subscribe(observer, scheduler=scheduler))
@@ -86,7 +88,7 @@ async def test_a_cut_anywhere_loses_nothing_in_silence(name: str, make_bus: Make
                 await asyncio.sleep(0.015)  # a burst is over, for debounce
         last = COUNT - 1
         await listener.until(lambda it: sum(last in numbers(event) for event in it.events) == outputs)
-        await bus.delivered()  # and what the position has to say after it
+        await core_of(bus).delivered()  # and what the position has to say after it
         written = list(listener.written)
         assert len(written) > 3
         kept = {n for event in written if not event.is_control for n in numbers(event)}
@@ -146,7 +148,7 @@ async def test_cuts_at_random_lose_nothing_in_silence(name: str, make_bus: MakeB
         for topic in topics * 3:  # a buffer holds back two
             await bus.publish(topic, count)
         await listener.until(lambda it: any(count in numbers(event) for event in it.events))
-        await bus.delivered()
+        await core_of(bus).delivered()
         got += listener.written
     assert cuts > 3
     step, told = len(topics), False
@@ -213,6 +215,38 @@ async def test_a_value_without_position_makes_the_stream_live_only(make_bus: Mak
         assert listener.written[1].json()["resumable"] is False
         again = await Listener(bus, "t", cursor=listener.cut()).opened()
         assert len(again.gaps) == 1
+
+
+async def test_transient_events_leave_the_stream_resumable(make_bus: MakeBus) -> None:
+    live: Subject[int] = Subject()
+
+    def merged(bus: Bus, handle: StreamCursor) -> rx.Observable[Any]:
+        readings = live.pipe(ops.start_with(0), as_events(event="reading", transient=True))
+        return rx.merge(bus.events("a", "b", after=handle), readings)
+
+    async with make_bus() as bus:
+        listener = await Listener(bus, source=lambda handle: merged(bus, handle)).opened()
+        await bus.publish("a", 1)
+        live.on_next(2)
+        await bus.publish("b", 3)
+        live.on_next(4)
+        await listener.received(5)
+        assert sorted(listener.values) == [0, 1, 2, 3, 4]
+        assert {event.id for event in listener.events if event.type == "reading"} == {None}
+        assert all(event.json()["resumable"] for event in listener.written if event.type == "stream-cursor")
+        cursor = listener.cut()
+        await bus.publish("b", 5)
+        again = await Listener(bus, "a", "b", cursor=cursor).received(1)
+        assert again.values == [5] and not again.gaps
+
+
+async def test_an_event_of_a_bus_cannot_be_made_transient(make_bus: MakeBus) -> None:
+    async with make_bus() as bus:
+        listener = Listener(bus, "t", pipe=lambda events: events.pipe(as_events(transient=True)))
+        await listener.opened()
+        stored = await bus.publish("t", 1)
+        await listener.received(1)
+        assert listener.events[0].id == stored == listener.cut()
 
 
 async def test_an_id_of_the_users_own_is_not_written(make_bus: MakeBus) -> None:

@@ -3,7 +3,8 @@ from __future__ import annotations
 import asyncio
 
 from rx_sse.bus import MemoryBus
-from rx_sse.bus.presence import PresenceChange
+from rx_sse.bus.bus import core_of
+from rx_sse.bus.rosters import PresenceChange
 from rx_sse.testing.listener import Listener
 
 
@@ -19,13 +20,13 @@ async def test_who_listens_comes_and_goes() -> None:
         assert changes == [PresenceChange("t", "a", True)]
         first.cut()
         second.cut()
-        bus.tick(bus.now() + 9.0)
+        core_of(bus).tick(core_of(bus).runtime.now() + 9.0)
         await Listener(bus, "t", user="a").opened()
-        bus.tick(bus.now() + 30.0)
+        core_of(bus).tick(core_of(bus).runtime.now() + 30.0)
         assert len(changes) == 1, "a reconnect is neither a leave nor a join"
         third = await Listener(bus, "t", user="b").opened()
         third.cut()
-        bus.tick(bus.now() + 11.0)
+        core_of(bus).tick(core_of(bus).runtime.now() + 11.0)
         await asyncio.sleep(0)  # told in the next turn of the loop
         assert changes[1:] == [PresenceChange("t", "b", True), PresenceChange("t", "b", False)]
         watching.dispose()
@@ -39,9 +40,9 @@ async def test_a_topic_that_nobody_listens_to_or_watches_has_no_roster() -> None
     async with MemoryBus() as bus:
         for user in ("a", "b"):
             (await Listener(bus, "t", user=user).opened()).cut()
-        assert len(bus.rosters) == 0
+        assert len(core_of(bus).rosters) == 0
         watching = bus.presence("t").subscribe(lambda _: None)
         (await Listener(bus, "t", user="a").opened()).cut()
         watching.dispose()
-        bus.tick(bus.now() + 60.0)
-        assert len(bus.rosters) == 0
+        core_of(bus).tick(core_of(bus).runtime.now() + 60.0)
+        assert len(core_of(bus).rosters) == 0

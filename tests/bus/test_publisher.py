@@ -9,16 +9,18 @@ from typing import Any
 import pytest
 
 from rx_sse.bus import MemoryBus
-from rx_sse.bus.publisher import draft_of
+from rx_sse.bus.bus import core_of
+from rx_sse.bus.log.draft import Retention, draft_of
 from rx_sse.delivery.inbox import Inbox
 from rx_sse.errors import BusClosed, EncodeError, QueueFull, UsageError
+from rx_sse.reactive import LoopScheduler
 from rx_sse.testing.listener import Listener
 from rx_sse.wire.event import RawFrame, ServerSentEvent
 
 
 def fill(bus: MemoryBus) -> None:
     """Push on the loop until there is no room."""
-    inbox = bus.inbox
+    inbox = core_of(bus).runtime.inbox
     assert inbox is not None
     while inbox.put(lambda _: None, None, 1024):
         pass
@@ -74,10 +76,10 @@ async def test_readers_that_do_not_keep_up_make_no_room() -> None:
     """What was accepted and not delivered is bounded too, not only the inbox."""
     async with MemoryBus() as bus:
         blocked = asyncio.Event()
-        bus.dispatcher.size = 10**9
+        core_of(bus).runtime.fanout.size = 10**9
         with pytest.raises(QueueFull):
             bus.topic("t").on_next(1)
-        bus.dispatcher.size = 0
+        core_of(bus).runtime.fanout.size = 0
         bus.topic("t").subscribe(lambda _: blocked.set())
         bus.topic("t").on_next(1)
         await asyncio.wait_for(blocked.wait(), 5)
@@ -116,7 +118,7 @@ async def test_publish_belongs_to_the_loop_and_on_next_to_all() -> None:
 
 
 def test_what_is_stored() -> None:
-    retention = MemoryBus().retention
+    retention = core_of(MemoryBus()).retention
     cases: list[tuple[Any, str | None, tuple[str, str, str | None]]] = [
         ("a\r\nb", None, ("t", "a\nb", None)),
         ({"a": 1}, "named", ("j", '{"a":1}', "named")),
@@ -167,9 +169,29 @@ async def test_four_threads_and_fifty_subscribers(each: int) -> None:
         for thread in threads:
             await asyncio.to_thread(thread.join)
         await bus.publish("t", (9, 0))
-        await bus.delivered()
+        await core_of(bus).delivered()
         assert not raised
         for mine in got:
             assert len(mine) == 4 * each + 1
             for number in range(4):
                 assert [n for thread, n in mine if thread == number] == list(range(each))
+
+
+@pytest.mark.parametrize("name", ["stream-end", "stream-error", "stream-gap", "error", "open"])
+async def test_nobody_publishes_under_a_name_that_ends_a_stream(name: str) -> None:
+    """At each door: `publish`, `on_next`, and the blocking publisher, which makes the same drafts."""
+    async with MemoryBus() as bus:
+        got: list[Any] = []
+        bus.topic("t").as_events().subscribe(got.append, scheduler=LoopScheduler())
+        with pytest.raises(EncodeError, match="clients act on"):
+            await bus.publish("t", 1, event=name)
+        with pytest.raises(EncodeError, match="clients act on"):
+            await bus.publish("t", ServerSentEvent("x", event=name))
+        with pytest.raises(EncodeError, match="clients act on"):
+            bus.topic("t").on_next(ServerSentEvent("x", event=name))
+        with pytest.raises(EncodeError, match="clients act on"):
+            draft_of("t", 1, name, Retention())
+        await bus.publish("t", 1, event="streams")
+        await bus.end("t")  # the library's own mark passes
+        await core_of(bus).delivered()
+    assert [event.type for event in got] == ["streams"]

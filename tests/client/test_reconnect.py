@@ -160,6 +160,33 @@ async def test_without_reconnect_a_loss_fails(endpoint: Endpoint) -> None:
     assert seen.error.reason == "the connection was lost"
 
 
+@pytest.mark.parametrize(
+    "last", ["", "event: stream-reconnect\ndata: {}\nretry: 5\n\n", "event: stream-error\ndata: {}\n\n"]
+)
+@pytest.mark.parametrize("opening", [": open\n", ": open\nretry: 3000\n"])
+async def test_without_reconnect_the_end_of_our_own_stream_is_stream_end(
+    endpoint: Endpoint, opening: str, last: str
+) -> None:
+    """A proxy may have turned a cut into an end that looks whole."""
+    seen = Seen(endpoint.url, reconnect=False)
+    stream = await endpoint.stream()
+    await stream.send(*opening, f"data: x\n\n{last}")
+    stream.end()
+    await seen.end()
+    assert seen.data[0] == "x" and not seen.completed
+    assert isinstance(seen.error, ConnectionFailed)
+    assert seen.error.reason == "the stream ended without its stream-end"
+    assert (last.partition("\n")[0].partition(" ")[2] or ": the") in str(seen.error)
+
+
+async def test_without_reconnect_our_own_stream_completes_with_its_end(endpoint: Endpoint) -> None:
+    seen = Seen(endpoint.url, reconnect=False)
+    stream = await endpoint.stream()
+    await stream.send(": open\ndata: x\n\n", "event: stream-end\ndata: {}\n\n")
+    await seen.end()
+    assert (seen.data, seen.completed) == (["x"], True)
+
+
 async def test_without_reconnect_a_server_that_is_not_there_fails(site: Site) -> None:
     seen = Seen("http://127.0.0.1:9/", reconnect=False)
     await seen.end()

@@ -12,5 +12,9 @@ For a client in Python the service is here (`service`); it needs an adapter, one
 
     pip install --group clients && python -m tests.conformance --table
 
-Nothing here but `adapters/ours.py` imports rx_sse.
+Clients in JavaScript, in Node, Chromium and Firefox, have adapters in ``scripts/clients.mjs``; side by side::
+
+    python -m tests.conformance --scripts
+
+Nothing here but `adapters/ours.py` and those scripts imports rx_sse.
 """

@@ -42,19 +42,23 @@ async def tried(harness: Harness, case: Case) -> str:
 
 async def results(service: str) -> tuple[str, dict[str, dict[str, str]]]:
     """The client's name, and what became of every test, by group."""
-    groups = {**vectors.cases(), "contract": contract.cases()}
-    slots = asyncio.Semaphore(_AT_ONCE)
     async with driving(service) as harness:
+        return harness.name, await tried_all(harness)
 
-        async def one(case: Case) -> str:
-            async with slots:
-                return await tried(harness, case)
 
-        found = {
-            group: dict(zip([c.name for c in cases], await asyncio.gather(*map(one, cases)), strict=True))
-            for group, cases in groups.items()
-        }
-        return harness.name, found
+async def tried_all(harness: Harness, at_once: int = _AT_ONCE) -> dict[str, dict[str, str]]:
+    """What became of every test, by group."""
+    groups = {**vectors.cases(), "contract": contract.cases()}
+    slots = asyncio.Semaphore(at_once)
+
+    async def one(case: Case) -> str:
+        async with slots:
+            return await tried(harness, case)
+
+    return {
+        group: dict(zip([c.name for c in cases], await asyncio.gather(*map(one, cases)), strict=True))
+        for group, cases in groups.items()
+    }
 
 
 def told(name: str, found: dict[str, dict[str, str]], verbose: bool) -> None:
@@ -98,16 +102,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.conformance")
     parser.add_argument("service", nargs="?", help="URL of a service around the client under test")
     parser.add_argument("--table", action="store_true", help="compare the Python clients that are installed")
-    parser.add_argument("--verbose", action="store_true", help="with --table: every failure")
+    parser.add_argument("--scripts", action="store_true", help="compare clients in JavaScript")
+    parser.add_argument("--verbose", action="store_true", help="with either table: every failure")
     options = parser.parse_args()
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
     if options.table:
         asyncio.run(table(options.verbose))
+    elif options.scripts:
+        asyncio.run(importlib.import_module(".script_table", __package__).script_table(options.verbose))
     elif options.service:
         asyncio.run(against(options.service))
     else:
-        parser.error("give the URL of a service, or --table")
+        parser.error("give the URL of a service, --table, or --scripts")
 
 
 if __name__ == "__main__":

@@ -25,7 +25,11 @@ def announced(missed: int, mark: str | None) -> bytes:
 
 
 class Teller:
+    def relieve(self) -> None:
+        pass
+
     def render_gap(self, gap: Gap) -> bytes:
+        assert gap.mark is None or isinstance(gap.mark, str)
         return announced(gap.missed, gap.mark)
 
 
@@ -44,6 +48,67 @@ def everything(box: Outbox, limit: int = 1 << 20) -> bytes:
     while piece := bytes(box.take(limit)):
         pieces.append(piece)
     return b"".join(pieces)
+
+
+class Reader(Teller):
+    """Takes so many writes of what waits when there is no room."""
+
+    def __init__(self, policy: Policy, writes: int, **limits: Any) -> None:
+        self.box = make_outbox(Overflow(policy, **limits), self, 10_000)
+        self.writes = writes
+        self.got = b""
+        self.box.live()
+
+    def relieve(self) -> None:
+        while self.writes and self.box:
+            self.writes -= 1
+            self.got += bytes(self.box.take(4))
+
+
+@pytest.mark.parametrize("policy", ["disconnect", "drop_oldest", "drop_newest", "latest"])
+def test_a_full_outbox_is_relieved_before_its_policy_is_applied(policy: Policy) -> None:
+    reader = Reader(policy, writes=100, max_events=3)
+    for letter in "abcdefghij":
+        assert reader.box.offer(letter.encode(), letter, letter) is Outcome.QUEUED
+    assert reader.got + everything(reader.box) == b"abcdefghij"
+    assert reader.box.dropped == 0
+
+
+@pytest.mark.parametrize(
+    ("policy", "outcome", "left"),
+    [
+        ("disconnect", Outcome.OVERFLOW, b"efg"),
+        ("drop_oldest", Outcome.DROPPED, announced(1, "e") + b"fgh"),
+        ("drop_newest", Outcome.DROPPED, b"efg" + announced(1, "h")),
+        ("latest", Outcome.DROPPED, announced(1, "e") + b"fgh"),
+    ],
+)
+def test_what_is_left_after_the_relief_meets_the_policy(
+    policy: Policy, outcome: Outcome, left: bytes
+) -> None:
+    reader = Reader(policy, writes=1, max_events=3)
+    for letter in "abc":
+        reader.box.offer(letter.encode(), letter, letter)
+    reader.box.control(b"d")  # is in the place of its order
+    for letter in "efg":
+        assert reader.box.offer(letter.encode(), letter, letter) is Outcome.QUEUED
+    assert reader.got == b"abcd"
+    assert reader.box.offer(b"h", "h", "h") is outcome
+    assert everything(reader.box) == left
+
+
+@pytest.mark.parametrize("policy", ["disconnect", "drop_oldest", "drop_newest", "latest"])
+def test_what_nobody_could_take_yet_counts_as_the_prelude_as_far_as_that_has_room(policy: Policy) -> None:
+    class Early(Reader):
+        def relieve(self) -> None:
+            self.writes += self.box.promote()
+
+    reader = Early(policy, writes=0, max_events=10)
+    outcomes = [reader.box.offer(b"%04d" % number, None, number) for number in range(400)]
+    assert reader.writes == 10_000 // (10 * (4 + ENTRY_COST))
+    first = outcomes.index(Outcome.OVERFLOW if policy == "disconnect" else Outcome.DROPPED)
+    assert first == (reader.writes + 1) * 10
+    assert everything(reader.box).startswith(b"".join(b"%04d" % number for number in range(first - 10)))
 
 
 # -- the oracle ----------------------------------------------------------------------------------------------

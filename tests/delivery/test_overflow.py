@@ -30,6 +30,9 @@ def test_the_policies_are_these() -> None:
 
 
 class Silent:
+    def relieve(self) -> None:
+        pass
+
     def render_gap(self, gap: Gap) -> bytes:
         return b""
 

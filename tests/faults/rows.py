@@ -102,7 +102,7 @@ async def flushed(scene: Scene) -> str:
 
 async def meta_evicted(scene: Scene) -> str:
     for _ in range(10):
-        names = [scene.layout.meta(topic) for topic in scene.crowd.topics]
+        names = [scene.keys.meta(topic) for topic in scene.crowd.topics]
         scene.server.command("DEL", *names)
         await scene.sleep(0.2)
     return ""

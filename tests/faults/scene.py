@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
-from rx_sse.bus.redis.layout import Layout, slot_of
+from rx_sse.bus.redis.protocol.keys import Keys, slot_of
 
 from ..redis_server import RedisCluster, RedisServer, Replicas
 from ..relay import Relay
@@ -49,7 +49,7 @@ class Scene:
         self.length = size.length
         self.relays: list[Relay] = []
         self.processes: list[Process] = []
-        self.layout = Layout()
+        self.keys = Keys()
         self.healed = 0.0
         self.store: RedisServer | None = servers if isinstance(servers, RedisServer) else None
         self.crowd: Crowd
@@ -72,7 +72,7 @@ class Scene:
 
     def slot(self, topic: str) -> int:
         """The slot of a topic."""
-        return slot_of(self.layout.log(topic))
+        return slot_of(self.keys.log(topic))
 
     def at(self, topic: str) -> RedisServer:
         """Who has a topic now."""
@@ -84,7 +84,7 @@ class Scene:
     def log(self, topic: str) -> Log:
         """What a topic's log holds."""
         found: dict[tuple[int, int], int | None] = {}
-        for name, (_, _, _, packed) in self.at(topic).command("XRANGE", self.layout.log(topic), "-", "+"):
+        for name, (_, _, _, packed) in self.at(topic).command("XRANGE", self.keys.log(topic), "-", "+"):
             head, _, body = packed.partition("\n")
             seq, nonce = map(int, name.split("-"))
             found[seq, nonce] = int(body.split(" ", 1)[0]) if head[1] == "t" else None

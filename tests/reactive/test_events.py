@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from reactivex.testing import ReactiveTest, TestScheduler
 from rx_sse.errors import EncodeError
 from rx_sse.reactive import LoopScheduler, as_events
 from rx_sse.wire import RawFrame, ServerSentEvent, encode
+from rx_sse.wire.event import TRANSIENT
 
 
 def events_of(*values: Any, **options: Any) -> list[Any]:
@@ -39,6 +41,12 @@ def test_the_name_may_be_given_or_found() -> None:
         ServerSentEvent("a", event="str"),
     ]
     assert events_of(1, event=lambda _: None) == [ServerSentEvent(1)]
+
+
+def test_a_transient_event_has_no_id_and_survives_pickling() -> None:
+    (event,) = events_of({"n": 5}, event="x", id=lambda value: str(value["n"]), transient=True)
+    assert (event.id, event.position, event.frame) == (None, TRANSIENT, b'event: x\ndata: {"n":5}\n\n')
+    assert pickle.loads(pickle.dumps(event)).position is TRANSIENT
 
 
 def test_an_id_is_found() -> None:

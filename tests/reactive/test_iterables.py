@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import reactivex as rx
 from reactivex import abc
+from reactivex import operators as ops
 from reactivex.subject import Subject
 from reactivex.testing import ReactiveTest, TestScheduler
 
@@ -203,6 +204,41 @@ async def test_a_failure_while_closing_is_reported(reported: Reported) -> None:
     await closing.wait()
     await turns(2)
     assert reported == [error]
+
+
+async def test_a_generator_with_a_task_group_is_closed_in_silence(reported: Reported) -> None:
+    reported.on(asyncio.get_running_loop())
+    closed = asyncio.Event()
+
+    async def grouped() -> AsyncIterator[int]:
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(asyncio.sleep(1000))
+                yield 1
+                yield 2
+        finally:
+            closed.set()
+
+    source = from_async_iterable(grouped())
+    assert await outcome(source.pipe(ops.take(1))) == [1, "completed"]
+    await closed.wait()
+    await asyncio.sleep(0)
+    assert reported == []
+
+
+async def test_a_task_group_that_fails_is_an_error_of_its_own_kind() -> None:
+    async def grouped() -> AsyncIterator[int]:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(fail())
+            yield 1
+            await asyncio.Event().wait()
+
+    async def fail() -> None:
+        raise ValueError("the poller")
+
+    got = await outcome(from_async_iterable(grouped()))
+    assert got[0] == 1
+    assert isinstance(got[1], ExceptionGroup) and isinstance(got[1].exceptions[0], ValueError)
 
 
 async def test_an_observer_that_raises_is_reported_and_ends_the_iteration(reported: Reported) -> None:

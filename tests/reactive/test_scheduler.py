@@ -18,7 +18,7 @@ from reactivex import Observable, abc
 from reactivex.subject import ReplaySubject, Subject
 
 from rx_sse.reactive import LoopScheduler
-from rx_sse.reactive.scheduler import SLICE
+from rx_sse.reactive.runner import SLICE
 
 from .conftest import Reported
 
@@ -416,6 +416,64 @@ async def test_an_action_that_raises_is_reported_and_stops_nobody(reported: Repo
     assert ran == ["sibling"]
     await timer.wait()
     assert reported == [errors[0], errors[2], errors[1]]
+
+
+async def test_whoever_started_a_run_hears_what_its_work_raises(reported: Reported) -> None:
+    """Now or later, of timers and series as well; who has no ear for it any more leaves it to the loop."""
+    reported.on(asyncio.get_running_loop())
+    scheduler = LoopScheduler()
+    heard: list[BaseException] = []
+    errors = [
+        ValueError("immediate"),
+        asyncio.CancelledError(),
+        ValueError("unheard"),
+        ValueError("disposed"),
+    ]
+
+    def fail(error: BaseException) -> Any:
+        def action(*_: Any) -> None:
+            raise error
+
+        return action
+
+    def hear(error: BaseException) -> bool:
+        heard.append(error)
+        return error is not errors[2]
+
+    def first() -> None:
+        scheduler.schedule(fail(errors[0]))
+        scheduler.schedule_periodic(0.001, fail(errors[1]))
+        scheduler.schedule_relative(0.01, fail(errors[2]))
+
+    late = asyncio.Event()
+    run = scheduler.run(first, nothing, hear)
+    scheduler.schedule_relative(0.03, act(late.set))
+    await late.wait()
+    assert heard == errors[:3] and reported == [errors[2]]
+    late.clear()
+    run = scheduler.run(lambda: scheduler.schedule_relative(0.01, fail(errors[3])), nothing, hear)
+    run.dispose()
+    scheduler.schedule_relative(0.03, act(late.set))
+    await late.wait()
+    assert heard == errors[:3] and reported == [errors[2], errors[3]]
+
+
+async def test_a_task_that_is_closing_something_is_known_until_it_is_done() -> None:
+    scheduler = LoopScheduler()
+    release = asyncio.Event()
+
+    async def closing() -> None:
+        await release.wait()
+
+    task = asyncio.create_task(closing())
+    scheduler.outlive(task)
+    assert scheduler.ending == {task}
+    release.set()
+    await task
+    await turns(1)
+    assert scheduler.ending == frozenset()
+    scheduler.outlive(task)
+    assert scheduler.ending == frozenset()
 
 
 async def test_a_keyboard_interrupt_passes_and_the_rest_goes_on() -> None:

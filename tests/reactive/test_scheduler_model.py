@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reactivex import abc
 
-import rx_sse.reactive.scheduler as under_test
+import rx_sse.reactive.runner as under_test
 from rx_sse.reactive import LoopScheduler
 
 

@@ -124,10 +124,10 @@ class Clockwork(Timers[work.Work]):
 @pytest.mark.parametrize("late", [0.0, 0.3, 0.999])
 async def test_being_late_does_not_add_up(late: float, monkeypatch: pytest.MonkeyPatch) -> None:
     scheduler, timers = LoopScheduler(), Clockwork(monkeypatch)
-    series = work.PeriodicWork(lambda state: state, None, 100.0, 1.0, timers)
+    series = work.PeriodicWork(lambda state: state, None, scheduler, None, 100.0, 1.0, timers)
     for tick in range(1_000):
         timers.now = 100.0 + tick + late
-        series.invoke(scheduler)
+        series.invoke()
     assert timers.due == [101.0 + tick for tick in range(1_000)]
 
 
@@ -135,7 +135,7 @@ async def test_being_late_does_not_add_up(late: float, monkeypatch: pytest.Monke
 async def test_missed_ticks_are_skipped(late: float, due: float, monkeypatch: pytest.MonkeyPatch) -> None:
     scheduler, timers = LoopScheduler(), Clockwork(monkeypatch)
     timers.now += late
-    work.PeriodicWork(lambda state: state, None, 100.0, 1.0, timers).invoke(scheduler)
+    work.PeriodicWork(lambda state: state, None, scheduler, None, 100.0, 1.0, timers).invoke()
     assert timers.due == [due]
 
 

@@ -38,7 +38,7 @@ NOBODY = "http://127.0.0.1:9"  # the discard port, where nothing listens
         ("publish redis://localhost:port news x", 2, "is not the URL of a Redis"),
         ("demo --port 99999", 2, "argument --port: invalid _port value: '99999'"),
         ("demo --workers 0", 2, "--workers 0: give 1 or more"),
-        ("demo --redis foo --port 0", 2, "'foo' is not the URL of a Redis"),
+        ("demo --redis foo --port 0", 2, "what was given is not the URL of a Redis"),
         ("demo --host no-such-host.invalid --port 0", 1, "cannot listen on no-such-host.invalid:0"),
         ("nonsense", 2, "rx_sse: no command 'nonsense'"),
     ],

@@ -13,6 +13,7 @@ import pytest
 from aiohttp import web
 
 import rx_sse
+from rx_sse.terminal.publish import pause
 from rx_sse.testing import serve
 
 from ..redis_server import RedisServer
@@ -128,6 +129,43 @@ async def test_what_may_have_arrived_is_sent_again_under_the_same_key() -> None:
         result = await run("publish", url, "news", "x")
     assert (result.status, result.out) == (0, "5\n")
     assert len(keys) == 3 and len(set(keys)) == 1
+
+
+async def test_an_outage_is_waited_for_as_long_as_the_server_asks() -> None:
+    times: list[float] = []
+    app = web.Application()
+
+    async def publish(request: web.Request) -> web.Response:
+        times.append(asyncio.get_running_loop().time())
+        headers = {"Retry-After": "1"} if len(times) == 1 else None
+        return web.json_response({"id": "5"}, status=503 if len(times) < 3 else 201, headers=headers)
+
+    app.router.add_post("/topics/{name}", publish)
+    async with serve(app) as url:
+        result = await run("publish", url, "news", "x")
+    assert (result.status, result.out) == (0, "5\n")
+    first, second, third = times
+    assert second - first >= 1.0 > third - second
+
+
+def test_each_attempt_waits_longer_and_never_for_ever() -> None:
+    assert [pause(attempt, None) for attempt in (1, 2, 3)] == [0.2, 0.4, 0.8]
+    assert pause(1, 3.0) == 3.0 and pause(4, 1.0) == 1.6 and pause(1, 1e9) == 60.0
+
+
+@pytest.mark.redis
+@pytest.mark.slow
+async def test_into_redis_an_outage_is_waited_for_and_a_refusal_is_not() -> None:
+    """The command offers the event until Redis is back; the same key with other data is refused at once."""
+    with RedisServer("valkey", tcp=True) as server:
+        server.kill()
+        started = asyncio.create_task(run("publish", server.url, "news", "1", "--key", "k"))
+        await asyncio.sleep(6)  # beyond the publisher's own patience of 5 s
+        server.start()
+        result = await started
+        assert (result.status, result.err) == (0, "")
+        refused = await run("publish", server.url, "news", "2", "--key", "k")
+        assert refused.status == 1 and "another payload" in refused.err
 
 
 async def test_a_server_that_is_not_there_is_given_up_on() -> None:

@@ -13,7 +13,7 @@ from aiohttp import web
 from reactivex.disposable import Disposable
 
 import rx_sse
-from rx_sse.web.edge import EDGE
+from rx_sse.web.registry import REGISTRY
 from rx_sse.web.stream import Stream
 
 Handler = Callable[..., Any]
@@ -41,7 +41,7 @@ async def hello(request: web.Request) -> web.Response:
 async def only_stream(app: web.Application) -> Stream:
     """The one open stream of an application, as soon as there is one."""
     async with asyncio.timeout(5):
-        while not (streams := app[EDGE].streams):
+        while not (streams := app[REGISTRY].streams):
             await asyncio.sleep(0.005)
     (stream,) = streams
     return stream

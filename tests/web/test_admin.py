@@ -11,8 +11,9 @@ from aiohttp import web
 
 import rx_sse
 from rx_sse import metrics
+from rx_sse.errors import Overloaded
 from rx_sse.testing import open_stream, serve
-from rx_sse.web.edge import EDGE
+from rx_sse.web.registry import REGISTRY
 from rx_sse.wire.harmless import harmless
 from tests.web.tokens import bearer, jwt_auth
 
@@ -39,7 +40,7 @@ async def test_a_serving_process_is_live_and_ready() -> None:
 async def test_a_closing_process_is_not_ready() -> None:
     app = operated()
     async with serve(app) as url:
-        app[EDGE].closing = True
+        app[REGISTRY].closing = True
         status, told = await get(url + "/admin/health/ready")
         assert (status, told["closing"]) == (503, True)
         assert (await get(url + "/admin/health/live"))[0] == 200
@@ -92,6 +93,28 @@ async def test_the_page_is_guarded_by_auth_and_health_is_not() -> None:
             async with open_stream(url, path, headers=bearer("operator")) as page:
                 assert page.status == 200
         assert (await get(url + "/admin/health/ready"))[0] == 200
+
+
+@pytest.mark.parametrize("prefix", ["/admin", "/tools/admin"])
+async def test_the_address_without_its_slash_leads_to_the_page(prefix: str) -> None:
+    """By a relative address: a proxy may have cut off what comes before."""
+    app = rx_sse.setup(web.Application())
+    app.add_subapp(prefix, rx_sse.admin_app())
+    async with serve(app) as url, aiohttp.ClientSession() as session:
+        async with session.get(url + prefix, allow_redirects=False) as answer:
+            assert (answer.status, answer.headers["Location"]) == (308, "admin/")
+        async with session.get(url + prefix) as answer:
+            assert (answer.status, answer.url.path) == (200, prefix + "/")
+            assert "<html" in (await answer.text()).lower()
+
+
+async def test_while_nobody_can_be_told_the_page_is_a_503() -> None:
+    async def auth(request: web.Request) -> rx_sse.Principal:
+        raise Overloaded("the users' database is busy", retry_after=3.0)
+
+    async with serve(operated(auth=auth)) as url, aiohttp.ClientSession() as session:
+        async with session.get(url + "/admin/") as answer:
+            assert answer.status == 503 and int(answer.headers["Retry-After"]) >= 3
 
 
 async def test_prometheus_reads_every_figure() -> None:

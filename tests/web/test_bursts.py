@@ -4,19 +4,23 @@ a burst can take (written at once, queued for a reader that lags, event by event
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import reactivex as rx
 from aiohttp import web
 from reactivex import operators as ops
+from reactivex.subject import Subject
 
 import rx_sse
+from rx_sse.bus.bus import core_of
 from rx_sse.testing import OpenStream, open_stream, serve
-from rx_sse.web.edge import EDGE
+from rx_sse.web.registry import REGISTRY
 
 from .conftest import Contexts
 
@@ -69,7 +73,7 @@ async def test_bursts_of_any_size_arrive_whole_and_in_order(name: str, http10: b
         wanted = [m for m in range(n) if name != "shaped" or m % 2 == 0]
         got = await stream.events(len(wanted))
         assert [event.json()["n"] for event in got] == wanted
-        (served,) = app[EDGE].streams
+        (served,) = app[REGISTRY].streams
         assert served.cursor == (got[-1].id if name not in ("topic", "two", "values") else served.cursor)
 
 
@@ -85,7 +89,7 @@ async def test_bursts_arrive_whole_and_in_order_through_tls(name: str, contexts:
                 n += 1
             await asyncio.sleep(0)
         assert [event.json()["n"] for event in await stream.events(n)] == list(range(n))
-        (served,) = app[EDGE].streams
+        (served,) = app[REGISTRY].streams
         assert served.connection.free, "and at once, while the transport has room"
 
 
@@ -135,7 +139,7 @@ async def test_a_burst_for_a_reader_that_lags_meets_its_policy_event_by_event(
         open_stream(url, "/", receive_buffer=4096, ssl=client) as stream,
     ):
         stream.stall()
-        (served,) = app[EDGE].streams
+        (served,) = app[REGISTRY].streams
         n = 0
         while not served.connection.paused:
             bus.topic("a").on_next({"n": n, "text": "." * 2000})
@@ -146,7 +150,7 @@ async def test_a_burst_for_a_reader_that_lags_meets_its_policy_event_by_event(
                 bus.topic("a").on_next({"n": n})
                 n += 1
             await asyncio.sleep(0)
-        await bus.delivered()
+        await core_of(bus).delivered()
         stream.resume()
         got: list[int] = []
         missed = 0
@@ -204,7 +208,7 @@ async def test_what_one_reader_of_a_burst_does_to_another_comes_after_it() -> No
             await stream.next_event()
 
         def end_all(value: dict[str, int]) -> None:
-            for stream in list(app[EDGE].streams):
+            for stream in list(app[REGISTRY].streams):
                 stream.complete()
 
         bus.topic("a").subscribe(end_all)
@@ -232,7 +236,7 @@ async def test_what_an_operator_makes_of_one_event_keeps_its_order_and_takes_two
         for n in range(20):
             bus.topic("a").on_next({"n": n})
             assert [event.json()["n"] for event in await stream.events(3)] == [3 * n, 3 * n + 1, 3 * n + 2]
-        (served,) = app[EDGE].streams
+        (served,) = app[REGISTRY].streams
         assert served.connection.free and served.outbox.idle
 
 
@@ -255,7 +259,7 @@ async def test_what_waits_for_the_end_of_the_turn_is_not_overtaken_by_the_next_e
     def threefold(value: dict[str, int]) -> rx.Observable[dict[str, int]]:
         if value["n"] == 0:
             for n in range(8):
-                app[EDGE].parts.flusher.mark(Slow(push=n == 0))
+                app[REGISTRY].parts.flusher.mark(Slow(push=n == 0))
         return _three(value)
 
     @rx_sse.sse
@@ -264,31 +268,120 @@ async def test_what_waits_for_the_end_of_the_turn_is_not_overtaken_by_the_next_e
 
     app.router.add_get("/", stream_of_three)
     async with serve(app) as url, open_stream(url, "/") as stream:
-        (served,) = app[EDGE].streams
+        (served,) = app[REGISTRY].streams
         while not served.connection.free:
             await asyncio.sleep(0)
         bus.topic("a").on_next({"n": 0})
         assert [event.json()["n"] for event in await stream.events(6)] == [0, 1, 2, 3, 4, 5]
 
 
-async def test_what_an_operator_makes_of_one_event_meets_the_limits() -> None:
-    """The first is on its way at once; the others wait for the end of the turn, with room for five."""
+@pytest.mark.parametrize("policy", ["disconnect", "drop_oldest", "drop_newest", "latest"])
+async def test_a_reader_that_keeps_up_is_given_what_it_takes_before_its_policy(policy: Any) -> None:
+    """The first is on its way at once, for the others there is room for five: they are written as well."""
     bus = rx_sse.MemoryBus()
     app = rx_sse.setup(web.Application(), bus=bus)
 
-    @rx_sse.sse(overflow=rx_sse.Overflow("drop_oldest", max_events=5))
+    key = (lambda value: value) if policy == "latest" else None
+
+    @rx_sse.sse(overflow=rx_sse.Overflow(policy, key=key, max_events=5))
     def hundredfold(request: web.Request) -> rx.Observable[object]:
         return bus.topic("a").pipe(ops.flat_map(lambda _: rx.range(100)))
 
     app.router.add_get("/", hundredfold)
     async with serve(app) as url, open_stream(url, "/") as stream:
-        (served,) = app[EDGE].streams
+        (served,) = app[REGISTRY].streams
         while not served.connection.free:
             await asyncio.sleep(0)
         bus.topic("a").on_next(0)
-        got = [await stream.next_event(control=True) for _ in range(7)]
-        assert [event.json() for event in (got[0], *got[2:])] == [0, 95, 96, 97, 98, 99]
-        assert got[1].type == "stream-gap" and got[1].json()["missed"] == 94
+        got = [await stream.next_event(control=True) for _ in range(100)]
+        assert [event.json() for event in got] == list(range(100))
+
+
+SOURCES_OF_A_BURST: dict[str, Callable[[rx_sse.Bus, web.Request], rx.Observable[Any]]] = {
+    "events": lambda bus, request: bus.events("a", after=rx_sse.last_event_id(request)),
+    "topic": lambda bus, request: bus.topic("a"),
+    "pipeline": lambda bus, request: bus.topic("a").pipe(ops.map(lambda value: value)),
+    "subject": lambda bus, request: request.app[SUBJECT],
+}
+SUBJECT: web.AppKey[Subject[Any]] = web.AppKey("subject", Subject)
+
+
+@pytest.mark.parametrize(("count", "size"), [(900, 100), (3, 100_000)], ids=["many", "large"])
+@pytest.mark.parametrize("name", SOURCES_OF_A_BURST)
+async def test_a_burst_of_one_turn_beyond_the_limits_reaches_a_reader_that_reads(
+    name: str, count: int, size: int
+) -> None:
+    bus = rx_sse.MemoryBus()
+    app = rx_sse.setup(web.Application(), bus=bus)
+    app[SUBJECT] = Subject()
+    app.router.add_get(
+        "/", rx_sse.sse(hold_headers=0.0)(lambda request: SOURCES_OF_A_BURST[name](bus, request))
+    )
+    async with serve(app) as url, open_stream(url) as stream:
+        target = app[SUBJECT] if name == "subject" else bus.topic("a")
+        for number in range(count):
+            target.on_next(f"{number} " + "x" * size)
+        events = await stream.events(count)
+        assert [int(event.data.split()[0]) for event in events] == list(range(count))
+        assert app[REGISTRY].stats().ended == {}
+
+
+@pytest.mark.parametrize("policy", ["disconnect", "drop_oldest", "drop_newest"])
+async def test_a_burst_that_comes_before_the_headers_waits_for_its_reader(policy: Any) -> None:
+    """In the turn of the first event nothing can be written yet, so nobody is slow."""
+    app = rx_sse.setup(web.Application())
+
+    @rx_sse.sse(overflow=rx_sse.Overflow(policy, max_events=5), hold_headers=5.0)
+    def burst(request: web.Request) -> rx.Observable[Any]:
+        return rx.timer(0.01).pipe(ops.flat_map(lambda _: rx.range(1000)), ops.concat(rx.never()))
+
+    app.router.add_get("/", burst)
+    async with serve(app) as url, open_stream(url) as stream:
+        got = [await stream.next_event(control=True) for _ in range(1000)]
+        assert [event.json() for event in got] == list(range(1000))
+
+
+async def test_a_source_without_an_end_in_one_turn_meets_the_policy_all_the_same() -> None:
+    """However fast its reader is: what is written beyond the limits in one turn is limited too."""
+    app = rx_sse.setup(web.Application())
+    emitted: list[int] = []
+
+    def endless(request: web.Request) -> rx.Observable[Any]:
+        return rx.timer(0.05).pipe(
+            ops.flat_map(lambda _: rx.from_iterable(itertools.count())),
+            ops.do_action(emitted.append),
+            ops.map(lambda number: "x" * 1000),
+        )
+
+    app.router.add_get("/", rx_sse.sse(hold_headers=0.0)(endless))
+    async with serve(app) as url, open_stream(url) as stream:
+        assert not await stream.ended(timeout=20)
+        assert app[REGISTRY].stats().ended == {"overflow": 1}
+    assert len(emitted) < 6_000
+
+
+async def test_what_a_full_socket_does_not_take_meets_the_limits() -> None:
+    bus = rx_sse.MemoryBus()
+    app = rx_sse.setup(web.Application(), bus=bus)
+
+    @rx_sse.sse(overflow=rx_sse.Overflow("drop_oldest", max_events=5))
+    def handler(request: web.Request) -> rx.Observable[object]:
+        return bus.topic("a")
+
+    app.router.add_get("/", handler)
+    async with serve(app) as url, open_stream(url, receive_buffer=4096) as stream:
+        (served,) = app[REGISTRY].streams
+        stream.stall()
+        number = 0
+        while not served.connection.paused:
+            bus.topic("a").on_next(f"{number} " + "x" * 20_000)
+            number += 1
+            await asyncio.sleep(0)
+        for late in range(100):
+            bus.topic("a").on_next(f"{number + late} x")
+        while served.outbox.dropped < 90:
+            await asyncio.sleep(0)
+        assert len(served.outbox) <= 7  # five, the gap, and the rest of one
 
 
 async def test_a_stream_that_ends_while_its_value_waits_for_its_block_sends_the_value_first() -> None:
@@ -299,10 +392,10 @@ async def test_a_stream_that_ends_while_its_value_waits_for_its_block_sends_the_
             bus.topic("a").on_next({"n": n})
             for stream in (one, two):
                 await stream.next_event()
-            assert all(it.connection.free for it in app[EDGE].streams), "nothing is on its way any more"
+            assert all(it.connection.free for it in app[REGISTRY].streams), "nothing is on its way any more"
 
         def end_all(value: dict[str, int]) -> None:
-            for stream in list(app[EDGE].streams):
+            for stream in list(app[REGISTRY].streams):
                 stream.complete()
 
         bus.topic("a").subscribe(end_all)

@@ -10,7 +10,10 @@ from aiohttp import web
 
 import rx_sse
 from rx_sse.testing import serve
+from rx_sse.web.end_reason import End
 from tests.browser import Page, visiting
+
+from .apps import only_stream
 
 pytestmark = pytest.mark.browser
 
@@ -133,6 +136,56 @@ async def test_an_unexpected_failure_on_a_reconnect_does_not_end_the_event_sourc
         assert await page.seen() == ["message", "1", "n1"]
         assert await page.seen() == ["message", "3", "n3"]
     assert runs[:3] == ["", "n1", "n1"]
+
+
+async def test_a_stream_without_ids_survives_a_reconnect_that_fails(chromium: str) -> None:
+    """Its reconnect looks like a first request: there is no Last-Event-ID."""
+    page = Page(
+        """const source = new EventSource("/ticks");
+        source.onmessage = e => report("message", e.data, e.lastEventId);
+        source.addEventListener("stream-error", e => report("stream-error", e.data));"""
+    )
+    app = rx_sse.setup(web.Application(), retry=50, on_end="reconnect")
+    page.add_to(app)
+    runs: list[str | None] = []
+
+    @rx_sse.sse
+    def ticks(request: web.Request) -> rx.Observable[int]:
+        runs.append(request.headers.get("Last-Event-ID"))
+        if len(runs) == 2:
+            raise RuntimeError("the database is not there yet")
+        return rx.of(len(runs)).concat(rx.never() if len(runs) == 3 else rx.throw(OSError()))
+
+    app.router.add_get("/ticks", ticks)
+    async with serve(app) as url, visiting(chromium, url):
+        assert await page.seen() == ["message", "1", ""]
+        seen = [await page.seen() for _ in range(3)]
+    assert [kind for kind, *_ in seen] == ["stream-error", "stream-error", "message"]
+    assert seen[-1] == ["message", "3", ""]
+    assert runs == [None, None, None]
+
+
+async def test_the_time_of_a_shutdown_is_obeyed_once_and_then_forgotten(chromium: str) -> None:
+    """An EventSource keeps the last `retry` that it heard; each opening says the stream's own."""
+    page = Page(
+        """const source = new EventSource("/life"), seen = [];
+        let lost = 0;
+        source.addEventListener("stream-reconnect", e => report("reconnect", e.data, e.lastEventId));
+        source.onmessage = e => report("message", e.data);
+        source.onerror = () => { lost = performance.now(); };
+        source.onopen = () => { if (lost) report("away", performance.now() - lost); };"""
+    )
+    app = rx_sse.setup(web.Application(), retry=100)
+    page.add_to(app)
+    app.router.add_get("/life", rx_sse.sse(lambda request: rx.never()))
+    async with serve(app) as url, visiting(chromium, url):
+        (await only_stream(app)).close_for_reconnect(End.SHUTDOWN, 900)
+        assert await page.seen() == ["reconnect", '{"reason":"shutdown"}', ""]
+        kind, away = await page.seen()
+        assert kind == "away" and 850 < away < 5000
+        (await only_stream(app)).connection.abort()
+        kind, away = await page.seen()
+        assert kind == "away" and away < 850
 
 
 async def test_a_restarted_server_is_come_back_to(chromium: str) -> None:

@@ -14,8 +14,9 @@ import rx_sse
 from rx_sse import ServerSentEvent
 from rx_sse.errors import EncodeError
 from rx_sse.testing import OpenStream, open_stream, serve
-from rx_sse.web.edge import EDGE
-from rx_sse.wire.control import is_ended_id
+from rx_sse.web.end_reason import End
+from rx_sse.web.registry import REGISTRY
+from rx_sse.wire.control import is_ended_id, stream_reconnect
 
 from .apps import app_of, exchange, exchanges, only_stream, streaming, until
 
@@ -43,7 +44,7 @@ async def test_completion_is_told_and_closes() -> None:
         assert [event.json() for event in events] == [1, 2, 3]
         assert (end.type, end.json()) == ("stream-end", {})
         assert is_ended_id(end.last_event_id) and stream.last_event_id == end.last_event_id
-        assert stream.retry is None
+        assert stream.retry == 3000  # what an EventSource is told at every opening
 
 
 async def test_a_source_without_a_single_event_ends_like_any_other() -> None:
@@ -63,7 +64,7 @@ async def test_who_comes_back_to_what_has_ended_is_told_to_stop_for_good() -> No
         polyfill = await exchange(url, f"GET /?room=7&lastEventId={last}", EVENTS)
         assert polyfill.status == 204
         assert len(runs) == 1
-        assert app[EDGE].stats().opened == 1
+        assert app[REGISTRY].stats().opened == 1
 
 
 async def test_another_process_says_the_same() -> None:
@@ -147,10 +148,10 @@ async def test_completion_from_an_empty_loop_turn_waits_for_what_is_queued() -> 
             subject.on_next(f"{n:03}".ljust(2000, "."))
         subject.on_completed()
         subject.on_next("late")
-        assert len(app[EDGE].streams) == 1
+        assert len(app[REGISTRY].streams) == 1
         assert await stream.ended()
         assert [event.data[:3] for event in stream.rest()] == [f"{n:03}" for n in range(100)]
-    assert app[EDGE].stats().ended == {"completed": 1}
+    assert app[REGISTRY].stats().ended == {"completed": 1}
 
 
 async def test_a_stalled_reader_of_an_ended_stream_is_cut_after_close_timeout() -> None:
@@ -159,7 +160,7 @@ async def test_a_stalled_reader_of_an_ended_stream_is_cut_after_close_timeout() 
         stream.stall()
         opened = await only_stream(app)
         begin = asyncio.get_running_loop().time()
-        await until(lambda: not app[EDGE].streams)
+        await until(lambda: not app[REGISTRY].streams)
         assert 0.1 < asyncio.get_running_loop().time() - begin < 2
         assert opened.outbox.size == 0
         stream.resume()
@@ -178,14 +179,14 @@ async def test_max_duration_closes_for_a_reconnect_and_is_no_end() -> None:
             begin = asyncio.get_running_loop().time()
             async with open_stream(url) as stream:
                 assert await stream.ended(), "a clean end"
-                assert [event.type for event in stream.rest(control=True)] == ["message"]
+                assert [event.type for event in stream.rest(control=True)] == ["message", "stream-reconnect"]
                 assert stream.last_event_id == ""
                 retries.add(stream.retry)
             return asyncio.get_running_loop().time() - begin
 
         took = await asyncio.gather(*(visit() for _ in range(12)))
     assert all(0.26 < seconds < 1.5 for seconds in took)
-    assert app[EDGE].stats().ended == {"duration": 12}
+    assert app[REGISTRY].stats().ended == {"duration": 12}
     assert len(retries) > 6, "they must not all come back at once"
     assert all(retry is not None and 1000 <= retry <= 3000 for retry in retries)
 
@@ -203,18 +204,18 @@ async def test_a_reader_that_makes_the_server_pause_does_not_put_off_the_deadlin
         pauses = 0
         begin = asyncio.get_running_loop().time()
         async with asyncio.timeout(5):
-            while app[EDGE].streams:
+            while app[REGISTRY].streams:
                 stream.stall()
-                while app[EDGE].streams and not opened.connection.paused:
+                while app[REGISTRY].streams and not opened.connection.paused:
                     subject.on_next("x" * 20_000)
                     await asyncio.sleep(0)
                 pauses += 1
                 stream.resume()
-                while app[EDGE].streams and opened.connection.paused:
+                while app[REGISTRY].streams and opened.connection.paused:
                     await asyncio.sleep(0.001)
         assert asyncio.get_running_loop().time() - begin < 2
         assert pauses > 1
-        assert app[EDGE].stats().ended == {"duration": 1}
+        assert app[REGISTRY].stats().ended == {"duration": 1}
 
 
 # -- heartbeat and opening -----------------------------------------------------------------------------------
@@ -233,7 +234,7 @@ async def test_a_heartbeat_is_a_comment_line_and_no_blank_line() -> None:
         async with asyncio.timeout(5):
             while received.count(b":\n") < 3:
                 received += await stream._piece()
-    assert received == b": open\n:\n:\n:\n"
+    assert received == b": open\nretry: 3000\n:\n:\n:\n"
 
 
 async def test_a_heartbeat_comes_after_silence_alone() -> None:
@@ -267,11 +268,23 @@ async def test_no_heartbeat_if_none_is_wanted(heartbeat: float | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("retry", "opening"), [(None, b": open\n"), (2500, b": open\nretry: 2500\n"), (0, b": open\nretry: 0\n")]
+    ("retry", "headers", "opening"),
+    [
+        (None, [EVENTS], b": open\nretry: 3000\n"),
+        (None, ["Accept: */*"], b": open\n"),
+        (None, ["Accept: */*", "Last-Event-ID: 7"], b": open\nretry: 3000\n"),
+        (2500, [EVENTS], b": open\nretry: 2500\n"),
+        (2500, ["Accept: */*"], b": open\nretry: 2500\n"),
+        (0, [EVENTS], b": open\nretry: 0\n"),
+    ],
+    ids=str,
 )
-async def test_the_opening_tells_the_time_to_come_back(retry: int | None, opening: bytes) -> None:
+async def test_the_opening_tells_the_time_to_come_back(
+    retry: int | None, headers: list[str], opening: bytes
+) -> None:
+    """Whatever a shutdown or an overload has told the client before: it keeps the last that it heard."""
     async with serve(app_of(streaming(lambda: rx.of(1), retry=retry))) as url:
-        answer = await exchange(url, "GET /", EVENTS)
+        answer = await exchange(url, "GET /", *headers)
     assert answer.content.startswith(opening + b"data: 1\n\n")
 
 
@@ -281,3 +294,64 @@ async def test_the_users_own_retry_is_an_event_like_any_other() -> None:
         answer = await exchange(url, "GET /", EVENTS)
     expected = b": open\nretry: 1000\nretry: 9000\n\ndata: 1\nretry: 7000\n\nevent: stream-end\n"
     assert answer.content.startswith(expected)
+
+
+# -- clients that count blank lines --------------------------------------------------------------------------
+
+
+async def closings(url: str, app: web.Application, bus: rx_sse.MemoryBus) -> dict[str, bytes]:
+    """The bodies of streams that were closed, or refused, in every way that there is."""
+    bodies: dict[str, bytes] = {}
+    for how in ("shutdown", "revoked"):
+        answer = asyncio.create_task(exchange(url, "GET /", EVENTS))
+        stream = await only_stream(app)
+        if how == "shutdown":
+            stream.close_for_reconnect(End.SHUTDOWN)
+        else:
+            await bus.revoke(user="kim")
+        bodies[how] = (await answer).content
+    for path in ("/short", "/fails", "/fails-late", "/ends"):
+        bodies[path] = (await exchange(url, f"GET {path}", EVENTS)).content
+    app[REGISTRY].closing = True
+    bodies["shed"] = (await exchange(url, "GET /short", EVENTS)).content
+    return bodies
+
+
+async def test_no_closing_makes_an_empty_message_anywhere() -> None:
+    """httpx-sse, fetch-event-source, Symfony and others dispatch an event at every blank line; some parse its
+    data as JSON."""
+    bus = rx_sse.MemoryBus()
+    who = rx_sse.Principal(user="kim", issued_at=0.0)
+    app = app_of(
+        {
+            "/": streaming(rx.never, auth=lambda request: who, hold_headers=0),
+            "/short": streaming(rx.never, max_duration=0.05, hold_headers=0),
+            "/fails": streaming(lambda: rx.throw(ValueError("x"))),
+            "/fails-late": streaming(lambda: rx.concat(rx.of(1), rx.throw(ValueError("x")))),
+            "/ends": streaming(three),
+        },
+        bus=bus,
+    )
+    async with serve(app) as url:
+        bodies = await closings(url, app, bus)
+    for how, body in bodies.items():
+        assert body.endswith(b"\n\n"), how
+        for block in body[:-2].split(b"\n\n"):
+            lines = [line for line in block.split(b"\n") if line and not line.startswith(b":")]
+            assert any(line.startswith(b"data: ") for line in lines), (how, block)
+    told = {how: rx_sse.EventParser().feed(body)[-1] for how, body in bodies.items()}
+    assert {how: (event.type, event.retry is not None) for how, event in told.items()} == {
+        "shutdown": ("stream-reconnect", True),
+        "revoked": ("stream-expired", True),  # the opening's, which stands in the same block
+        "/short": ("stream-reconnect", True),
+        "/fails": ("stream-error", True),
+        "/fails-late": ("stream-error", False),
+        "/ends": ("stream-end", False),
+        "shed": ("stream-reconnect", True),
+    }
+
+
+def test_the_closing_time_is_obeyed_and_gives_no_id() -> None:
+    parser = rx_sse.EventParser(last_event_id="5")
+    (event,) = parser.feed(stream_reconnect("shutdown", retry=4321).frame)
+    assert (parser.retry, parser.last_event_id, event.json()) == (4321, "5", {"reason": "shutdown"})

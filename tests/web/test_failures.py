@@ -18,7 +18,8 @@ import rx_sse
 from rx_sse import ServerSentEvent, StreamError
 from rx_sse.errors import EncodeError, Overloaded, UsageError
 from rx_sse.testing import no_leaks, open_stream, serve
-from rx_sse.web.edge import EDGE
+from rx_sse.testing.raw import send
+from rx_sse.web.registry import REGISTRY
 
 from .apps import Answer, app_of, exchange, hello, streaming
 
@@ -26,6 +27,8 @@ no_leaks = pytest.fixture(no_leaks)  # type: ignore[assignment]
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
 EVENTS = "Accept: text/event-stream"
+STATUS = "Accept: */*"
+"""Of a client that understands a status; to an EventSource any but 200 would be the end for good."""
 SECRET = "dsn=postgres://root:hunter2@db"
 MASKED = {"type": "about:blank", "title": "Internal Server Error", "status": 500}
 
@@ -109,11 +112,11 @@ async def test_a_failure_before_the_headers_is_a_500_and_is_logged(
 ) -> None:
     app = app_of(streaming(source, hold_headers=5.0))
     async with serve(app) as url:
-        answer = await exchange(url, "GET /", EVENTS)
+        answer = await exchange(url, "GET /", STATUS)
         assert answer.status == 500
         assert answer.header("Content-Type") != "text/event-stream"
         assert SECRET.encode() not in answer.body
-        assert app[EDGE].stats().open == 0
+        assert app[REGISTRY].stats().open == 0
     assert caplog.records and all(record.exc_info for record in caplog.records)
 
 
@@ -124,7 +127,7 @@ async def test_a_failure_of_a_coroutine_handler_is_a_500() -> None:
         return rx.of(int(broken()))
 
     async with serve(app_of(handler)) as url:
-        assert (await exchange(url, "GET /", EVENTS)).status == 500
+        assert (await exchange(url, "GET /", STATUS)).status == 500
 
 
 @pytest.mark.parametrize(
@@ -161,7 +164,7 @@ async def test_a_stream_error_is_a_problem_document_with_its_status(wrap: Any) -
 
 async def test_a_stream_error_without_a_status_is_a_500_that_says_what_it_was_told_to() -> None:
     async with serve(app_of(streaming(lambda: rx.throw(StreamError("broken"))))) as url:
-        answer = await exchange(url, "GET /", EVENTS)
+        answer = await exchange(url, "GET /", STATUS)
     assert answer.status == 500
     assert json.loads(answer.content) == {"type": "about:blank", "detail": "broken"}
 
@@ -187,16 +190,18 @@ async def test_headers_wait_for_a_failure_no_longer_than_hold_headers() -> None:
         assert control(stream.rest(control=True)).json() == MASKED
 
 
-# -- when an EventSource comes back --------------------------------------------------------------------------
+# -- when an EventSource asks, for the first time or again ---------------------------------------------------
 
 
 @pytest.mark.parametrize("source", EARLY.values(), ids=EARLY)
-async def test_an_unexpected_failure_on_a_reconnect_does_not_end_the_event_source(
-    source: Callable[[], Any], caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("again", [["Last-Event-ID: 7"], []], ids=["with an id", "without"])
+async def test_an_unexpected_failure_does_not_end_an_event_source(
+    source: Callable[[], Any], again: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
+    """The reconnect of a stream without ids looks like the first request."""
     async with serve(app_of(streaming(source, hold_headers=5.0))) as url:
-        answer = await exchange(url, "GET /", EVENTS, "Last-Event-ID: 7")
-    assert (answer.status, answer.header("Content-Type")) == (200, "text/event-stream")
+        answer = await exchange(url, "GET /", EVENTS, *again)
+    assert (answer.status, answer.header("Content-Type")) == (200, "text/event-stream; charset=utf-8")
     parser = rx_sse.EventParser(last_event_id="7")
     assert [event.type for event in parser.feed(answer.content)] == ["stream-error"]
     assert parser.last_event_id == "7"  # the next attempt goes on from there
@@ -217,16 +222,10 @@ async def test_two_that_come_back_are_told_different_times() -> None:
 
 @pytest.mark.parametrize(
     ("method", "headers"),
-    [
-        ("GET", [EVENTS]),
-        ("GET", ["Accept: */*", "Last-Event-ID: 7"]),
-        ("POST", [EVENTS, "Last-Event-ID: 7"]),
-    ],
-    ids=["no Last-Event-ID", "Accept names no stream", "POST"],
+    [("GET", [STATUS, "Last-Event-ID: 7"]), ("POST", [EVENTS, "Last-Event-ID: 7"])],
+    ids=["Accept names no stream", "POST"],
 )
-async def test_whoever_is_no_event_source_that_comes_back_gets_the_status(
-    method: str, headers: list[str]
-) -> None:
+async def test_whoever_is_no_event_source_gets_the_status(method: str, headers: list[str]) -> None:
     async with serve(app_of({f"{method} /": streaming(broken)})) as url:
         assert (await exchange(url, f"{method} /", *headers)).status == 500
 
@@ -237,7 +236,7 @@ async def test_the_query_parameter_of_polyfills_counts_as_well() -> None:
 
 
 async def test_a_stream_error_keeps_its_text_and_its_time_on_a_reconnect() -> None:
-    error = StreamError("the model is loading", retry=20_000)
+    error = StreamError("the model is loading", status=503, retry=20_000)
     async with serve(app_of(streaming(lambda: rx.throw(error)))) as url:
         answer = await exchange(url, "GET /", EVENTS, "Last-Event-ID: 7")
     parser = rx_sse.EventParser()
@@ -282,7 +281,8 @@ async def test_a_failure_after_the_headers_is_a_masked_event_and_a_clean_end(
         answer = await exchange(url, "GET /", EVENTS)
     assert answer.status == 200
     masked = json.dumps(MASKED, separators=(",", ":")).encode()
-    assert answer.content == b": open\ndata: 1\n\nevent: stream-error\ndata: %b\n\n" % masked
+    expected = b": open\nretry: 3000\ndata: 1\n\nevent: stream-error\ndata: %b\n\n" % masked
+    assert answer.content == expected
     errors = [record for record in caplog.records if record.levelno >= logging.ERROR]
     assert len(errors) == 1 and errors[0].exc_info, "what is masked on the wire must be in the log"
 
@@ -334,7 +334,7 @@ async def test_what_cannot_be_encoded_of_a_stream_error_is_left_out_and_hurts_no
         assert reached == [1, -1]
         assert await stream.ended()
         assert control(stream.rest(control=True)).json() == {"type": "about:blank", "detail": "broken"}
-        early = await exchange(url, "GET /", EVENTS)
+        early = await exchange(url, "GET /", STATUS)
         assert early.status == 500
     assert "opaque" in caplog.text
 
@@ -379,6 +379,63 @@ async def test_an_emission_after_completion_past_reactivex_is_nobodys_too() -> N
     assert [event.type for event in parsed(answer)] == ["message", "stream-end"]
 
 
+# -- work that a source has scheduled ------------------------------------------------------------------------
+
+
+def raises_later(raised: BaseException, after: int) -> Callable[[], rx.Observable[int]]:
+    """A source of one's own, whose scheduled action raises."""
+
+    def subscribe(observer: Any, scheduler: Any = None) -> Any:
+        def tick(scheduler: Any, n: int | None = None) -> Any:
+            if n == after:
+                raise raised
+            observer.on_next(n)
+            return scheduler.schedule_relative(0.01, tick, (n or 0) + 1)
+
+        return scheduler.schedule_relative(0.01, tick, 0)
+
+    return lambda: rx.create(subscribe)
+
+
+@pytest.mark.parametrize(
+    "raised", [ValueError(SECRET), asyncio.CancelledError()], ids=lambda e: type(e).__name__
+)
+async def test_an_action_that_raises_fails_its_stream(
+    raised: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = app_of({"/late": streaming(raises_later(raised, 2)), "/early": streaming(raises_later(raised, 0))})
+    async with serve(app) as url:
+        late = await exchange(url, "GET /late", EVENTS)
+        early = await exchange(url, "GET /early", STATUS)
+    assert [event.type for event in parsed(late)] == ["message", "message", "stream-error"]
+    assert control(parsed(late)).json() == MASKED
+    assert early.status == 500
+    assert len([record for record in caplog.records if record.levelno >= logging.ERROR]) == 2
+
+
+async def test_an_operator_that_raises_no_exception_fails_its_stream_too() -> None:
+    cancelled = asyncio.get_running_loop().create_future()
+    cancelled.cancel()
+    source = rx.interval(0.01).pipe(ops.map(lambda n: n if n < 2 else cancelled.result()))
+    async with serve(app_of(streaming(lambda: source))) as url:
+        answer = await exchange(url, "GET /", EVENTS)
+    assert [event.type for event in parsed(answer)] == ["message", "message", "stream-error"]
+
+
+async def test_what_outlives_its_stream_tells_the_loop(caplog: pytest.LogCaptureFixture) -> None:
+    shared = raises_later(ValueError(SECRET), 8)().pipe(ops.share())
+    app = app_of(streaming(lambda: shared))
+    async with serve(app) as url:
+        async with open_stream(url) as first:
+            await first.next_event()
+            second = await send(url)
+            await second.read_head()
+            await second.next_event()
+        while SECRET not in caplog.text:
+            await asyncio.sleep(0.005)
+        await second.aclose()
+
+
 # -- the sink never raises -----------------------------------------------------------------------------------
 
 
@@ -416,7 +473,7 @@ async def test_dumps_that_is_refused_tells_the_log_what_it_was_given(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with serve(app_of(streaming(lambda: rx.of({"a": 1}), dumps=lambda value: 5))) as url:
-        assert (await exchange(url, "GET /", EVENTS)).status == 500
+        assert (await exchange(url, "GET /", STATUS)).status == 500
     (record,) = [record for record in caplog.records if record.exc_info]
     assert record.exc_info and isinstance(record.exc_info[1], EncodeError)
     assert "dumps= gave 5 for {'a': 1}" in str(record.exc_info[1])
@@ -433,5 +490,5 @@ async def test_something_that_gives_the_stream_a_length_is_told_in_the_log(
     async with serve(app) as url:
         answer = await exchange(url, "GET /", EVENTS)
         assert answer.body == b""
-        assert app[EDGE].stats().open == 0
+        assert app[REGISTRY].stats().open == 0
     assert "something gave the event stream a Content-Length" in caplog.text

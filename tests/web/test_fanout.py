@@ -14,7 +14,7 @@ from reactivex.subject import Subject
 from rx_sse import RawFrame, ServerSentEvent
 from rx_sse.reactive import as_events
 from rx_sse.testing import OpenStream, open_stream, serve
-from rx_sse.web.edge import EDGE
+from rx_sse.web.registry import REGISTRY
 
 from .apps import app_of, streaming
 
@@ -48,7 +48,7 @@ async def test_an_event_is_framed_once_for_all() -> None:
         streams = await opened(stack, app)
         event = ServerSentEvent({"n": 1}, id="1")
         subject.on_next(event)
-        waiting = [stream.outbox._slot for stream in app[EDGE].streams]
+        waiting = [stream.outbox._slot for stream in app[REGISTRY].streams]
         assert len(waiting) == CLIENTS
         assert all(frame is event.chunk for frame in waiting), "not even a copy"
         for stream in streams:
@@ -63,7 +63,7 @@ async def test_a_raw_frame_is_framed_once_for_all() -> None:
         streams = await opened(stack, app, 10)
         frame = RawFrame("event: datastar\ndata: x\n\n")
         subject.on_next(frame)
-        assert all(stream.outbox._slot is frame.chunk for stream in app[EDGE].streams)
+        assert all(stream.outbox._slot is frame.chunk for stream in app[REGISTRY].streams)
         for stream in streams:
             assert (await stream.next_event()).type == "datastar"
 
@@ -75,7 +75,7 @@ async def test_http_1_0_shares_the_frame_as_well() -> None:
         await opened(stack, app, 10, http10=True)
         event = ServerSentEvent(1)
         subject.on_next(event)
-        assert all(stream.outbox._slot is event.frame for stream in app[EDGE].streams)
+        assert all(stream.outbox._slot is event.frame for stream in app[REGISTRY].streams)
 
 
 async def test_plain_values_of_a_subject_are_encoded_for_each_client_and_as_events_encodes_them_once() -> (
@@ -107,14 +107,14 @@ async def test_a_push_is_written_to_all_in_one_turn_of_the_loop() -> None:
     app = app_of(streaming(lambda: subject, hold_headers=0))
     async with AsyncExitStack() as stack:
         streams = await opened(stack, app)
-        before = {stream: stream.connection.sent for stream in app[EDGE].streams}
+        before = {stream: stream.connection.sent for stream in app[REGISTRY].streams}
         for n in range(3):
             subject.on_next(n)
-        assert all(len(stream.outbox) == 3 for stream in app[EDGE].streams)
+        assert all(len(stream.outbox) == 3 for stream in app[REGISTRY].streams)
         assert all(stream.connection.sent == sent for stream, sent in before.items()), "nothing in the push"
         for stream in streams:
             assert [event.json() for event in await stream.events(3)] == [0, 1, 2]
-        assert all(stream.outbox.idle for stream in app[EDGE].streams)
+        assert all(stream.outbox.idle for stream in app[REGISTRY].streams)
 
 
 async def test_one_interval_feeds_all_from_one_subscription() -> None:

@@ -26,8 +26,8 @@ from reactivex.disposable import Disposable
 import rx_sse
 from rx_sse.testing import OpenStream, no_leaks, open_stream, serve
 from rx_sse.testing.raw import send
-from rx_sse.web.edge import EDGE
-from rx_sse.web.ends import End
+from rx_sse.web.end_reason import End
+from rx_sse.web.registry import REGISTRY
 from tests.web.conftest import Contexts
 
 SOON = 0.5
@@ -196,7 +196,7 @@ async def mid_write(s: Scene) -> None:
 async def with_a_full_socket(s: Scene) -> None:
     stream = await s.opened("/", receive_buffer=4096)
     stream.stall()
-    await until(lambda: any(other.connection.paused for other in s.app[EDGE].streams))
+    await until(lambda: any(other.connection.paused for other in s.app[REGISTRY].streams))
     stream.leave()
     await s.gone()
 
@@ -204,7 +204,9 @@ async def with_a_full_socket(s: Scene) -> None:
 async def behind_pipelined_requests(s: Scene) -> None:
     stream = await s.opened()
     stream.writer.write(b"GET /once HTTP/1.1\r\nHost: x\r\n\r\n" * 40)
-    await s.gone()  # a server that cannot see the client leave any more ends the stream
+    await stream.writer.drain()
+    stream.leave()
+    await s.gone()
 
 
 async def after_completing(s: Scene) -> None:
@@ -282,7 +284,7 @@ def test_two_thousand_connects_and_disconnects_leave_nothing_behind(loop: str) -
 
     async def main() -> None:
         async with asynccontextmanager(no_leaks)(), scene(rx.interval(0.005), None) as s:
-            edge = s.app[EDGE]
+            edge = s.app[REGISTRY]
             for start in range(0, 2000, 50):
                 async with asyncio.timeout(20):
                     await asyncio.gather(*(visit(s, n) for n in range(start, start + 50)))
@@ -306,7 +308,7 @@ def test_the_socket_is_still_ours_when_we_hear_that_the_client_has_left(
     async def main() -> None:
         async with scene(rx.never(), None) as s:
             stream = await s.opened()
-            connection = next(iter(s.app[EDGE].streams)).connection
+            connection = next(iter(s.app[REGISTRY].streams)).connection
 
             def look() -> None:
                 ours = connection.descriptor
@@ -343,7 +345,7 @@ def test_a_stream_that_has_ended_is_gone_without_a_collection(kind: str, end: st
     async def main() -> None:
         app = rx_sse.setup(web.Application(), bus=bus)
         app.router.add_get("/", source)
-        edge = app[EDGE]
+        edge = app[REGISTRY]
         async with serve(app) as url:
             async with open_stream(url, "/") as stream:
                 bus.topic("a").on_next(0)

@@ -14,7 +14,7 @@ import rx_sse
 from rx_sse import Limits, Principal
 from rx_sse.testing import OpenStream, open_stream, serve
 from rx_sse.testing.raw import send
-from rx_sse.web.edge import EDGE
+from rx_sse.web.registry import REGISTRY
 
 from .apps import app_of, exchange, hello, streaming, until, watched
 
@@ -40,13 +40,14 @@ async def test_an_event_source_over_the_limit_is_told_to_come_back_later() -> No
             await opened(stack, url)
         for _ in range(8):
             answer = await exchange(url, "GET /", "Accept: text/event-stream")
-            assert (answer.status, answer.header("Content-Type")) == (200, "text/event-stream")
+            assert (answer.status, answer.header("Content-Type")) == (200, "text/event-stream; charset=utf-8")
             assert answer.header("Cache-Control") == "no-cache, no-transform"
             parser = rx_sse.EventParser()
-            assert parser.feed(answer.content) == []
+            (told,) = parser.feed(answer.content)
+            assert (told.type, told.json()) == ("stream-reconnect", {"reason": "overloaded"})
             assert parser.retry is not None and 2000 <= parser.retry <= 6000
             retries.add(parser.retry)
-        stats = app[EDGE].stats()
+        stats = app[REGISTRY].stats()
         assert (stats.open, stats.opened, stats.shed) == (2, 2, 8)
     assert len(retries) > 4, "they must not all come back at once"
 
@@ -62,7 +63,7 @@ async def test_any_other_client_gets_the_status_that_http_has_for_it() -> None:
             answer = await exchange(url, request, f"Accept: {accept}")
             assert answer.status == 503
             assert 2 <= int(answer.header("Retry-After") or 0) <= 6
-            assert answer.content == b"Too many streams; come back later."
+            assert answer.content == b"Too many streams are open; come back later."
 
 
 async def test_there_is_room_again_when_a_stream_has_ended() -> None:
@@ -72,7 +73,7 @@ async def test_there_is_room_again_when_a_stream_has_ended() -> None:
             async with open_stream(url) as stream:
                 assert stream.status == 200
                 assert (await exchange(url, "GET /", "Accept: */*")).status == 503
-            await until(lambda: not app[EDGE].streams)
+            await until(lambda: not app[REGISTRY].streams)
 
 
 async def test_what_is_over_the_limit_reaches_neither_handler_nor_source() -> None:
@@ -123,7 +124,7 @@ async def test_a_user_has_a_limit_of_their_own() -> None:
         assert (browser.status, b"retry: " in browser.content) == (200, True)
         await opened(stack, url, **{"X-User": "grace"})
         assert (await exchange(url, "GET /", "Accept: */*")).status == 401
-        assert app[EDGE].stats().open == 3
+        assert app[REGISTRY].stats().open == 3
 
 
 async def test_a_users_room_is_given_back() -> None:
@@ -132,9 +133,9 @@ async def test_a_users_room_is_given_back() -> None:
         for _ in range(3):
             async with open_stream(url, headers={"X-User": "ada"}):
                 pass
-            await until(lambda: not app[EDGE].streams)
-        assert app[EDGE].stats().shed == 0
-        assert not app[EDGE]._by_user, "nothing is kept of a user who has gone"
+            await until(lambda: not app[REGISTRY].streams)
+        assert app[REGISTRY].stats().shed == 0
+        assert not app[REGISTRY]._by_user, "nothing is kept of a user who has gone"
 
 
 async def test_an_address_has_a_limit_if_one_is_set() -> None:
@@ -144,10 +145,10 @@ async def test_an_address_has_a_limit_if_one_is_set() -> None:
         await opened(stack, url)
         assert (await exchange(url, "GET /", "Accept: */*")).status == 429
         await first.aclose()
-        await until(lambda: len(app[EDGE].streams) == 1)
+        await until(lambda: len(app[REGISTRY].streams) == 1)
         await opened(stack, url)
-    await until(lambda: not app[EDGE].streams)
-    assert not app[EDGE]._by_address
+    await until(lambda: not app[REGISTRY].streams)
+    assert not app[REGISTRY]._by_address
 
 
 async def test_limits_are_for_streams_alone() -> None:
@@ -163,7 +164,7 @@ async def test_limits_are_for_streams_alone() -> None:
         await opened(stack, url)
         assert (await exchange(url, "GET /hello")).status == 200
         assert (await exchange(url, "HEAD /", "Accept: text/event-stream")).status == 200
-        assert (await exchange(url, "GET /", "Accept: text/html")).status == 406
+        assert (await exchange(url, "GET /", "Accept: text/event-stream;q=0")).status == 406
 
 
 async def test_stream_response_is_counted_like_any_other() -> None:
@@ -174,7 +175,7 @@ async def test_stream_response_is_counted_like_any_other() -> None:
     async with serve(app) as url, AsyncExitStack() as stack:
         await opened(stack, url)
         assert (await exchange(url, "GET /", "Accept: */*")).status == 503
-        assert app[EDGE].stats().shed == 1
+        assert app[REGISTRY].stats().shed == 1
 
 
 async def test_no_limit_is_no_limit() -> None:
@@ -183,7 +184,7 @@ async def test_no_limit_is_no_limit() -> None:
     async with serve(app) as url, AsyncExitStack() as stack:
         for _ in range(120):  # over the default of a hundred
             await opened(stack, url, **{"X-User": "ada"})
-        assert app[EDGE].stats().open == 120
+        assert app[REGISTRY].stats().open == 120
 
 
 def test_the_defaults_are_these() -> None:
@@ -209,3 +210,9 @@ async def test_a_last_event_id_over_the_limit_is_there_and_unknown() -> None:
             assert (await stream.next_event()).data == "header"
         async with open_stream(url, "/?lastEventId=query") as stream:
             assert (await stream.next_event()).data == "query"
+
+
+def test_no_stream_is_promised_more_topics_than_it_can_have() -> None:
+    assert rx_sse.Limits(topics=32).topics == 32
+    with pytest.raises(rx_sse.RxSseError, match="topics=33 is more than the 32"):
+        rx_sse.Limits(topics=33)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,7 +13,11 @@ import pytest
 from aiohttp import web
 
 import rx_sse
+from rx_sse.bus.log.draft import Draft
+from rx_sse.bus.log.memory import MemoryLog
+from rx_sse.errors import BusClosed, Overloaded, PublishRefused, PublishUnknown, QueueFull
 from rx_sse.testing import open_stream, serve
+from rx_sse.web.setup import EXPOSED
 from tests.web.tokens import bearer, jwt_auth
 
 GRANTS = {"subscribe": ["news", "team:*"], "publish": ["team:7", "news"]}
@@ -60,6 +65,14 @@ async def test_my_own_topic_needs_no_grant() -> None:
         await bus.publish(rx_sse.topic_name("user", "7"), "somebody else's")
         await bus.publish(rx_sse.topic_name("user", "7:admin*"), "mine")
         assert (await stream.next_event()).data == "mine"
+
+
+async def test_a_user_whose_name_is_too_long_has_no_topic_and_may_read_others() -> None:
+    headers = bearer("x" * 300, rx_sse=GRANTS)
+    async with mounted() as (url, _):
+        for path, status in (("/me", 404), ("?topic=news", 200), ("?topic=user:" + "x" * 200, 403)):
+            async with open_stream(url, path, headers=headers) as stream:
+                assert stream.status == status
 
 
 async def test_a_first_load_may_begin_with_the_newest_entries() -> None:
@@ -185,5 +198,224 @@ async def test_the_mount_alone_is_an_application() -> None:
 
 
 def test_auth_is_required() -> None:
-    with pytest.raises(rx_sse.RxSseError, match="auth=None"):
+    with pytest.raises(rx_sse.RxSseError, match="a NoneType: give a JWTAuth"):
         rx_sse.bus_app(rx_sse.MemoryBus(), auth=None)  # type: ignore[arg-type]
+
+
+async def problem(url: str, headers: dict[str, str], data: Any = b"1") -> tuple[int, dict[str, Any], Any]:
+    sent = {"Content-Type": "application/json", **headers}
+    async with aiohttp.ClientSession() as session, session.post(url, data=data, headers=sent) as answer:
+        text = await answer.text()
+        return answer.status, json.loads(text) if "json" in answer.content_type else {}, answer.headers
+
+
+@pytest.mark.parametrize("name", ["stream-end", "stream-error", "stream-gap", "error", "open"])
+async def test_nobody_ends_the_streams_of_all_who_read_by_an_events_name(name: str) -> None:
+    async with mounted() as (url, bus), open_stream(url, "?topic=news", headers=HEADERS) as reader:
+        await reader.next_event(control=True)
+        status, told, _ = await problem(f"{url}/topics/news?event={name}", HEADERS)
+        assert status == 400 and name in told["detail"]
+        await bus.publish("news", "still here")
+        assert (await reader.next_event(control=True)).data == "still here"
+
+
+async def test_a_scope_that_is_missing_is_named_to_who_publishes(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "rx_sse.web.auth")
+    async with mounted() as (url, _):
+        status, told, headers = await problem(url + "/topics/news", bearer("ada", rx_sse=GRANTS))
+    assert (status, told["status"]) == (403, 403) and "the scope 'publish'" in told["detail"]
+    assert headers["Content-Type"].startswith("application/problem+json")
+    assert 'error="insufficient_scope", scope="publish"' in headers["WWW-Authenticate"]
+    assert "POST /events/topics/news was answered 403: the token lacks the scope 'publish'" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("grants", "reason"),
+    [
+        (None, "the token has no claim 'rx_sse' that is an object, so it grants no publish to 'other'"),
+        ({"subscribe": ["other"]}, "the claim 'rx_sse' has no list 'publish', so it grants none to 'other'"),
+        (GRANTS, "the claim 'rx_sse' grants no publish to 'other'"),
+        (
+            {"publish": ["oth*", "x"]},
+            "the claim 'rx_sse' grants no publish to 'other'; 1 of its entries are no patterns (a name, or a "
+            "prefix like 'team:*')",
+        ),
+    ],
+)
+async def test_what_a_token_does_not_grant_is_told_to_the_developer(
+    grants: Any, reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "rx_sse.web.auth")
+    claims = {} if grants is None else {"rx_sse": grants}
+    async with mounted() as (url, _):
+        status, told, _ = await problem(url + "/topics/other", bearer("ada", scope="publish", **claims))
+        assert (status, told["detail"]) == (403, "the token does not grant publishing to this topic")
+    lines = [r.getMessage() for r in caplog.records if r.name == "rx_sse.web.auth"]
+    assert lines == [f"POST /events/topics/other was answered 403: {reason}"]
+
+
+@pytest.mark.parametrize("grant", ["user:7*", "team*", "a b*", "", "{x}*"])
+async def test_a_grant_that_is_no_pattern_opens_nothing(grant: str) -> None:
+    headers = bearer("eve", scope="publish", rx_sse={"subscribe": [grant], "publish": [grant]})
+    async with mounted() as (url, _):
+        for topic in ("user:77", "teammates", "a", "x"):
+            async with open_stream(url, f"?topic={topic}", headers=headers) as stream:
+                assert stream.status == 403
+            assert (await problem(f"{url}/topics/{topic}", headers))[0] == 403
+
+
+class Broken(MemoryLog):
+    """A log that takes nothing."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+    def append(self, draft: Draft) -> None:
+        assert draft.settle is not None
+        draft.settle(self.error)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "retry_after"),
+    [
+        (PublishRefused("the store took nothing for 5 s", retry_after=1.0), 503, "1"),
+        (PublishRefused("the store is loading", retry_after=2.3), 503, "3"),
+        (PublishRefused("this key was used with another payload"), 422, None),
+        (PublishUnknown("no answer came"), 504, None),
+        (QueueFull("no room", retry_after=1.0), 503, "1"),
+        (Overloaded("busy"), 503, "1"),
+        (BusClosed("closed"), 503, "1"),
+    ],
+)
+async def test_an_outage_is_a_503_that_says_when_to_come_back(
+    error: Exception, status: int, retry_after: str | None
+) -> None:
+    bus = rx_sse.Bus(Broken(error))
+    app = rx_sse.setup(web.Application(), bus=bus)
+    app.add_subapp("/events", rx_sse.bus_app(bus, auth=jwt_auth()))
+    async with serve(app) as url:
+        answered, told, headers = await problem(url + "/events/topics/news", HEADERS)
+    assert (answered, headers.get("Retry-After"), told["detail"]) == (status, retry_after, str(error))
+
+
+async def test_who_asks_cannot_be_told_is_a_503_too() -> None:
+    async def auth(request: web.Request) -> rx_sse.Principal:
+        raise Overloaded("the users' database is busy", retry_after=4.2)
+
+    async with serve(rx_sse.bus_app(rx_sse.MemoryBus(), auth=auth)) as url:
+        status, _, headers = await problem(url + "/topics/news", {})
+        assert (status, headers["Retry-After"]) == (503, "5")
+
+
+@pytest.mark.parametrize("authorized", [True, False])
+async def test_a_compressed_body_is_refused_before_anything_is_asked(authorized: bool) -> None:
+    app = rx_sse.bus_app(rx_sse.MemoryBus(), auth=jwt_auth())
+    runner = web.AppRunner(app, auto_decompress=False)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        host, port = runner.addresses[0][:2]
+        headers = {"Content-Encoding": "gzip", **(HEADERS if authorized else {})}
+        body = gzip.compress(b'"' + b"x" * 900_000 + b'"')
+        status, _, answered = await problem(f"http://{host}:{port}/topics/news", headers, body)
+        assert (status, answered["Accept-Encoding"]) == (415, "identity")
+    finally:
+        await runner.cleanup()
+
+
+async def test_one_users_keys_leave_room_for_everybody_elses() -> None:
+    bus = rx_sse.MemoryBus()
+    app = rx_sse.setup(web.Application(), bus=bus, limits=rx_sse.Limits(keys_per_user=8))
+    app.add_subapp("/events", rx_sse.bus_app(bus, auth=jwt_auth()))
+    async with serve(app) as url:
+        where, other = url + "/events/topics/news", bearer("ben", scope="publish", rx_sse=GRANTS)
+        answers = [(await problem(where, {**HEADERS, "Idempotency-Key": f"k{n}"})) for n in range(5)]
+        assert [status for status, _, _ in answers] == [201] * 4 + [429]
+        assert int(answers[-1][2]["Retry-After"]) > 60 and "8 idempotency keys" in answers[-1][1]["detail"]
+        assert (await problem(where, {**other, "Idempotency-Key": "k0"}))[0] == 201
+        assert (await problem(where, HEADERS))[0] == 201, "without a key nothing is remembered"
+
+
+async def test_one_users_topics_leave_room_for_everybody_elses() -> None:
+    bus = rx_sse.MemoryBus()
+    app = rx_sse.setup(web.Application(), bus=bus, limits=rx_sse.Limits(topics_per_user=4))
+    app.add_subapp("/events", rx_sse.bus_app(bus, auth=jwt_auth()))
+    async with serve(app) as url:
+        ben = bearer("ben", rx_sse=GRANTS)
+        for path, headers, status in (
+            ("?topic=team:1&topic=team:2", HEADERS, 200),
+            ("?topic=team:3&topic=team:4", HEADERS, 200),
+            ("?topic=team:5", {**HEADERS, "Accept": "*/*"}, 429),
+            ("?topic=team:5", ben, 200),
+            ("/me", HEADERS, 200),
+        ):
+            async with open_stream(url, "/events" + path, headers=headers) as stream:
+                assert stream.status == status, path
+        async with open_stream(url, "/events?topic=team:5", headers=HEADERS) as stream:
+            assert stream.status == 200 and await stream.ended(), "a browser is shed, to come back"
+            assert stream.retry is not None and stream.retry > 10_000
+
+
+ORIGIN = "https://app.example"
+
+
+@pytest.mark.parametrize(
+    ("origin", "method", "path", "status"),
+    [
+        (ORIGIN, "POST", "/topics/team:7", 204),
+        (ORIGIN, "GET", "/?topic=news", 204),
+        (ORIGIN, "GET", "/me", 204),
+        (ORIGIN, "PUT", "/topics/team:7", 405),
+        ("https://evil.example", "POST", "/topics/team:7", 405),
+    ],
+)
+async def test_a_page_that_may_read_may_publish(origin: str, method: str, path: str, status: int) -> None:
+    bus = rx_sse.MemoryBus()
+    app = rx_sse.setup(web.Application(), bus=bus, allow_origins=[ORIGIN])
+    app.add_subapp("/events", rx_sse.bus_app(bus, auth=jwt_auth()))
+    asked = {
+        "Origin": origin,
+        "Access-Control-Request-Method": method,
+        "Access-Control-Request-Headers": "authorization,content-type,idempotency-key",
+    }
+    async with serve(app) as url, aiohttp.ClientSession() as session:
+        async with session.options(f"{url}/events{path}", headers=asked) as answer:
+            assert answer.status == status
+            if status == 204:
+                assert answer.headers["Access-Control-Allow-Methods"] == method
+                allowed = answer.headers["Access-Control-Allow-Headers"].lower().split(", ")
+                assert {"authorization", "content-type", "idempotency-key"} <= set(allowed)
+        where = url + "/events/topics/news"
+        for headers, expected in ((HEADERS, 201), ({}, 401)):
+            posted, _, answered = await problem(where, {**headers, "Origin": origin})
+            assert posted == expected
+            shared = origin == ORIGIN
+            assert answered.get("Access-Control-Allow-Origin") == (ORIGIN if shared else None)
+            assert answered.get("Access-Control-Expose-Headers") == (EXPOSED if shared else None)
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"}, 403),
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Sec-Fetch-Site": "same-origin", "Origin": "https://own.example"}, 201),
+        ({"Origin": ORIGIN, "Sec-Fetch-Site": "cross-site"}, 201),
+        ({}, 201),
+    ],
+)
+async def test_a_strangers_page_cannot_publish_with_somebodys_cookie(
+    headers: dict[str, str], status: int
+) -> None:
+    """Whatever the authenticator is: this one reads a session from a cookie, and does not ask who sent it."""
+
+    def auth(request: web.Request) -> rx_sse.Principal | None:
+        return rx_sse.Principal("ada", frozenset({"publish"})) if "session" in request.cookies else None
+
+    bus = rx_sse.MemoryBus()
+    app = rx_sse.setup(web.Application(), bus=bus, allow_origins=[ORIGIN])
+    app.add_subapp("/events", rx_sse.bus_app(bus, auth=auth, allow=lambda *_: True))
+    async with serve(app) as url:
+        sent = {**headers, "Cookie": "session=1", "Content-Type": "text/plain"}
+        assert (await problem(url + "/events/topics/news", sent))[0] == status

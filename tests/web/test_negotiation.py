@@ -15,14 +15,14 @@ import reactivex as rx
 from aiohttp import web
 
 import rx_sse
+from rx_sse.delivery.tuning import NOTSENT_LOWAT, USER_TIMEOUT
 from rx_sse.testing import open_stream, serve
-from rx_sse.web.connection import NOTSENT_LOWAT, USER_TIMEOUT
-from rx_sse.web.edge import EDGE
+from rx_sse.web.registry import REGISTRY
 
 from .apps import Answer, app_of, exchange, exchanges, hello, streaming, watched
 
 EVENTS = "Accept: text/event-stream"
-TWO = b": open\ndata: 1\n\ndata: 2\n\n"
+TWO = b": open\nretry: 3000\ndata: 1\n\ndata: 2\n\n"
 NO_LIMIT = 2**31 - 1
 STREAM_END = b"event: stream-end\ndata: {}\nid: 0_"
 
@@ -32,7 +32,7 @@ def two() -> rx.Observable[int]:
 
 
 def is_stream(answer: Answer) -> bool:
-    return answer.header("Content-Type") == "text/event-stream"
+    return answer.header("Content-Type") == "text/event-stream; charset=utf-8"
 
 
 # -- Accept --------------------------------------------------------------------------------------------------
@@ -53,15 +53,18 @@ def is_stream(answer: Answer) -> bool:
         (["application/json", "text/event-stream"], 200),
         (["*/*;q=0, text/event-stream"], 200),
         (["application/json;q=0, text/*"], 200),
-        (["application/json"], 406),
-        (["text/html, image/*"], 406),
+        (["application/json"], 200),
+        (["text/html, image/*"], 200),
+        (["application/json", "text/event-stream;q=0"], 406),
+        (["application/json, */*;q=0"], 406),
+        (["application/json;q=0"], 200),
         (["text/event-stream;q=0"], 406),
         (["text/event-stream;q=0, */*"], 406),
         (["text/event-stream; q=0.000, text/*"], 406),
         (["text/*;q=0, */*;q=1"], 406),
         (["*/*;q=0"], 406),
-        (["text/event-stream;q=high"], 406),
-        (["text/event-streams"], 406),
+        (["text/event-stream;q=high"], 200),
+        (["text/event-streams;q=0"], 200),
     ],
     ids=str,
 )
@@ -79,7 +82,7 @@ async def test_a_client_that_accepts_no_stream_never_reaches_the_handler() -> No
     called: list[web.Request] = []
     app = app_of(rx_sse.sse(lambda request: called.append(request) or two()))
     async with serve(app) as url:
-        assert (await exchange(url, "GET /", "Accept: text/html")).status == 406
+        assert (await exchange(url, "GET /", "Accept: text/event-stream;q=0")).status == 406
         assert called == []
         assert (await exchange(url, "GET /", EVENTS)).status == 200
         assert len(called) == 1
@@ -92,10 +95,12 @@ async def test_the_headers_are_these_and_no_others() -> None:
     async with serve(app_of(streaming(rx.never))) as url, open_stream(url) as stream:
         assert stream.status == 200
         assert {name: stream.headers[name] for name in stream.headers.keys() - {"date", "server"}} == {
-            "content-type": "text/event-stream",
+            "content-type": "text/event-stream; charset=utf-8",
             "cache-control": "no-cache, no-transform",
             "x-accel-buffering": "no",
+            "stream-heartbeat": "15",
             "transfer-encoding": "chunked",
+            "connection": "close",  # the socket leaves aiohttp, and is closed with the stream
         }
 
 
@@ -225,11 +230,14 @@ def cors(answer: Answer) -> dict[str, str | None]:
     return {name: answer.header(name) for name in names if answer.header(name) is not None}
 
 
-WITH_CREDENTIALS = {
+TO_THIS_PAGE = {
     "vary": "Origin",
     "access-control-allow-origin": APP,
     "access-control-allow-credentials": "true",
 }
+EXPOSED = {"access-control-expose-headers": "Stream-Heartbeat, Stream-User, Retry-After"}
+WITH_CREDENTIALS = TO_THIS_PAGE | EXPOSED
+TO_ANY_PAGE = {"vary": "Origin", "access-control-allow-origin": "*"} | EXPOSED
 
 
 @pytest.mark.parametrize(
@@ -245,11 +253,11 @@ WITH_CREDENTIALS = {
         ([APP], APP, WITH_CREDENTIALS),
         ([ELSEWHERE, APP], APP, WITH_CREDENTIALS),
         (["HTTPS://App.Example:443"], APP, WITH_CREDENTIALS),
-        (["*"], ELSEWHERE, {"vary": "Origin", "access-control-allow-origin": "*"}),
-        (["*"], "null", {"vary": "Origin", "access-control-allow-origin": "*"}),
+        (["*"], ELSEWHERE, TO_ANY_PAGE),
+        (["*"], "null", TO_ANY_PAGE),
         (["*"], None, {"vary": "Origin"}),
         (["*", APP], APP, WITH_CREDENTIALS),
-        (["*", APP], ELSEWHERE, {"vary": "Origin", "access-control-allow-origin": "*"}),
+        (["*", APP], ELSEWHERE, TO_ANY_PAGE),
     ],
     ids=str,
 )
@@ -275,7 +283,7 @@ async def test_refusals_and_failures_of_a_stream_may_be_read_as_well() -> None:
     )
     async with serve(app) as url:
         for path, accept, status in (
-            ("/", "text/html", 406),
+            ("/", "text/event-stream;q=0", 406),
             ("/fails", "*/*", 500),
             ("/forbidden", "*/*", 403),
         ):
@@ -342,7 +350,7 @@ async def test_a_preflight_of_a_stream_is_answered(path: str, method: str) -> No
         )
     assert answer.status == 204 and answer.body == b""
     assert cors(answer) == {
-        **WITH_CREDENTIALS,
+        **TO_THIS_PAGE,
         "access-control-allow-methods": method,
         "access-control-allow-headers": (
             "Last-Event-ID, Authorization, Cache-Control, Content-Type, Idempotency-Key"
@@ -389,7 +397,7 @@ async def test_a_preflight_needs_no_token_and_opens_nothing() -> None:
     async with serve(app) as url:
         answer = await exchange(url, "OPTIONS /", f"Origin: {APP}", "Access-Control-Request-Method: GET")
         assert answer.status == 204
-        assert app[EDGE].stats().opened == 0
+        assert app[REGISTRY].stats().opened == 0
 
 
 async def test_in_a_tree_of_applications_the_outermost_list_counts() -> None:

@@ -14,10 +14,10 @@ from aiohttp import web
 from reactivex.subject import Subject
 
 import rx_sse
+from rx_sse.delivery.tuning import KERNEL_LIMIT, NOTSENT_LOWAT, USER_TIMEOUT
 from rx_sse.testing import open_stream, serve
-from rx_sse.web.connection import KERNEL_LIMIT, NOTSENT_LOWAT, USER_TIMEOUT
-from rx_sse.web.edge import EDGE
 from rx_sse.web.options import DEFAULTS, Options, resolve
+from rx_sse.web.registry import REGISTRY
 
 from .apps import app_of, exchange, only_stream, streaming, until, watched
 
@@ -35,7 +35,7 @@ async def test_the_decorators_options_overlay_those_of_setup() -> None:
         "/late": late,
     }
     async with serve(app_of(handlers, retry=1111)) as url:
-        for path, retry in (("/default", 1111), ("/own", 2222), ("/none", None), ("/late", 3333)):
+        for path, retry in (("/default", 1111), ("/own", 2222), ("/none", 3000), ("/late", 3333)):
             async with open_stream(url, path) as stream:
                 assert await stream.ended()
                 assert stream.retry == retry, path
@@ -56,6 +56,7 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
         "heartbeat": 15.0,
         "retry": None,
         "hold_headers": 0.05,
+        "hold_request": None,
         "write_timeout": 30.0,
         "on_end": "stop",
         "max_duration": None,
@@ -63,6 +64,9 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
         "close_timeout": 2.0,
         "dumps": None,
         "compress": None,
+        "control": "events",
+        "on_error": None,
+        "headers": None,
     }
     assert set(DEFAULTS) == set(rx_sse.StreamOptions.__annotations__)
 
@@ -153,7 +157,7 @@ async def test_dumps_may_return_bytes_of_several_lines() -> None:
 async def test_little_waits_in_the_kernel_and_in_the_transport_while_a_stream_is_open() -> None:
     app = app_of(streaming(rx.never, write_timeout=7.5))
     async with serve(app) as url, open_stream(url):
-        transport = (await only_stream(app)).connection._transport
+        transport = (await only_stream(app)).connection.transport
         assert transport.get_write_buffer_limits()[1] == KERNEL_LIMIT
         sock = transport.get_extra_info("socket")
         for option, value in ((NOTSENT_LOWAT, KERNEL_LIMIT), (USER_TIMEOUT, 7500)):
@@ -173,7 +177,7 @@ async def test_stats_tell_what_there_is_and_was() -> None:
     subject = Subject[int]()
     app = app_of({"/": streaming(lambda: subject), "/never": streaming(rx.never)})
     async with serve(app) as url:
-        edge = app[EDGE]
+        edge = app[REGISTRY]
         assert (edge.stats().open, edge.stats().opened, dict(edge.stats().ended)) == (0, 0, {})
         async with open_stream(url) as stream, open_stream(url, "/never"):
             assert (edge.stats().open, edge.stats().opened) == (2, 2)
@@ -183,4 +187,4 @@ async def test_stats_tell_what_there_is_and_was() -> None:
         await until(lambda: edge.stats().open == 0)
         assert edge.stats().ended == {"completed": 1, "left": 1}
         assert not edge.stats().closing
-    assert app[EDGE].stats().closing
+    assert app[REGISTRY].stats().closing

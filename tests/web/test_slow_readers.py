@@ -20,9 +20,10 @@ from reactivex.subject import Subject
 
 import rx_sse
 from rx_sse import Overflow, ServerSentEvent
+from rx_sse.delivery.connection import WRITE_LIMIT
+from rx_sse.delivery.tuning import USER_TIMEOUT
 from rx_sse.testing import OpenStream, open_stream, serve
-from rx_sse.web.connection import USER_TIMEOUT, WRITE_LIMIT
-from rx_sse.web.edge import EDGE
+from rx_sse.web.registry import REGISTRY
 from rx_sse.web.stream import Stream
 
 from .apps import app_of, at_rest, only_stream, streaming, until
@@ -95,12 +96,12 @@ async def test_what_is_dropped_is_announced_in_its_place_and_to_the_last_event(p
         opened = await only_stream(app)
         full = await filled(subject, opened)
         await push(subject, range(full, 5000))
-        assert app[EDGE].stats().dropped > 1000
+        assert app[REGISTRY].stats().dropped > 1000
         subject.on_completed()
         events = await everything(stream)
     delivered, announced = account(events, 5000)
     assert events[-1].type == "stream-end"
-    assert app[EDGE].stats().dropped == announced
+    assert app[REGISTRY].stats().dropped == announced
     assert delivered < 3000
     kept = [number(event) for event in events if not event.is_control]
     assert (kept[-1] == 4999) is (policy == "drop_oldest")  # what is newest survives, or what is oldest
@@ -155,8 +156,8 @@ async def test_disconnect_ends_the_stream_at_once_and_the_client_comes_back_for_
             publish()
             stream.resume()
             assert not await stream.ended(), "a cut: a clean end would hide it from `fetch`"
-            await until(lambda: not app[EDGE].streams)
-            assert app[EDGE].stats().ended == {"overflow": 1}
+            await until(lambda: not app[REGISTRY].streams)
+            assert app[REGISTRY].stats().ended == {"overflow": 1}
             events = stream.rest(control=True)
             assert not any(event.is_control for event in events)
             got += [number(event) for event in events]
@@ -283,9 +284,9 @@ async def test_a_stalled_reader_delays_nobody() -> None:
         for n in range(3000):
             subject.on_next(event(n, 1000))
             if n % 100 == 99:  # the reader keeps up; its own policy has nothing to do
-                await until(lambda: all(s.outbox.idle or s.connection.paused for s in app[EDGE].streams))
+                await until(lambda: all(s.outbox.idle or s.connection.paused for s in app[REGISTRY].streams))
         assert [number(event) for event in await reading] == list(range(3000))
-        assert sorted(stream.outbox.dropped > 0 for stream in app[EDGE].streams) == [False, True]
+        assert sorted(stream.outbox.dropped > 0 for stream in app[REGISTRY].streams) == [False, True]
 
 
 # -- the write deadline --------------------------------------------------------------------------------------
@@ -299,16 +300,16 @@ async def test_a_reader_that_takes_no_byte_is_ended_after_write_timeout(kernel: 
         stream.stall()
         opened = await only_stream(app)
         if not kernel and USER_TIMEOUT is not None:
-            sock = opened.connection._transport.get_extra_info("socket")
+            sock = opened.connection.transport.get_extra_info("socket")
             sock.setsockopt(socket.IPPROTO_TCP, USER_TIMEOUT, 0)
         await filled(subject, opened)
         begin = loop.time()
-        while app[EDGE].streams:
+        while app[REGISTRY].streams:
             subject.on_next(event(0))
             await asyncio.sleep(0.01)
             assert loop.time() - begin < 3
         assert loop.time() - begin > 0.3
-        ended = app[EDGE].stats().ended
+        ended = app[REGISTRY].stats().ended
         assert ended == {"stuck": 1} or (kernel and ended == {"left": 1})
         assert not subject.observers
 
@@ -330,7 +331,7 @@ async def test_a_reader_that_is_slow_but_alive_is_not_ended() -> None:
             stream.stall()
             await asyncio.sleep(0.1)
         assert opened.connection.paused, "it never caught up"
-        assert app[EDGE].stats().ended == {}
+        assert app[REGISTRY].stats().ended == {}
 
 
 async def test_a_reader_that_is_slow_and_has_a_small_buffer_is_no_stuck_one() -> None:

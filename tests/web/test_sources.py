@@ -16,8 +16,8 @@ from reactivex.subject import Subject
 
 import rx_sse
 from rx_sse.testing import OpenStream, open_stream, serve
-from rx_sse.web.edge import EDGE
 from rx_sse.web.pump import AHEAD_BYTES, AHEAD_EVENTS
+from rx_sse.web.registry import REGISTRY
 
 from .apps import app_of, at_rest, exchange, hello, only_stream, streaming, until, watched
 
@@ -172,7 +172,7 @@ async def test_a_nested_application_uses_the_set_up_of_the_outer_one() -> None:
     async with serve(outer) as url, open_stream(url, "/middle/inner/ticks") as stream:
         assert await numbers(stream, 3) == [1, 2, 3]
         assert stream.retry == 4321
-        assert outer[EDGE].stats().opened == 1
+        assert outer[REGISTRY].stats().opened == 1
 
 
 async def test_of_two_set_ups_the_outermost_counts() -> None:
@@ -182,7 +182,7 @@ async def test_of_two_set_ups_the_outermost_counts() -> None:
     async with serve(outer) as url, open_stream(url, "/inner/") as stream:
         assert await stream.ended()
         assert stream.retry == 2222
-        assert (outer[EDGE].stats().opened, inner[EDGE].stats().opened) == (1, 0)
+        assert (outer[REGISTRY].stats().opened, inner[REGISTRY].stats().opened) == (1, 0)
 
 
 async def test_a_response_is_passed_through() -> None:
@@ -204,7 +204,7 @@ async def test_a_response_is_passed_through() -> None:
         assert (answer.status, answer.content) == (202, b'{"no": "stream"}')
         answer = await exchange(url, "GET /prepared")
         assert (answer.header("X-Own"), answer.content) == ("yes", b"by hand")
-        assert app[EDGE].stats().opened == 0
+        assert app[REGISTRY].stats().opened == 0
 
 
 # -- Observables ---------------------------------------------------------------------------------------------
@@ -236,11 +236,12 @@ async def test_everything_runs_on_the_loops_thread() -> None:
     def note(_: int) -> None:
         threads.add(threading.get_ident())
 
-    before = threading.active_count()
     source = rx.interval(0.005).pipe(ops.do_action(note), ops.debounce(0.001), ops.take(5))
-    async with serve(app_of(streaming(lambda: source))) as url, open_stream(url) as stream:
-        await stream.events(5)
-        assert threading.active_count() == before
+    async with serve(app_of(streaming(lambda: source))) as url:
+        before = threading.active_count()  # with the one that watches the loop
+        async with open_stream(url) as stream:
+            await stream.events(5)
+            assert threading.active_count() == before
     assert threads == {threading.get_ident()}
 
 
@@ -258,7 +259,7 @@ async def test_a_prelude_over_its_limit_is_a_failure_of_its_source(
             assert 500 < len(events) < 1000
             assert events[-1].type == "stream-error"
         assert not live
-        assert app[EDGE].stats().ended == {"failed": 1}
+        assert app[REGISTRY].stats().ended == {"failed": 1}
     (record,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert "GET / emits more than prelude_bytes=100000" in str(record.exc_info)
 
@@ -268,7 +269,7 @@ async def test_one_item_over_the_limit_of_the_prelude_is_a_failure_too() -> None
         yield "x" * 100_000
 
     async with serve(app_of(streaming(items, prelude_bytes=50_000))) as url:
-        assert (await exchange(url, "GET /", "Accept: text/event-stream")).status == 500
+        assert (await exchange(url, "GET /", "Accept: */*")).status == 500
 
 
 async def test_a_prelude_within_its_limit_is_whole_however_slow_the_reader_is() -> None:
@@ -302,7 +303,7 @@ async def test_an_endless_source_hurts_its_own_stream_alone() -> None:
         async with open_stream(url, "/greedy", receive_buffer=4096) as greedy:
             greedy.stall()
             await numbers(good, 10, 5)
-            await until(lambda: app[EDGE].stats().ended.get("failed") == 1)
+            await until(lambda: app[REGISTRY].stats().ended.get("failed") == 1)
         assert len(await numbers(good, 5, 5)) == 5
 
 
@@ -318,7 +319,7 @@ async def test_an_endless_source_is_read_as_fast_as_its_reader_likes() -> None:
         await numbers(good, 5, 5)
         greedy.leave()
         assert (await good.next_event()).json() > before
-        await until(lambda: len(app[EDGE].streams) == 1)
+        await until(lambda: len(app[REGISTRY].streams) == 1)
 
 
 async def test_an_endless_source_that_says_nothing_has_its_headers_all_the_same() -> None:
@@ -327,7 +328,7 @@ async def test_an_endless_source_that_says_nothing_has_its_headers_all_the_same(
     async with serve(app) as url, open_stream(url) as stream:
         assert stream.status == 200
         stream.leave()
-        await until(lambda: not app[EDGE].streams)
+        await until(lambda: not app[REGISTRY].streams)
 
 
 # -- async iterables are pulled ------------------------------------------------------------------------------
@@ -434,7 +435,82 @@ async def test_a_generator_that_fails_while_it_is_closed_is_told_in_the_log(
         async with open_stream(url) as stream:
             await stream.next_event()
         await until(lambda: "while closing" in caplog.text)
-        assert app[EDGE].stats().ended == {"left": 1}
+        assert app[REGISTRY].stats().ended == {"left": 1}
+
+
+async def grouped() -> AsyncIterator[str]:
+    """Yields inside a task group, as a source with a poller of its own does."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(asyncio.sleep(1000))
+        while True:
+            yield "x" * 10_000
+
+
+async def test_a_client_that_leaves_a_generator_with_a_task_group_is_nothing_to_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    app = app_of(streaming(grouped))
+    async with serve(app) as url:
+        async with open_stream(url, receive_buffer=4096) as stream:
+            await stream.events(10)
+        await until(lambda: not app[REGISTRY].streams)
+        await until(lambda: len(asyncio.all_tasks()) <= 3)
+        assert app[REGISTRY].stats().ended == {"left": 1}
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+async def test_a_task_group_that_fails_as_its_generator_is_closed_is_told_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def broken() -> AsyncIterator[int]:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(fails_when_cancelled())
+            yield 1
+            await asyncio.Event().wait()
+
+    async with serve(app_of(streaming(broken))) as url:
+        async with open_stream(url) as stream:
+            await stream.next_event()
+        await until(lambda: "while closing" in caplog.text)
+    assert "GeneratorExit" not in caplog.text
+
+
+async def fails_when_cancelled() -> None:
+    try:
+        await asyncio.Event().wait()
+    finally:
+        raise ValueError("while closing")
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["while it waits", "while its reader is slow"])
+async def test_a_task_group_that_fails_ends_the_stream_with_its_own_error(
+    full: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    fail = asyncio.Event()
+
+    async def poller() -> None:
+        await fail.wait()
+        raise ValueError("no more prices")
+
+    async def source() -> AsyncIterator[str]:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(poller())
+            yield "first"
+            while full:  # suspended in its `yield`, it cannot be told by a CancelledError
+                yield "x" * 100_000
+            await asyncio.Event().wait()
+
+    app = app_of(streaming(source))
+    async with serve(app) as url, open_stream(url, receive_buffer=4096) as stream:
+        await stream.next_event()
+        if full:
+            (served,) = app[REGISTRY].streams
+            await until(lambda: served.connection.paused)
+        fail.set()
+        while (await stream.next_event(control=True)).type != "stream-error":
+            pass
+    assert "no more prices" in caplog.text
+    assert "GeneratorExit" not in caplog.text
 
 
 async def test_what_is_pulled_is_not_dropped_while_a_thread_floods_another_stream() -> None:

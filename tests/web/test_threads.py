@@ -15,7 +15,7 @@ from reactivex.subject import Subject
 from rx_sse import Overflow, ServerSentEvent, StreamError
 from rx_sse.testing import OpenStream, no_leaks, open_stream, serve
 from rx_sse.testing.raw import send
-from rx_sse.web.edge import EDGE
+from rx_sse.web.registry import REGISTRY
 
 from .apps import app_of, only_stream, streaming, until
 
@@ -128,7 +128,7 @@ async def test_threads_push_while_clients_come_and_go() -> None:
         finally:
             stop.set()
             assert all(await asyncio.gather(*pushing))
-        await until(lambda: not app[EDGE].streams)
+        await until(lambda: not app[REGISTRY].streams)
         assert not subject.observers
 
 
@@ -172,7 +172,7 @@ async def test_what_finds_the_inbox_full_is_announced_before_the_next_that_does_
     subject = Subject[int]()
     app = app_of(streaming(lambda: subject, overflow=ROOM))
     async with serve(app) as url, open_stream(url) as stream:
-        app[EDGE].parts.inbox.max_entries = 1000
+        app[REGISTRY].parts.inbox.max_entries = 1000
         blocking(lambda: [subject.on_next(n) for n in range(1500)])
         first = await until_event(stream, lambda event: event.type == "stream-gap")
         assert first == [*range(1000), ("gap", 500)], "and without another push to bring it"
@@ -184,7 +184,7 @@ async def test_the_gap_rides_on_the_next_push_that_finds_room() -> None:
     subject = Subject[int]()
     app = app_of(streaming(lambda: subject, overflow=ROOM))
     async with serve(app) as url, open_stream(url) as stream:
-        inbox = app[EDGE].parts.inbox
+        inbox = app[REGISTRY].parts.inbox
         inbox.max_entries = 10
         blocking(lambda: [subject.on_next(n) for n in range(15)])
         inbox.max_entries = 1000
@@ -201,7 +201,7 @@ async def test_an_inbox_that_is_full_at_its_real_limit_is_accounted_for_and_leav
     async with serve(app) as url, open_stream(url) as stream:
         blocking(lambda: [subject.on_next(n) for n in range(pushed)])
         loop, turns = asyncio.get_running_loop(), list[float]()
-        while app[EDGE].parts.inbox.pending:
+        while app[REGISTRY].parts.inbox.pending:
             begin = loop.time()
             await asyncio.sleep(0)
             turns.append(loop.time() - begin)
@@ -225,7 +225,7 @@ async def test_each_stream_has_an_account_of_its_own() -> None:
     }
     app = app_of(handlers)
     async with serve(app) as url, open_stream(url, "/one") as first, open_stream(url, "/two") as second:
-        app[EDGE].parts.inbox.max_entries = 100
+        app[REGISTRY].parts.inbox.max_entries = 100
         blocking(lambda: [one.on_next(n) for n in range(90)])
         blocking(lambda: [two.on_next(n) for n in range(30)])
         blocking(lambda: [one.on_next(n) for n in range(90, 95)])
@@ -258,7 +258,7 @@ async def test_an_end_finds_its_way_through_a_full_inbox_and_overtakes_nothing(e
             subject.on_error(StreamError("over"))
 
     async with serve(app) as url, open_stream(url) as stream:
-        app[EDGE].parts.inbox.max_entries = 2000
+        app[REGISTRY].parts.inbox.max_entries = 2000
         blocking(push)
         events = await until_event(stream, lambda event: event.type == end)
     assert events == [*range(2000), ("gap", 1000), end]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
+import aiohttp
 import pytest
 import reactivex as rx
 from aiohttp import web
@@ -95,9 +97,57 @@ async def test_an_assertion_of_ones_own_is_left_alone(caplog: pytest.LogCaptureF
     assert record.exc_info and "my own" in str(record.exc_info[1])
 
 
+def test_a_plain_function_with_yield() -> None:
+    def counting(request: web.Request) -> Iterator[int]:
+        yield 1
+
+    class Page:
+        def numbers(self, request: web.Request) -> Iterator[int]:
+            yield 1
+
+    for handler in (counting, Page.numbers):
+        for decorate in (rx_sse.sse, rx_sse.sse(retry=1)):
+            said = wrong(lambda handler=handler, decorate=decorate: decorate(handler))  # type: ignore[misc]
+            assert handler.__qualname__ in said and "make it `async def`, or return rx.from_iterable" in said
+
+
+async def test_a_coroutine_that_is_emitted(caplog: pytest.LogCaptureFixture) -> None:
+    async def price() -> int:
+        return 1
+
+    waiting = price()
+    async with serve(app_of(rx_sse.sse(lambda request: rx.of({"price": waiting})))) as url:
+        assert (await exchange(url, "GET /", "Accept: */*")).status == 500
+    assert await waiting == 1
+    assert "await it, and emit what it returns" in caplog.text
+
+
+async def test_a_websocket_is_no_source_although_it_is_iterated(caplog: pytest.LogCaptureFixture) -> None:
+    async def echo(request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        async for message in socket:
+            await socket.send_str(message.data)
+        return socket
+
+    async def streamed(request: web.Request) -> web.StreamResponse:
+        return await rx_sse.stream_response(request, web.WebSocketResponse())  # type: ignore[arg-type]
+
+    app = app_of({"/ws": echo, "/streamed": streamed, "/sse": rx_sse.sse(echo)})
+    async with serve(app) as url, aiohttp.ClientSession() as session:
+        for path in ("/ws", "/sse"):  # `sse` passes a response through
+            async with session.ws_connect(url + path) as socket:
+                await socket.send_str("hi")
+                assert await socket.receive_str() == "hi"
+        assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+        assert (await exchange(url, "GET /streamed", "Accept: */*")).status == 500
+    assert "source is a WebSocketResponse: an event stream needs an Observable" in caplog.text
+
+
 def test_auth_that_is_no_function() -> None:
+    """A secret is the likely mistake, so it is not shown."""
     said = wrong(lambda: rx_sse.sse(auth="secret"))  # type: ignore[call-overload]
-    assert said == "auth='secret' must be a function of a request that returns a Principal or None"
+    assert said == "auth= is a str: give a function of a request that returns a Principal or None"
 
 
 async def test_a_handler_called_without_a_request() -> None:
@@ -227,7 +277,7 @@ def test_a_mount_without_a_bus_or_with_an_allow_that_is_no_function() -> None:
     assert "not a NoneType" in wrong(lambda: rx_sse.bus_app(missing, auth=lambda request: None))
     bus = rx_sse.MemoryBus()
     said = wrong(lambda: rx_sse.bus_app(bus, auth=lambda request: None, allow=missing))
-    assert "allow=None): give a function" in said
+    assert "a NoneType: give a function" in said
 
 
 @pytest.mark.parametrize("drain", [-1, float("nan"), float("inf"), "5", None, True])
@@ -252,6 +302,7 @@ OPTIONS: list[tuple[dict[str, Any], str]] = [
     ({"retry": 2**31}, "retry=2147483648 must be an integer number of milliseconds from 0 to 2147483647"),
     ({"hold_headers": -0.1}, "hold_headers=-0.1 must be a number of seconds"),
     ({"hold_headers": None}, "hold_headers=None must be a number of seconds"),
+    ({"hold_request": "yes"}, "hold_request='yes' must be True, False or None"),
     ({"write_timeout": 0}, "write_timeout=0 would end every stream at once; give a positive number"),
     ({"write_timeout": None}, "write_timeout=None must be a number of seconds"),
     ({"write_timeout": 10**400}, "must be a number of seconds"),
@@ -267,6 +318,20 @@ OPTIONS: list[tuple[dict[str, Any], str]] = [
     ({"dumps": "json"}, "dumps='json' must be a function of a value that returns JSON text, or None"),
     ({"compress": "gzip"}, "compress='gzip' must be 'zstd' or None"),
     ({"compress": True}, "compress=True must be 'zstd' or None"),
+    ({"control": None}, "control=None must be 'events' or 'none'"),
+    ({"control": "off"}, "control='off' must be 'events' or 'none'"),
+    (
+        {"on_error": "frame"},
+        "on_error='frame' must be a function of an exception that returns the last event",
+    ),
+    ({"headers": "X-A: 1"}, "headers= is a mapping or pairs of names and values, not a str"),
+    ({"headers": 5}, "headers= is a mapping or pairs of names and values, not a int"),
+    ({"headers": ["X-A"]}, "headers= has a str where a pair of name and value belongs"),
+    ({"headers": {"X A": "1"}}, "headers= has the name 'X A', which no header can have"),
+    ({"headers": {"X-A": 1}}, "headers= has a value of X-A that is no text of one line"),
+    ({"headers": {"X-A": "1\r\nX-B: 2"}}, "headers= has a value of X-A that is no text of one line"),
+    ({"headers": {"content-type": "text/plain"}}, "headers= may not set content-type"),
+    ({"headers": {"Content-Length": "5"}}, "headers= may not set Content-Length"),
 ]
 
 
@@ -294,6 +359,9 @@ def test_options_that_can_work_are_taken() -> None:
         close_timeout=0.1,
         dumps=str,
         compress="zstd",
+        control="none",
+        on_error=str,
+        headers={"Set-Cookie": "a=1"},
     )
 
 

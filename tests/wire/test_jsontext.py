@@ -14,9 +14,12 @@ import types
 import uuid
 from typing import Any, NamedTuple
 
+import attrs
+import msgspec
 import numpy
 import pydantic
 import pytest
+import reactivex as rx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -55,26 +58,53 @@ class Line:
     points: tuple[Point, ...] = ()
 
 
+class Asking:
+    """Has every attribute that one looks for, as mocks and proxies do."""
+
+    def __getattr__(self, name: str) -> Any:
+        return self
+
+
+class Answer:
+    def __await__(self) -> Any:
+        yield
+
+
+async def endless() -> Any:
+    while True:
+        yield 1
+
+
 class Model(pydantic.BaseModel):
     n: int
     when: datetime.datetime | None = None
     amount: decimal.Decimal | None = None
 
 
-class AttrsLike:
-    """What `attrs.define` leaves on a class, so far as the encoder looks at it."""
-
-    __attrs_attrs__ = (types.SimpleNamespace(name="a"), types.SimpleNamespace(name="b"))
-
-    def __init__(self) -> None:
-        self.a, self.b, self.c = 1, [2], "no field"
+@attrs.define
+class Pin:
+    a: int = 1
+    b: list[int] = attrs.Factory(lambda: [2])
 
 
-class StructLike:
-    __struct_fields__ = ("a", "b")
+@attrs.frozen
+class Marker:
+    """Without a field."""
 
-    a = 1
-    b = None
+
+class Struct(msgspec.Struct, rename="camel", tag="person"):
+    first_name: str = "Ada"
+    nick: str | msgspec.UnsetType | None = msgspec.UNSET
+    born: datetime.datetime | None = None
+
+
+class Ping(msgspec.Struct, tag="ping"):
+    """Without a field."""
+
+
+class Pixel(msgspec.Struct, array_like=True):
+    x: int = 1
+    inner: Any = None
 
 
 @pytest.mark.parametrize(
@@ -113,8 +143,17 @@ class StructLike:
             '{"n":1,"when":"2026-01-02T00:00:00Z","amount":"1.10"}',
         ),
         ({"model": [Model(n=1)]}, '{"model":[{"n":1,"when":null,"amount":null}]}'),
-        (AttrsLike(), '{"a":1,"b":[2]}'),
-        (StructLike(), '{"a":1,"b":null}'),
+        (Pin(), '{"a":1,"b":[2]}'),
+        (Marker(), "{}"),
+        (Struct(), '{"type":"person","firstName":"Ada","born":null}'),
+        (
+            Struct(nick=None, born=datetime.datetime(2026, 1, 2, tzinfo=UTC)),
+            '{"type":"person","firstName":"Ada","nick":null,"born":"2026-01-02T00:00:00+00:00"}',
+        ),
+        (Ping(), '{"type":"ping"}'),
+        (Pixel(), "[1,null]"),
+        (Pixel(inner=Model(n=2)), '[1,{"n":2,"when":null,"amount":null}]'),
+        ({"deep": [Pixel(inner=Struct())]}, '{"deep":[[1,{"type":"person","firstName":"Ada","born":null}]]}'),
         (numpy.int64(7), "7"),
         (numpy.uint8(7), "7"),
         (numpy.float64(1.5), "1.5"),
@@ -156,6 +195,17 @@ def test_every_type_has_one_text(value: Any, text: str) -> None:
         (Point, "this is a class; send an instance"),
         (datetime.timedelta(1), "total_seconds"),
         (numpy.timedelta64(1, "s"), "number of seconds"),
+        (numpy.datetime64("NaT"), "data: .*NaT.* not a time; send None"),
+        (numpy.array(["2026-01-02", "NaT"], dtype="M8[D]"), "not a time"),
+        ([Pixel(inner=numpy.datetime64("NaT"))], "not a time"),
+        (Pixel(inner=float("nan")), "nan.* JSON has no such number"),
+        (Pixel(inner=object()), "<object .* pass dumps="),
+        ([Asking()], "of type Asking .* pass dumps="),
+        ([n for n in ()].__iter__(), "its items one by one"),
+        ((n for n in "ab"), "its items one by one"),
+        (endless(), "its items one by one"),
+        (Answer(), "await it, and emit what it returns"),
+        (rx.never(), "this is an Observable: emit its values"),
         (numpy.complex128(1j), "of type complex128|of type complex"),
         (1j, "of type complex"),
         (numpy.longdouble(1), "of type (longdouble|float128).* pass dumps="),
@@ -170,6 +220,32 @@ def test_refused_with_its_place_and_a_way_out(value: Any, message: str) -> None:
     for encoder in (dumps, dumps_utf8, standard):
         with pytest.raises(EncodeError, match=message):
             encoder(value)
+
+
+def test_a_time_that_is_none_by_its_own_account_is_refused() -> None:
+    """pandas.NaT is a datetime, and differs from itself."""
+
+    class NaTType(datetime.datetime):
+        def __eq__(self, other: object) -> bool:
+            return False
+
+        def __ne__(self, other: object) -> bool:
+            return True
+
+        __hash__ = None  # type: ignore[assignment]
+
+    with pytest.raises(EncodeError, match=r"data\['at'\]: .* not a time; send None"):
+        dumps({"at": NaTType(2026, 1, 2)})
+
+
+async def test_a_coroutine_is_told_to_be_awaited() -> None:
+    async def price() -> int:
+        return 1
+
+    waiting = price()
+    with pytest.raises(EncodeError, match=r"data\['price'\]: <coroutine .* await it"):
+        dumps({"price": waiting})
+    await waiting
 
 
 def test_a_circle_is_refused() -> None:

@@ -1,6 +1,6 @@
 """The bus over Redis: a log that many processes share.
 
-Synchronous, without I/O, for a loop and for a worker alike: `layout` (names of keys), `scripts` (what runs
+Synchronous, without I/O, for a loop and for a worker alike: `keys` (names of keys), `scripts` (what runs
 in Redis), `codec` (entries as Redis holds them), `batch` (many appends as one call). Over them two edges:
 the bus's log on a loop (`link`, `line`, `node`, `lane`, `watches`, `log`), and `publisher` for a process
 without one. `address` alone imports redis-py: it reads URLs and clients. The protocol is parsed by hiredis,
@@ -16,4 +16,4 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 if find_spec("redis") is None or find_spec("hiredis") is None:
-    raise ImportError('RedisBus and RedisPublisher need redis-py and hiredis: pip install "rx_sse[redis]"')
+    raise ImportError('RedisBus and RedisPublisher need redis-py and hiredis: pip install "redis[hiredis]"')

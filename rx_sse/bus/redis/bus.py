@@ -12,12 +12,13 @@ from typing import Any
 
 from rx_sse.arguments import seconds
 from rx_sse.bus.bus import Bus
-from rx_sse.bus.log import Retention
-from rx_sse.bus.redis.address import address_of
-from rx_sse.bus.redis.layout import PARTITIONS, Layout
+from rx_sse.bus.log.draft import Retention
 from rx_sse.bus.redis.log import RedisLog
+from rx_sse.bus.redis.net.address import address_of
 from rx_sse.bus.redis.presence import SharedRosters
-from rx_sse.bus.redis.report import RedisStats
+from rx_sse.bus.redis.protocol.keys import PARTITIONS, Keys
+from rx_sse.bus.redis.stats import RedisStats
+from rx_sse.wire.dumps import Dumps
 
 
 class RedisBus(Bus):
@@ -37,8 +38,11 @@ class RedisBus(Bus):
             waited for, by WAIT, for a quarter of `publish_timeout`; if fewer have, `publish` raises
             `PublishUnknown`, and what `on_next` pushed is told to `errors` and counted in `stats()`.
         grace: seconds that a listener may be away without having left (`presence`).
-        max_token_life: seconds that a token may live at most; revocations of users are kept so long.
+        max_token_life: seconds that a token may live, from ``iat`` to ``exp``; one that lives longer is
+            refused, and revocations are kept so long.
         blind_limit: seconds that a process which is cut off goes on with the revocations that it knows.
+        dumps: replaces the JSON encoder for what is pushed, and for what `map` and `snapshot` return; without
+            it that of `setup(dumps=)`.
         clock: monotonic seconds.
 
     Raises:
@@ -58,14 +62,15 @@ class RedisBus(Bus):
         publish_timeout: float = 5.0,
         replicas: int = 0,
         grace: float = 10.0,
-        max_token_life: float = 86_400.0,
+        max_token_life: float = 31 * 86_400.0,
         blind_limit: float = 300.0,
+        dumps: Dumps | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         retention = Retention.of(history, history_bytes, ttl)
         log = RedisLog(
             address_of(target),
-            Layout(prefix, partitions),
+            Keys(prefix, partitions),
             retention,
             timeout=seconds("publish_timeout", publish_timeout, zero="leaves Redis no time to answer"),
             replicas=replicas,
@@ -80,25 +85,12 @@ class RedisBus(Bus):
             max_token_life=max_token_life,
             blind_limit=blind_limit,
             clock=clock,
+            rosters=lambda runtime, away: SharedRosters(runtime, away, log),
+            dumps=dumps,
         )
-        log.on_trouble = self.trouble
+        log.on_trouble = self._core.runtime.error
         self._redis = log
-        self._shared = SharedRosters(self, grace, log)
-        self.rosters = self._shared
-
-    async def close(self) -> None:
-        """Stop taking, deliver what was pushed, end every subscription; tell the others who has left."""
-        if self.running:
-            self.require_loop()
-            self._shared.farewell()
-        await super().close()
 
     def stats(self) -> RedisStats:
         """What it has done and holds, the connections included."""
         return RedisStats.over(super().stats(), self._redis)
-
-    async def delivered(self) -> None:
-        """Wait until what was pushed before has been stored and delivered."""
-        await super().delivered()
-        await self._redis.flushed()
-        await super().delivered()

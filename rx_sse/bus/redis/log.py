@@ -1,47 +1,42 @@
-"""The log in Redis: the four verbs of the port, over lanes, watches and servers.
+"""The log in Redis: the four verbs of the port, over queues of appends, queries and subscriptions.
 
-`append` goes through a lane, `read` through a short queue of questions, `watch` to the listening connection
+`append` goes through a queue, `read` through a short queue of questions, `watch` to the listening connection
 of the server that has the topic. What is lost on the way is made good from the log: a subscription that
-begins to count, and every topic now and then, has its last position compared (`watches`).
+begins to count, and every topic now and then, has its last position compared (`subscriptions`).
 
 Standard: the port of `bus.log`; resume rules §1, §4, §5.
-Never: an answer of Redis raises out of a callback. What cannot be read is told as trouble, and asked again.
+Never: an answer of Redis raises out of a callback. What cannot be read is reported, and asked for again.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from typing import Any, cast
+from collections.abc import Callable
+from typing import Any
 
-from rx_sse.bus.cursor import Position
-from rx_sse.bus.entry import GAP, gap_data
-from rx_sse.bus.keys import hashed_key
-from rx_sse.bus.log import Draft, Listener, Page, Query, Retention
-from rx_sse.bus.redis.address import Address, Endpoint
-from rx_sse.bus.redis.batch import Stored, entries_of
-from rx_sse.bus.redis.cluster import Cluster
-from rx_sse.bus.redis.fleet import Fleet
-from rx_sse.bus.redis.lane import Lane
-from rx_sse.bus.redis.layout import Layout
-from rx_sse.bus.redis.link import Link, Lost
-from rx_sse.bus.redis.node import Node
-from rx_sse.bus.redis.questions import Questions
+from rx_sse.bus.log.draft import Draft, Retention, hashed_key
+from rx_sse.bus.log.entry import GAP, gap_data
+from rx_sse.bus.log.port import Listener, Page, Query
+from rx_sse.bus.log.position import Position
+from rx_sse.bus.redis.append_queue import AppendQueue
+from rx_sse.bus.redis.ledger import Ledger
+from rx_sse.bus.redis.net.address import Address
+from rx_sse.bus.redis.net.server import Server
+from rx_sse.bus.redis.protocol.call import QUIET, code_of
+from rx_sse.bus.redis.protocol.keys import Keys
+from rx_sse.bus.redis.queries import Queries
 from rx_sse.bus.redis.replicas import Replicas
-from rx_sse.bus.redis.watches import Watches
+from rx_sse.bus.redis.server_clock import ServerClock
+from rx_sse.bus.redis.subscriptions import Subscriptions
+from rx_sse.bus.redis.topology import Topology
 from rx_sse.errors import RxSseError, UsageError
 
 OPEN = 2.0
 """Seconds that a start waits for Redis."""
 SECOND = 1.0
-MAX_WAITING = 131_072
-MAX_WAITING_BYTES = 64 * 1024 * 1024
-"""What may wait for Redis; beyond it pushes are refused."""
-REMEMBERED = 10_000
-"""Topics whose last acknowledged position is remembered, to see whether a failover took it back."""
+REPORT = 10.0
+"""Seconds for which the same refusal of a question is not reported again."""
 
 
 class RedisLog:
@@ -49,18 +44,24 @@ class RedisLog:
 
     Args:
         address: where it is.
-        layout: names of keys.
+        keys: names of keys.
         retention: how much of a topic is kept; its age is also the life of what is known of a topic.
-        timeout: seconds after which a publisher that waits is told.
+        timeout: seconds after which a publisher that waits gets an error.
         replicas: how many must have acknowledged an entry before it counts as accepted.
         probe_interval: seconds between two probes.
         clock: monotonic seconds.
+
+    Attributes:
+        topology: which server has what.
+        subscriptions: the topics that are listened to.
+        on_trouble: called with what went wrong, and the topic if it belongs to one.
+        ledger: what waits for Redis, and what it has acknowledged.
     """
 
     def __init__(
         self,
         address: Address,
-        layout: Layout,
+        keys: Keys,
         retention: Retention,
         *,
         timeout: float = 5.0,
@@ -68,59 +69,46 @@ class RedisLog:
         probe_interval: float = 1.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.layout = layout
-        self.timeout = timeout
-        self.replicas = Replicas(replicas, timeout)
+        self.keys = keys
+        self.topology = Topology(self, address, keys, probe_interval)
         self.on_trouble: Callable[[Exception, str | None], None] = _ignore
-        self._address = address
         self._retention = retention
-        self.life = max(int(retention.age * 1000), 1) + 60_000  # a topic's meta outlives its entries
-        self._interval = probe_interval
+        self._timeout = timeout
+        self._replicas = Replicas(replicas, timeout)
+        self._life = max(int(retention.age * 1000), 1) + 60_000  # a topic's meta outlives its entries
         self._clock = clock
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._fleet: Fleet | Cluster | None = None
-        self._lanes: dict[int, Lane] = {}
-        self.watches = Watches()
-        self._questions = Questions(self)
+        self._queues: dict[int, AppendQueue] = {}
         self._timer: asyncio.TimerHandle | None = None
-        self._offset: float | None = None
         self._mismatch: UsageError | None = None
         self._met: asyncio.Event | None = None
-        self._settled: asyncio.Event | None = None
-        """What those wait for who wait until nothing is unsettled."""
-        self._acknowledged: OrderedDict[str, tuple[Position, int]] = OrderedDict()
-        self._waiting = 0
-        self._waiting_bytes = 0
-        self.sharded = address.kind == "cluster"
-        self.batches = 0
-        self.short = 0
+        self._reported = ("", 0.0)
+        self._renew()
 
     # -- the port --------------------------------------------------------------------------------------------
 
     def append(self, draft: Draft) -> None:
         """Store `draft` behind everything of its topic that was appended before."""
-        self._waiting += 1
-        self._waiting_bytes += draft.size
-        partition = self.layout.partition(draft.topic) if self.sharded else 0
-        lane = self._lanes.get(partition)
-        if lane is None:
-            lane = self._lanes.setdefault(partition, Lane(self, partition))
-        lane.append(draft)
+        self.ledger.entered(draft)
+        partition = self.topology.partition(draft.topic)
+        queue = self._queues.get(partition)
+        if queue is None:
+            queue = AppendQueue(self.ledger, self.topology, partition, self._timeout, self._replicas)
+            self._queues[partition] = queue
+        queue.append(draft)
 
     def read(self, query: Query, done: Callable[[Page | None], None]) -> None:
         """Ask for a page; a few questions at a time."""
-        self._questions.read(query, done)
+        self._queries.read(query, done)
 
     def watch(self, topic: str, listener: Listener) -> Callable[[], None]:
         """Listen to a topic's channel."""
-        channel = self.layout.channel(topic)
-        watch = self.watches.add(topic, channel, listener)
-        if (node := self._node_of(topic)) is not None:
-            node.join(channel)
+        subscription = self.subscriptions.add(topic, self.keys.channel(topic), listener)
+        self.topology.join(topic)
 
         def stop() -> None:
-            if self.watches.remove(watch) and (node := self._node_of(topic)) is not None:
-                node.leave(channel)
+            if self.subscriptions.remove(subscription):
+                self.topology.leave(topic)
 
         return stop
 
@@ -133,9 +121,7 @@ class RedisLog:
         self._loop = asyncio.get_running_loop()
         self._met = asyncio.Event()
         self._mismatch = None
-        kind = Cluster if self.sharded else Fleet
-        self._fleet = kind(self, self._address, self._probe_topic(), self._interval)
-        self._fleet.start()
+        self.topology.start()
         self._timer = self._loop.call_later(SECOND, self._ticked)
         try:
             async with asyncio.timeout(OPEN):
@@ -148,46 +134,38 @@ class RedisLog:
             raise mismatch
 
     async def close(self) -> None:
-        """Let everything go; who waits for an append is told."""
-        fleet, loop = self._fleet, self._loop
-        self._fleet = self._loop = None
-        lanes, self._lanes = list(self._lanes.values()), {}
+        """Let everything go; what waits for an append gets an error."""
+        loop, self._loop = self._loop, None
+        queues, self._queues = list(self._queues.values()), {}
         if loop is None or loop.is_closed():
-            self._forget()
+            self.topology.drop()
+            self._renew()
             return
         if self._timer is not None:
             self._timer.cancel()
-        for lane in lanes:
-            lane.close()
-        self._questions.close()
-        self._forget()
-        if fleet is not None:
-            await fleet.stop()
+        for queue in queues:
+            queue.close()
+        self._queries.close()
+        self._renew()
+        await self.topology.stop()
 
-    def _forget(self) -> None:
-        self.watches = Watches()
-        self._questions = Questions(self)
-        self._waiting = self._waiting_bytes = 0
-        self._settled = None
-        self._offset = None
-        self._acknowledged.clear()
+    def _renew(self) -> None:
+        self.subscriptions = Subscriptions(self._clock)
+        self.ledger = Ledger(
+            self.subscriptions, lambda topic, error: self.on_trouble(error, topic), self._clock
+        )
+        self._server_clock = ServerClock(self._clock)
+        self._queries = Queries(self, self.topology, self.subscriptions, self._server_clock, self._life)
 
     @property
     def ready(self) -> bool:
         """Whether entries appended now reach the watchers of this process."""
-        return (
-            self._fleet is not None and bool(self._fleet.nodes) and all(it.ready for it in self._fleet.nodes)
-        )
+        return self._loop is not None and self.topology.ready
 
     @property
     def deaf(self) -> bool:
         """Whether Redis takes what this process publishes, and this process does not hear it."""
-        return self._fleet is not None and any(node.deaf for node in self._fleet.nodes)
-
-    @property
-    def nodes(self) -> Sequence[Node]:
-        """The servers."""
-        return () if self._fleet is None else self._fleet.nodes
+        return self._loop is not None and self.topology.deaf
 
     def present(
         self,
@@ -196,136 +174,60 @@ class RedisLog:
         said: dict[str, tuple[str, bool]],
         told: Callable[[str, list[bytes]], None],
     ) -> None:
-        """Say who listens here, and ask who listens elsewhere; see `Questions.present`."""
-        self._questions.present(process, life, said, told)
+        """Say who listens here, and ask who listens elsewhere; see `Queries.present`."""
+        self._queries.present(process, life, said, told)
 
     @property
     def questions(self) -> int:
         """Questions that were asked."""
-        return self._questions.asked
+        return self._queries.sent
 
     @property
     def unsettled(self) -> int:
         """Appends that are not settled."""
-        return self._waiting
+        return self.ledger.waiting
 
     @property
     def full(self) -> bool:
         """Whether no more may be appended now. From any thread."""
-        return self._waiting >= MAX_WAITING or self._waiting_bytes >= MAX_WAITING_BYTES
+        return self.ledger.full
 
     async def flushed(self) -> None:
         """Wait until what was appended before is settled, and was handed to the watchers."""
-        if self._waiting:
-            if self._settled is None:
-                self._settled = asyncio.Event()
-            await self._settled.wait()
-        if self._fleet is not None:
-            await asyncio.gather(*(node.heard() for node in self._fleet.nodes))
+        await self.ledger.settled()
+        await self.topology.heard()
 
-    # -- what a lane asks ------------------------------------------------------------------------------------
+    # -- what the topology reports ---------------------------------------------------------------------------
 
-    def link(self, partition: int) -> Link | None:
-        """The connection to who stores a partition now."""
-        node = None if self._fleet is None else self._fleet.node(partition)
-        return None if node is None else node.commands.link
-
-    def sending(self) -> None:
-        """A batch leaves."""
-        self.batches += 1
-
-    def link_at(self, where: str) -> Link | None:
-        """The connection to a node that a refusal names."""
-        host, _, port = where.rpartition(":")
-        if not isinstance(self._fleet, Cluster) or not host:
-            return None
-        return self._fleet.at(Endpoint(host, int(port))).commands.link
-
-    def refused(self, code: str) -> None:
-        """A server refused for a while; perhaps another one does not."""
-        if code in ("READONLY", "MOVED", "ASK", "CLUSTERDOWN", "MASTERDOWN") and self._fleet is not None:
-            self._fleet.refresh()
-
-    def stored(self, topic: str, lineage: int, before: int, row: Sequence[Stored]) -> None:
-        """Drafts of this process are in the log, in a row behind the entry with the nonce `before`."""
-        self._acknowledged[topic] = (row[-1][1], lineage)
-        self._acknowledged.move_to_end(topic)
-        if len(self._acknowledged) > REMEMBERED:
-            self._acknowledged.popitem(last=False)
-        if self.watches.get(topic) is not None:
-            self.watches.own(topic, entries_of(row, before, self._clock()))
-
-    def left(self, draft: Draft) -> None:
-        """A draft no longer waits."""
-        self._waiting -= 1
-        self._waiting_bytes -= draft.size
-        if self._waiting == 0 and self._settled is not None:
-            self._settled.set()
-            self._settled = None
-
-    def unconfirmed(self, count: int) -> None:
-        """So many entries are stored, and not enough replicas have acknowledged them."""
-        self.short += count
-
-    def dropped(self, topic: str, error: Exception) -> None:
-        """What nobody waits for was refused, or is unconfirmed."""
-        self.on_trouble(error, topic)
-
-    # -- what a node tells -----------------------------------------------------------------------------------
-
-    def connected(self, node: Node) -> None:
+    def connected(self, server: Server) -> None:
         """Commands can be sent to a server."""
-        if self._met is not None and self._fleet is not None:
-            nodes = self._fleet.nodes
-            if nodes and all(it.commands.link is not None for it in nodes):
-                self._met.set()
-        link = node.commands.link
-        if link is not None:
-            self._set_clock(link)
-        if node.commands.made > 1:
-            mine = {it: known for it, known in self._acknowledged.items() if self._node_of(it) is node}
-            self._questions.look_for(mine, self._taken_back)
-        for lane in list(self._lanes.values()):
-            lane.go()
-        self._questions.go()
+        if self._met is not None and self.topology.connected_to_all:
+            self._met.set()
+        if server.commands.connection is not None:
+            self._server_clock.compare(server.commands.connection)
+        if server.commands.made > 1:
+            known = self.ledger.acknowledged.items()
+            mine = {topic: it for topic, it in known if self.topology.server_of(topic) is server}
+            self._queries.look_for(mine, self._taken_back)
+        self._go_on(self._queues.values())
 
-    def _taken_back(self, topic: str, upto: Position) -> None:
-        """What this process was told is stored is not there any more: tell the readers."""
-        self._acknowledged.pop(topic, None)
-        key = hashed_key(None, topic, f"withdrawn {upto.seq}-{upto.nonce}")
-        self.append(Draft(topic, GAP, gap_data("withdrawn", upto), None, self._retention, key=key))
-
-    def counts(self, node: Node, channels: list[str]) -> None:
+    def counts(self, channels: list[str]) -> None:
         """Subscriptions count from now on: what came before, the log knows."""
-        self._questions.compare(self.watches.topics_of(channels))
+        self._queries.compare(self.subscriptions.topics_of(channels))
 
     def message(self, channel: bytes, text: bytes) -> None:
         """An announcement."""
         try:
-            self.watches.message(channel, text, self.at)
+            self.subscriptions.message(channel, text, self._server_clock.at)
         except ValueError as error:
             self.trouble(error)
 
-    def moved(self, node: Node, channel: str) -> None:
-        """A server ended a subscription that nobody gave up."""
-        if self._fleet is not None:
-            self._fleet.moved(node, channel)
-
     def rehomed(self, partitions: set[int]) -> None:
-        """Partitions have another node: listen there. When that counts, what was missed is made good."""
-        for topic in self.watches.topics():
-            if self.layout.partition(topic) in partitions:
-                channel = self.layout.channel(topic)
-                home = self._node_of(topic)
-                for node in () if self._fleet is None else self._fleet.nodes:
-                    if node is home:
-                        node.join(channel)
-                    else:
-                        node.forget(channel)
-        for partition in partitions:
-            if (lane := self._lanes.get(partition)) is not None:
-                lane.go()
-        self._questions.go()
+        """Partitions have another server: listen there. When that counts, what was missed is made good."""
+        self.topology.rejoin(
+            it for it in self.subscriptions.topics() if self.keys.partition(it) in partitions
+        )
+        self._go_on(queue for number, queue in self._queues.items() if number in partitions)
 
     def trouble(self, error: Exception) -> None:
         """A connection could not be made, or was refused something."""
@@ -335,63 +237,40 @@ class RedisLog:
                 self._met.set()
         self.on_trouble(error, None)
 
-    # -- what a question asks for ----------------------------------------------------------------------------
+    def _go_on(self, queues: Any) -> None:
+        for queue in list(queues):
+            queue.go()
+        self._queries.go()
 
-    def link_of(self, topic: str) -> Link | None:
-        """The connection to who stores a topic now."""
-        node = self._node_of(topic)
-        return None if node is None else node.commands.link
+    def _dropped(self, topic: str, error: Exception) -> None:
+        """What was pushed to a topic was refused, or is unconfirmed."""
+        self.on_trouble(error, topic)
 
-    def complain(self, error: Exception) -> None:
-        """A question was not answered."""
-        if isinstance(error, Lost):
+    def _taken_back(self, topic: str, upto: Position) -> None:
+        """What was acknowledged to this process is not there any more: tell the readers."""
+        self.ledger.acknowledged.pop(topic, None)
+        key = hashed_key(None, topic, f"withdrawn {upto.seq}-{upto.nonce}")
+        self.append(Draft(topic, GAP, gap_data("withdrawn", upto), None, self._retention, key=key))
+
+    # -- what a query reports --------------------------------------------------------------------------------
+
+    def failed(self, error: Exception) -> None:
+        """A question was not answered. The same reason is reported once in a while."""
+        said, now = str(error), self._clock()
+        if code_of(said) in QUIET or (said == self._reported[0] and now - self._reported[1] < REPORT):
             return
-        code = str(error).split(" ", 1)[0]
-        self.refused(code)
-        if code not in ("MOVED", "ASK", "TRYAGAIN", "LOADING", "CLUSTERDOWN", "READONLY", "MASTERDOWN"):
-            self.on_trouble(RxSseError(f"Redis refused a question: {error}"), None)
-
-    def at(self, milliseconds: int) -> float:
-        """When that was, by this process's clock."""
-        return self._clock() if self._offset is None else milliseconds / 1000 + self._offset
+        self._reported = (said, now)
+        self.on_trouble(RxSseError(f"Redis refused a question: {said}"), None)
 
     # -- time ------------------------------------------------------------------------------------------------
-
-    def _set_clock(self, link: Link) -> None:
-        asked = self._clock()
-
-        def answered(answer: Any) -> None:
-            if isinstance(answer, list):
-                said = cast("list[bytes]", answer)
-                seconds = int(said[0]) + int(said[1]) / 1e6
-                self._offset = (asked + self._clock()) / 2 - seconds
-
-        link.send(("TIME",), answered)
 
     def _ticked(self) -> None:
         if self._loop is None:
             return
         self._timer = self._loop.call_later(SECOND, self._ticked)
-        if len(self.watches):
-            self._questions.compare(self.watches.due())
-
-    # -- where -----------------------------------------------------------------------------------------------
-
-    def _node_of(self, topic: str) -> Node | None:
-        return None if self._fleet is None else self._fleet.node(self.layout.partition(topic))
-
-    def _probe_topic(self) -> Callable[[int | None], str]:
-        token = os.urandom(6).hex()
-
-        def topic(partition: int | None) -> str:
-            """A topic of this process alone, in a partition if one is asked for."""
-            number = 0
-            while partition is not None and self.layout.partition(f"!probe:{token}:{number}") != partition:
-                number += 1
-            return f"!probe:{token}:{number}"
-
-        return topic
+        if len(self.subscriptions):
+            self._queries.compare(self.subscriptions.due())
 
 
 def _ignore(error: Exception, topic: str | None) -> None:
-    """What nobody wants to hear."""
+    """The default `on_trouble`."""

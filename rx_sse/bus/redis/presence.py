@@ -12,11 +12,10 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any
 
-from rx_sse.bus.engine import Engine
-from rx_sse.bus.presence import PresenceChange, Rosters
 from rx_sse.bus.redis.log import RedisLog
+from rx_sse.bus.rosters import PresenceChange, Rosters, Watcher
+from rx_sse.bus.runtime import Runtime
 
 LIFE = 30.0
 """Seconds for which the listeners of a process that died are still counted."""
@@ -29,16 +28,15 @@ class SharedRosters(Rosters):
     """The rosters of one bus, and what it knows of the others'. Loop thread only.
 
     Args:
-        bus: whose.
+        runtime: the bus.
         grace: seconds that somebody may be away without having left.
         log: where it is said.
     """
 
-    __slots__ = ("_changed", "_log", "_process", "_remote", "_said", "_shared_bus", "_wanted")
+    __slots__ = ("_changed", "_log", "_process", "_remote", "_said", "_wanted")
 
-    def __init__(self, bus: Engine, grace: float, log: RedisLog) -> None:
-        super().__init__(bus, grace)
-        self._shared_bus = bus
+    def __init__(self, runtime: Runtime, grace: float, log: RedisLog) -> None:
+        super().__init__(runtime, grace)
         self._log = log
         self._process = os.urandom(8).hex()
         self._changed: dict[str, None] = {}
@@ -56,9 +54,9 @@ class SharedRosters(Rosters):
         super().leave(topic, user)
         self._changed[topic] = None
 
-    def watch(self, topic: str, watch: Any) -> None:
-        """Announce changes to `watch`."""
-        super().watch(topic, watch)
+    def watch(self, topic: str, watcher: Watcher) -> None:
+        """Announce changes to `watcher`."""
+        super().watch(topic, watcher)
         self._want(topic)
 
     def announce(self, change: PresenceChange) -> None:
@@ -111,25 +109,34 @@ class SharedRosters(Rosters):
         return json.dumps([members, total - sum(members.values())])
 
     def _want(self, topic: str) -> None:
-        self._wanted[topic] = self._shared_bus.now() + INTEREST
+        self._wanted[topic] = self.runtime.now() + INTEREST
 
     def _others(self, topic: str) -> tuple[dict[str, int], int]:
         members, anonymous, till = self._remote.get(topic, ({}, 0, 0.0))
-        return (members, anonymous) if till >= self._shared_bus.now() else ({}, 0)
+        return (members, anonymous) if till >= self.runtime.now() else ({}, 0)
 
     def _told(self, topic: str, others: list[bytes]) -> None:
         """What the other processes say of a topic."""
         members: dict[str, int] = {}
         anonymous = 0
         for text in others:
-            theirs, nameless = json.loads(text)
+            theirs, nameless = _said(text)
             anonymous += nameless
             for user, count in theirs.items():
                 members[user] = members.get(user, 0) + count
         before = self._others(topic)[0]
         here = super().members(topic)
-        self._remote[topic] = members, anonymous, self._shared_bus.now() + LIFE
+        self._remote[topic] = members, anonymous, self.runtime.now() + LIFE
         for user in [it for it in members if it not in before and it not in here]:
             super().announce(PresenceChange(topic, user, True))
         for user in [it for it in before if it not in members and it not in here]:
             super().announce(PresenceChange(topic, user, False))
+
+
+def _said(text: bytes) -> tuple[dict[str, int], int]:
+    """What one process says; nothing, if it is not what a process of ours says."""
+    try:
+        members, anonymous = json.loads(text)
+        return {str(user): int(count) for user, count in members.items()}, int(anonymous)
+    except (ValueError, TypeError, AttributeError):
+        return {}, 0

@@ -10,6 +10,7 @@ Never: an event loop, and neither reactivex nor aiohttp is imported.
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -17,33 +18,40 @@ from typing import Any, Self
 
 import hiredis
 
-from rx_sse.arguments import seconds
-from rx_sse.bus.cursor import Position, cursor_of, part_of, ref_of
-from rx_sse.bus.keys import hashed_key
-from rx_sse.bus.log import Retention
+from rx_sse.arguments import function, seconds
+from rx_sse.bus.log.draft import Retention, draft_of, hashed_key
+from rx_sse.bus.log.position import Position, cursor_of, part_of, ref_of
 from rx_sse.bus.names import check_topic
-from rx_sse.bus.publisher import draft_of
-from rx_sse.bus.redis.address import Endpoint, address_of
-from rx_sse.bus.redis.batch import Batch, refusal
-from rx_sse.bus.redis.layout import PARTITIONS, Layout
+from rx_sse.bus.redis.backoff import Backoff
+from rx_sse.bus.redis.net.address import Endpoint, Unreachable, address_of
+from rx_sse.bus.redis.net.blocking import BlockingConnection
+from rx_sse.bus.redis.protocol.append import AppendBatch, Outcome, maybe_stored, not_stored
+from rx_sse.bus.redis.protocol.call import ELSEWHERE, Done, Lost, Retry, ScriptCall
+from rx_sse.bus.redis.protocol.fence import Fence
+from rx_sse.bus.redis.protocol.keys import PARTITIONS, Keys
 from rx_sse.bus.redis.replicas import Replicas
-from rx_sse.bus.redis.wire import Wire
-from rx_sse.errors import PublishRefused, PublishUnknown, RxSseError
+from rx_sse.errors import PublishRefused, RxSseError
+from rx_sse.wire.dumps import Dumps
 
-PAUSE = 0.05
+FIRST_PAUSE = 0.02
+LONGEST_PAUSE = 0.5
 """Seconds before it is tried again."""
+
+logger = logging.getLogger("rx_sse")
 
 
 class _State:
     """What belongs to one process."""
 
-    __slots__ = ("lock", "pid", "places", "wires")
+    __slots__ = ("connections", "fence", "lock", "pid", "places", "said")
 
     def __init__(self) -> None:
         self.pid = os.getpid()
         self.lock = threading.Lock()
-        self.wires: dict[Endpoint, Wire] = {}
+        self.connections: dict[Endpoint, BlockingConnection] = {}
         self.places: dict[int, Endpoint] = {}
+        self.fence = Fence()
+        self.said = ""  # why Redis cannot be reached, as far as it was reported
 
 
 class RedisPublisher:
@@ -56,6 +64,7 @@ class RedisPublisher:
         timeout: seconds for one publish in all.
         replicas: how many replicas must have acknowledged a publish before it counts as accepted; they are
             waited for, by WAIT, for a quarter of `timeout`.
+        dumps: replaces the JSON encoder.
 
     Raises:
         UsageError: `target` leads nowhere, or a number makes no sense.
@@ -72,9 +81,13 @@ class RedisPublisher:
         ttl: float = 3600.0,
         timeout: float = 5.0,
         replicas: int = 0,
+        dumps: Dumps | None = None,
     ) -> None:
+        function("dumps", dumps, "a function of a value that returns JSON text")
+        self._dumps = dumps
         self._address = address_of(target)
-        self._layout = Layout(prefix, partitions)
+        self._sharded = self._address.kind == "cluster"
+        self._keys = Keys(prefix, partitions)
         self._retention = Retention.of(history, history_bytes, ttl)
         self._timeout = seconds("timeout", timeout, zero="leaves Redis no time to answer")
         self._replicas = Replicas(replicas, timeout)
@@ -108,19 +121,19 @@ class RedisPublisher:
             PublishUnknown: no answer came in time, or not enough replicas have acknowledged it; repeat it
                 with the same `idempotency_key`.
         """
-        draft = draft_of(check_topic(topic), data, event, self._retention)
+        draft = draft_of(check_topic(topic), data, event, self._retention, self._dumps)
         if idempotency_key is not None:
             draft.key = hashed_key(user, topic, idempotency_key)
         deadline = time.monotonic() + self._timeout
         state = self._state
-        if (
-            state.pid != os.getpid()
-        ):  # a child of a fork: that connection, and perhaps its lock, is the parent's
+        if state.pid != os.getpid():
+            # A child of a fork: that connection, and perhaps its lock, is the parent's.
             state = self._state = _State()
         if not state.lock.acquire(timeout=self._timeout):
-            raise PublishRefused(f"{topic}: others were waiting for {self._timeout} s; nothing was stored")
+            raise not_stored(f"{topic}: others were waiting for {self._timeout} s")
         try:
-            position = self._store(state, Batch([draft], self._layout), deadline)
+            partition = self._keys.partition(topic) if self._sharded else 0
+            position = self._store(state, AppendBatch([draft], self._keys), partition, deadline)
         finally:
             state.lock.release()
         return cursor_of([part_of(ref_of(topic), position)])
@@ -130,9 +143,9 @@ class RedisPublisher:
         state = self._state
         if state.pid == os.getpid():
             with state.lock:
-                for wire in state.wires.values():
-                    wire.close()
-                state.wires.clear()
+                for connection in state.connections.values():
+                    connection.close()
+                state.connections.clear()
 
     def __enter__(self) -> Self:
         return self
@@ -140,65 +153,97 @@ class RedisPublisher:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _store(self, state: _State, batch: Batch, deadline: float) -> Position:
+    def _store(self, state: _State, batch: AppendBatch, partition: int, deadline: float) -> Position:
+        """Send a batch of one until it is settled.
+
+        Raises:
+            PublishRefused, PublishUnknown: it is not, and will not be.
+        """
         topic = batch.drafts[0].topic
-        partition = self._layout.partition(topic) if self._address.kind == "cluster" else 0
-        announce = "SPUBLISH" if self._address.kind == "cluster" else "PUBLISH"
-        why = ""
-        whole = False
-        there: Endpoint | None = None  # who was named by an ASK, which holds for one call
+        backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
         while True:
-            place, asking = there, there is not None
-            there = None
-            wire: Wire | None = None
-            sent = False
-            try:
-                place = place or self._place(state, partition, deadline)
-                wire = self._wire(state, place, deadline)
-                if asking:
-                    wire.ask(("ASKING",), deadline)
-                command = batch.call(announce, whole=whole)
-                sent = time.monotonic() < deadline  # after it nothing leaves
-                outcome = batch.outcomes(wire.ask(command, deadline))[1][0]
-            except hiredis.ReplyError as error:
-                said = str(error)
-                if said.startswith("NOSCRIPT"):
-                    whole = True
-                    continue
-                if said.startswith("ASK ") and place is not None and not asking:
-                    # The slot is on its way to another node, and these keys have arrived.
-                    there, whole = _named(said, place), True
-                    continue
-                outcome = refusal(error) if sent else PublishRefused(f"Redis did not let us in: {error}")
-                self._redirect(state, partition, said)
-            except OSError as error:
-                batch.unknown = batch.unknown or sent
-                outcome, why = "lost", f"{type(error).__name__}: {error}"
-                self._drop(state, place)
+            outcome, why = self._attempt(state, batch, partition, deadline)
             if isinstance(outcome, Position):
-                if self._replicas.count and wire is not None:
-                    self._confirm(state, place, wire, deadline)
                 return outcome
             if isinstance(outcome, RxSseError) and not batch.unknown:
                 raise outcome
-            whole = False
-            left = deadline - time.monotonic()
-            if left <= 0:
-                said = why or str(outcome)
+            time.sleep(min(backoff.next(), max(deadline - time.monotonic(), 0.0)))
+            if time.monotonic() >= deadline:
                 if batch.unknown:
-                    raise PublishUnknown(
-                        f"{topic}: it was sent and no answer came ({said}): it may have been stored. "
-                        "Repeat it with the same idempotency_key"
-                    )
-                raise PublishRefused(f"{topic}: {said}; nothing was stored")
-            time.sleep(min(PAUSE, left))
+                    raise maybe_stored(f"{topic}: {why}")
+                raise not_stored(f"{topic}: {why}, for {self._timeout} s")
 
-    def _confirm(self, state: _State, place: Endpoint | None, wire: Wire, deadline: float) -> None:
-        """Wait for the replicas, on the connection that wrote. Nobody else needs it, so one WAIT does."""
+    def _attempt(
+        self, state: _State, batch: AppendBatch, partition: int, deadline: float
+    ) -> tuple[Outcome, str]:
+        """Send it, as often as that is worth it without a pause; what became of it, and why."""
+        fence = state.fence
+        call = batch.call("SPUBLISH" if self._sharded else "PUBLISH", fence)
+        place: Endpoint | None = None
+        while True:
+            try:
+                place = place or self._place(state, partition, deadline)
+                connection = self._connection(state, place, deadline)
+            except hiredis.ReplyError as error:
+                return PublishRefused(f"Redis did not let us in: {error}; nothing was stored"), str(error)
+            except OSError as error:
+                self._drop(state, place)
+                self._report(state, error)
+                return "UNREACHABLE", str(error)
+            sent = time.monotonic() < deadline  # after it nothing leaves
+            answer = self._answer(connection, call, deadline)
+            match call.reply(answer):
+                case Done(answer=Exception() as refused):
+                    return batch.refused(refused)[0], str(refused)
+                case Done(answer=found):
+                    outcome = self._outcome(batch, found, fence)
+                    if isinstance(outcome, Position) and self._replicas.count:
+                        self._confirm(state, place, connection, deadline)
+                    elif isinstance(outcome, str) and outcome in ELSEWHERE:
+                        self._drop(state, place)
+                    return outcome, str(outcome)
+                case Retry(at_once=True, where=where):
+                    place = place if where is None else _named(where, place)
+                case Retry() as retry:
+                    if isinstance(answer, Lost):
+                        if sent:
+                            batch.lost(fence)
+                        self._drop(state, place)
+                    elif retry.where is not None:
+                        state.places[partition] = _named(retry.where, place)
+                    elif retry.code in ELSEWHERE:
+                        self._drop(state, place)
+                    return retry.code, retry.said
+
+    @staticmethod
+    def _outcome(batch: AppendBatch, found: Any, fence: Fence) -> Outcome:
+        try:
+            return batch.outcomes(found, fence)[1][0]
+        except ValueError as error:  # it is not what the script answers
+            return batch.refused(error)[0]
+
+    @staticmethod
+    def _answer(connection: BlockingConnection, call: ScriptCall, deadline: float) -> Any:
+        try:
+            return connection.call(call, deadline)
+        except OSError as error:
+            return Lost(f"{type(error).__name__}: {error}")
+
+    def _report(self, state: _State, error: OSError) -> None:
+        """Say at once that Redis cannot be reached; the publish goes on trying until its deadline."""
+        said = str(error)
+        if isinstance(error, Unreachable) and said != state.said:
+            state.said = said
+            logger.warning("rx_sse: %s; RedisPublisher tries again for %s s", said, self._timeout)
+
+    def _confirm(
+        self, state: _State, place: Endpoint, connection: BlockingConnection, deadline: float
+    ) -> None:
+        """Wait for the replicas, on the connection that wrote. Nothing else needs it, so one WAIT does."""
         replicas = self._replicas
         seconds = min(replicas.patience, (deadline - time.monotonic()) / 2)
         try:
-            said: object = wire.ask(replicas.command(seconds), deadline)
+            said: object = connection.ask(replicas.command(seconds), deadline)
         except hiredis.ReplyError as error:
             said = error
         except OSError as error:
@@ -208,7 +253,7 @@ class RedisPublisher:
             raise short
 
     def _place(self, state: _State, partition: int, deadline: float) -> Endpoint:
-        """Who stores a partition, as far as is known."""
+        """The server that stores a partition, as far as is known."""
         endpoint = state.places.get(partition)
         if endpoint is None:
             endpoint = self._address.endpoints[0]
@@ -219,21 +264,23 @@ class RedisPublisher:
             state.places[partition] = endpoint
         return endpoint
 
-    def _wire(self, state: _State, endpoint: Endpoint, deadline: float) -> Wire:
+    def _connection(self, state: _State, endpoint: Endpoint, deadline: float) -> BlockingConnection:
         """The connection to a server."""
-        wire = state.wires.get(endpoint)
-        if wire is not None and not wire.alive:
-            state.wires.pop(endpoint).close()
-            wire = None
-        if wire is None:
-            wire = state.wires[endpoint] = Wire(endpoint, self._address.access, deadline)
-        return wire
+        connection = state.connections.get(endpoint)
+        if connection is not None and not connection.alive:
+            state.connections.pop(endpoint).close()
+            connection = None
+        if connection is None:
+            connection = state.connections[endpoint] = BlockingConnection(
+                endpoint, self._address.access, deadline
+            )
+        return connection
 
     def _reachable(self, state: _State, deadline: float) -> Endpoint:
-        last: OSError = ConnectionError("the cluster has no nodes")
+        last: OSError = Unreachable("the cluster has no nodes")
         for endpoint in self._address.endpoints:
             try:
-                self._wire(state, endpoint, deadline)
+                self._connection(state, endpoint, deadline)
             except OSError as error:
                 last = error
             else:
@@ -241,40 +288,32 @@ class RedisPublisher:
         raise last
 
     def _master(self, deadline: float) -> Endpoint:
-        last: OSError = ConnectionError("no sentinel")
+        last: OSError = Unreachable("no sentinel")
         for endpoint in self._address.endpoints:
             try:
-                wire = Wire(endpoint, self._address.sentinel_access, deadline)
+                connection = BlockingConnection(endpoint, self._address.sentinel_access, deadline)
                 try:
-                    said = wire.ask(("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._address.service), deadline)
+                    said = connection.ask(
+                        ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._address.service), deadline
+                    )
                 finally:
-                    wire.close()
+                    connection.close()
             except (OSError, hiredis.ReplyError) as error:
-                last = ConnectionError(str(error))
+                last = Unreachable(str(error).replace("Redis at", "the sentinel at", 1))
                 continue
             if said:
                 return Endpoint(said[0].decode(), int(said[1]))
-            last = ConnectionError(f"{endpoint} does not know a master called {self._address.service!r}")
+            last = Unreachable(f"{endpoint} does not know a master called {self._address.service!r}")
         raise last
-
-    def _redirect(self, state: _State, partition: int, error: str) -> None:
-        """A refusal that names another node, or says that this one is not the master any more."""
-        place = state.places.get(partition)
-        if error.startswith("MOVED ") and place is not None:
-            state.places[partition] = _named(error, place)
-        elif error.startswith(("READONLY", "MASTERDOWN", "CLUSTERDOWN")):
-            self._drop(state, place)
 
     def _drop(self, state: _State, endpoint: Endpoint | None) -> None:
         """Forget a server: the connection to it, and that it stores anything."""
         state.places = {number: place for number, place in state.places.items() if place != endpoint}
-        if endpoint is not None and (wire := state.wires.pop(endpoint, None)) is not None:
-            wire.close()
+        if endpoint is not None and (connection := state.connections.pop(endpoint, None)) is not None:
+            connection.close()
 
 
-def _named(error: str, sayer: Endpoint) -> Endpoint:
-    """The node that a refusal (``MOVED slot host:port``, ``ASK slot host:port``) names; without a host it is
-    the one that said it.
-    """
-    host, _, port = error.split()[-1].rpartition(":")
+def _named(where: str, sayer: Endpoint) -> Endpoint:
+    """The ``host:port`` that a refusal names; without a host it is the server that said it."""
+    host, _, port = where.rpartition(":")
     return Endpoint(host or sayer.host, int(port))

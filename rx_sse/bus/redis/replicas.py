@@ -16,7 +16,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from rx_sse.bus.redis.link import Link
+from rx_sse.bus.redis.net.connection import Connection
 from rx_sse.errors import PublishUnknown, UsageError
 
 MOST = 16
@@ -60,12 +60,15 @@ class Replicas:
         return ("WAIT", self.count, max(int(seconds * 1000), 1))
 
     def confirm(
-        self, link: Link, wanted: Callable[[], bool], done: Callable[[PublishUnknown | None], None]
+        self,
+        connection: Connection,
+        wanted: Callable[[], bool],
+        done: Callable[[PublishUnknown | None], None],
     ) -> None:
-        """Ask, behind what was sent on `link`, until enough have it or the patience is over.
+        """Ask, behind what was sent on `connection`, until enough have it or the patience is over.
 
         Args:
-            link: the connection that wrote.
+            connection: the connection that wrote.
             wanted: whether there is still something to confirm, once an answer is there.
             done: told of the verdict.
         """
@@ -75,11 +78,11 @@ class Replicas:
         def answered(said: Any) -> None:
             left = end - loop.time()
             if isinstance(said, int) and said < self.count and left > 0 and wanted():
-                link.send(self.command(min(left, SLICE)), answered)
+                connection.send(self.command(min(left, SLICE)), answered)
             else:
                 done(self.verdict(said))
 
-        link.send(self.command(min(self.patience, SLICE)), answered)
+        connection.send(self.command(min(self.patience, SLICE)), answered)
 
     def verdict(self, said: object) -> PublishUnknown | None:
         """What an answer to WAIT, or the lack of one, means: None if enough have it."""

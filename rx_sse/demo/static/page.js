@@ -1,5 +1,5 @@
-// One EventSource for what everybody sees, one for a job, one for each of two people: four of the six connections that a browser
-// opens to an origin over HTTP/1.1. A stream that says `stream-end` is closed here; any other break mends itself.
+// One EventSource for the whole page, since a browser opens no more than six HTTP/1.1 connections to an origin, over all of its tabs.
+// Each card has event names of its own. A page that is not shown lets go of its connection; shown again, it resumes where it was.
 
 const $ = (selector, root = document) => root.querySelector(selector);
 const post = (path, body) => fetch(path, {method: "POST", headers: {"Content-Type": "application/json"}, body: JSON.stringify(body ?? {})});
@@ -13,26 +13,65 @@ function line(list, text, {note = false, aside = ""} = {}) {
   while (list.children.length > 100) list.lastChild.remove();
 }
 
-// --- the state of a stream, and how many events a second come in -----------------------------------------------
+// --- the stream: signed in by a short token, resumed from the last id ----------------------------------------------
 
-function watch(source, badge) {
-  let count = 0;
-  const show = (state, text) => { badge.dataset.state = state; $("b", badge).textContent = text; };
-  show("connecting", "connecting");
-  source.addEventListener("open", () => show("open", "open"));
-  source.addEventListener("error", () => {
-    if (source.readyState === EventSource.CLOSED) show("closed", "closed");
-    else show("connecting", "reconnecting …");
+const handlers = {};  // by the name of the event; the cards below add theirs
+const slider = $("#throttle"), badge = $("#live-state");
+let source, viewer, renewal, cursor = "", count = 0, left = true;
+
+function tell(state, text) { badge.dataset.state = state; $("b", badge).textContent = text; }
+setInterval(() => { $("span", badge).textContent = left ? "" : `${count} events/s`; count = 0; }, 1000);
+
+async function signIn(seconds) {
+  clearTimeout(renewal);
+  try {
+    const answer = await fetch(viewer ? `/viewers/${viewer}/sign-in?seconds=${seconds}` : "/viewers", {method: "POST"});
+    if (!answer.ok) throw new Error(answer.statusText);
+    viewer ??= (await answer.json()).viewer;
+  } catch {
+    renewal = setTimeout(() => signIn(seconds), 2000);  // the server is not there: ask again
+    return;
+  }
+  if (left) return;
+  // A fresh token before the old one ends; the stream ends with the token it was opened with, and resumes with the new one.
+  renewal = setTimeout(() => signIn(60), seconds * 600);
+  if (!source || source.readyState === EventSource.CLOSED) open();
+}
+
+function open() {
+  // A new EventSource knows nothing of the one before it: the query says where that was.
+  const opened = source = new EventSource(`/viewers/${viewer}/events?seconds=${slider.value}&lastEventId=${cursor}`);
+  tell("connecting", "connecting");
+  opened.addEventListener("open", () => tell("open", "open"));
+  opened.addEventListener("error", () => {
+    if (opened !== source) return;
+    tell("connecting", "reconnecting …");
+    if (opened.readyState === EventSource.CLOSED) renewal = setTimeout(() => signIn(60), 1000);
   });
-  source.counted = () => { count += 1; };
-  source.timer = setInterval(() => { $("span", badge).textContent = `${count} events/s`; count = 0; }, 1000);
-  return source;
+  for (const [type, handle] of Object.entries(handlers))
+    opened.addEventListener(type, event => {
+      count += 1;
+      cursor = event.lastEventId || cursor;
+      handle(event.data ? JSON.parse(event.data) : null, event);
+    });
 }
 
-function listen(source, handlers) {
-  for (const [type, handle] of Object.entries(handlers))
-    source.addEventListener(type, event => { source.counted?.(); handle(event.data ? JSON.parse(event.data) : null, event); });
+function enter() {
+  if (!left) return;
+  left = false;
+  signIn(60);
 }
+
+function leave() {
+  left = true;
+  clearTimeout(renewal);
+  source?.close();
+  tell("connecting", "paused");
+}
+
+document.addEventListener("visibilitychange", () => document.hidden ? leave() : enter());
+addEventListener("pagehide", leave);  // a page that is kept for the back button would keep its connection for a minute
+addEventListener("pageshow", event => { if (event.persisted) enter(); });
 
 // --- plots -----------------------------------------------------------------------------------------------------
 
@@ -65,26 +104,17 @@ const units = {cpu: v => `${v.toFixed(0)} %`, memory: v => `${v.toFixed(0)} %`, 
 
 // --- what everybody sees ---------------------------------------------------------------------------------------
 
-const viewer = crypto.randomUUID(), slider = $("#throttle");
-let live;
-
-function connect() {
-  live = watch(new EventSource(`/live?viewer=${viewer}&seconds=${slider.value}`), $("#live-state"));
-  listen(live, {
-    clock: ({ticks}) => { $("#clock output").textContent = ticks; },
-    machine: reading => {
-      for (const [name, value] of Object.entries(reading)) {
-        const plot = plots[name];
-        plot.values.push(value);
-        if (plot.values.length > 120) plot.values.shift();
-        $(`[data-value=${name}]`).textContent = units[name](value);
-        draw(plot, name === "network" ? undefined : 100);
-      }
-    },
-    said: ({text}) => line($("#said"), text, {aside: new Date().toLocaleTimeString()}),
-    "stream-gap": ({missed}) => line($("#said"), `this page was too slow: ${missed ?? "some"} events dropped`, {note: true}),
-  });
-}
+handlers.clock = ({ticks}) => { $("#clock output").textContent = ticks; };
+handlers.machine = reading => {
+  for (const [name, value] of Object.entries(reading)) {
+    const plot = plots[name];
+    plot.values.push(value);
+    if (plot.values.length > 120) plot.values.shift();
+    $(`[data-value=${name}]`).textContent = units[name](value);
+    draw(plot, name === "network" ? undefined : 100);
+  }
+};
+handlers.said = ({text}) => line($("#said"), text, {aside: new Date().toLocaleTimeString()});
 
 function show() {
   const seconds = Number(slider.value);  // none: as they come, ten a second
@@ -92,111 +122,74 @@ function show() {
   $("#every").textContent = `${Math.max(0.1, seconds).toFixed(1)} s`;
 }
 
-slider.addEventListener("input", () => { show(); post("/live/throttle", {viewer, seconds: slider.value}); });
+slider.addEventListener("input", () => { show(); post(`/viewers/${viewer}/throttle`, {seconds: slider.value}); });
 $("#everyone form").addEventListener("submit", event => {
   event.preventDefault();
   const field = event.target.text;
   if (field.value) post("/say", {text: field.value}).then(() => { field.value = ""; });
 });
 
-// --- a job that ends -------------------------------------------------------------------------------------------
+// --- a job that goes on whether or not its page is shown ----------------------------------------------------------
 
-let job;
-$("#job form").addEventListener("submit", event => {
+const job = {bar: $("#job progress"), list: $("#files"), said: $("#job-line"), total: {files: 0, bytes: 0}, begun: 0};
+
+$("#job form").addEventListener("submit", async event => {
   event.preventDefault();
-  job?.close();
-  const bar = $("#job progress"), list = $("#files"), said = $("#job-line");
-  let total = {files: 0, bytes: 0}, begun = performance.now();
-  list.replaceChildren();
-  bar.value = 0;
-  said.textContent = "looking …";
-  job = new EventSource(`/job?folder=${encodeURIComponent(event.target.folder.value)}`);
-  listen(job, {
-    total: found => { total = found; },
-    progress: ({file, sha256, number, bytes}) => {
-      bar.value = total.bytes ? bytes / total.bytes : 1;
-      said.textContent = `${number} of ${total.files} files`;
-      line(list, file, {aside: sha256.slice(0, 12)});
-    },
-    "stream-end": () => {
-      job.close();  // otherwise the browser asks once more, and is told 204
-      bar.value = 1;
-      said.textContent = `${total.files} files in ${((performance.now() - begun) / 1000).toFixed(1)} s: stream-end`;
-    },
-    "stream-error": problem => { said.textContent = problem.detail ?? problem.title; job.close(); },
-  });
-  job.addEventListener("error", () => { if (job.readyState === EventSource.CLOSED && !bar.value) said.textContent = "no such folder"; });
+  job.said.textContent = "looking …";
+  const answer = await post(`/viewers/${viewer}/job`, {folder: event.target.folder.value});
+  if (!answer.ok) job.said.textContent = await answer.text();
 });
+handlers.total = found => {
+  Object.assign(job, {total: found, begun: performance.now()});
+  job.list.replaceChildren();
+  job.bar.value = 0;
+};
+handlers.progress = ({file, sha256, number, bytes}) => {
+  job.bar.value = job.total.bytes ? bytes / job.total.bytes : 1;
+  job.said.textContent = `${number} of ${job.total.files} files`;
+  line(job.list, file, {aside: sha256.slice(0, 12)});
+};
+handlers.done = ({files}) => {
+  job.bar.value = 1;
+  job.said.textContent = `${files} files in ${((performance.now() - job.begun) / 1000).toFixed(1)} s: done`;
+};
 
 // --- two people ------------------------------------------------------------------------------------------------
 
 const called = name => name[0].toUpperCase() + name.slice(1);
+const people = $("#people"), cards = [];
 
 function person(name, other) {
-  const card = $("#people template").content.firstElementChild.cloneNode(true);
-  const list = $("ol", card), base = `/people/${name}`;
-  let source, renewal, cursor = "";
+  const card = $("template", people).content.firstElementChild.cloneNode(true), list = $("ol", card);
   $("h3", card).textContent = called(name);
   $("input", card).placeholder = `to ${called(other)}`;
-  $("#people .pair").append(card);
-
-  async function signIn(seconds) {
-    clearTimeout(renewal);
-    try {
-      const answer = await fetch(`${base}/sign-in?seconds=${seconds}`, {method: "POST"});
-      if (!answer.ok) throw new Error(answer.statusText);
-    } catch {
-      renewal = setTimeout(() => signIn(seconds), 2000);  // the server is not there: ask again
-      return;
-    }
-    // A fresh token before the old one ends; the stream ends with the token it was opened with, and resumes with the new one.
-    renewal = setTimeout(() => signIn(60), seconds * 600);
-    if (!source || source.readyState === EventSource.CLOSED) open();
-  }
-
-  function open() {
-    if (source) clearInterval(source.timer);
-    // A new EventSource knows nothing of the one before it: the query says where that was.
-    source = watch(new EventSource(`${base}/events?lastEventId=${cursor}`), $(".state", card));
-    const keep = event => { cursor = event.lastEventId || cursor; };
-    for (const type of ["message", "stream-cursor", "stream-gap"]) source.addEventListener(type, keep);
-    listen(source, {
-      message: ({from, to, text}, event) => line(list, from === name ? `→ ${called(to)}: ${text}` : `${called(from)}: ${text}`, {aside: event.lastEventId.split(".")[1] ? `#${event.lastEventId.split(".")[1]}` : ""}),
-      "stream-cursor": ({resumed}) => line(list, resumed ? "resumed where it broke" : "a new stream", {note: true}),
-      "stream-gap": ({reason, missed}) => line(list, `a gap: ${missed ?? "some"} messages are missing (${reason})`, {note: true}),
-      "stream-expired": ({reason}) => { line(list, reason, {note: true}); signIn(60); },
-      "stream-end": () => source.close(),
-    });
-    source.addEventListener("error", () => { if (source.readyState === EventSource.CLOSED) signIn(60); });
-  }
-
+  $(".pair", people).append(card);
+  cards.push(list);
+  handlers[name] = ({from, to, text}) => line(list, from === name ? `→ ${called(to)}: ${text}` : `${called(from)}: ${text}`);
   $("form", card).addEventListener("submit", async event => {
     event.preventDefault();
     const field = event.target.text;
     if (!field.value) return;
-    await post(`${base}/send`, {to: other, text: field.value});
+    await post(`/viewers/${viewer}/send`, {from: name, to: other, text: field.value});
     field.value = "";
   });
-  $("[data-do=cut]", card).addEventListener("click", () => post(`${base}/cut`));
-  $("[data-do=shorten]", card).addEventListener("click", async () => {
-    clearTimeout(renewal);
-    await fetch(`${base}/sign-in?seconds=5`, {method: "POST"});
-    source.close();
-    open();
-    line(list, "a token of 5 s", {note: true});
-  });
-  signIn(60);
-  return () => source?.close();
 }
 
-const closers = [];
-function begin() {
-  connect();
-  closers.push(() => { live.close(); clearInterval(live.timer); });
-}
-begin();
+const note = text => cards.forEach(list => line(list, text, {note: true}));
+handlers["stream-cursor"] = ({resumed}) => note(resumed ? "resumed where it broke" : "a new stream");
+handlers["stream-gap"] = ({reason, missed}) => note(`a gap: ${missed ?? "some"} events are missing (${reason})`);
+handlers["stream-expired"] = ({reason}) => { note(reason); source.close(); signIn(60); };
+
+$("[data-do=cut]").addEventListener("click", () => post(`/viewers/${viewer}/cut`));
+$("[data-do=shorten]").addEventListener("click", async () => {
+  clearTimeout(renewal);
+  await fetch(`/viewers/${viewer}/sign-in?seconds=5`, {method: "POST"});
+  source.close();
+  open();
+  note("a token of 5 s");
+});
+
+person("ada", "ben");
+person("ben", "ada");
 show();
-closers.push(person("ada", "ben"), person("ben", "ada"));
-// A page that is kept for the back button would keep its streams for a minute: let go of them, and come back whole.
-addEventListener("pagehide", () => { job?.close(); closers.forEach(close => close()); });
-addEventListener("pageshow", event => { if (event.persisted) location.reload(); });
+if (!document.hidden) enter();

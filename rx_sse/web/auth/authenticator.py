@@ -35,13 +35,12 @@ token.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import TracebackType
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from yarl import URL
 
 from rx_sse.errors import Overloaded, UsageError
@@ -50,12 +49,14 @@ from rx_sse.web.auth.challenge import Unavailable, invalid_token, no_credentials
 from rx_sse.web.auth.credentials import Credential, checked_cookie_name, find_credential
 from rx_sse.web.auth.jwks import JWKS, JWKSStats
 from rx_sse.web.auth.keys import Key, checked_algorithms, static_key
+from rx_sse.web.auth.reasons import Refused
+from rx_sse.web.auth.refusals import Refusals
 from rx_sse.web.auth.scopes import Scoped, Withdrawn
-from rx_sse.web.auth.verify import Refused, Rules, claimed_birth, header, texts, verify
-from rx_sse.web.origin import allowed_origins, meant
+from rx_sse.web.auth.verify import Rules, claimed_birth, header, texts, verify
+from rx_sse.web.origin import allowed_origins, meant, origin_refused
 from rx_sse.web.principal import PRINCIPAL, REVOKED, Principal
 
-logger = logging.getLogger(__name__)
+_IN_QUERY = frozenset({"access_token", "token", "jwt"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +129,7 @@ class JWTAuth:
         self._cache = TokenCache()
         self._version = 0
         self._hits = self._verified = self._refused = 0
+        self._refusals = Refusals()
 
     async def __call__(self, request: web.Request) -> Principal:
         """Return who ``request`` speaks for, and keep it with the request.
@@ -139,15 +141,20 @@ class JWTAuth:
         """
         credential = find_credential(request.headers, self._cookie)
         if credential is None:
+            self._refusals.tell(request, 401, self._missing(request), kind="no credentials")
             raise no_credentials()
         if credential.carrier == "cookie" and not meant(
             request.method, request.headers, allowed_origins(request)
         ):
+            self._refusals.tell(request, 403, origin_refused(request), kind="origin")
             raise not_meant()
         principal = await self._principal(credential)
-        if principal is None or revoked(request, principal):
+        reason = principal if isinstance(principal, Refused) else revoked(request, principal)
+        if reason is not None:
             self._refused += 1
+            self._refusals.tell(request, 401, f"the token was refused: {reason}", kind=reason.kind)
             raise invalid_token()
+        assert isinstance(principal, Principal)
         request[PRINCIPAL] = principal
         return principal
 
@@ -206,12 +213,23 @@ class JWTAuth:
         jwks = None if self._jwks is None else self._jwks.stats()
         return AuthStats(len(self._cache), self._hits, self._verified, self._refused, jwks)
 
-    async def _principal(self, credential: Credential) -> Principal | None:
+    def _missing(self, request: web.Request) -> str:
+        """What a request lacks that has no token."""
+        lacks = "no Authorization: Bearer header"
+        if hdrs.AUTHORIZATION in request.headers:
+            lacks = "an Authorization header of another scheme than Bearer"
+        if self._cookie is not None:
+            lacks += f" and no cookie {self._cookie!r}"
+        if not request.query.keys().isdisjoint(_IN_QUERY):
+            lacks += "; a token in the query is not taken (rx_sse.web.auth.tickets has what may stand there)"
+        return lacks
+
+    async def _principal(self, credential: Credential) -> Principal | Refused:
         # Returns instead of raising, so that the answer's exception has no other behind it: theirs quote
         # tokens.
         token, carrier = credential.token, credential.carrier
         if token is None:
-            return _refused("too long, not ASCII, empty or given twice")
+            return Refused("no token can be so", f"the {carrier}'s is {credential.fault}")
         mark = fingerprint(carrier, token)
         if self._jwks is not None:
             self._jwks.touch()
@@ -224,7 +242,7 @@ class JWTAuth:
             keys = self._static if self._jwks is None else await self._keys(self._jwks, token)
             principal = verify(token, keys, self._algorithms, self._rules, carrier)
         except Refused as refused:
-            return _refused(str(refused))
+            return refused
         self._verified += 1
         self._cache.put(mark, principal)
         return principal
@@ -239,7 +257,7 @@ class JWTAuth:
         now = time.time()
         kid, algorithm = header(token)
         if algorithm not in self._algorithms:
-            raise Refused("alg not allowed")
+            raise Refused("InvalidAlgorithmError", "its alg is none of algorithms=")
         found = jwks.find(kid, algorithm)
         if found is None:
             await jwks.ask()
@@ -250,17 +268,12 @@ class JWTAuth:
         # Unknown is not yet wrong: the issuer may have a key from after our copy. A copy that is from after
         # this request, or after the token was made, has the last word.
         if jwks.knew(min(now, claimed_birth(token) + self._rules.leeway)):
-            raise Refused("unknown key")
+            raise Refused("unknown key", "it names a key that the issuer does not publish")
         raise Unavailable(jwks.retry_after)
 
 
-def _refused(reason: str) -> Principal | None:
-    logger.debug("a token was refused: %s", reason)
-    return None
-
-
-def revoked(request: web.Request, principal: Principal) -> bool:
-    """Ask the application, if it keeps revocations, whether it has revoked ``principal``.
+def revoked(request: web.Request, principal: Principal) -> Refused | None:
+    """Ask the application, if it keeps revocations, whether it refuses ``principal``, and why.
 
     Raises:
         Unavailable: it does not know yet.
@@ -268,7 +281,11 @@ def revoked(request: web.Request, principal: Principal) -> bool:
     apps = request.match_info.apps  # the outermost first, whose `setup` counts
     ask = next((app[REVOKED] for app in apps if REVOKED in app), None)
     try:
-        return ask is not None and ask(principal)
+        found = ask is not None and ask(principal)
     except Overloaded as error:
         retry_after = error.retry_after
+    else:
+        if not found:
+            return None
+        return Refused("revoked", found if isinstance(found, str) else "it was revoked")
     raise Unavailable(retry_after or 1.0)

@@ -36,10 +36,12 @@ class Credential:
     Args:
         carrier: which one it is.
         token: what it holds; None if that cannot be a token.
+        fault: why it cannot, in a word or two.
     """
 
     carrier: Carrier
     token: str | None = field(repr=False)
+    fault: str = field(default="", repr=False, compare=False)
 
 
 def find_credential(headers: MultiMapping[str], cookie: str | None) -> Credential | None:
@@ -50,16 +52,27 @@ def find_credential(headers: MultiMapping[str], cookie: str | None) -> Credentia
         cookie: the name of the cookie that may carry a token; None if none may.
     """
     if bearer := _bearers(headers.getall(hdrs.AUTHORIZATION, ())):
-        return Credential("header", only_token(bearer))
+        return Credential("header", only_token(bearer), fault_of(bearer))
     if cookie is not None and (baked := _cookies(headers.getall(hdrs.COOKIE, ()), cookie)):
-        return Credential("cookie", only_token(baked))
+        return Credential("cookie", only_token(baked), fault_of(baked))
     return None
 
 
 def only_token(values: list[str]) -> str | None:
     """Return the one value if it may be a token, else None."""
+    return None if fault_of(values) else values[0]
+
+
+def fault_of(values: list[str]) -> str:
+    """Return why values are not one token; empty if they may be."""
     token = values[0]
-    return token if len(values) == 1 and token and len(token) <= MAX_TOKEN and token.isascii() else None
+    if len(values) > 1:
+        return "given twice"
+    if not token:
+        return "empty"
+    if len(token) > MAX_TOKEN:
+        return f"longer than {MAX_TOKEN} bytes"
+    return "" if token.isascii() else "not ASCII"
 
 
 def _bearers(values: Iterable[str]) -> list[str]:

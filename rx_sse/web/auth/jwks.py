@@ -25,14 +25,16 @@ import math
 import random
 import time
 from collections.abc import Callable
+from contextvars import Context
 from dataclasses import dataclass
 from ipaddress import ip_address
 
 import aiohttp
 from yarl import URL
 
-from rx_sse.arguments import seconds
+from rx_sse.arguments import seconds, shown_url
 from rx_sse.errors import UsageError
+from rx_sse.tasks import start
 from rx_sse.web.auth.keys import BadKeySet, Key, key_set
 
 logger = logging.getLogger(__name__)
@@ -196,7 +198,7 @@ class JWKS:
         due = max(self._next, min(self._good_at + self.refresh, self._good_at + self.max_age))
         # Up to a tenth late, so that the processes of a site do not ask in step.
         delay = max(0.0, due - now) * random.uniform(1.0, 1.1)
-        self._timer = asyncio.get_running_loop().call_later(delay, self._due)
+        self._timer = asyncio.get_running_loop().call_later(delay, self._due, context=Context())
 
     def _due(self) -> None:
         self._timer = None
@@ -212,7 +214,7 @@ class JWKS:
         return task
 
     def _launch(self) -> asyncio.Task[None]:
-        self._task = asyncio.get_running_loop().create_task(self._renew(), name="rx_sse: fetch the key set")
+        self._task = start(self._renew, name="rx_sse: fetch the key set", context=Context())
         return self._task
 
     async def _renew(self) -> None:
@@ -220,7 +222,7 @@ class JWKS:
         self._fetches += 1
         try:
             keys = key_set(await self._fetch())
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError, RecursionError) as error:
+        except Exception as error:  # whatever a client or a parser raises: the requests that wait are shed
             self._failures += 1
             logger.warning("the key set of %s was not refreshed: %s", self.url.host, _reason(error))
         else:
@@ -282,13 +284,17 @@ def _reason(error: BaseException) -> str:
 
 def _checked(url: str | URL, insecure_http: bool) -> URL:
     if not isinstance(url, str | URL):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise UsageError(f"jwks_url={url!r} is no https URL")
-    parsed = URL(url)
+        raise UsageError(f"jwks_url= is {shown_url(url)}, no https URL")
+    try:
+        parsed = URL(url)
+    except ValueError:  # which quotes the part that it cannot read
+        raise UsageError(f"jwks_url={shown_url(url)} is no https URL") from None
     if parsed.scheme not in ("http", "https") or parsed.host is None:
-        raise UsageError(f"jwks_url={str(url)!r} is no https URL")
+        raise UsageError(f"jwks_url={shown_url(str(url))} is no https URL")
     if parsed.scheme == "http" and not insecure_http and not _loopback(parsed.host):
         raise UsageError(
-            f"jwks_url={str(url)!r} is plain http, so anybody on the way could replace the keys: use https"
+            f"jwks_url={shown_url(str(url))} is plain http, so anybody on the way could replace the keys: "
+            "use https"
         )
     return parsed
 

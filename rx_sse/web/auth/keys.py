@@ -37,6 +37,9 @@ MAX_KEYS = 32
 """Keys of a set that are looked at. Issuers publish two to four; a token without ``kid`` is tried on every
 one."""
 
+LONGEST_NAME = 16
+"""Characters of an algorithm's name; no key that is accepted is so short."""
+
 # What makes a key of a set another key. The rest (certificates, say) may change under open streams.
 _IDENTITY = ("kty", "kid", "alg", "crv", "x", "y", "n", "e")
 
@@ -80,7 +83,9 @@ def checked_algorithms(algorithms: str | Iterable[str], *, public: bool) -> froz
         raise UsageError("algorithms= is empty: name what your issuer signs with, as in algorithms=['RS256']")
     for name in names:
         if name not in _FAMILY:
-            raise UsageError(f"algorithms= holds {name!r}; known are {', '.join(_FAMILY)}")
+            # A long one is not shown: it may be the key, given in the wrong place.
+            said = repr(name) if len(str(name)) <= LONGEST_NAME else "something that is no name"
+            raise UsageError(f"algorithms= holds {said}; known are {', '.join(_FAMILY)}")
         try:
             jwt.get_algorithm_by_name(name)
         except NotImplementedError:

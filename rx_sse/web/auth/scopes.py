@@ -14,6 +14,7 @@ from aiohttp import web
 
 from rx_sse.errors import UsageError
 from rx_sse.web.auth.challenge import insufficient_scope
+from rx_sse.web.auth.refusals import Refusals
 from rx_sse.web.principal import Principal
 
 Withdrawn = Callable[[Callable[[Principal], bool]], None]
@@ -37,7 +38,7 @@ class Authenticator(Protocol):
 class Scoped:
     """Lets in whom another authenticator lets in and whose token has all of some scopes; 403 for the rest."""
 
-    __slots__ = ("_auth", "_scopes")
+    __slots__ = ("_auth", "_refusals", "_scopes")
 
     def __init__(self, auth: Authenticator, scopes: tuple[str, ...]) -> None:
         if not scopes:
@@ -48,6 +49,7 @@ class Scoped:
             _check(scope)
         self._auth = auth
         self._scopes = frozenset(scopes)
+        self._refusals = Refusals()
 
     async def __call__(self, request: web.Request) -> Principal:
         """Return who ``request`` speaks for.
@@ -57,7 +59,9 @@ class Scoped:
             web.HTTPException: what the authenticator beneath raises.
         """
         principal = await self._auth(request)
-        if not self._scopes <= principal.scopes:
+        if missing := self._scopes - principal.scopes:
+            names = ", ".join(map(repr, sorted(missing)))
+            self._refusals.tell(request, 403, f"the token lacks the scope {names}")
             raise insufficient_scope(self._scopes)
         return principal
 

@@ -26,7 +26,6 @@ Never: a ticket outlives its token, or is good for anything but a GET that asks 
 
 from __future__ import annotations
 
-import logging
 import math
 import secrets
 import time
@@ -39,14 +38,14 @@ from aiohttp import web
 from rx_sse.errors import UsageError
 from rx_sse.web.auth.authenticator import JWTAuth, revoked
 from rx_sse.web.auth.challenge import invalid_token
-from rx_sse.web.auth.credentials import only_token
+from rx_sse.web.auth.credentials import fault_of
 from rx_sse.web.auth.keys import checked_algorithms, static_key
+from rx_sse.web.auth.reasons import Refused
+from rx_sse.web.auth.refusals import Refusals
 from rx_sse.web.auth.scopes import Scoped, Withdrawn
-from rx_sse.web.auth.verify import Refused, Rules, texts, verify
+from rx_sse.web.auth.verify import Rules, texts, verify
 from rx_sse.web.negotiation import is_event_source
 from rx_sse.web.principal import PRINCIPAL, Principal
-
-logger = logging.getLogger(__name__)
 
 _OURS = frozenset({"aud", "exp", "iat", "iss", "jti", "nbf", "scope", "scp", "sub"})
 
@@ -90,6 +89,7 @@ class Tickets:
         if self._claims & _OURS:
             raise UsageError(f"claims={sorted(self._claims & _OURS)} are the ticket's own")
         self._auth = auth
+        self._refusals = Refusals()
         self._algorithms = checked_algorithms("HS256", public=False)
         self._key = static_key(key, self._algorithms)
         self._query = query
@@ -124,9 +124,12 @@ class Tickets:
         values = request.query.getall(self._query, [])
         if not values or self._auth.presented(request):
             return await self._auth(request)
-        principal = self._verified(only_token(values)) if is_event_source(request) else None
-        if principal is None or revoked(request, principal):
+        principal = self._verified(values) if is_event_source(request) else _NO_STREAM
+        reason = principal if isinstance(principal, Refused) else revoked(request, principal)
+        if reason is not None:
+            self._refusals.tell(request, 401, f"the ticket was refused: {reason}", kind=reason.kind)
             raise invalid_token()
+        assert isinstance(principal, Principal)
         request[PRINCIPAL] = principal
         return principal
 
@@ -138,14 +141,16 @@ class Tickets:
         """Be told when the issuer of the access tokens takes back a key. Tickets end by themselves."""
         return self._auth.watch(callback)
 
-    def _verified(self, ticket: str | None) -> Principal | None:
-        if ticket is None:
-            return None
+    def _verified(self, values: list[str]) -> Principal | Refused:
+        if fault := fault_of(values):
+            return Refused("no ticket can be so", f"it is {fault}")
         try:
-            return verify(ticket, (self._key,), self._algorithms, self._rules, "query")
+            return verify(values[0], (self._key,), self._algorithms, self._rules, "query")
         except Refused as refused:
-            logger.debug("a ticket was refused: %s", refused)
-            return None
+            return refused
+
+
+_NO_STREAM = Refused("no stream", "it opens streams alone: a GET whose Accept names text/event-stream")
 
 
 def _thawed(value: Any) -> Any:

@@ -23,14 +23,10 @@ import jwt
 from rx_sse.arguments import seconds
 from rx_sse.errors import UsageError
 from rx_sse.web.auth.keys import Key
+from rx_sse.web.auth.reasons import Refused, expired, kind_of, refused
 from rx_sse.web.principal import Carrier, Principal
 
 _YEAR_10000 = 253_402_300_800.0  # beyond it, datetime cannot follow
-
-
-class Refused(Exception):
-    """A token is not good. Its one argument is the reason: a fixed word or two, never anything from the
-    token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +74,10 @@ def header(token: str) -> tuple[object, str]:
     try:
         found = jwt.get_unverified_header(token)
     except jwt.PyJWTError as error:
-        raise Refused(type(error).__name__) from None
+        raise refused(error, token, audience=True) from None
     algorithm = found.get("alg")
     if not isinstance(algorithm, str):
-        raise Refused("no alg")
+        raise Refused("no alg", "its header names no alg")
     return found.get("kid"), algorithm
 
 
@@ -109,7 +105,7 @@ def verify(
     Raises:
         Refused: it speaks for nobody.
     """
-    reason = "unknown key"
+    reason = Refused("unknown key", "no key that it names is known")
     for key in keys:
         try:
             claims = jwt.decode(
@@ -126,26 +122,26 @@ def verify(
             )
             return _principal(claims, key, rules, carrier)
         except jwt.InvalidSignatureError as error:
-            reason = type(error).__name__  # another key of this name may fit
+            reason = refused(error, token, audience=True)  # another key of this name may fit
         except jwt.PyJWTError as error:
-            raise Refused(type(error).__name__) from None
+            raise refused(error, token, audience=rules.audience is not None) from None
         except RecursionError:
-            raise Refused("nested too deeply") from None
-    raise Refused(reason)
+            raise Refused("nested too deeply", "its JSON is nested too deeply") from None
+    raise reason
 
 
 def _principal(claims: dict[str, Any], key: Key, rules: Rules, carrier: Carrier) -> Principal:
     user, ends, made = claims["sub"], _seconds(claims, "exp"), _seconds(claims, "iat")
     if not user or not _encodable(user):
-        raise Refused("bad sub")
+        raise Refused("bad sub", "its sub is empty, or half of a character")
     # Without leeway, which PyJWT has given: a stream ends at `exp`, so none may begin after it.
     if ends is None or ends <= time.time():
-        raise Refused("expired")
+        raise expired(ends or 0.0)
     if rules.max_life is not None:
         if made is None or ends - made > rules.max_life:
-            raise Refused("lives too long")
+            raise Refused("lives too long", "it lives longer than lifetime=, or has no iat")
         if not isinstance(claims["aud"], str):
-            raise Refused("more than one audience")
+            raise Refused("more than one audience", "its aud is a list, so it is no ticket")
     return Principal(
         user=user,
         scopes=_scopes(claims.get("scope", claims.get("scp"))),
@@ -164,8 +160,12 @@ def _seconds(claims: Mapping[str, Any], name: str) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < _YEAR_10000:
-        raise Refused(f"bad {name}")
+        raise Refused(f"bad {name}", f"its {name} is {_wrong(value)}")
     return float(value)
+
+
+def _wrong(value: object) -> str:
+    return "a number that is no time" if kind_of(value) == "a number" else f"{kind_of(value)}, no number"
 
 
 def _encodable(text: str) -> bool:

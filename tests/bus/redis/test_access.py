@@ -1,4 +1,4 @@
-"""Ways in: URLs, clients of redis-py, ACL users; and what a start refuses."""
+"""Ways in: clients of redis-py, ACL users; and what a start refuses."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import redis as redis_py
 import redis.asyncio as aioredis
 
 from rx_sse import RedisBus, RedisPublisher
-from rx_sse.bus.redis.address import address_of
-from rx_sse.bus.redis.layout import Layout, slot_of
+from rx_sse.bus.bus import core_of
+from rx_sse.bus.redis.protocol.keys import Keys, slot_of
 from rx_sse.errors import PublishRefused, UsageError
 from rx_sse.testing.bus import check_bus
 from rx_sse.testing.listener import Listener
@@ -41,55 +41,12 @@ def refusals(server: RedisServer) -> list[Any]:
     return [line for line in server.command("ACL", "LOG") if "setname" not in str(line)]
 
 
-@pytest.mark.parametrize(
-    ("url", "kind", "places"),
-    [
-        ("redis://h", "single", "h:6379"),
-        ("redis://u:p@h:7000/3", "single", "h:7000"),
-        ("unix:///run/r.sock?db=2", "single", "/run/r.sock"),
-        ("redis+cluster://a:1,b:2", "cluster", "a:1 b:2"),
-        ("redis+sentinel://a,b:7/mymaster/1", "sentinel", "a:26379 b:7"),
-        ("rediss+sentinel://u:p@a/m?sentinel_password=x", "sentinel", "a:26379"),
-    ],
-)
-def test_urls(url: str, kind: str, places: str) -> None:
-    address = address_of(url)
-    assert (address.kind, " ".join(map(str, address.endpoints))) == (kind, places)
-    assert (address.access.ssl is not None) == url.startswith("rediss")
-
-
-def test_what_an_url_says_is_kept_and_not_shown() -> None:
-    address = address_of("rediss+sentinel://u:p%40@a:1/m/2?sentinel_password=s3cret")
-    assert (address.access.username, address.access.password, address.access.db) == ("u", "p@", 2)
-    assert (address.service, address.sentinel_access.password) == ("m", "s3cret")
-    assert "p@" not in repr(address) and "s3cret" not in repr(address)
-
-
-@pytest.mark.parametrize(
-    "bad",
-    [
-        "",
-        "localhost",
-        "http://x",
-        "redis+cluster://",
-        "redis+sentinel://a",
-        "redis://h/x",
-        "redis+x://h",
-        7,
-        None,
-    ],
-)
-def test_what_leads_nowhere_is_refused(bad: object) -> None:
-    with pytest.raises(UsageError):
-        RedisBus(bad)
-
-
 def test_prefixes_that_would_break_the_slots_are_refused() -> None:
     for prefix in ("", "a b", "{x}", "é", "a*"):
         with pytest.raises(UsageError):
-            Layout(prefix)
-    layout = Layout("app:live")
-    names = (layout.log("t"), layout.meta("t"), layout.channel("t"), layout.key("t", "k"))
+            Keys(prefix)
+    keys = Keys("app:live")
+    names = (keys.log("t"), keys.meta("t"), keys.channel("t"), keys.key("t", "k"))
     assert len({slot_of(name) for name in names}) == 1
 
 
@@ -146,7 +103,7 @@ async def test_a_redis_that_is_not_there_yet_does_not_fail_the_start() -> None:
     try:
         server.kill()
         async with RedisBus(server.url, publish_timeout=20) as bus:
-            assert not bus.ready() and not bus.deaf()
+            assert not bus.ready() and not core_of(bus).deaf()
             publishing = asyncio.create_task(bus.publish("t", 1))
             listener = Listener(bus, "t", last=1)
             await asyncio.sleep(0.1)

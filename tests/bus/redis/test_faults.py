@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from rx_sse import RedisBus
+from rx_sse.bus.bus import core_of
 from rx_sse.errors import PublishRefused, PublishUnknown
 from rx_sse.testing.listener import Listener
 
@@ -154,7 +155,7 @@ async def test_a_process_that_is_deaf_says_so() -> None:
         url = server.url.replace("unix://", "unix://dumb:secret@")
         async with RedisBus(url, probe_interval=0.2) as bus:
             async with asyncio.timeout(20):
-                while not bus.deaf():
+                while not core_of(bus).deaf():
                     await asyncio.sleep(0.01)
             assert not bus.ready()
 
@@ -294,9 +295,14 @@ async def test_refused_and_unknown_are_told_apart() -> None:
             await bus.publish("t", 2)
             server.kill()
             await asyncio.sleep(0.1)
-            with pytest.raises(PublishRefused):
+            with pytest.raises(PublishRefused) as refused:
                 await bus.publish("t", 3)
+            assert refused.value.retry_after, "an outage, so another attempt makes sense"
             server.start()
+            await bus.publish("t", 3, idempotency_key="k")
+            with pytest.raises(PublishRefused) as refused:
+                await bus.publish("t", 4, idempotency_key="k")
+            assert refused.value.retry_after is None, "refused for good"
             await bus.publish("t", 4)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from rx_sse import RedisBus, RedisPublisher
 from rx_sse.bus.names import topic_name
-from rx_sse.bus.redis.layout import Layout
+from rx_sse.bus.redis.protocol.keys import Keys
 from rx_sse.errors import TopicNameError
 from rx_sse.testing.listener import Listener
 
@@ -82,10 +82,10 @@ async def test_a_name_is_one_key_and_one_channel() -> None:
             for name, listener in zip(names, listeners, strict=True):
                 await listener.received(1)
                 assert [event.data for event in listener.events] == [name]
-            layout = Layout()
+            names_of = Keys()
             channels = server.command("PUBSUB", "CHANNELS")
             assert server.command("PUBSUB", "NUMPAT") == 0
-            assert {it for it in channels if ":!" not in it} == {layout.channel(name) for name in names}
-            keys = {layout.log(name) for name in names} | {layout.meta(name) for name in names}
+            assert {it for it in channels if ":!" not in it} == {names_of.channel(name) for name in names}
+            keys = {names_of.log(name) for name in names} | {names_of.meta(name) for name in names}
             stored = {key for key in server.command("KEYS", "*") if ":!" not in key and "}:key:" not in key}
-            assert stored == keys | {layout.config} and len(keys) == 2 * len(names)
+            assert stored == keys | {names_of.config} and len(keys) == 2 * len(names)

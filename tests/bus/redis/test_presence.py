@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from rx_sse import RedisBus
-from rx_sse.bus.presence import PresenceChange
+from rx_sse.bus.bus import core_of
+from rx_sse.bus.rosters import PresenceChange
 from rx_sse.testing.listener import Listener
 
 from ...redis_server import RedisCluster, RedisServer
@@ -64,9 +65,25 @@ async def test_who_dies_is_forgotten_when_his_time_is_over() -> None:
     """What he said counts until then, by Redis's clock, and nobody has to remove it."""
     with RedisServer() as server:
         async with RedisBus(server.url) as bus:
-            key = bus.log.layout.here("t")  # type: ignore[attr-defined]
+            key = core_of(bus).log.keys.here("t")  # type: ignore[attr-defined]
             soon = int(server.command("TIME")[0]) * 1000 + 2500
             server.command("HSET", key, "dead", f'{soon} [{{"ann": 1}}, 2]')
             await until(lambda: bus.presence("t").members == {"ann": 1} and bus.presence("t").total == 3)
             await until(lambda: bus.presence("t").members == {})
             assert server.command("HGETALL", key) == []
+
+
+async def test_a_topic_whose_presence_cannot_be_read_hides_no_other_topics() -> None:
+    with RedisServer() as server:
+        async with RedisBus(server.url) as one, RedisBus(server.url) as other:
+            keys = core_of(one).log.keys  # type: ignore[attr-defined]
+            server.command("SET", keys.here("wrong"), "no hash")
+            later = int(server.command("TIME")[0]) * 1000 + 60_000
+            for said in ("", "7", "[]", '[{"ann": "x"}, 1]', "{", "[[1], 2]"):
+                server.command("HSET", keys.here("strange"), f"p{said}", f"{later} {said}")
+            for topic in ("wrong", "strange", "sound"):
+                await Listener(other, topic, user="ann").opened()
+            for topic in ("wrong", "strange"):
+                assert one.presence(topic).members == {}
+            await until(lambda: one.presence("sound").members == {"ann": 1})
+            await until(lambda: one.presence("strange").members == {"ann": 1})

@@ -90,8 +90,9 @@ def test_what_is_certain_and_what_is_not() -> None:
         again = publisher.publish("t", 2, idempotency_key="k")
         server.kill()
         begun = time.monotonic()
-        with pytest.raises(PublishRefused):
+        with pytest.raises(PublishRefused) as refused:
             publisher.publish("t", 3)
+        assert refused.value.retry_after
         assert time.monotonic() - begun < 5
         server.start()
         assert publisher.publish("t", 3) and again
@@ -126,4 +127,4 @@ def test_a_script_pays_for_no_loop_and_no_server(redis: RedisServer) -> None:
 def test_what_is_missing_is_named() -> None:
     code = "import sys\nsys.modules['redis'] = None\nimport rx_sse\nrx_sse.RedisPublisher('redis://x')"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode and 'pip install "rx_sse[redis]"' in done.stderr
+    assert done.returncode and 'pip install "redis[hiredis]"' in done.stderr

@@ -14,8 +14,8 @@ from aiohttp import web
 
 import rx_sse
 from rx_sse import RedisBus, RedisPublisher, metrics
-from rx_sse.bus.redis.layout import Layout, slot_of
-from rx_sse.bus.report import Trouble
+from rx_sse.bus.redis.protocol.keys import Keys, slot_of
+from rx_sse.bus.runtime import BusError
 from rx_sse.errors import PublishRefused, PublishUnknown, UsageError
 from rx_sse.testing.listener import Listener
 
@@ -26,7 +26,7 @@ from .test_faults import ready
 
 pytestmark = pytest.mark.redis
 
-LOG = Layout().log("t")
+LOG = Keys().log("t")
 
 
 @pytest.fixture(params=["redis", "valkey"])
@@ -95,10 +95,10 @@ async def test_without_its_replica_a_publish_is_unknown_in_time(how: str, pair: 
 
 async def test_what_was_pushed_is_told_and_counted(pair: Replicas) -> None:
     async with RedisBus(pair.first.url, replicas=1, publish_timeout=1.0) as bus:
-        troubles: list[Trouble] = []
+        troubles: list[BusError] = []
         told = asyncio.Event()
 
-        def tell(trouble: Trouble) -> None:
+        def tell(trouble: BusError) -> None:
             troubles.append(trouble)
             told.set()
 
@@ -227,7 +227,7 @@ async def test_sentinel_and_cluster() -> None:
             await asyncio.gather(*(bus.publish(topic, 1) for topic in topics))
             with RedisPublisher(cluster.url, replicas=1, timeout=2.0) as publisher:
                 await asyncio.to_thread(publisher.publish, "t0", 2)
-                owner = cluster.owner(slot_of(Layout().log("t0")))
+                owner = cluster.owner(slot_of(Keys().log("t0")))
                 replica = cluster.replicas[cluster.masters.index(owner)]
                 replica.pause()
                 with pytest.raises(PublishUnknown):

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from rx_sse import RedisBus
-from rx_sse.bus.redis.codec import announced
+from rx_sse.bus.bus import core_of
+from rx_sse.bus.redis.protocol.codec import announced
 from rx_sse.errors import QueueFull
 from rx_sse.testing.listener import Listener
 
@@ -213,7 +214,7 @@ async def test_an_entry_that_cannot_be_read_is_one_gap(redis: RedisServer, text:
         listener = await Listener(bus, "t").opened()
         await bus.publish("t", "before")
         await listener.received(1)
-        log, meta = bus.log.layout.log("t"), bus.log.layout.meta("t")  # type: ignore[attr-defined]
+        log, meta = core_of(bus).log.keys.log("t"), core_of(bus).log.keys.meta("t")  # type: ignore[attr-defined]
         seq, nonce, lineage, total, front, ended = redis.command("GET", meta).split()
         later = int(seq) + 1
         redis.command("XADD", log, f"{later}-99", "h", f"{nonce} 1790000000000 {total}", "e", text)
@@ -227,7 +228,7 @@ async def test_an_entry_that_cannot_be_read_is_one_gap(redis: RedisServer, text:
 async def test_what_is_announced_by_a_stranger_is_thrown_away(redis: RedisServer) -> None:
     async with RedisBus(redis.url, prefix="stranger") as bus:
         listener = await Listener(bus, "t").opened()
-        channel = bus.log.layout.channel("t")  # type: ignore[attr-defined]
+        channel = core_of(bus).log.keys.channel("t")  # type: ignore[attr-defined]
         for text in ("", "hello", "9 9 9 9:5\nshort", "1 1 1 1:99999999\nx", "99 5 1 7:8\n1t\nforged"):
             redis.command("PUBLISH", channel, text)
         await bus.publish("t", "real")
@@ -243,7 +244,7 @@ def test_announcements_are_parsed_strictly() -> None:
 
 async def test_history_is_bounded_in_bytes_and_in_age(redis: RedisServer) -> None:
     async with RedisBus(redis.url, prefix="bounded", history=100_000, history_bytes=200_000, ttl=2.0) as bus:
-        log = bus.log.layout.log("t")  # type: ignore[attr-defined]
+        log = core_of(bus).log.keys.log("t")  # type: ignore[attr-defined]
         for _ in range(10):
             await asyncio.gather(*(bus.publish("t", "x" * 900) for _ in range(100)))
         kept = redis.command("XLEN", log)
@@ -266,7 +267,7 @@ async def test_a_revocation_reaches_a_process_that_was_cut_off() -> None:
             await one.revoke(token_id="t1")
             async with RedisBus(relay.url) as late:
                 await revoked(late, "u1")
-                assert late.revocations.is_revoked(None, "t1", None)
+                assert core_of(late).revocations.is_revoked(None, "t1", None)
 
 
 async def test_revocations_survive_a_flush_while_anybody_remembers() -> None:
@@ -285,7 +286,7 @@ async def test_revocations_survive_a_flush_while_anybody_remembers() -> None:
 
 async def revoked(bus: RedisBus, user: str) -> None:
     async with asyncio.timeout(30):
-        while not (bus.revocations.loaded and bus.revocations.is_revoked(user, None, 0.0)):
+        while not (core_of(bus).revocations.loaded and core_of(bus).revocations.is_revoked(user, None, 0.0)):
             await asyncio.sleep(0.02)
 
 

@@ -91,7 +91,12 @@ UNSAFE: dict[str, tuple[dict[str, Any], str]] = {
         "audience=7 must",
     ),
     "a cookie that is a number": ({"key": SECRET, "algorithms": "HS256", "cookie": 7}, "cookie=7 is not"),
-    "keys from a number": ({"jwks_url": 7, "algorithms": "RS256"}, "jwks_url=7 is no https URL"),
+    "keys from a number": ({"jwks_url": 7, "algorithms": "RS256"}, "jwks_url= is a int, no https URL"),
+    "a URL with a password": (
+        {"jwks_url": "ftp://me:s3c:1/ret@issuer/keys?key=s3cret", "algorithms": "RS256"},
+        r"jwks_url='ftp://…@issuer/keys\?…' is no https URL",
+    ),
+    "the key for an algorithm": ({"key": b"HS256", "algorithms": SECRET}, "algorithms= holds something that"),
     "keys over plain http": ({"jwks_url": "http://issuer.example/jwks", "algorithms": "RS256"}, "plain http"),
     "keys from a file": ({"jwks_url": "file:///etc/keys", "algorithms": "RS256"}, "no https URL"),
     "keys from a path": ({"jwks_url": "/jwks.json", "algorithms": "RS256"}, "no https URL"),

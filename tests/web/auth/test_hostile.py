@@ -14,7 +14,8 @@ from multidict import CIMultiDict
 
 from rx_sse.web.auth.credentials import MAX_TOKEN, find_credential
 from rx_sse.web.auth.keys import Key, checked_algorithms, key_set, static_key
-from rx_sse.web.auth.verify import Refused, Rules, claimed_birth, header, verify
+from rx_sse.web.auth.reasons import Refused
+from rx_sse.web.auth.verify import Rules, claimed_birth, header, verify
 from rx_sse.web.principal import Principal
 
 from .support import SECRET, ec_key, ed_key, jwk, rsa_key, token, with_signature
@@ -125,7 +126,7 @@ def test_what_the_configuration_does_not_allow_no_key_makes_good() -> None:
     (key,) = key_set({"keys": [jwk(rsa_key())]})
     assert {"RS256", "RS384"} < key.algorithms
     assert verify(token(rsa_key(), "RS256"), [key], PUBLIC, RULES, "header").user == "7"
-    with pytest.raises(Refused, match="InvalidAlgorithmError"):
+    with pytest.raises(Refused, match="its alg"):
         verify(token(rsa_key(), "RS384"), [key], PUBLIC, RULES, "header")
 
 

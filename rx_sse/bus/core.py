@@ -1,0 +1,247 @@
+"""The inside of a bus: its parts, and their life.
+
+It is the only file that knows all parts; each part takes what it uses. Nothing of asyncio exists before
+`start`, and nothing after `close`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from contextvars import Context
+from typing import Any
+
+from rx_sse.arguments import count, function, seconds
+from rx_sse.bus.log.draft import Draft, Retention
+from rx_sse.bus.log.port import Flushing, Log, Opening, Probing, Sweeping
+from rx_sse.bus.publisher import Publisher
+from rx_sse.bus.resume.limiter import ReplayLimiter
+from rx_sse.bus.resume.snapshot import Snapshots
+from rx_sse.bus.revocation import Revocations
+from rx_sse.bus.rosters import Rosters
+from rx_sse.bus.runtime import Runtime
+from rx_sse.bus.topics import Topics
+from rx_sse.errors import BusClosed, UsageError
+from rx_sse.wire.dumps import Dumps
+
+TICK = 1.0
+FLUSH = 2.0
+"""Seconds that `close()` gives to what was pushed before."""
+
+
+class Core:
+    """The parts of a bus.
+
+    Args:
+        log: where entries are kept.
+        retention: how much of a topic is kept.
+        publish_timeout: seconds that a publisher waits for room.
+        position_timeout: seconds that a stream waits for the bus to tell its position; then it is shed.
+        grace: seconds that a listener may be away without having left (`presence`).
+        max_token_life: seconds that a token may live, from ``iat`` to ``exp``; one that lives longer is
+            refused, and revocations are kept so long.
+        blind_limit: seconds that a process which is cut off goes on with the revocations that it knows.
+        ring_bytes: recent entries of all topics that are kept ready for reconnects.
+        clock: monotonic seconds, the same as the log's.
+        rosters: makes the rosters, given the runtime and `grace`; they may be shared with other processes.
+        check_workers: warns if this kind of bus cannot serve an application of several workers, and this is
+            one.
+
+    Raises:
+        UsageError: a number that makes no sense.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        retention: Retention,
+        *,
+        publish_timeout: float,
+        position_timeout: float,
+        grace: float,
+        max_token_life: float,
+        blind_limit: float,
+        ring_bytes: int,
+        clock: Callable[[], float],
+        rosters: Callable[[Runtime, float], Rosters],
+        check_workers: Callable[[], None],
+    ) -> None:
+        self.log = log
+        self.retention = retention
+        self.check_workers = check_workers
+        self.dumps: Dumps | None = None
+        """Replaces the JSON encoder for what is pushed, and for what `map` and `snapshot` return."""
+        self.position_timeout = seconds("position_timeout", position_timeout)
+        self._publish_timeout = seconds("publish_timeout", publish_timeout)
+        self.runtime = runtime = Runtime(log, retention, clock, count("ring_bytes", ring_bytes, least=0))
+        self.topics = Topics(runtime)
+        self.rosters = rosters(runtime, seconds("grace", grace))
+        self.snapshots = Snapshots(runtime)
+        self.limiter = ReplayLimiter(runtime.now)
+        self.revocations = Revocations(
+            runtime,
+            self.topics,
+            seconds("max_token_life", max_token_life, zero="would forget every revocation at once"),
+            seconds("blind_limit", blind_limit),
+        )
+        self.publisher: Publisher | None = None
+        """The way into the log, while the bus runs."""
+        self._tick: asyncio.TimerHandle | None = None
+        self._owners: set[object] = set()
+
+    # -- what it is doing ------------------------------------------------------------------------------------
+
+    def ready(self) -> bool:
+        """Whether what is published now reaches this process's listeners."""
+        return self.runtime.running and (not isinstance(self.log, Probing) or self.log.ready)
+
+    def deaf(self) -> bool:
+        """Whether this process receives nothing though others do: then it should get no more clients."""
+        return self.runtime.running and isinstance(self.log, Probing) and self.log.deaf
+
+    def encode_with(self, dumps: Dumps | None) -> None:
+        """Replace the JSON encoder.
+
+        Raises:
+            UsageError: it is no function.
+        """
+        function("dumps", dumps, "a function of a value that returns JSON text")
+        self.dumps = dumps
+
+    # -- its life --------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Begin, on the running loop. A second start on the same loop does nothing.
+
+        Raises:
+            UsageError: it is running on another loop.
+        """
+        loop = asyncio.get_running_loop()
+        runtime = self.runtime
+        if runtime.loop is not None and runtime.running:
+            if runtime.loop is loop:
+                return
+            if not runtime.loop.is_closed():
+                raise UsageError(
+                    "this bus runs on another loop: a bus has one loop, another loop needs its own bus"
+                )
+            self._let_go()  # that loop ended without close(): nothing of it can be waited for
+            await self.log.close()
+        self.publisher = Publisher(runtime, runtime.attach(loop), self._publish_timeout)
+        if isinstance(self.log, Opening):
+            try:
+                await self.log.open()
+            except BaseException:
+                self._let_go()
+                raise
+        self.revocations.start()
+        self._tick = loop.call_later(TICK, self._ticked, context=Context())
+
+    async def close(self) -> None:
+        """Stop taking, deliver what was pushed, then end every subscription, with `BusClosed` and never with
+        a `stream-end`. What was taken and could not be stored in time is reported in `errors`.
+        """
+        runtime, inbox = self.runtime, self.runtime.inbox
+        if inbox is None:
+            return
+        runtime.require_loop()
+        publisher = self.publisher
+        if publisher is not None:
+            publisher.close()
+        self.rosters.farewell()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FLUSH):
+                await self.delivered()
+        subscribers = list(runtime.subscribers)
+        self.publisher = runtime.inbox = None
+        dropped = inbox.close()
+        for subscriber in subscribers:
+            try:
+                subscriber.shutdown(BusClosed("the bus was closed"))
+            except Exception as error:
+                runtime.raised("rx_sse: an observer raised at the end of its bus", error)
+        await runtime.cancel_tasks()
+        self._let_go()
+        await self.log.close()
+        if dropped:
+            message = f"the bus closed before {dropped:,} values that had been pushed could be stored"
+            runtime.error(BusClosed(message))
+
+    async def start_for(self, owner: object) -> None:
+        """Begin, and go on until the last owner has called `close_for`: several applications of one process
+        may share a bus.
+        """
+        await self.start()
+        self._owners.add(owner)
+
+    async def close_for(self, owner: object) -> None:
+        """Close, unless another owner is left."""
+        self._owners.discard(owner)
+        if not self._owners:
+            await self.close()
+
+    async def delivered(self) -> None:
+        """Wait until what was pushed before has been stored and delivered."""
+        await self._passed()
+        if isinstance(self.log, Flushing):
+            await self.log.flushed()
+            await self._passed()
+
+    # -- publishing ------------------------------------------------------------------------------------------
+
+    async def publish(self, draft: Draft) -> Any:
+        """Publish on the bus's loop, and wait until the log has it: its position."""
+        self.runtime.require_loop()
+        if self.publisher is None:
+            raise BusClosed("the bus is closed")
+        return await self.publisher.publish(draft)
+
+    # -- inside ----------------------------------------------------------------------------------------------
+
+    async def _passed(self) -> None:
+        """Wait until what is in the inbox has been delivered."""
+        runtime = self.runtime
+        if runtime.inbox is None or runtime.loop is None:
+            return
+        future: asyncio.Future[None] = runtime.loop.create_future()
+        fanout = runtime.fanout
+        # Through the inbox, then behind the deliveries that wait: the last call resolves it.
+        if runtime.inbox.put(lambda last: fanout.hand((last,), None, _resolve), future, exempt=True):
+            await future
+
+    def _let_go(self) -> None:
+        """Forget all that belonged to the loop."""
+        if self._tick is not None:
+            self._tick.cancel()
+        self._tick = self.publisher = None
+        self.revocations.stop()
+        self.topics.close()
+        self.runtime.detach()
+        self._owners.clear()
+
+    def _ticked(self) -> None:
+        """Once a second: what is over."""
+        loop = self.runtime.loop
+        if loop is not None:
+            self._tick = loop.call_later(TICK, self._ticked, context=Context())
+            self.tick(loop.time())
+
+    def tick(self, now: float) -> None:
+        """Let go of what is over at `now`, by the loop's clock."""
+        self.runtime.shrink()
+        self.topics.sweep(now)
+        self.rosters.sweep(now)
+        self.limiter.sweep()
+        self.revocations.sweep(now, self.ready())
+        self._sweep()
+        self.runtime.shrink()
+
+    def _sweep(self) -> None:
+        if self.runtime.running and isinstance(self.log, Sweeping) and self.log.sweep():
+            self.runtime.after(0.01, self._sweep)
+
+
+def _resolve(future: asyncio.Future[None], _: object) -> None:
+    if not future.done():
+        future.set_result(None)

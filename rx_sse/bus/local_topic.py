@@ -1,0 +1,415 @@
+"""A topic in this process: one position, one ring of recent entries, the readers that are live.
+
+Why nothing is lost or repeated between replay and live. There is one position, and an entry moves it only if
+the entry's `prev` is that position; so what passes here is the log's chain, each entry once, in order. An
+entry that does not link is dropped and only marks the topic dirty; a repair then reads the log from the
+position on. A reader is live exactly from the moment its own position equals this one: before that it pulls
+from ring and log (`resume.replay`), after that it is among the receivers of every entry that moves the
+position. Both happen on the loop's thread, and nothing comes between the comparison and the joining, so no
+entry falls between replay and live, and none is in both. Threads never get here: a push ends in the inbox,
+and `seq`, history and delivery are one step behind it.
+
+The ring of a log that is in this process is the log's own history; of any other, a copy of its newest part.
+
+Every repair makes progress, or ends in a gap or a pause: where a stored log is damaged behind the position
+(`Page.broken`), or answers what leads nowhere, the process goes on from where it can read again.
+
+When the position is no longer in the log, the loss is told once, and the process goes on from where the log
+does. If the log is of the same lineage and reaches back far enough, it took back what this process had
+delivered (a stale replica was promoted): then a gap entry goes into the log, so that readers behind the fork
+are told as well.
+
+Standard: docs/resume.md, §1 and §2.
+Never: an entry is delivered whose `prev` is not the position.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from typing import Final, Protocol
+
+from rx_sse.bus.gap import Gap
+from rx_sse.bus.host import Host
+from rx_sse.bus.log.draft import Draft, Retention, hashed_key
+from rx_sse.bus.log.entry import END, GAP, Entry, gap_data
+from rx_sse.bus.log.history import History
+from rx_sse.bus.log.port import Page, Query
+from rx_sse.bus.log.position import SEQ_BITS, Mark, Position, mark_of, ref_of
+from rx_sse.delivery.batch import Receiver
+from rx_sse.delivery.fanout import ReceiverSet
+from rx_sse.wire.event import ServerSentEvent
+
+RING_ENTRIES = 1000
+RING_BYTES = 1_048_576
+
+
+NONE_TOLD: Final[frozenset[Position]] = frozenset()
+
+
+class Form(Enum):
+    """What the receivers of a topic get of an entry."""
+
+    VALUES = "values"
+    """The value, as JSON gives it back."""
+    PLAIN = "plain"
+    """The event without an id."""
+    EVENTS = "events"
+    """The entry, in its place."""
+
+
+class Owner(Protocol):
+    """Where a local topic is kept."""
+
+    def unused(self, topic: LocalTopic) -> None:
+        """Its last user has released it."""
+        ...
+
+
+class Wary(Protocol):
+    """A reader that must look at what a repair brings, before it is delivered."""
+
+    def consider(self, page: Page) -> None: ...
+
+
+class LocalTopic:
+    """What this process knows of a topic while it has listeners, and for a while after.
+
+    Args:
+        topic: its name.
+        host: the bus.
+        owner: where it is kept.
+
+    Attributes:
+        position: the last entry that passed, or the topic's beginning; None until the log has told.
+        ring: the entries that led to it.
+        epoch: how often the chain was broken; orders positions of different lineages.
+        ended: whether the last entry is an end mark.
+        told: positions of the lost branch that readers here were told of; a reader that begins here need not
+            be told.
+        users: how many use it, live or not yet.
+        wary: readers whose clients have been further in another branch of the log.
+    """
+
+    __slots__ = (
+        "_asking",
+        "_callers",
+        "_curious",
+        "_dirty",
+        "_events",
+        "_fanout",
+        "_host",
+        "_looping",
+        "_own",
+        "_owner",
+        "_plain",
+        "_resting",
+        "_stop",
+        "_stuck",
+        "_values",
+        "closed",
+        "ended",
+        "epoch",
+        "lineage",
+        "position",
+        "ref",
+        "ring",
+        "told",
+        "topic",
+        "users",
+        "wary",
+    )
+
+    def __init__(self, topic: str, host: Host, owner: Owner) -> None:
+        self.topic = topic
+        self.ref = ref_of(topic)
+        self._host = host
+        self._fanout = host.fanout
+        self._owner = owner
+        self.position: Position | None = None
+        self.lineage = 0
+        self.epoch = 0
+        self.ended = False
+        self.told = NONE_TOLD
+        self.users = 0
+        self.wary: dict[Wary, None] | None = None
+        self.closed = False
+        self._values: ReceiverSet | None = None
+        self._plain: ReceiverSet | None = None
+        self._events: ReceiverSet | None = None
+        self._dirty = True
+        self._asking = False
+        self._looping = False
+        self._resting = False
+        self._stuck = False
+        self._callers: tuple[Callable[[], None], ...] = ()
+        self._curious: tuple[Callable[[], None], ...] = ()
+        self._own = host.resident is None
+        self._stop = host.log.watch(topic, self)
+        self.ring = _ring(host) if host.resident is None else host.resident.history(topic)
+        self._repair()
+
+    # -- the log's side --------------------------------------------------------------------------------------
+
+    def arrived(self, entry: Entry) -> None:
+        """A new entry, perhaps late, perhaps twice."""
+        if self.closed:
+            return
+        if entry.prev == self.position:
+            self._accept(entry)
+        elif self.ring.find(entry.position) is None:
+            self.dirty()
+
+    def dirty(self) -> None:
+        """Something may have been missed."""
+        self._dirty = True
+        self._repair()
+
+    # -- the readers' side -----------------------------------------------------------------------------------
+
+    def known(self, callback: Callable[[], None]) -> None:
+        """Call back as soon as there is a position: now, if there is one."""
+        if self.position is not None:
+            callback()
+        else:  # the first answer will do; a catch-up needs one to a question that comes after it
+            self._curious += (callback,)
+
+    def catch_up(self, callback: Callable[[], None]) -> None:
+        """Call back after a repair that began later than this call. Any number of readers share one."""
+        self._callers += (callback,)
+        self._repair()
+
+    def trim(self) -> None:
+        """Drop what is over the limits: a ring never shows what the log would not."""
+        self.ring.trim(self._host.clock())
+
+    def hold(self) -> None:
+        """One more user."""
+        self.users += 1
+
+    def release(self) -> None:
+        """One user less."""
+        self.users -= 1
+        if self.users == 0 and not self.closed:
+            self._owner.unused(self)
+
+    def join(self, form: Form, receiver: Receiver) -> None:
+        """Deliver every entry from the next one on to `receiver`."""
+        group = self._group(form)
+        if group is None:
+            group = ReceiverSet()
+            self._set_group(form, group)
+        group.join(receiver)
+
+    def leave(self, form: Form, receiver: Receiver) -> None:
+        """Deliver no more."""
+        if (group := self._group(form)) is not None:
+            group.leave(receiver)
+            if not len(group):
+                self._set_group(form, None)
+
+    def mind(self, reader: Wary) -> None:
+        """Show `reader` what a repair brings, before it is delivered."""
+        if self.wary is None:
+            self.wary = {}
+        self.wary[reader] = None
+
+    def forget(self, reader: Wary) -> None:
+        """No more."""
+        if self.wary is not None:
+            self.wary.pop(reader, None)
+
+    def close(self) -> None:
+        """It has been unused for a while: forget the ring, stop watching."""
+        self.closed = True
+        self._stop()
+        self._callers = self._curious = ()
+        if self._own:
+            self.ring.clear(Position(0, 0))
+
+    # -- the batch's side (`delivery.batch.Source`) ----------------------------------------------------------
+
+    def event_of(self, entry: Entry, epoch: int) -> ServerSentEvent:
+        """The event of an entry, with its place."""
+        return entry.marked(self.topic, self.ref, epoch)
+
+    def mark_of(self, entry: Entry, epoch: int) -> Mark:
+        """The place of an entry."""
+        return mark_of(self.ref, entry.position, epoch)
+
+    # -- repair ----------------------------------------------------------------------------------------------
+
+    def _repair(self) -> None:
+        """Read on from the position while there is a reason to. One question at a time."""
+        if self._looping:
+            return
+        self._looping = True
+        try:
+            while (
+                (self._dirty or self._callers) and not self._asking and not self._resting and not self.closed
+            ):
+                self._ask()
+        finally:
+            self._looping = False
+
+    def _ask(self) -> None:
+        asked = self.position
+        callers, self._callers = self._callers, ()
+        self._dirty = False
+        self._asking = True
+        self._host.counted("repairs")
+
+        def answered(page: Page | None) -> None:
+            self._asking = False
+            if self.closed:
+                return
+            taken = page is not None and self._take(asked, page)
+            if page is not None and not taken and self.position == asked:
+                taken = self._no_progress(page)
+            else:
+                self._stuck = False
+            if self.position is not None:
+                curious, self._curious = self._curious, ()
+                for callback in curious:
+                    callback()
+            if not taken:
+                self._dirty = True
+                self._callers = callers + self._callers
+                self._resting = page is None or self._stuck
+                if self._resting:
+                    self._host.later(self._rested)
+            else:
+                for caller in callers:
+                    caller()
+            self._repair()
+
+        self._host.log.read(Query(self.topic, asked), answered)
+
+    def _rested(self) -> None:
+        self._resting = False
+        self._repair()
+
+    def _take(self, asked: Position | None, page: Page) -> bool:
+        """Go on with what the log says; False if it must be asked again."""
+        for reader in list(self.wary or ()):
+            reader.consider(page)
+        if asked is None or self.position is None:
+            self.position = page.start
+            self.lineage = page.lineage
+            self.ended = page.ended
+            if self._own:
+                self.ring.clear(page.start)
+        elif page.start != asked:
+            if self.position != asked:
+                return False  # live entries moved it meanwhile: the answer is to another question
+            self._lost(self.position, page)
+        self.lineage = page.lineage
+        for entry in page.entries:
+            if entry.prev == self.position:
+                self._accept(entry)
+        last = page.entries[-1].position if page.entries else page.start
+        # Known to the ring it is ours, or older than what came live meanwhile. Otherwise that came from
+        # another branch.
+        return last == page.head and self.ring.find(last) is not None
+
+    def _no_progress(self, page: Page) -> bool:
+        """An answer that leads nowhere: ask again after a pause; the second time, go on from the log's head,
+        and say that something is missing.
+        """
+        self._stuck = not self._stuck
+        if self._stuck or self.position is None:
+            return False
+        self._gap(self.position, page, page.head, "unreadable", None)
+        return True
+
+    def _lost(self, position: Position, page: Page) -> None:
+        """The position is not in the log, or what stands behind it cannot be read: say so, and go on from
+        where the log does.
+        """
+        if page.broken:
+            self._gap(position, page, page.start, "unreadable", page.start.seq - position.seq)
+            return
+        # The birth nonce may have been evicted, and made anew, since this process heard of it last. A log
+        # that was flushed has no position that was here before.
+        same = page.lineage == self.lineage or any(
+            self.ring.find(known) is not None for known in (page.start, page.head)
+        )
+        fork = same and position.seq >= page.base.seq
+        reason = "withdrawn" if fork else "trimmed" if same else "reset"
+        missed = page.start.seq - position.seq if same and not fork else None
+        self._gap(position, page, page.start, reason, missed)
+        if fork:
+            self._withdrawn(position)
+
+    def _gap(self, position: Position, page: Page, start: Position, reason: str, missed: int | None) -> None:
+        """Go on from `start`, and tell every reader that something is missing before it."""
+        gap = Gap(self.topic, reason, missed or None, position, start)
+        self.epoch += 1
+        self.told = frozenset(self.ring.positions())
+        self.position = start
+        self.ended = page.ended and start == page.head
+        if self._own:
+            self.ring.clear(start)
+        self._host.counted("gaps")
+        # Values carry no position, so their readers cannot be told in-band; the bus's errors are.
+        self._host.lost(gap)
+        if self._events is not None:
+            self._fanout.tell(self._events, gap, lambda reader, it: reader.missed(it))
+
+    def _withdrawn(self, upto: Position) -> None:
+        """The log took entries back: tell the readers behind the fork, in the log."""
+        host = self._host
+        key = hashed_key(None, self.topic, f"withdrawn {upto.seq}-{upto.nonce}")
+        data = gap_data("withdrawn", upto)
+        host.log.append(Draft(self.topic, GAP, data, None, host.retention, key=key))
+
+    # -- delivery --------------------------------------------------------------------------------------------
+
+    def _accept(self, entry: Entry) -> None:
+        """The one place where the position moves along the chain, and with it every live reader."""
+        self.position = entry.position
+        if self._own:
+            self.ring.append(entry, self._host.clock())
+        if entry.kind == END or entry.kind == GAP:
+            self._special(entry)
+            return
+        self.ended = False
+        if (events := self._events) is not None:
+            if entry.chunk is None:
+                entry.encode(self.ref)
+            batch = self._fanout.deliver(events, entry, entry.size)
+            if batch is not None:
+                batch.source = self
+                batch.epoch = epoch = self.epoch
+                batch.order = epoch << SEQ_BITS | entry.position.seq
+        if self._plain is not None:
+            self._fanout.deliver(self._plain, entry.plain(), entry.size)
+        if self._values is not None:
+            self._fanout.deliver(self._values, entry.value(), entry.size)
+
+    def _special(self, entry: Entry) -> None:
+        """An entry that is no event."""
+        self.ended = entry.kind == END
+        for group in (self._values, self._plain, self._events):
+            if group is not None:
+                self._fanout.tell(group, entry, lambda reader, it: reader.special(it))
+
+    def _group(self, form: Form) -> ReceiverSet | None:
+        if form is Form.EVENTS:
+            return self._events
+        return self._plain if form is Form.PLAIN else self._values
+
+    def _set_group(self, form: Form, group: ReceiverSet | None) -> None:
+        if form is Form.EVENTS:
+            self._events = group
+        elif form is Form.PLAIN:
+            self._plain = group
+        else:
+            self._values = group
+
+
+def _ring(host: Host) -> History:
+    """A ring of a log that is elsewhere."""
+    kept = host.retention
+    small = Retention(min(RING_ENTRIES, kept.entries), min(RING_BYTES, kept.bytes), kept.age)
+    return History(Position(0, 0), small, host.rings)

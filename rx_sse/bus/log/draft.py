@@ -1,0 +1,153 @@
+"""What is given to a log: an entry that has no place yet, and how much of its topic is to be kept.
+
+A value is checked and made text here, once for all its readers, on the thread that pushes it: an impossible
+one raises there. An idempotency key is stored under a hash of it, its topic and the user whose key it is (the
+``Idempotency-Key`` header, draft-ietf-httpapi-idempotency-key-header): the key of one user never meets that
+of another, whatever characters either chose.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from rx_sse.arguments import count, seconds
+from rx_sse.bus.log.entry import JSON, MAX_EVENT, OVERHEAD, TEXT
+from rx_sse.bus.log.position import Position, new_nonce
+from rx_sse.bus.names import check_event
+from rx_sse.errors import EncodeError, EventTooLarge
+from rx_sse.wire.dumps import DUMPS, Dumps, json_of
+from rx_sse.wire.event import RawFrame, ServerSentEvent
+from rx_sse.wire.jsontext import dumps_utf8
+
+KEY_LIFE = 300.0
+"""Seconds that an idempotency key is remembered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How much of a topic is kept.
+
+    Attributes:
+        entries: at most so many.
+        bytes: of text in all.
+        age: seconds; also the life of a topic that nobody touches.
+    """
+
+    entries: int = 1000
+    bytes: int = 8 * 1024 * 1024
+    age: float = 3600.0
+
+    @classmethod
+    def of(cls, history: int, history_bytes: int, ttl: float) -> Retention:
+        """As the users of a bus give it.
+
+        Raises:
+            UsageError: a number that makes no sense.
+        """
+        return cls(
+            count("history", history, least=0),
+            count("history_bytes", history_bytes, least=0),
+            seconds("ttl", ttl, zero="would keep nothing, not even the place to come back to"),
+        )
+
+
+class Draft:
+    """An entry that has no place yet.
+
+    Args:
+        topic: where it goes.
+        kind, data, event: as in `Entry`.
+        retention: how much of the topic is kept from now on.
+        key: an idempotency key, already hashed with its owner and topic; None for none.
+        key_life: seconds for which the key is remembered.
+        settle: told how it ended: the position, or why there is none.
+
+    """
+
+    __slots__ = ("_nonce", "data", "event", "key", "key_life", "kind", "retention", "settle", "size", "topic")
+
+    def __init__(
+        self,
+        topic: str,
+        kind: str,
+        data: str,
+        event: str | None,
+        retention: Retention,
+        *,
+        key: str | None = None,
+        key_life: float = KEY_LIFE,
+        settle: Callable[[Position | Exception], None] | None = None,
+    ) -> None:
+        self.topic = topic
+        self.kind = kind
+        self.data = data
+        self.event = event
+        self.retention = retention
+        self.key = key
+        self.key_life = key_life
+        self.settle = settle
+        self._nonce = 0
+        self.size = len(data) + OVERHEAD
+
+    @property
+    def nonce(self) -> int:
+        """Made by the publisher, so that a repeated append can be recognised."""
+        if not self._nonce:
+            self._nonce = new_nonce()
+        return self._nonce
+
+
+def hashed_key(user: str | None, topic: str, key: str) -> str:
+    """The name under which an idempotency key is stored."""
+    return hashlib.sha256(json.dumps([user, topic, key]).encode()).hexdigest()[:32]
+
+
+def draft_of(
+    topic: str, value: Any, event: str | None, retention: Retention, dumps: Dumps | None = None
+) -> Draft:
+    """A value as what the log stores; `dumps` replaces the JSON encoder.
+
+    The library's own entries (a gap, the end of a topic) are drafts of another kind and never come this way.
+
+    Raises:
+        EncodeError: it cannot be sent, or its name is one that clients act on (`check_event`).
+        EventTooLarge: it is over 1 MB.
+    """
+    if type(value) is dict and dumps is None and DUMPS.get() is None:  # what most pushes are
+        kind, data = JSON, dumps_utf8(value).decode()
+    elif isinstance(value, str):
+        # A text without a carriage return or a surrogate needs no second look.
+        kind, data = TEXT, value if value.isascii() and "\r" not in value else ServerSentEvent(value).data
+    elif isinstance(value, ServerSentEvent):
+        kind, data = TEXT, value.data
+        event = _name_of(value) if event is None else event
+    elif isinstance(value, RawFrame):
+        raise EncodeError(
+            "a RawFrame has no place for a cursor: publish a ServerSentEvent with its event name and data"
+        )
+    else:
+        kind, data = JSON, json_of(value, dumps)
+        if "\n" in data or "\r" in data:  # what was laid out over several lines is one line of the same JSON
+            data = data.replace("\r", " ").replace("\n", " ")
+    if event is not None:
+        event = check_event(event)
+    if len(data) * 4 > MAX_EVENT and len(data.encode()) > MAX_EVENT:
+        raise EventTooLarge(
+            f"{topic}: {len(data.encode()):,} bytes, and {MAX_EVENT:,} is the most; publish a reference to it"
+        )
+    return Draft(topic, kind, data, event, retention)
+
+
+def _name_of(event: ServerSentEvent) -> str | None:
+    for field, found in (("id", event.id), ("retry", event.retry), ("comment", event.comment)):
+        if found is not None and event.position is None:
+            raise EncodeError(
+                f"{field}: {found!r}: an event on a topic has data and a name only; the bus gives the ids"
+            )
+    if not event.has_data:
+        raise EncodeError("an event on a topic needs data: without it no browser would hand it to the page")
+    return event.event

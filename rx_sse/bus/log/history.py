@@ -1,0 +1,194 @@
+"""An unbroken chain of entries: what the memory log stores of a topic, and what a process remembers of one.
+
+Operations wanted: append at the end, drop at the front, find a position, read on from there. All O(1) but for
+the copy of what is read: entries are dense, so the index of an entry is its sequence number less that of the
+first. A list with an offset does it; a deque would take 600 bytes for a topic with one entry, and walk to its
+middle.
+
+Never: a hole. Appending an entry that does not link to the end is a mistake of the caller's.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
+
+from rx_sse.bus.log.draft import Retention
+from rx_sse.bus.log.entry import Entry
+from rx_sse.bus.log.position import Position
+
+Table = TypeVar("Table", bound=dict[Any, Any])
+
+
+class History:
+    """Entries, each linked to the one before it.
+
+    Args:
+        base: the position before the first entry.
+        kept: how much it keeps.
+        budget: the memory that it shares with others.
+
+    Attributes:
+        head: the position of the last entry, or the base.
+        size: bytes of all entries.
+    """
+
+    __slots__ = ("_entries", "_first", "base", "budget", "head", "kept", "size")
+
+    def __init__(self, base: Position, kept: Retention, budget: MemoryBudget) -> None:
+        self._entries: list[Entry | None] = []
+        self._first = 0
+        self.base = base
+        self.head = base
+        self.kept = kept
+        self.budget = budget
+        self.size = 0
+
+    def __len__(self) -> int:
+        return len(self._entries) - self._first
+
+    def first(self) -> Entry:
+        """The oldest entry; there must be one."""
+        entry = self._entries[self._first]
+        assert entry is not None
+        return entry
+
+    def append(self, entry: Entry, now: float) -> None:
+        """Add `entry`, whose `prev` is the head, and drop what is over the limits at `now`."""
+        entries, budget, kept = self._entries, self.budget, self.kept
+        entries.append(entry)
+        self.head = entry.position
+        self.size += entry.size
+        budget.size += entry.size
+        used = budget.used
+        used[self] = None
+        used.move_to_end(self)
+        if len(entries) - self._first > kept.entries or self.size > kept.bytes:
+            self.trim(now)
+        else:
+            oldest = entries[self._first]
+            if oldest is not None and oldest.at + kept.age <= now:
+                self.trim(now)
+        if budget.size > budget.max_bytes:
+            budget.evict()
+
+    def trim(self, now: float) -> None:
+        """Drop what is over the limits at `now`, in seconds of the clock that the entries' times are of."""
+        kept = self.kept
+        while len(self._entries) > self._first and (
+            len(self._entries) - self._first > kept.entries
+            or self.size > kept.bytes
+            or self.first().at + kept.age <= now
+        ):
+            self.drop_first()
+
+    def drop_first(self) -> None:
+        """Drop the oldest entry."""
+        entry = self.first()
+        self._entries[self._first] = None
+        self._first += 1
+        self.base = entry.position
+        self.size -= entry.size
+        self.budget.size -= entry.size
+        # Half of the list at most is dead, so what is moved here was paid for by as many drops.
+        if self._first * 2 >= len(self._entries):
+            del self._entries[: self._first]
+            self._first = 0
+        if not self._entries:
+            self.budget.used.pop(self, None)
+
+    def clear(self, base: Position) -> None:
+        """Drop everything, and begin at `base`."""
+        self.budget.size -= self.size
+        self.budget.used.pop(self, None)
+        self._entries = []
+        self._first = 0
+        self.base = self.head = base
+        self.size = 0
+
+    def find(self, position: Position) -> int | None:
+        """How many entries stand before `position`, which is that of an entry or the base; None if it is
+        neither.
+        """
+        index = position.seq - self.base.seq
+        if index == 0:
+            return 0 if position == self.base else None
+        if 0 < index <= len(self):
+            entry = self._entries[self._first + index - 1]
+            if entry is not None and entry.position == position:
+                return index
+        return None
+
+    def after(self, seq: int) -> int:
+        """How many entries have a sequence number that is not greater than `seq`."""
+        return min(max(seq - self.base.seq, 0), len(self))
+
+    def position(self, index: int) -> Position:
+        """The position that has `index` entries before it."""
+        if index == 0:
+            return self.base
+        entry = self._entries[self._first + index - 1]
+        assert entry is not None
+        return entry.position
+
+    def positions(self) -> Iterator[Position]:
+        """Those of the base and of all entries."""
+        yield self.base
+        for entry in self._entries[self._first :]:
+            assert entry is not None
+            yield entry.position
+
+    def slice(self, index: int, max_entries: int, max_bytes: int) -> Sequence[Entry]:
+        """The entries from `index` on, as many as the limits allow, but always one if there is one."""
+        begin = self._first + index
+        taken: list[Entry] = []
+        size = 0
+        for entry in self._entries[begin : begin + max_entries]:
+            assert entry is not None
+            size += entry.size
+            if size > max_bytes and taken:
+                break
+            taken.append(entry)
+        return taken
+
+
+class MemoryBudget:
+    """Bytes that many histories share. Over the limit, the history that was appended to least recently drops
+    its oldest entries.
+
+    Args:
+        max_bytes: in all.
+
+    Attributes:
+        size: bytes in use.
+        used: the histories that have entries, the least recently appended to first.
+    """
+
+    __slots__ = ("_peak", "max_bytes", "size", "used")
+
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        self.size = 0
+        self.used: OrderedDict[History, None] = OrderedDict()
+        self._peak = 0
+
+    def evict(self) -> None:
+        """Drop entries until the limit holds, or none are left."""
+        while self.size > self.max_bytes and self.used:
+            next(iter(self.used)).drop_first()
+
+    def shrink(self) -> None:
+        """Give back the memory of a time when there were many more histories. Now and then."""
+        self.used, self._peak = shrunk(self.used, self._peak)
+
+
+def shrunk(table: Table, peak: int) -> tuple[Table, int]:
+    """`table`, made anew once it holds less than an eighth of its `peak`, and the new peak.
+
+    A dict that is emptied keeps the size that it had.
+    """
+    peak = max(peak, len(table))
+    if peak > 64 and len(table) * 8 < peak:
+        return type(table)(table), len(table)
+    return table, peak

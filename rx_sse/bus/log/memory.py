@@ -1,0 +1,294 @@
+"""The log of one process, in memory.
+
+Everything is immediate: an append numbers, stores, trims and notifies the watcher before it returns. Topics
+stand in the order in which they were last touched, and all have nearly the same life, so dropping the old
+ones looks at the old ones only: no timer and no task for a topic.
+
+A topic that was only read leaves nothing behind: the nonce of a beginning is computed from its name, so it is
+the same whenever the topic is read again (`_Beginnings`), and the cursor of a client that has seen no event
+yet stays valid.
+
+Never: history is dropped in silence. A topic keeps its position while it lives, and a topic whose life is
+over gets a new beginning with a new nonce, so a cursor into what was dropped is never taken for valid.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from array import array
+from collections import OrderedDict
+from collections.abc import Callable
+
+from rx_sse.bus.log.draft import Draft, Retention
+from rx_sse.bus.log.entry import END, Entry
+from rx_sse.bus.log.history import History, MemoryBudget, shrunk
+from rx_sse.bus.log.port import Listener, Page, Query
+from rx_sse.bus.log.position import Nonces, Position, new_position
+from rx_sse.bus.names import CONTROL
+from rx_sse.errors import Overloaded, PublishRefused
+
+MAX_BYTES = 256 * 1024 * 1024
+"""History of all topics together."""
+MAX_TOPICS = 1_000_000
+MAX_KEYS = 1_000_000
+TOPIC_COST = 640
+"""Bytes that a topic takes beside its entries: its name, the object, its list, its places in two tables.
+Compared with what the process takes by `tests/bus/log/test_memory.py`."""
+PASSES = 4
+"""Topics looked at for one that may be forgotten when a new one finds no room: the oldest may be watched."""
+SLICE = 0.004
+"""Seconds of the loop that one sweep takes at most."""
+GENERATIONS = 65_536
+
+
+class _Beginnings:
+    """The nonces of beginnings: a keyed hash of the topic's name and of how many topics with entries were
+    forgotten that share its slot in a table of fixed size. So a topic that had entries never begins as it did
+    before, and one that had none always does.
+    """
+
+    __slots__ = ("_generations", "_key")
+
+    def __init__(self) -> None:
+        self._key = os.urandom(16)
+        self._generations: array[int] | None = None
+
+    def nonce(self, topic: str) -> int:
+        """The nonce with which `topic` begins now."""
+        digest = self._digest(topic, b"")
+        if (generations := self._generations) is not None and (count := generations[_slot(digest)]):
+            digest = self._digest(topic, count.to_bytes(8))
+        return int.from_bytes(digest[2:8]) or 1
+
+    def forget(self, topic: str) -> None:
+        """A topic that had entries was forgotten."""
+        if self._generations is None:
+            self._generations = array("Q", bytes(8 * GENERATIONS))
+        self._generations[_slot(self._digest(topic, b""))] += 1
+
+    def _digest(self, topic: str, generation: bytes) -> bytes:
+        return hashlib.blake2b(topic.encode(), digest_size=8, key=self._key, salt=generation).digest()
+
+
+def _slot(digest: bytes) -> int:
+    return int.from_bytes(digest[:2])
+
+
+class _Topic(History):
+    """What is known of one topic."""
+
+    __slots__ = ("ended", "lineage", "listener", "log", "name", "touched")
+
+    def __init__(self, log: MemoryLog, name: str, nonce: int, budget: MemoryBudget, now: float) -> None:
+        super().__init__(Position(0, nonce), log.retention, budget)
+        self.log = log
+        self.name = name
+        self.lineage = nonce
+        self.listener: Listener | None = None
+        self.touched = now
+        self.ended = False
+
+    def __call__(self) -> None:
+        """Notify no more: what `watch` returns is the topic itself, which costs no object."""
+        self.listener = None
+        self.log.unwatched(self)
+
+
+class MemoryLog:
+    """A log in the memory of this process.
+
+    Args:
+        retention: how much of a topic is kept until a draft says otherwise.
+        max_bytes: of all topics; beyond it the topics appended to least recently lose their oldest entries.
+        max_topics: beyond it the topics touched least recently are forgotten, unless they are watched.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        retention: Retention | None = None,
+        *,
+        max_bytes: int = MAX_BYTES,
+        max_topics: int = MAX_TOPICS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.retention = retention or Retention()
+        self._clock = clock
+        self._max_topics = max_topics
+        self._beginnings = _Beginnings()
+        self._nonces = Nonces()
+        self._budget = MemoryBudget(max_bytes)
+        # The library's own topics: users' history never pushes a revocation out.
+        self._own = MemoryBudget(max_bytes)
+        self._topics: OrderedDict[str, _Topic] = OrderedDict()
+        self._peak = 0
+        self._keys: OrderedDict[str, tuple[float, bytes, Position]] = OrderedDict()
+
+    @property
+    def topics(self) -> int:
+        """Topics that are remembered."""
+        return len(self._topics)
+
+    @property
+    def size(self) -> int:
+        """Bytes of history."""
+        return self._budget.size
+
+    @property
+    def own_size(self) -> int:
+        """Bytes of the library's own topics."""
+        return self._own.size
+
+    def append(self, draft: Draft) -> None:
+        """Store an entry, trim the topic, notify its watcher."""
+        now = self._clock()
+        print_of: bytes = b""
+        if draft.key is not None:
+            print_of = _fingerprint(draft)
+            if (outcome := self._seen(draft.key, print_of, now)) is not None:
+                if draft.settle is not None:
+                    draft.settle(outcome)
+                return
+        topic = self._topics.get(draft.topic)
+        if topic is None or topic.listener is None:  # one that is watched lives as long as it is
+            topic = self._touch(draft.topic, now)
+        nonces = self._nonces.ready
+        prev = topic.head
+        position = new_position((prev[0] + 1, nonces.pop() if nonces else self._nonces.next()))
+        entry = Entry(position, prev, draft.kind, draft.data, draft.event, now)
+        topic.kept = draft.retention
+        topic.ended = draft.kind == END
+        topic.append(entry, now)
+        if draft.key is not None:
+            self._keys.pop(draft.key, None)
+            self._keys[draft.key] = (now + draft.key_life, print_of, entry.position)
+        if draft.settle is not None:
+            draft.settle(entry.position)
+        if topic.listener is not None:
+            topic.listener.arrived(entry)
+
+    def read(self, query: Query, done: Callable[[Page | None], None]) -> None:
+        """Answer at once."""
+        now = self._clock()
+        topic = self._touch(query.topic, now)
+        topic.trim(now)
+        if query.after is None:
+            index = max(len(topic) - query.last, 0)
+        elif (found := topic.find(query.after)) is not None:
+            index = found
+        else:
+            index = topic.after(query.after.seq)
+        entries = topic.slice(index, query.max_entries, query.max_bytes)
+        page = Page(topic.lineage, topic.base, topic.head, topic.position(index), entries, topic.ended)
+        self.unwatched(topic)
+        done(page)
+
+    def watch(self, topic: str, listener: Listener) -> Callable[[], None]:
+        """Notify `listener` of every append, inside it."""
+        watched = self._touch(topic, self._clock())
+        watched.listener = listener
+        return watched
+
+    def history(self, topic: str) -> History:
+        """The history of a topic that is watched."""
+        return self._topics[topic]
+
+    def unwatched(self, topic: _Topic) -> None:
+        """Begin the life of a topic again that is not watched now; one that never had an entry has none."""
+        if topic.listener is None and self._topics.get(topic.name) is topic:
+            if topic.head.seq:
+                self._touch(topic.name, self._clock())
+            else:
+                self._forget(topic)
+
+    async def open(self) -> None:
+        """A bus starts, perhaps in a child of a fork: draw nonces anew."""
+        self._nonces = Nonces()
+
+    async def close(self) -> None:
+        """Forget everything."""
+        self._topics.clear()
+        self._keys.clear()
+        self._beginnings = _Beginnings()
+        self._budget = MemoryBudget(self._budget.max_bytes)
+        self._own = MemoryBudget(self._own.max_bytes)
+
+    def sweep(self) -> bool:
+        """Drop the topics whose life is over, and the idempotency keys; True if there is more to do."""
+        now = self._clock()
+        end = time.perf_counter() + SLICE
+        self._shrink()  # notes how much there is
+        while self._topics:
+            topic = next(iter(self._topics.values()))
+            if topic.touched + topic.kept.age > now:
+                break
+            self._pass_over(topic, now)
+            if time.perf_counter() > end:
+                return True
+        while self._keys and next(iter(self._keys.values()))[0] <= now:
+            self._keys.popitem(last=False)
+        self._shrink()
+        return False
+
+    def _shrink(self) -> None:
+        self._topics, self._peak = shrunk(self._topics, self._peak)
+        self._budget.shrink()
+        if not self._keys:
+            self._keys = OrderedDict()
+
+    def _pass_over(self, topic: _Topic, now: float) -> None:
+        """Forget the topic touched least recently; the life of one that is watched begins again."""
+        if topic.listener is not None:
+            topic.trim(now)
+            self._touch(topic.name, now)
+        else:
+            self._forget(topic)
+
+    def _forget(self, topic: _Topic) -> None:
+        if topic.head.seq:
+            self._beginnings.forget(topic.name)
+        topic.clear(topic.head)
+        topic.budget.size -= TOPIC_COST
+        del self._topics[topic.name]
+
+    def _touch(self, name: str, now: float) -> _Topic:
+        topic = self._topics.get(name)
+        if topic is not None:
+            if topic.listener is not None or topic.touched + topic.kept.age > now:
+                topic.touched = now
+                self._topics.move_to_end(name)
+                return topic
+            self._forget(topic)  # over, if not yet swept
+        return self._begin(name, now)
+
+    def _begin(self, name: str, now: float) -> _Topic:
+        budget = self._own if name.startswith(CONTROL) else self._budget
+        for _ in range(PASSES):
+            if not self._topics or (
+                len(self._topics) < self._max_topics
+                and (budget.size + TOPIC_COST <= budget.max_bytes or budget.used)
+            ):
+                break
+            self._pass_over(next(iter(self._topics.values())), now)
+        budget.size += TOPIC_COST
+        if budget.size > budget.max_bytes:
+            budget.evict()
+        topic = self._topics[name] = _Topic(self, name, self._beginnings.nonce(name), budget, now)
+        return topic
+
+    def _seen(self, key: str, print_of: bytes, now: float) -> Position | Exception | None:
+        """What became of the append that had this key before, if one had."""
+        known = self._keys.get(key)
+        if known is None or known[0] <= now:
+            # Each key is remembered for as long as was promised; what cannot be promised is not accepted.
+            return Overloaded("too many idempotency keys in use") if len(self._keys) >= MAX_KEYS else None
+        if known[1] != print_of:
+            return PublishRefused("this idempotency key was used with another payload")
+        return known[2]
+
+
+def _fingerprint(draft: Draft) -> bytes:
+    """What must be the same when an idempotency key is used again."""
+    return hashlib.sha256(f"{draft.kind}\n{draft.event or ''}\n{draft.data}".encode()).digest()

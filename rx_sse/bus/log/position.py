@@ -1,0 +1,168 @@
+"""Positions, and the cursors by which a client names them.
+
+A position is a sequence number, dense in its topic, and a nonce that only this entry has: a cursor is valid
+if exactly that entry still exists, whatever happened to the log in between. On the wire a cursor is
+``1_<ref>.<seq>.<nonce>``, one part for each topic of the stream, where ``ref`` is six characters of a hash of
+the topic's name. A second part for a topic is a higher position, in another branch of its log
+(`resume.stream_cursor`).
+
+Standard: none; the characters are those that any proxy and any HTTP library carries unchanged in
+``Last-Event-ID``. Never: an exception, or unbounded work, whatever the client sent. What does not parse is an
+unknown cursor.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import NamedTuple
+
+MAX_TOPICS = 32
+"""Topics of one stream: its longest cursor, with two parts for each, is then 2,562 bytes, far under the 8,190
+that aiohttp takes for a header.
+"""
+SEQ_BITS = 53
+NONCE_BITS = 48
+
+
+class Position(NamedTuple):
+    """A place in a topic's log: that of an entry, or of the beginning (`seq` 0)."""
+
+    seq: int
+    nonce: int
+
+
+def new_position(parts: tuple[int, int]) -> Position:
+    """`Position(*parts)`, in half of its time."""
+    return tuple.__new__(Position, parts)  # pyright: ignore[reportUnknownMemberType]
+
+
+class Place(NamedTuple):
+    """Where a client is in a topic.
+
+    Attributes:
+        position: behind which it goes on.
+        past: the highest one that it had in another branch of the log, if that is higher.
+    """
+
+    position: Position
+    past: Position | None = None
+
+
+UNKNOWN = Position(0, 0)
+"""A position that no log ever has: no entry gets the nonce 0."""
+
+LIVE_ONLY = "1_live"
+"""The id of a stream that cannot be resumed: not a cursor, so a reconnect with it is told of a gap."""
+
+_PART = r"[0-9A-Za-z]{6}\.(?:0|[1-9][0-9]{0,15})\.(?:0|[1-9][0-9]{0,14})"
+_CURSOR = re.compile(f"1(?:_{_PART}){{1,{2 * MAX_TOPICS}}}")
+_LONGEST = 1 + 2 * MAX_TOPICS * 40
+_DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+
+def new_nonce() -> int:
+    """A nonce: 48 random bits of the operating system, never 0."""
+    return int.from_bytes(os.urandom(6)) or 1
+
+
+class Nonces:
+    """Nonces in advance, one system call for many. One thread; a child of a fork must not go on with them.
+
+    Attributes:
+        ready: those that were drawn; a hot path takes from here first.
+    """
+
+    __slots__ = ("ready",)
+
+    def __init__(self) -> None:
+        self.ready: list[int] = []
+
+    def next(self) -> int:
+        """A nonce."""
+        if not self.ready:
+            drawn = os.urandom(6 * 128)
+            self.ready = [int.from_bytes(drawn[at : at + 6]) or 1 for at in range(0, len(drawn), 6)]
+        return self.ready.pop()
+
+
+@lru_cache(maxsize=64)
+def ref_of(topic: str) -> str:
+    """The six characters that stand for a topic in a cursor."""
+    number = int.from_bytes(hashlib.sha256(topic.encode()).digest()[:8])
+    ref = ""
+    for _ in range(6):
+        number, digit = divmod(number, 62)
+        ref += _DIGITS[digit]
+    return ref
+
+
+class Mark:
+    """Where an event stands: its `position` attribute.
+
+    Attributes:
+        ref: the topic's reference in cursors.
+        position: the entry's.
+        order: a number that grows along one process's deliveries of the topic, also over a gap after which
+            `seq` begins again.
+        original: the `id()` of the event that the bus made. A copy of it (`replace`) has the same mark and is
+            not it, and there may be several copies: none of them can promise that it is the last one of its
+            entry.
+    """
+
+    __slots__ = ("order", "original", "position", "ref")
+
+    def __init__(self, ref: str, position: Position, order: int) -> None:
+        self.ref = ref
+        self.position = position
+        self.order = order
+        self.original = 0
+
+    @property
+    def part(self) -> str:
+        """The topic's part of a cursor."""
+        return part_of(self.ref, self.position)
+
+
+def order_of(position: Position, epoch: int) -> int:
+    """The order of a position in the `epoch`th unbroken chain of its topic in this process."""
+    return epoch << SEQ_BITS | position.seq
+
+
+def mark_of(ref: str, position: Position, epoch: int) -> Mark:
+    """The mark of an entry."""
+    return Mark(ref, position, epoch << SEQ_BITS | position.seq)
+
+
+@lru_cache(maxsize=16)  # many streams begin at the same position
+def part_of(ref: str, position: Position) -> str:
+    """A topic's part of a cursor."""
+    return f"{ref}.{position.seq}.{position.nonce}"
+
+
+def cursor_of(parts: Iterable[str]) -> str:
+    """The cursor that holds these parts."""
+    return "1_" + "_".join(parts)
+
+
+def parse(text: str) -> Mapping[str, Place] | None:
+    """What a client's cursor says of each topic, by reference; None if it is not one of ours."""
+    if len(text) > _LONGEST or not _CURSOR.fullmatch(text):
+        return None
+    places: dict[str, Place] = {}
+    for part in text[2:].split("_"):
+        ref, seq, nonce = part.split(".")
+        position = Position(int(seq), int(nonce))
+        if position.seq >> SEQ_BITS or position.nonce >> NONCE_BITS:
+            return None
+        known = places.get(ref)
+        if known is None:
+            places[ref] = Place(position)
+        elif known.past is None and position.seq > known.position.seq:
+            places[ref] = Place(known.position, position)
+        else:
+            return None
+    return places if len(places) <= MAX_TOPICS else None

@@ -1,0 +1,63 @@
+"""What all processes that share a prefix must agree on: written down by the first, compared by the others.
+
+Standard: resume rules §5.
+Never: reading depends on a write. A server that takes no writes now (no memory, no disk) is used, and the
+configuration is written down once it can be.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import hiredis
+
+from rx_sse.bus.redis.net.connection import Connection
+from rx_sse.bus.redis.protocol.call import code_of
+from rx_sse.bus.redis.protocol.keys import Keys
+from rx_sse.errors import UsageError
+
+PATIENCE = 5.0
+"""Seconds for one answer."""
+FULL = frozenset(("OOM", "MISCONF", "NOREPLICAS"))
+"""Refusals of a server that takes no writes now, and serves what is read."""
+
+
+async def agree(connection: Connection, keys: Keys) -> bool:
+    """Compare this process's configuration with the one that stands in Redis; write it down if none does.
+
+    Returns:
+        Whether it stands there now.
+
+    Raises:
+        UsageError: another process wrote something else.
+        hiredis.ReplyError, TimeoutError, Lost: it cannot be asked. The connection is given up.
+    """
+    mine = keys.configuration()
+    found = await asked(connection, "GET", keys.config)
+    if found is None:
+        try:
+            await asked(connection, "SET", keys.config, mine, "NX", tolerated=FULL)
+        except hiredis.ReplyError as error:
+            if code_of(str(error)) in FULL:
+                return False
+            raise
+        found = await asked(connection, "GET", keys.config)
+    if found is not None and found.decode() != mine:
+        connection.abort()
+        raise UsageError(
+            f"{keys.config} in Redis says {found.decode()!r}, this process wants {mine!r}: "
+            "use the same options everywhere, or another prefix"
+        )
+    return found is not None
+
+
+async def asked(connection: Connection, *command: str, tolerated: frozenset[str] = frozenset()) -> Any:
+    """A command's answer; without one, or with an error not `tolerated`, the connection is given up."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            return await connection.ask(*command)
+    except BaseException as error:
+        if not (isinstance(error, hiredis.ReplyError) and code_of(str(error)) in tolerated):
+            connection.abort()
+        raise

@@ -1,0 +1,164 @@
+-- KEYS: log and meta of each topic, then idempotency keys
+-- ARGV: topics, the command that announces, window, the publisher's name and number, whether to leave it;
+--       for each topic: channel, fresh nonce, entries, bytes, age;
+--       for each entry: topic, nonce, text, key (0: none), fingerprint, life
+-- A window of 0 says that no entry was sent before; otherwise those of so many ms are searched for nonces.
+-- A publisher that gives a connection up raises its number, and leaves it with the topics that it was sending
+-- to: what that connection still delivers is refused.
+-- The answer: for each topic its lineage and the nonce of the entry before the new ones, for each entry its
+-- position, or what refuses it.
+local topics, announce, window = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3])
+local name, mine, leave = ' ' .. ARGV[4] .. ':', tonumber(ARGV[5]), ARGV[6] == '1'
+local now = clock()
+local states, known, answer, at = {}, {}, {}, 7
+
+-- Where nonces of the topic number i stand that were stored within the window.
+local function search(i, s)
+  local upto, looked = '+', 0
+  while upto and looked < 20000 do
+    local page = redis.pcall('XREVRANGE', s.log, upto, '-', 'COUNT', 100)
+    if failed(page) then s.refused = '!' .. page.err return end
+    upto = nil
+    for _, entry in ipairs(page) do
+      local seq, nonce, before, when = head(entry)
+      if seq then known[i .. ' ' .. nonce] = entry[1] end
+      upto = '(' .. entry[1]
+      if seq and now - when > window then upto = nil break end
+    end
+    looked = looked + #page
+  end
+end
+
+local function begin(i, s)
+  s.first, s.before = (s.seq or 0) + 1, s.nonce or '0'
+  answer[i] = (s.lineage or '0') .. ' ' .. s.before
+end
+
+for i = 1, topics do
+  local log, meta = KEYS[2 * i - 1], KEYS[2 * i]
+  local s = state(log, meta, ARGV[at + 1])
+  if s.fences and s.fences ~= '' then
+    local least = string.match(s.fences, name .. '(%d+)')
+    if least and tonumber(least) > mine then
+      return redis.error_reply('FENCED its publisher has given this connection up')
+    end
+  end
+  s.log, s.meta, s.channel, s.fresh = log, meta, ARGV[at], ARGV[at + 1]
+  s.entries, s.bytes, s.age, s.heads, s.texts = ARGV[at + 2], tonumber(ARGV[at + 3]), ARGV[at + 4], {}, {}
+  begin(i, s)
+  if window > 0 and not s.refused then search(i, s) end
+  states[i] = s
+  at = at + 5
+end
+
+-- The numbers of the last eight publishers that lost a reply here.
+local function fenced(s)
+  local others, count = '', 0
+  for other, least in string.gmatch(s.fences, ' (%w+):(%d+)') do
+    if ' ' .. other .. ':' ~= name and count < 7 then
+      others, count = others .. ' ' .. other .. ':' .. least, count + 1
+    end
+  end
+  s.fences = name .. number(mine) .. others
+end
+
+local function add(s, nonce, packed)
+  local total = s.total + #packed + 100
+  local id = number(s.seq + 1) .. '-' .. nonce
+  local h = s.nonce .. ' ' .. number(now) .. ' ' .. number(total)
+  return id, total, redis.pcall('XADD', s.log, 'MAXLEN', '~', s.entries, id, 'h', h, 'e', packed)
+end
+
+-- The log reaches further than what is known of it: meta was restored, another program wrote here, or
+-- the newest entries were removed by hand, of which the stream remembers the number.
+local function catch_up(i, s)
+  corrected(s, s.fresh)
+  if s.refused then return end
+  local info = redis.pcall('XINFO', 'STREAM', s.log)
+  for n = 1, failed(info) and 0 or #info, 2 do
+    if info[n] == 'last-generated-id' then
+      local seq = tonumber(string.match(info[n + 1], '^(%d+)'))
+      if seq > s.seq and seq < MOST then s.seq, s.nonce = seq, s.fresh end
+    end
+  end
+  begin(i, s)
+end
+
+for place = at, #ARGV, 6 do
+  local i = tonumber(ARGV[place])
+  local s = states[i]
+  local nonce, packed, key = ARGV[place + 1], ARGV[place + 2], KEYS[tonumber(ARGV[place + 3])]
+  local stored = known[ARGV[place] .. ' ' .. nonce]
+  if key and not stored then
+    local used = redis.pcall('GET', key)
+    if failed(used) then
+      s.refused = s.refused or '!' .. used.err
+    elseif used then
+      local fingerprint, position = string.match(used, '^(%S+) (%S+)$')
+      stored = fingerprint == ARGV[place + 4] and position or '!used'
+    end
+  end
+  if stored then
+    s.found = true
+    answer[#answer + 1] = stored
+  elseif s.refused then
+    answer[#answer + 1] = s.refused
+  else
+    local id, total, done = add(s, nonce, packed)
+    if failed(done) and not s.written and string.find(done.err, 'equal or smaller', 1, true) then
+      catch_up(i, s)
+      if not s.refused then id, total, done = add(s, nonce, packed) end
+    end
+    if failed(done) then
+      s.refused = s.refused or '!' .. done.err
+      answer[#answer + 1] = s.refused
+    else
+      s.seq, s.nonce, s.total, s.written = s.seq + 1, nonce, total, true
+      s.ended = string.sub(packed, 2, 2) == 'x' and '1' or '0'
+      s.heads[#s.heads + 1] = nonce .. ':' .. #packed
+      s.texts[#s.texts + 1] = packed
+      if key then redis.pcall('SET', key, ARGV[place + 4] .. ' ' .. id, 'PX', ARGV[place + 5]) end
+      answer[#answer + 1] = id
+    end
+  end
+end
+
+-- Nothing behind the first write may raise: what has been stored would be answered with an error.
+local function trim(s)
+  -- Streams count entries, not bytes or years: look at the front when the bytes are over, and now and then.
+  local over = s.total - s.front > s.bytes
+  if not over and s.seq % 128 >= #s.heads then return end
+  local cut, from, old = nil, '-', now - s.age
+  local limit = over and s.bytes * 0.9 or s.bytes
+  while from do
+    local page = redis.pcall('XRANGE', s.log, from, '+', 'COUNT', 32)
+    from = nil
+    if failed(page) then return end
+    for _, entry in ipairs(page) do
+      local seq, nonce, before, when, total = head(entry)
+      local size = seq and #entry[2][4] + 100
+      if seq and (seq == s.seq or (s.total - total + size <= limit and when > old)) then
+        s.front, cut, from = total - size, entry[1], nil
+        break
+      end
+      from = '(' .. entry[1]
+    end
+  end
+  if cut then redis.pcall('XTRIM', s.log, 'MINID', cut) end
+end
+
+for _, s in ipairs(states) do
+  if leave and not s.refused then fenced(s) end
+  if s.found and not s.written and not s.refused then
+    -- A WAIT behind this call shall speak of what was found. Valkey counts the connection's own writes.
+    redis.pcall('SET', s.meta, text(s), 'PX', number(s.age + 60000))
+  end
+  if s.written then
+    trim(s)
+    redis.pcall('SET', s.meta, text(s), 'PX', number(s.age + 60000))
+    redis.pcall('PEXPIRE', s.log, s.age)
+    redis.pcall(announce, s.channel, number(s.first) .. ' ' .. s.before .. ' ' .. number(now) .. ' '
+                .. table.concat(s.heads, ' ') .. '\n' .. table.concat(s.texts))
+  end
+end
+return answer

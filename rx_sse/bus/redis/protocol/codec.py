@@ -1,0 +1,174 @@
+"""Entries as Redis holds them.
+
+An entry's text is ``1<kind><event name>`` in the first line and the data after it. ``1`` is the version: a
+text of another version, or one that some other program wrote there, becomes a gap, never an event. An
+announcement holds all entries that one batch added to a topic: ``<first seq> <nonce before> <time>
+<nonce>:<length> ...``, a line feed, and their texts.
+
+Standard: none.
+Never: what comes from Redis is trusted to be ours. It is parsed strictly, and goes through the same encoder
+as an event of the user's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rx_sse.bus.log.draft import Draft
+from rx_sse.bus.log.entry import END, GAP, JSON, TEXT, Entry, gap_data
+from rx_sse.bus.log.port import Page, Query
+from rx_sse.bus.log.position import Position
+from rx_sse.wire.event import ServerSentEvent
+
+VERSION = ord("1")
+KINDS = frozenset((JSON, TEXT, GAP, END))
+_ID = re.compile(rb"(0|[1-9]\d{0,15})-(0|[1-9]\d{0,14})")
+_HEADER = re.compile(rb"(\d{1,16}) (\d{1,15}) (\d{1,16})((?: \d{1,15}:\d{1,8})+)\n")
+_ENTRY = re.compile(rb"(\d{1,15}) (\d{1,16}) (\d{1,16})")
+
+At = Callable[[int], float]
+"""From Redis's milliseconds to this process's monotonic seconds."""
+
+
+def pack(draft: Draft) -> bytes:
+    """A draft's text."""
+    return f"1{draft.kind}{draft.event or ''}\n{draft.data}".encode()
+
+
+def fingerprint(draft: Draft) -> str:
+    """What must be the same when an idempotency key is used again."""
+    return hashlib.sha256(pack(draft)).hexdigest()[:32]
+
+
+def position_of(text: bytes) -> Position:
+    """A position from its id.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not (found := _ID.fullmatch(text)):
+        raise ValueError(f"not a position: {text[:40]!r}")
+    return Position(int(found[1]), int(found[2]))
+
+
+def entry_of(position: Position, prev: Position, text: bytes, at: float) -> Entry:
+    """An entry; one that cannot be read is a gap in its place."""
+    head, found, body = text.partition(b"\n")
+    try:
+        kind = chr(head[1])
+        event = head[2:].decode() or None
+        data = body.decode()
+        if head[0] != VERSION or not found or kind not in KINDS or "\r" in data:
+            raise ValueError("not an entry")
+        if event is not None:
+            ServerSentEvent("", event=event)
+        entry = Entry(position, prev, kind, data, event, at)
+        if kind == JSON:
+            json.loads(data)  # to see that it can be read; who wants no values keeps none
+        elif kind != TEXT:
+            entry.detail()
+    except (IndexError, ValueError):
+        return Entry(position, prev, GAP, gap_data("unreadable"), None, at)
+    return entry
+
+
+def announced(message: bytes, at: At) -> Sequence[Entry]:
+    """The entries of an announcement.
+
+    Raises:
+        ValueError: it is none.
+    """
+    found = _HEADER.match(message)
+    if not found:
+        raise ValueError("not an announcement")
+    when = at(int(found[3]))
+    prev = Position(int(found[1]) - 1, int(found[2]))
+    place = found.end()
+    entries: list[Entry] = []
+    for item in found[4].split():
+        nonce, _, length = item.partition(b":")
+        position = Position(prev.seq + 1, int(nonce))
+        entries.append(entry_of(position, prev, message[place : place + int(length)], when))
+        place += int(length)
+        prev = position
+    if place != len(message):
+        raise ValueError("not an announcement")
+    return entries
+
+
+def last_of(message: bytes) -> Position | None:
+    """The position of an announcement's last entry, without reading the entries; None if it is none."""
+    found = _HEADER.match(message)
+    if not found:
+        return None
+    items = found[4].split()
+    return Position(int(found[1]) - 1 + len(items), int(items[-1].partition(b":")[0]))
+
+
+class Meta:
+    """What is known of a topic.
+
+    Attributes:
+        head: its last position.
+        lineage: the nonce of its beginning.
+        ended: whether the last entry is an end mark.
+    """
+
+    __slots__ = ("ended", "head", "lineage")
+
+    def __init__(self, text: bytes) -> None:
+        seq, nonce, lineage, _, _, ended, *_ = text.split()
+        self.head = Position(int(seq), int(nonce))
+        self.lineage = int(lineage)
+        self.ended = ended == b"1"
+
+
+def head_of(meta: bytes) -> Position | None:
+    """The last position that a topic's meta says; None if it cannot be read."""
+    try:
+        return Meta(meta).head
+    except ValueError:
+        return None
+
+
+def page_of(answer: Any, query: Query, at: At) -> Page:
+    """A page from what the script answered.
+
+    Its entries are linked to its start and to each other, whatever the stream holds: it ends before a place
+    where the log is damaged (an entry that was deleted, one of another program, a link that does not fit).
+    If that is the very first place behind a valid position, the page is `broken`, and begins behind it.
+
+    Raises:
+        ValueError, TypeError, AttributeError: it is not what the script answers.
+    """
+    said, oldest, valid, _, raw = answer
+    meta, base = Meta(said), position_of(oldest)
+    start = query.after if valid else None
+    entries: list[Entry] = []
+    broken = False
+    while raw:
+        name, head, text = raw.pop(0)  # let go as soon as it is read: a page is not held twice
+        found = _ENTRY.fullmatch(head)
+        position = position_of(name)
+        if not found:
+            raise ValueError("not an entry")
+        prev = Position(position.seq - 1, int(found[1]))
+        last = entries[-1].position if entries else start
+        if prev != last and last is not None:
+            if entries:
+                break
+            if prev.seq < last.seq:
+                continue  # a second entry of this number: nothing goes back
+            start, broken = prev, True
+        elif start is None:
+            start = prev
+        entries.append(entry_of(position, prev, text, at(int(found[2]))))
+    if not entries and start != meta.head:
+        # What stood between is gone, or the topic has no entries.
+        start, broken = meta.head, start is not None
+    assert start is not None
+    return Page(meta.lineage, base, meta.head, start, entries, meta.ended, broken)

@@ -1,0 +1,281 @@
+"""A subscription's reader of one topic: behind at first, then live.
+
+While it is behind it has its `Replay`, which finds out where to begin and replays; an idle reader has none.
+
+A client that was in two branches of the log (a split brain) is looked out for as well while it is live: the
+process itself may go over to the branch in which that client has been further.
+
+Standard: resume rules §1 ("After a gap") and §2 ("Splice").
+Never: a position that goes back without a gap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextvars import Context
+from typing import Any, Protocol
+
+from rx_sse.bus.gap import Gap
+from rx_sse.bus.host import Host
+from rx_sse.bus.local_topic import NONE_TOLD, Form, LocalTopic
+from rx_sse.bus.log.entry import END, GAP, Entry
+from rx_sse.bus.log.port import Page
+from rx_sse.bus.log.position import Position, order_of
+from rx_sse.bus.resume.replay import Phase, Replay
+from rx_sse.delivery.batch import EventBatch
+from rx_sse.reactive.contexts import enter
+from rx_sse.reactive.observer import ignore
+
+
+class Sink(Protocol):
+    """Who gets what a reader reads."""
+
+    def located(self, reader: Reader) -> None:
+        """The reader knows where it begins; call `go` when it may."""
+        ...
+
+    def caught_up(self, reader: Reader) -> None:
+        """The reader is live."""
+        ...
+
+    def missed(self, reader: Reader, gap: Gap) -> None:
+        """Entries are missing here."""
+        ...
+
+    def strayed(self, reader: Reader) -> None:
+        """The log is now the branch in which the client has been further: it must be located again."""
+        ...
+
+    def passed(self, reader: Reader, entry: Entry) -> None:
+        """The position moved over an entry that is nothing to the client."""
+        ...
+
+    def ended(self, reader: Reader, entry: Entry | None) -> None:
+        """The topic was ended."""
+        ...
+
+    def room(self, again: Callable[[], None]) -> bool:
+        """Whether the next block may come; if not, `again` is called when it may."""
+        ...
+
+    def replaying(self, begun: bool) -> None:
+        """A block begins, or has ended. What a reader asked for itself is no overflow."""
+        ...
+
+    def failed(self, reader: Reader, error: Exception) -> None:
+        """The sink's `emit` raised."""
+        ...
+
+
+class Reader:
+    """Reads one topic for one sink.
+
+    Args:
+        local: the topic in this process; the reader holds it until it is closed.
+        host: the bus.
+        sink: who gets it.
+        emit: takes the events, replayed and live, one by one.
+        receive: takes them in batches instead.
+        after: the client's cursor; None: begin at the process's position; `UNKNOWN`: a cursor that is none.
+        past: the higher position that the client had in another branch.
+        last: without a cursor, begin so many entries earlier.
+        context: where `emit` is called; None for wherever it is.
+
+    Attributes:
+        replay: its way to live, while it is not.
+        receive: takes batches.
+        read: bytes that were read from the log for it.
+    """
+
+    __slots__ = (
+        "_closed",
+        "_context",
+        "_emit",
+        "_sink",
+        "_told",
+        "local",
+        "past",
+        "read",
+        "receive",
+        "replay",
+    )
+
+    def __init__(
+        self,
+        local: LocalTopic,
+        host: Host,
+        sink: Sink,
+        emit: Callable[[Any], None] = ignore,
+        receive: Callable[[EventBatch], None] | None = None,
+        *,
+        after: Position | None = None,
+        past: Position | None = None,
+        last: int = 0,
+        context: Context | None = None,
+    ) -> None:
+        local.hold()
+        self.local = local
+        self.past = past
+        self.read = 0
+        self._context = context
+        self.receive = receive or self._each
+        self._sink = sink
+        self._emit = emit
+        self._told = NONE_TOLD
+        self._closed = False
+        self.replay: Replay | None = Replay(self, host, after, past, last)
+
+    @property
+    def way(self) -> Phase:
+        """How far it is."""
+        return Phase.CLOSED if self._closed else Phase.LIVE if self.replay is None else self.replay.phase
+
+    def locate(self) -> None:
+        """Find out where to begin; `located` is told."""
+        if self.replay is not None:
+            self.replay.locate()
+
+    def go(self) -> None:
+        """Replay what there is, then go live."""
+        if self.replay is not None:
+            self.replay.go()
+
+    def close(self) -> None:
+        """Get nothing any more."""
+        if self._closed:
+            return
+        self._closed = True
+        if self.replay is not None:
+            self.read = self.replay.read
+            self.replay.close()
+        else:
+            self.local.leave(Form.EVENTS, self)
+        self.local.forget(self)
+        self._emit = self.receive = ignore
+        self.local.release()
+
+    def mind(self, past: Position | None) -> None:
+        """The client has been as far as `past` in another branch: what it had there must not come again."""
+        self.past = past
+        if past is not None:
+            self.local.mind(self)
+
+    def consider(self, page: Page) -> None:
+        """The process, or this reader, reads on with `page`."""
+        if self.past is None or self.way is Phase.LOCATING:
+            return
+        # A page that goes on from where this reader is: when it was located, the log did not have `past`.
+        own = self.replay is not None and page.start == self.replay.position
+        if _leads_to(page, self.past, known=own):
+            self._sink.strayed(self)
+
+    # -- live, called by the fan-out -------------------------------------------------------------------------
+
+    def _each(self, batch: EventBatch) -> None:
+        if self._context is None:
+            self._emit_all(batch.events)
+        else:
+            enter(self._context, self._emit_all, batch.events)
+
+    def _emit_all(self, events: Sequence[Any]) -> None:
+        for event in events:
+            emit = self._emit  # another one from the moment that it is closed
+            emit(event)
+
+    def fail(self, error: Exception) -> None:
+        """`receive` raised while it was live."""
+        if not self._closed:
+            self._sink.failed(self, error)
+
+    def missed(self, gap: Gap) -> None:
+        """The process lost its place, and with it every live reader."""
+        if self.way is Phase.LIVE:
+            self._told = self.local.told
+            self._sink.missed(self, gap)
+
+    def special(self, entry: Entry) -> None:
+        """An entry that is no event."""
+        if self.way is Phase.LIVE:
+            self._special(entry)
+
+    # -- behind, called by its way ---------------------------------------------------------------------------
+
+    def located(self) -> None:
+        """It is known where to begin."""
+        self.mind(self.past)
+        self._sink.located(self)
+
+    def tell(self, gap: Gap) -> None:
+        """Entries are missing here."""
+        self._sink.missed(self, gap)
+
+    def knows(self, told: frozenset[Position]) -> None:
+        """The client needs not be told of these branches."""
+        self._told = told
+
+    def room(self, again: Callable[[], None]) -> bool:
+        """Whether the next block may come."""
+        return self._sink.room(again)
+
+    def replaying(self, begun: bool) -> None:
+        """A block begins, or has ended."""
+        self._sink.replaying(begun)
+
+    def take(self, entries: list[Entry]) -> None:
+        """The next entries of the replay: events, or one that is no event."""
+        first = entries[0]
+        if first.kind == END or first.kind == GAP:
+            self._special(first)
+            return
+        local = self.local
+        epoch = local.epoch
+        for entry in entries:
+            if entry.chunk is None:
+                entry.encode(local.ref)
+        try:
+            self.receive(EventBatch.of(local, entries, epoch, order_of(first.position, epoch)))
+        except Exception as error:
+            self._sink.failed(self, error)
+
+    def caught_up(self) -> None:
+        """Live from now on, or at the end."""
+        if self.local.ended:  # the end mark is behind us: it was the last thing that happened here
+            self._sink.ended(self, None)
+            return
+        assert self.replay is not None
+        self.read = self.replay.read
+        self.replay = None
+        self.local.join(Form.EVENTS, self)
+        self._sink.caught_up(self)
+
+    # -- both ------------------------------------------------------------------------------------------------
+
+    def _special(self, entry: Entry) -> None:
+        if entry.kind == END:
+            # Who begins without a cursor wants the newest entries, not to be sent away by an end that others
+            # outlived.
+            began = None if self.replay is None else self.replay.fresh_end
+            if began is not None and entry.position.seq < began.seq:
+                self._sink.passed(self, entry)
+            else:
+                self._sink.ended(self, entry)
+            return
+        said = entry.detail()
+        upto = said.get("upto")
+        if isinstance(upto, list) and tuple(upto) in self._told:  # pyright: ignore[reportUnknownArgumentType]
+            self._sink.passed(self, entry)
+            return
+        gap = Gap(self.local.topic, str(said.get("reason", "withdrawn")), None, entry.prev, entry.position)
+        self._sink.missed(self, gap)
+
+
+def _leads_to(page: Page, past: Position, *, known: bool) -> bool:
+    """Whether `past` comes behind the beginning of `page`, or may come: a page is not all there is, unless
+    what follows is known."""
+    entries = page.entries
+    if not entries:
+        return False
+    index = past.seq - entries[0].position.seq
+    if index < len(entries):
+        return index >= 0 and entries[index].position == past
+    return not known and entries[-1].position != page.head

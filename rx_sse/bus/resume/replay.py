@@ -1,0 +1,365 @@
+"""A reader's way from its client's cursor to live: where to begin, and the replay.
+
+It pulls. Where its position is in the process's ring, the ring is read; where it is older, the log, page by
+page, until the ring takes over; in blocks of 64 KiB, the next when the connection has room. It has no queue:
+live entries wait in the ring, or in the log, until its position is the local's. In that moment its reader
+joins those that are live (the argument stands in `local`), and this is let go.
+
+A cursor that the ring does not know makes the process catch up first, because the client may come from a
+process that is ahead. Then it is the process's position, or in the ring, or older, or the log does not know
+it: that is a gap, told once.
+
+A client that was in two branches of the log (a split brain) says where it was in both (`handle`). The higher
+one is looked for first: the branch that has it is the one in which the client has been as far as that.
+
+Standard: resume rules §1 ("Valid", "After a gap") and §2 ("Splice").
+Never: a live queue beside the replay; a position that goes back without a gap.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from enum import Enum
+from typing import Protocol
+
+from rx_sse.bus.gap import Gap
+from rx_sse.bus.host import Host
+from rx_sse.bus.local_topic import RING_ENTRIES, LocalTopic
+from rx_sse.bus.log.entry import END, GAP, Entry
+from rx_sse.bus.log.port import Page, Query
+from rx_sse.bus.log.position import UNKNOWN, Position
+
+BLOCK_BYTES = 65_536
+BLOCK_ENTRIES = 128
+"""A block is a quarter of an outbox, in bytes and in entries."""
+
+
+class Phase(Enum):
+    """How far a reader is."""
+
+    LOCATING = "locating"
+    LOCATED = "located"
+    REPLAY = "replay"
+    LIVE = "live"
+    CLOSED = "closed"
+
+
+class Behind(Protocol):
+    """The reader that is not live yet."""
+
+    local: LocalTopic
+    past: Position | None
+
+    def located(self) -> None:
+        """It is known where to begin; `go` may be called."""
+        ...
+
+    def tell(self, gap: Gap) -> None:
+        """Entries are missing here."""
+        ...
+
+    def take(self, entries: list[Entry]) -> None:
+        """The next entries: events, or one that is no event."""
+        ...
+
+    def consider(self, page: Page) -> None:
+        """What comes next is this page of the log."""
+        ...
+
+    def room(self, again: Callable[[], None]) -> bool:
+        """Whether the next block may come; if not, `again` is called when it may."""
+        ...
+
+    def replaying(self, begun: bool) -> None:
+        """A block begins, or has ended."""
+        ...
+
+    def knows(self, told: frozenset[Position]) -> None:
+        """Of which lost branches the client needs not be told."""
+        ...
+
+    def caught_up(self) -> None:
+        """Its position is the process's: it is live from now on, or the topic has ended."""
+        ...
+
+
+class Replay:
+    """The way of one reader.
+
+    Args:
+        reader: whose.
+        host: the bus.
+        after: the client's cursor; None: begin at the process's position; `UNKNOWN`: a cursor that is none.
+        past: the higher position that the client had in another branch.
+        last: without a cursor, begin so many entries earlier.
+
+    Attributes:
+        phase: how far it is.
+        position: behind which it goes on.
+        gap: what is to be told before it goes on.
+        resumed: whether the client's cursor was valid.
+        from_log: whether the replay needs the log.
+        read: bytes that were read from the log for it.
+        fresh_end: without a cursor, the end of what there was at the beginning.
+    """
+
+    __slots__ = (
+        "_after",
+        "_asked",
+        "_caught_up",
+        "_else",
+        "_fruitless",
+        "_host",
+        "_last",
+        "_local",
+        "_page",
+        "_pulling",
+        "_reader",
+        "_wish",
+        "fresh_end",
+        "from_log",
+        "gap",
+        "phase",
+        "position",
+        "read",
+        "resumed",
+    )
+
+    def __init__(
+        self,
+        reader: Behind,
+        host: Host,
+        after: Position | None,
+        past: Position | None,
+        last: int,
+    ) -> None:
+        self._reader = reader
+        self._local = reader.local
+        self._host = host
+        self.position: Position = past or after or UNKNOWN
+        self.gap: Gap | None = None
+        self.resumed = False
+        self.from_log = False
+        self.read = 0
+        self._after = after
+        # Where else to look; the higher one again, because what is missing is missing from there on.
+        self._else: tuple[Position, ...] = () if past is None or after is None else (after, past)
+        self._last = last
+        self.phase = Phase.LOCATING
+        self._asked = False
+        self._caught_up = False
+        self._fruitless = False
+        self._pulling = False
+        self._wish = False
+        self._page: deque[Entry] | None = None  # of the log
+        self.fresh_end: Position | None = None
+
+    def locate(self) -> None:
+        """Find out where to begin; the reader's `located` is told."""
+        self._local.known(self._locate)
+
+    def go(self) -> None:
+        """Replay what there is, then go live."""
+        if self.phase is not Phase.LOCATED:
+            return
+        self.phase = Phase.REPLAY
+        if self.gap is not None:
+            gap, self.gap = self.gap, None
+            self._reader.tell(gap)
+        self.pull()
+
+    def close(self) -> None:
+        """Nothing comes any more."""
+        self.phase = Phase.CLOSED
+        self._page = None
+
+    # -- where to begin --------------------------------------------------------------------------------------
+
+    def _locate(self) -> None:
+        local = self._local
+        head = local.position
+        if self.phase is not Phase.LOCATING or head is None:
+            return
+        local.trim()
+        if self._after is None or self._after == UNKNOWN:
+            self._reader.knows(local.told)
+            self.fresh_end = head
+            if self._after is not None:
+                self.gap = Gap(local.topic, "unknown", next=head)
+                self._found(head)
+            elif self._last <= len(local.ring):
+                self._found(local.ring.position(len(local.ring) - self._last))
+            else:
+                self._ask(Query(local.topic, last=self._last))
+        elif self.position == head or local.ring.find(self.position) is not None:
+            self._valid()
+        elif not self._caught_up:
+            self._caught_up = True
+            local.catch_up(self._locate)
+        elif self._else and self.position.seq > head.seq:
+            self._look_elsewhere()
+        else:
+            self._ask(Query(local.topic, self.position))
+
+    def _look_elsewhere(self) -> None:
+        self.position, *others = self._else
+        self._else = tuple(others)
+        self._locate()
+
+    def _valid(self) -> None:
+        """The log has the client's position."""
+        if self.position == self._reader.past:  # what came in the branch that it leaves, it will not get
+            self.gap = Gap(self._local.topic, "unknown", None, self._after, self._reader.past)
+        else:
+            self.resumed = True
+        self._found(self.position)
+
+    def _found(self, position: Position) -> None:
+        self.position = position
+        ring = self._local.ring
+        if (index := ring.find(position)) is not None and len(ring) - index > RING_ENTRIES:
+            self.from_log = True  # more than any ring holds: the log's own history is the ring
+        self.phase = Phase.LOCATED
+        self._reader.located()
+
+    # -- replay ----------------------------------------------------------------------------------------------
+
+    def pull(self) -> None:
+        """Emit blocks while there is room; go live when there is nothing left to replay."""
+        self._wish = True
+        if self._pulling:
+            return
+        self._pulling = True
+        try:
+            while self._wish and self.phase is Phase.REPLAY and not self._asked:
+                self._wish = False
+                self._step()
+        finally:
+            self._pulling = False
+
+    def _step(self) -> None:
+        local = self._local
+        if self.position == local.position:
+            self._page = None
+            self.phase = Phase.LIVE
+            self._reader.caught_up()
+            return
+        block = self._block()
+        if block:
+            self._reader.replaying(True)
+            try:
+                for entries in _together(block):
+                    self.position = entries[-1].position
+                    self._reader.take(entries)
+                    if self.phase is not Phase.REPLAY:
+                        return
+            finally:
+                self._reader.replaying(False)
+            # One step from live there is nothing to wait for: what is queued is one block.
+            self._wish = self.position == local.position or self._reader.room(self.pull)
+        elif not self._caught_up:
+            self._caught_up = True
+            local.catch_up(self.pull)
+        else:
+            self._ask(Query(local.topic, self.position))
+
+    def _block(self) -> Sequence[Entry]:
+        """What comes next and is at hand."""
+        self._local.trim()
+        at = self._local.ring.find(self.position)
+        if at is not None:
+            self._page = None
+            block = self._local.ring.slice(at, BLOCK_ENTRIES, BLOCK_BYTES)
+            if self._host.resident is not None:
+                self.read += sum([entry.size for entry in block])
+            return block
+        taken: list[Entry] = []
+        size = 0
+        position = self.position
+        while self._page and len(taken) < BLOCK_ENTRIES:
+            entry = self._page[0]
+            size += entry.size
+            if entry.prev != position or (size > BLOCK_BYTES and taken):
+                break
+            taken.append(self._page.popleft())  # what was handed over is let go
+            position = entry.position
+        return taken
+
+    # -- the log ---------------------------------------------------------------------------------------------
+
+    def _ask(self, query: Query) -> None:
+        self._asked = True
+        self._host.counted("reads")
+        self._host.log.read(query, self._answered)
+
+    def _answered(self, page: Page | None) -> None:
+        self._asked = False
+        if self.phase is Phase.CLOSED:
+            return
+        if page is None:
+            self._host.later(self._again)
+            return
+        # Empty and not where the process is: one of the two is behind, and the next question goes to the
+        # process.
+        self._caught_up = bool(page.entries)
+        self._page = deque(page.entries)
+        self.read += sum(entry.size for entry in page.entries)
+        if self.phase is Phase.LOCATING:
+            if page.start != self.position and self._else:
+                self._page = None
+                self._caught_up = True
+                self._look_elsewhere()
+                return
+            self.from_log = True
+            if page.start == self.position:
+                self._valid()
+                return
+            if self._after is not None:
+                self.gap = self._gap(page)
+            self._found(page.start)
+            return
+        self._reader.consider(page)
+        if self.phase is not Phase.REPLAY:
+            return
+        moved = page.start != self.position
+        if moved:
+            gap = self._gap(page)
+            self.position = page.start
+            self._reader.tell(gap)
+        # Twice nothing: the log and the process do not agree, and asking at once would not change that.
+        again, self._fruitless = self._fruitless, not moved and not page.entries
+        if again and self._fruitless:
+            self._host.later(self._again)
+        else:
+            self.pull()
+
+    def _again(self) -> None:
+        if self.phase is Phase.LOCATING:
+            self._locate()
+        else:
+            self.pull()
+
+    def _gap(self, page: Page) -> Gap:
+        """The position is not in the log."""
+        self._reader.knows(frozenset((self.position,)))
+        if page.broken:
+            return Gap(self._local.topic, "unreadable", None, self.position, page.start)
+        # A cursor does not say of which lineage it is, so an entry that should be there may never have been.
+        reason = "trimmed" if self.position.seq < page.base.seq else "unknown"
+        return Gap(self._local.topic, reason, None, self.position, page.start)
+
+
+def _together(block: Sequence[Entry]) -> Iterator[list[Entry]]:
+    """The entries of a block: events together, what is no event alone."""
+    events: list[Entry] = []
+    for entry in block:
+        if entry.kind == END or entry.kind == GAP:
+            if events:
+                yield events
+                events = []
+            yield [entry]
+        else:
+            events.append(entry)
+    if events:
+        yield events

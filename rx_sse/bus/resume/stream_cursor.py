@@ -1,0 +1,463 @@
+"""The cursor of one connection: what `last_event_id(request)` returns.
+
+The connection owns the cursor, not the pipeline between the bus and it. The feeds of a stream tell the handle
+where they begin and what they dropped; the connection asks it, for every event it writes, which id the event
+carries. So no operator can swallow or alter a position, and the feeds of a `merge` have one vector.
+
+When it moves (resume rules §3): with an event that is written, never backwards; an event that would take it
+back makes the stream live-only, and so does a value without a position, unless its source says that it is
+`TRANSIENT`: then no reconnect has to bring it back, and the cursor stays. A copy of an event (`replace`) may
+be one of several that stand for the same entry, and only the last may carry the id, which nobody knows while
+they come: copies carry none, and a `stream-cursor` follows as soon as all of them are written. What a feed's
+own `filter` dropped moves it as well, once nothing older is on its way through the pipeline.
+
+After a gap the stream may go on from a lower number: the log took entries back, or this process reads another
+branch of it (a split brain). Then the cursor holds the higher position as well, until the branch has come as
+far. A client that returns to where it was is found there, and gets nothing twice; with the lower one alone it
+would look like somebody who had never been further.
+
+Standard: HTML Living Standard §9.2.6 (``Last-Event-ID``), resume rules §3.
+Never: an id on the wire from which the stream would not go on without a loss that was not told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any
+
+from rx_sse.bus.gap import Gap
+from rx_sse.bus.log.entry import Entry
+from rx_sse.bus.log.position import (
+    LIVE_ONLY,
+    MAX_TOPICS,
+    UNKNOWN,
+    Mark,
+    Place,
+    Position,
+    cursor_of,
+    parse,
+    part_of,
+)
+from rx_sse.bus.outlet import Attached, Outlet
+from rx_sse.bus.resume.vector import Start, Track
+from rx_sse.delivery.batch import EventBatch
+from rx_sse.errors import UsageError
+from rx_sse.wire.control import stream_cursor, stream_gap
+from rx_sse.wire.event import TRANSIENT, RawFrame, ServerSentEvent
+
+QUARTER = 4
+"""A `stream-cursor` goes out after a quarter of the history was filtered away: three quarters are left to
+come back in.
+"""
+
+
+UNASKED: ContextVar[Callable[[], None] | None] = ContextVar("rx_sse.unasked", default=None)
+"""Told if events are asked for without the position that the request at hand carries; None without one."""
+
+
+class StreamCursor:
+    """Where a client was, and where it is.
+
+    Args:
+        value: the ``Last-Event-ID`` of the request, None if there was none. It is not trusted.
+        user: whose request it is; snapshots and presence are by user.
+        granted: tells which topics the client may read; a position in another one counts as unknown.
+
+    `str()` of it is the id, ``""`` if there is none; it is true if there is one.
+    """
+
+    __slots__ = (
+        "_cursor",
+        "_dropped",
+        "_feeds",
+        "_granted",
+        "_live_only",
+        "_on_ready",
+        "_opened",
+        "_opening",
+        "_outlet",
+        "_owed",
+        "_resumed",
+        "_single",
+        "_tracks",
+        "_waiting",
+        "attached",
+        "closed",
+        "user",
+        "value",
+    )
+
+    def __init__(
+        self,
+        value: str | None = None,
+        *,
+        user: str | None = None,
+        granted: Callable[[str], bool] | None = None,
+    ) -> None:
+        self.value = value
+        self.user = user
+        self.closed = False
+        self.attached = False
+        """At least one feed of a bus belongs to this stream. (Plain, because it is asked for every event.)"""
+        self._granted = granted
+        # What the client knows: by topic reference; None if it says something that is no cursor.
+        self._cursor = dict(parsed) if value and (parsed := parse(value)) is not None else None
+        self._outlet: Outlet | None = None
+        self._feeds: tuple[Attached, ...] = ()
+        self._waiting: tuple[Attached, ...] = ()
+        self._tracks: tuple[Track, ...] = ()  # one for each topic; most streams have one
+        # On a stream of one topic, the mark of the last event written; `_settle` tells its track of it.
+        # All connections share it, so that an event touches one word of each.
+        self._single: Mark | None = None
+        self._dropped = 0
+        self._owed = False
+        self._live_only = False
+        self._opening = False
+        self._opened = False
+        self._resumed = False
+        self._on_ready: tuple[Callable[[], None], ...] = ()
+
+    def __str__(self) -> str:
+        return self.value or ""
+
+    def __bool__(self) -> bool:
+        return bool(self.value)
+
+    def __repr__(self) -> str:
+        return f"StreamCursor({self.value!r})"
+
+    # -- the connection's side -------------------------------------------------------------------------------
+
+    def bind(self, outlet: Outlet) -> None:
+        """This connection writes the stream. Before the source is subscribed."""
+        self._outlet = outlet
+
+    @property
+    def outlet(self) -> Outlet | None:
+        """The connection, while there is one."""
+        return None if self.closed else self._outlet
+
+    @property
+    def ready(self) -> bool:
+        """Every feed knows where it begins."""
+        return all(feed.ready for feed in self._feeds)
+
+    def on_ready(self, callback: Callable[[], None]) -> None:
+        """Call back once, as soon as it is `ready`."""
+        if self.ready:
+            callback()
+        else:
+            self._on_ready += (callback,)
+
+    def stamp(self, event: ServerSentEvent | RawFrame) -> tuple[Any, str | None]:
+        """What to write for an emission of the pipeline, and the id that it carries."""
+        if isinstance(event, RawFrame):
+            self.unpositioned()
+            return event, None
+        mark, single = event.position, self._single
+        if (
+            single is not None
+            and type(mark) is Mark
+            and mark.order > single.order
+            and mark.ref == single.ref
+            and mark.original == id(event)
+        ):
+            self._single = mark
+            return event, event.id
+        if mark is TRANSIENT:
+            return _bare(event), None
+        self._settle()
+        if type(mark) is not Mark or self._live_only:
+            self.unpositioned()
+            return _bare(event), None
+        track = self._track(mark.ref)
+        if track is None or track.order is None or mark.order < track.order:
+            self.unpositioned()
+            return _bare(event), None
+        rises = mark.order > track.order
+        track.move(mark)
+        if rises and mark.original == id(event):
+            if len(self._tracks) == 1 and track.past is None:
+                self._single = mark
+                return event, event.id
+            wire = self._vector()
+            return event.stamped(wire, topic=event.topic, position=mark), wire
+        self._owe()
+        return _bare(event), None
+
+    def follow(self, batch: EventBatch) -> bool:
+        """Whether a batch of a topic's entries may be written as it is; then it counts as written. If not,
+        each event of it is to be stamped."""
+        single, source = self._single, batch.source
+        if source is None:
+            return False
+        if single is None:
+            if len(self._tracks) != 1 or self._live_only:
+                return False
+            track = self._tracks[0]
+            if track.past is not None or track.order is None or track.order >= batch.order:
+                return False
+            ref = track.ref
+        elif single.order < batch.order:
+            ref = single.ref
+        else:
+            return False
+        if ref != source.ref:
+            return False
+        self._single = batch.last
+        return True
+
+    def unpositioned(self) -> None:
+        """Something without a place went by: from now on the stream cannot be resumed, and says so."""
+        if self._live_only:
+            return
+        self._settle()
+        self._live_only = True
+        if (outlet := self.outlet) is not None:
+            outlet.live_only()
+            outlet.control(stream_cursor(resumed=self._resumed, resumable=False, id=LIVE_ONLY))
+
+    def refresh(self) -> ServerSentEvent | None:
+        """A `stream-cursor`, if the position has moved without an event that told it. The queue must be
+        empty.
+        """
+        self._settle()
+        moved = self._owed
+        for track in self._tracks:
+            if track.passed is None or track.order is None:
+                continue
+            # What is still on its way through the pipeline must not be passed over.
+            if track.entered <= track.order < track.passed.order:
+                track.move(track.passed)
+                moved = True
+        if not moved or self._live_only:
+            return None
+        self._owed = False
+        self._dropped = 0
+        for track in self._tracks:
+            track.passed = None
+        return stream_cursor(resumed=self._resumed, id=self._vector())
+
+    def gap(self, reason: str, missed: int | None, last: object) -> ServerSentEvent:
+        """The event that takes the place of a run that the outbox dropped, of which `last` was the last: its
+        id, or the entry itself on a stream of one topic.
+        """
+        last_id = last if isinstance(last, str) else None
+        if isinstance(last, Entry) and self._tracks:
+            last_id = cursor_of([part_of(self._tracks[0].ref, last.position)])
+        if self._live_only:
+            last_id = None
+        return stream_gap(reason, missed=missed, next=last_id, id=last_id)
+
+    @property
+    def cursor(self) -> str | None:
+        """The id from which the stream would go on; None if it cannot be resumed."""
+        return None if self._live_only else self._vector()
+
+    def close(self) -> None:
+        """The connection is over."""
+        self.closed = True
+        self._outlet = None
+        self._on_ready = ()
+        self._waiting = ()
+
+    # -- the feeds' side -------------------------------------------------------------------------------------
+
+    def attach(self, feed: Attached, refs: dict[str, str]) -> dict[str, Place | None]:
+        """A feed belongs to this stream; `refs` are its topics by reference.
+
+        Returns:
+            Where each topic goes on: None for the beginning without a cursor, `UNKNOWN` for one that is none.
+
+        Raises:
+            UsageError: a topic is on this stream already.
+        """
+        taken = [topic for ref, topic in refs.items() if any(ref in other.refs for other in self._feeds)]
+        if taken:
+            raise UsageError(
+                f"topic {taken[0]!r} is already on this stream; one stream has one cursor for it: "
+                "use one events(...) and share() it"
+            )
+        own = {track.ref for track in self._tracks if track.order is not None}
+        if len(own | refs.keys()) > MAX_TOPICS:
+            raise UsageError(f"a stream has at most {MAX_TOPICS} topics")
+        self._feeds += (feed,)
+        self._waiting += (feed,)
+        return {ref: self._begin(ref, topic) for ref, topic in refs.items()}
+
+    def detach(self, feed: Attached) -> None:
+        """The feed was disposed of. Its positions stay: what it emitted may still be on its way."""
+        self._feeds = tuple(other for other in self._feeds if other is not feed)
+        self._waiting = tuple(other for other in self._waiting if other is not feed)
+        self.settled(None)
+
+    def starts(
+        self, ref: str, position: Position | None, order: int, *, resumed: bool, pending: bool
+    ) -> None:
+        """A feed's topic begins at `position`, which holds at once unless something is to be told first."""
+        self._known(ref).start = Start(position, order, resumed, pending)
+
+    def settled(self, schedule: Callable[[Callable[[], None]], object] | None) -> None:
+        """A feed became ready, or left: open the stream if that was the last that it waited for."""
+        if not self.ready:
+            return
+        ready, self._on_ready = self._on_ready, ()
+        for callback in ready:
+            callback()
+        if self._waiting and not self._opening and schedule is not None:
+            # In the next turn: a `merge` subscribes to its sources one after the other, and they open as one.
+            self._opening = True
+            schedule(self._open)
+
+    def entered(self, mark: Mark) -> None:
+        """An event went into the pipeline, of a feed that filters."""
+        self._known(mark.ref).entered = mark.order
+
+    def passed(self, mark: Mark, history: int) -> None:
+        """A feed dropped an entry: nothing of it is to come."""
+        self._known(mark.ref).passed = mark
+        self._dropped += 1
+        if self._dropped * QUARTER >= history:
+            self._dropped = 0
+            self._when_drained(self._tell)
+
+    def past(self, ref: str) -> Position | None:
+        """The higher position that the client had in another branch."""
+        return self._known(ref).past
+
+    def missed(self, ref: str, gap: Gap, order: int) -> None:
+        """Tell the client that entries are missing, and from where it goes on."""
+        self._settle()
+        outlet = self.outlet
+        track = self._known(ref)
+        before = track.position
+        if gap.next is not None:
+            track.order = track.entered = order
+            track.passed = None
+            track.position = gap.next
+            had = [it for it in (before, track.past) if it is not None]
+            # After a reset there is no other branch to return to.
+            further = had and max(had).seq > gap.next.seq and gap.reason != "reset"
+            track.past = max(had) if further else None
+        if outlet is None:
+            return
+        known = before is not None and before != UNKNOWN
+        outlet.control(
+            stream_gap(
+                gap.reason,
+                missed=gap.missed,
+                last=cursor_of([part_of(ref, before)]) if known and before is not None else None,
+                next=None if gap.next is None else cursor_of([part_of(ref, gap.next)]),
+                id=None if self._live_only or gap.next is None else self._vector(),
+            )
+        )
+
+    # -- inside ----------------------------------------------------------------------------------------------
+
+    def _track(self, ref: str) -> Track | None:
+        for track in self._tracks:
+            if track.ref == ref:
+                return track
+        return None
+
+    def _known(self, ref: str) -> Track:
+        track = self._track(ref)
+        assert track is not None, f"no feed of this stream has {ref}"
+        return track
+
+    def _settle(self) -> None:
+        if (single := self._single) is not None:
+            self._single = None
+            self._known(single.ref).move(single)
+
+    def _begin(self, ref: str, topic: str) -> Place | None:
+        self._settle()
+        track = self._track(ref)
+        if track is None:
+            track = Track(ref, -1)
+            self._tracks += (track,)
+        elif track.order is None:  # one that the client knew
+            track.order = -1
+        elif track.position is not None:  # subscribed to again, by `retry` or `repeat`
+            return Place(track.position, track.past)
+        self.attached = True
+        if not self.value:
+            return None
+        if self._cursor is None or (self._granted is not None and not self._granted(topic)):
+            return Place(UNKNOWN)
+        place = self._cursor.get(ref)
+        if place is not None and place.past is not None:
+            track.past = place.past
+        return place
+
+    def _open(self) -> None:
+        """Tell the client where the stream stands, and let the feeds go."""
+        self._settle()
+        self._opening = False
+        if self.closed or not self.ready:
+            return
+        waiting, self._waiting = self._waiting, ()
+        starts: list[Start] = []
+        for track in self._tracks:
+            start, track.start = track.start, None
+            if start is not None:
+                starts.append(start)
+                if start.position is not None:
+                    track.position = start.position
+                track.order = track.entered = start.order
+        if not self._opened:
+            self._opened = True
+            self._carry()
+        self._resumed = bool(starts) and all(start.resumed for start in starts)
+        pending = any(start.pending for start in starts)
+        if self._outlet is not None and not self._live_only and waiting:
+            self._outlet.control(stream_cursor(resumed=self._resumed, id=None if pending else self._vector()))
+        for feed in waiting:
+            feed.release()
+
+    def _carry(self) -> None:
+        """Topics that the client knows and this stream does not have stay in its cursor, so that it can come
+        back to them."""
+        others = [(ref, place) for ref, place in (self._cursor or {}).items() if self._track(ref) is None]
+        for ref, place in others[: MAX_TOPICS - len(self._tracks)]:
+            self._tracks += (Track(ref, None, place.position, place.past),)
+
+    def _vector(self) -> str | None:
+        self._settle()
+        parts: list[str] = []
+        for track in self._tracks:
+            if (part := track.part) is not None:
+                parts.append(part)
+                # Until a gap is told, the position is the higher one itself: named twice, it would be no
+                # cursor.
+                if track.past is not None and track.past != track.position:
+                    parts.append(part_of(track.ref, track.past))
+        return cursor_of(parts) if parts else None
+
+    def _owe(self) -> None:
+        if not self._owed:
+            self._owed = True
+            if (outlet := self.outlet) is not None:
+                outlet.on_drained(self._tell)
+
+    def _when_drained(self, action: Callable[[], None]) -> None:
+        outlet = self.outlet
+        if outlet is None:
+            return
+        if outlet.drained:
+            action()
+        else:
+            outlet.on_drained(action)
+
+    def _tell(self) -> None:
+        outlet = self.outlet
+        if outlet is not None and (event := self.refresh()) is not None:
+            outlet.control(event)
+
+
+def _bare(event: ServerSentEvent | RawFrame) -> ServerSentEvent | RawFrame:
+    """`event` without an id."""
+    if isinstance(event, RawFrame) or event.id is None:
+        return event
+    return event.stamped(None, topic=event.topic, position=event.position)

@@ -1,0 +1,173 @@
+"""Who listens to the topics of a process.
+
+A roster counts the subscriptions of each user while a topic has any. A user that is back within the grace
+period has not left: a reconnect is neither a leave nor a join.
+
+Standard: none; the precedent is Phoenix's presence, in one process.
+Never: anything is kept of a topic without listeners and watchers.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from rx_sse.bus.log.history import shrunk
+from rx_sse.bus.runtime import Runtime
+
+
+@dataclass(frozen=True, slots=True)
+class PresenceChange:
+    """A user joined or left.
+
+    Attributes:
+        topic: where.
+        user: who.
+        joined: True for the first subscription of the user, False when the last one has been gone for the
+            grace period.
+    """
+
+    topic: str
+    user: str
+    joined: bool
+
+
+class Watcher(Protocol):
+    """A subscription to the joins and leaves of a topic."""
+
+    @property
+    def emit(self) -> Callable[[Any], None]: ...
+
+    def fail(self, error: Exception) -> None: ...
+
+
+class _Roster:
+    """The listeners of one topic."""
+
+    __slots__ = ("anonymous", "counts", "leaving", "watchers")
+
+    def __init__(self) -> None:
+        self.anonymous = 0
+        self.counts: dict[str, int] | None = None
+        self.leaving: set[str] | None = None
+        self.watchers: dict[Watcher, None] | None = None
+
+    def empty(self) -> bool:
+        return not (self.counts or self.anonymous or self.leaving or self.watchers)
+
+
+class Rosters:
+    """The rosters of one bus. Loop thread only.
+
+    Args:
+        runtime: the bus.
+        grace: seconds that a user may be away without having left.
+    """
+
+    __slots__ = ("_grace", "_leaving", "_peak", "_rosters", "runtime")
+
+    def __init__(self, runtime: Runtime, grace: float) -> None:
+        self.runtime = runtime
+        self._grace = grace
+        self._rosters: dict[str, _Roster] = {}
+        self._peak = 0
+        self._leaving: OrderedDict[tuple[str, str], float] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._rosters)
+
+    def join(self, topic: str, user: str | None) -> None:
+        """One more subscription."""
+        roster = self._roster(topic)
+        if user is None:
+            roster.anonymous += 1
+            return
+        if roster.counts is None:
+            roster.counts = {}
+        leaving = roster.leaving is not None and user in roster.leaving
+        present = leaving or user in roster.counts
+        roster.counts[user] = roster.counts.get(user, 0) + 1
+        if leaving and roster.leaving is not None:
+            roster.leaving.discard(user)
+            del self._leaving[topic, user]
+        if not present:
+            self.announce(PresenceChange(topic, user, True))
+
+    def leave(self, topic: str, user: str | None) -> None:
+        """One subscription less."""
+        roster = self._rosters[topic]
+        counts = roster.counts or {}
+        if user is None:
+            roster.anonymous -= 1
+        elif counts[user] > 1:
+            counts[user] -= 1
+        else:
+            del counts[user]
+            if roster.watchers:  # a leave that has no watcher needs no grace
+                roster.leaving = {*(roster.leaving or ()), user}
+                self._leaving[topic, user] = self.runtime.now() + self._grace
+        self._drop_if_empty(topic, roster)
+
+    def sweep(self, now: float) -> None:
+        """Announce that those have left whose grace is over."""
+        self._rosters, self._peak = shrunk(self._rosters, self._peak)
+        while self._leaving:
+            (topic, user), due = next(iter(self._leaving.items()))
+            if due > now:
+                return
+            del self._leaving[topic, user]
+            roster = self._rosters[topic]
+            if roster.leaving is not None:
+                roster.leaving.discard(user)
+            self.announce(PresenceChange(topic, user, False))
+            self._drop_if_empty(topic, roster)
+
+    def farewell(self) -> None:
+        """The bus closes: these rosters end with it."""
+
+    def members(self, topic: str) -> dict[str, int]:
+        """Subscriptions by user."""
+        roster = self._rosters.get(topic)
+        return {} if roster is None or roster.counts is None else dict(roster.counts)
+
+    def count(self, topic: str) -> int:
+        """All subscriptions, also those without a user."""
+        roster = self._rosters.get(topic)
+        return 0 if roster is None else sum((roster.counts or {}).values()) + roster.anonymous
+
+    def watch(self, topic: str, watcher: Watcher) -> None:
+        """Announce changes to `watcher`."""
+        roster = self._roster(topic)
+        if roster.watchers is None:
+            roster.watchers = {}
+        roster.watchers[watcher] = None
+
+    def watched(self, topic: str) -> bool:
+        """Whether joins and leaves have a watcher."""
+        roster = self._rosters.get(topic)
+        return roster is not None and bool(roster.watchers)
+
+    def unwatch(self, topic: str, watcher: Watcher) -> None:
+        """Announce no more."""
+        if (roster := self._rosters.get(topic)) is not None:
+            if roster.watchers is not None:
+                roster.watchers.pop(watcher, None)
+            self._drop_if_empty(topic, roster)
+
+    def announce(self, change: PresenceChange) -> None:
+        """Tell the watchers of a topic."""
+        roster = self._rosters.get(change.topic)
+        if roster is not None and roster.watchers:
+            self.runtime.fanout.hand(tuple(roster.watchers), change, lambda watcher, it: watcher.emit(it))
+
+    def _roster(self, topic: str) -> _Roster:
+        roster = self._rosters.get(topic)
+        if roster is None:
+            roster = self._rosters[topic] = _Roster()
+        return roster
+
+    def _drop_if_empty(self, topic: str, roster: _Roster) -> None:
+        if roster.empty():
+            self._rosters.pop(topic, None)

@@ -1,0 +1,235 @@
+"""The loop of a running bus, and what all of its parts share.
+
+Here is where asyncio begins: the inbox through which pushes come, the fan-out, timers, tasks, the record of
+what went wrong. It knows no part, so that every part can be given it.
+
+Never: a timer or a task for a topic.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from contextvars import Context
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVarTuple, Unpack
+
+from reactivex import Observable, Subject
+
+from rx_sse.bus.gap import Gap
+from rx_sse.bus.log.draft import Retention
+from rx_sse.bus.log.history import MemoryBudget, shrunk
+from rx_sse.bus.log.port import Log, Resident
+from rx_sse.delivery.fanout import FanOut
+from rx_sse.delivery.inbox import Inbox
+from rx_sse.delivery.loop import running_loop
+from rx_sse.errors import BusClosed, UsageError
+from rx_sse.reactive.contexts import Kept
+from rx_sse.tasks import start
+
+logger = logging.getLogger("rx_sse")
+
+LATER = 0.25
+"""Seconds after which a log that could not answer is asked again."""
+Args = TypeVarTuple("Args")
+
+NOT_RUNNING = "the bus is not running: start it with setup(app, bus=bus) or `async with bus`"
+
+
+@dataclass(frozen=True, slots=True)
+class BusError:
+    """Something that went wrong and has no other place to be told.
+
+    Attributes:
+        topic: where, if it belongs to one.
+        gap: events that are missing for a reader without a connection, or None.
+        error: the exception, or None.
+    """
+
+    topic: str | None
+    gap: Gap | None
+    error: Exception | None
+
+    def __str__(self) -> str:
+        if self.gap is not None:
+            return f"rx_sse: topic {self.topic}: events are missing ({self.gap.reason})"
+        return f"rx_sse: topic {self.topic}: {type(self.error).__name__}: {self.error}"
+
+
+class Subscriber(Protocol):
+    """A subscription to a topic."""
+
+    def shutdown(self, error: BusClosed) -> None:
+        """The bus closes."""
+        ...
+
+
+class Runtime:
+    """What the parts of one bus share. Loop thread only, but for what says otherwise.
+
+    Args:
+        log: where entries are kept.
+        retention: how much of a topic is kept.
+        clock: monotonic seconds, the same as the log's.
+        ring_bytes: recent entries of all topics that are kept ready for reconnects.
+
+    Attributes:
+        resident: the log, if its entries are in this process.
+        inbox: where threads cross, while the bus runs.
+        counts: what was counted, by name.
+    """
+
+    def __init__(self, log: Log, retention: Retention, clock: Callable[[], float], ring_bytes: int) -> None:
+        self.log = log
+        self.resident = log if isinstance(log, Resident) else None
+        self.retention = retention
+        self.clock = clock
+        self.rings = MemoryBudget(ring_bytes)
+        self.fanout = FanOut(self.soon, self.now)
+        self.inbox: Inbox | None = None
+        self.counts: dict[str, int] = {}
+        self.subscribers: dict[Subscriber, None] = {}
+        self._peak = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._later: list[Callable[[], None]] = []
+        self._errors: Subject[BusError] = Subject()
+        self._context = Context()  # of no subscription: what is done here is done for many
+
+    # -- its life --------------------------------------------------------------------------------------------
+
+    @property
+    def running(self) -> bool:
+        """Whether the bus was started and not yet closed."""
+        return self.inbox is not None
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The loop that it runs on."""
+        return self._loop
+
+    def attach(self, loop: asyncio.AbstractEventLoop) -> Inbox:
+        """Begin on a loop."""
+        self._loop = loop
+        self.fanout.now = loop.time
+        self.inbox = inbox = Inbox(loop, after=self.fanout.turn, slice=self.fanout.slice)
+        return inbox
+
+    def detach(self) -> None:
+        """Forget all that belonged to the loop."""
+        if self.inbox is not None:
+            self.inbox.close()
+        self._loop = self.inbox = None
+        self.fanout.now = self.now
+        self.fanout.clear()
+        self.subscribers.clear()
+        self._later.clear()
+
+    async def cancel_tasks(self) -> None:
+        """End what runs beside everything, and wait until it has ended."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=1.0)
+
+    # -- the loop --------------------------------------------------------------------------------------------
+
+    def now(self) -> float:
+        """The loop's clock."""
+        return 0.0 if self._loop is None else self._loop.time()
+
+    def soon(self, action: Callable[[], None]) -> object:
+        """In the loop's next turn."""
+        assert self._loop is not None
+        return self._loop.call_soon(action, context=self._context)
+
+    def after(self, seconds: float, action: Callable[[], None]) -> asyncio.TimerHandle:
+        """In a while, once."""
+        assert self._loop is not None
+        return self._loop.call_later(seconds, action, context=self._context)
+
+    def later(self, action: Callable[[], None]) -> object:
+        """When a log that could not answer is worth asking again: one timer for all."""
+        self._later.append(action)
+        return self.after(LATER, self._asked_again) if len(self._later) == 1 else None
+
+    def spawn(self, function: Callable[[Unpack[Args]], Coroutine[Any, Any, None]], *args: *Args) -> None:
+        """Run a coroutine function beside everything, in the present context; it ends with the bus."""
+        task = start(function, *args, loop=self._loop)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def require_loop(self) -> None:
+        """Raise unless this is the loop that the bus runs on."""
+        if self.inbox is None and self._loop is None:
+            raise BusClosed(NOT_RUNNING)
+        if running_loop() is not self._loop and not (self.inbox is not None and self.inbox.here):
+            raise UsageError(
+                "this bus belongs to another loop: subscribe and publish there; on_next works from everywhere"
+            )
+
+    def require_no_other_loop(self) -> None:
+        """Raise on the thread of another loop, and if the bus is not running. On any thread."""
+        if self.inbox is None:
+            raise BusClosed(NOT_RUNNING)
+        if (loop := running_loop()) is not None and loop is not self._loop:
+            raise UsageError(
+                "this bus belongs to another loop: subscribe there; on_next works from everywhere"
+            )
+
+    def run_on_loop(self, action: Callable[[], None]) -> None:
+        """Now, on the loop's thread; otherwise through the inbox, behind what this thread has pushed."""
+        inbox = self.inbox
+        if inbox is None or inbox.here:
+            action()
+        else:
+            inbox.put(_run, action, exempt=True)
+
+    # -- reports ---------------------------------------------------------------------------------------------
+
+    @property
+    def errors(self) -> Observable[BusError]:
+        """What went wrong and has no other place."""
+        return Kept(self._errors)
+
+    def counted(self, what: str) -> None:
+        """Count something for `stats()`."""
+        self.counts[what] = self.counts.get(what, 0) + 1
+
+    def lost(self, gap: Gap) -> None:
+        """Report a gap that no connection tells."""
+        self._report(BusError(gap.topic, gap, None))
+
+    def error(self, error: Exception, topic: str | None = None) -> None:
+        """Report an error that has no other place. On any thread."""
+        self.run_on_loop(lambda: self._report(BusError(topic, None, error)))
+
+    def raised(self, message: str, error: Exception) -> None:
+        """Report an exception of a user's function to the loop's exception handler."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_exception_handler({"message": message, "exception": error})
+
+    def shrink(self) -> None:
+        """Give back the memory of a time when there was much more of everything."""
+        self.subscribers, self._peak = shrunk(self.subscribers, self._peak)
+        self.rings.shrink()
+
+    def _report(self, what: BusError) -> None:
+        self.counted("troubles")
+        if not self._errors.observers:
+            logger.warning("%s", what)
+        try:
+            self._errors.on_next(what)
+        except Exception as error:
+            self.raised("rx_sse: an observer of bus.errors raised", error)
+
+    def _asked_again(self) -> None:
+        later, self._later = self._later, []
+        for action in later:
+            action()
+
+
+def _run(action: Callable[[], None]) -> None:
+    action()

@@ -1,0 +1,191 @@
+"""Events that came together and are handed over together.
+
+A thousand connections that stand at the same place get the same bytes: they are joined once, for the first
+that asks. The events themselves are made only if a receiver asks for them.
+
+Never: it changes after a receiver has read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+__all__ = ["EventBatch", "Receiver", "Source"]
+
+
+class Writable(Protocol):
+    """A connection."""
+
+    @property
+    def open(self) -> bool:
+        """Whether it can still be written to."""
+        ...
+
+    def write(self, data: bytes, now: float) -> None: ...
+
+    def write_first(self, data: bytes, now: float) -> None: ...
+
+
+class Receiver(Protocol):
+    """A reader of live events."""
+
+    @property
+    def receive(self) -> Callable[[EventBatch], None]:
+        """Takes a batch. Once the reader has left, it does nothing."""
+        ...
+
+    def fail(self, error: Exception) -> None:
+        """`receive` raised: leave, and report it."""
+        ...
+
+
+class Group(Protocol):
+    """A set of receivers."""
+
+    open: EventBatch | None
+
+    def members(self) -> Sequence[Any]: ...
+
+    def takers(self) -> Sequence[Callable[[EventBatch], None]]: ...
+
+
+class Source(Protocol):
+    """The topic whose entries a batch holds."""
+
+    @property
+    def ref(self) -> str:
+        """Its reference in cursors."""
+        ...
+
+    def event_of(self, entry: Any, epoch: int) -> Any:
+        """The event of an entry, with its place."""
+        ...
+
+    def mark_of(self, entry: Any, epoch: int) -> Any:
+        """The place of an entry."""
+        ...
+
+
+class EventBatch:
+    """What a receiver gets in one call, in order; at least one item.
+
+    Args:
+        group: who gets it: those that are in this set now.
+        first: its first item.
+        size: bytes of it.
+
+    Attributes:
+        receivers: who gets it.
+        takers: their `receive`, in the same order; empty for one receiver.
+        items: entries of one topic, each linked to the one before it; or values, or events without a place.
+        source: the topic, if the items are its entries.
+        epoch: in which unbroken chain of the topic they stand.
+        order: that of the first entry; it grows along the deliveries of a topic.
+        at: when it was handed over, in seconds of the loop's clock.
+        prompt: nothing else is on its way to these receivers in this turn of the loop, or it is so much that
+            it is worth a write of its own: there is no use in waiting for the end of the turn.
+        called: how many receivers have been called.
+        writing: connections that accepted this batch; `write` sends it to them. None for one receiver, which
+            writes at once.
+        first: connections and what they alone get in answer to this batch; None unless it is the fan-out's
+            `lone`.
+        events: the items as events.
+        last: the place of the last entry.
+        chunk: their HTTP/1.1 chunks, joined.
+        frame: their frames, joined.
+        zstd_chunk: the same, compressed together, as one chunk.
+    """
+
+    __slots__ = (
+        "at",
+        "called",
+        "chunk",
+        "epoch",
+        "events",
+        "first",
+        "frame",
+        "group",
+        "items",
+        "last",
+        "order",
+        "prompt",
+        "receivers",
+        "size",
+        "source",
+        "takers",
+        "writing",
+        "zstd_chunk",
+    )
+
+    chunk: bytes
+    epoch: int
+    order: int
+    events: list[Any]
+    frame: bytes
+    last: Any
+    zstd_chunk: bytes
+
+    def __init__(self, group: Group | None, first: Any, size: int) -> None:
+        self.group = group
+        self.receivers: Sequence[Any] = () if group is None else group.members()
+        self.takers: Sequence[Callable[[EventBatch], None]] = (
+            group.takers() if group is not None and len(self.receivers) > 1 else ()
+        )
+        self.items: list[Any] = [first]
+        self.size = size
+        self.source: Source | None = None
+        self.at = 0.0
+        self.prompt = False
+        self.called = 0
+        self.writing: list[Writable] | None = None
+        self.first: list[tuple[Writable, bytes]] | None = None
+
+    @staticmethod
+    def of(source: Source, entries: list[Any], epoch: int, order: int) -> EventBatch:
+        """Entries for one receiver, which calls for them itself."""
+        batch = EventBatch(None, None, 0)
+        batch.items = entries
+        batch.source = source
+        batch.epoch = epoch
+        batch.order = order
+        return batch
+
+    def write(self) -> None:
+        """Write to those that wait for it. First some are asked and then some are written to, because a
+        system call between two questions costs the processor's caches: a tenth of a delivery."""
+        at = self.at
+        if self.writing:
+            writing, self.writing = self.writing, []
+            data = self.chunk
+            for connection in writing:
+                if connection.open:
+                    connection.write(data, at)
+        if self.first:
+            first, self.first = self.first, []
+            for connection, data in first:
+                if connection.open:
+                    connection.write_first(data, at)
+
+    if not TYPE_CHECKING:  # made at first use; later it is an attribute like any other
+
+        def __getattr__(self, name: str) -> Any:
+            items = self.items
+            if name == "last":
+                self.last = made = self.source.mark_of(items[-1], self.epoch)
+            elif name == "chunk":
+                self.chunk = made = items[0].chunk if len(items) == 1 else b"".join([i.chunk for i in items])
+            elif name == "frame":
+                self.frame = made = b"".join([item.frame for item in items])
+            elif name == "zstd_chunk":
+                from rx_sse.wire.chunk import zstd_chunk
+
+                self.zstd_chunk = made = zstd_chunk(self.frame)
+            elif name == "events":
+                source = self.source
+                self.events = made = (
+                    items if source is None else [source.event_of(item, self.epoch) for item in items]
+                )
+            else:
+                raise AttributeError(f"'EventBatch' object has no attribute {name!r}")
+            return made

@@ -1,0 +1,436 @@
+"""One socket while it streams.
+
+At first it stands between the transport and the server's protocol, passes everything on, and also notes what
+the server tells no handler: that the client has left, and that the socket is full. It is put in place with
+`transport.set_protocol`, a public name. Then either the server lets go (`take_over`) and the transport is its
+own until the end of the connection; or the server keeps its side, and gets the transport back before the
+response ends (`detach`), so that keep-alive goes on as if this had never been there.
+
+Three ways lead to the socket. A batch of the bus is written at once, by a system call of our own, if nothing
+is on its way to the socket (`write`, while `free`). Otherwise the outbox holds it, and is written once a loop
+turn, at most 64 KiB at a time, or as soon as it is full (`flush`, `relieve`). And when nothing else was
+written for a while, a heartbeat (`tick`).
+
+Standard: RFC 9112 §7.1 (chunked coding, done beforehand in each frame), HTML Living Standard §9.2.7 (comments
+as heartbeats).
+Never: it writes after `connection_lost`, and never waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import struct
+from collections.abc import Callable
+from typing import Protocol, cast
+
+from rx_sse.delivery import Flusher, Outbox, Wheel
+from rx_sse.delivery.kernel import hung_up, unacknowledged
+from rx_sse.delivery.tuning import KERNEL_LIMIT, Settings, descriptor_of, time_out, tune, untune
+
+WRITE_LIMIT = 64 * 1024
+"""Bytes of one write: what is beyond stays in the outbox, within reach of its policy."""
+RELIEF_LIMIT = 4 * 1024 * 1024
+"""Bytes that may be written beyond that in one turn of the loop, to a reader that takes them and whose outbox
+was full: what a send buffer of Linux may hold (`tcp_wmem`). A source that emits without an end in one turn
+meets the policy all the same."""
+IGNORED_LIMIT = 64 * 1024
+"""Bytes that a client may send behind its request, on a connection that is the stream's own."""
+BLIND_PERIOD = 1.0
+"""Seconds between two looks whether a client is there whose upload has been paused."""
+RESET_PERIOD = 0.01
+"""Seconds between two looks whether a peer has confirmed all that it was sent."""
+
+
+class Owner(Protocol):
+    """Who is told what happens to the connection."""
+
+    def lost(self) -> None:
+        """The client has gone; nothing can be written any more."""
+        ...
+
+    def stuck(self) -> None:
+        """A full socket took no byte for `write_timeout`."""
+        ...
+
+    def heartbeat(self) -> bytes:
+        """What keeps the connection alive; called when it is due and nothing is queued."""
+        ...
+
+    def deadline(self, now: float) -> float | None:
+        """Do what is due, and tell the time of the next deadline."""
+        ...
+
+    def uploading(self) -> bool:
+        """Whether the body of the request is still being sent, or waits to be read."""
+        ...
+
+
+class _Nobody:
+    """The owner of a connection that was handed back: an ended stream and its connection do not hold each
+    other until a collection."""
+
+    def lost(self) -> None:
+        pass
+
+    def stuck(self) -> None:
+        pass
+
+    def heartbeat(self) -> bytes:
+        return b""
+
+    def deadline(self, now: float) -> float | None:
+        return None
+
+    def uploading(self) -> bool:
+        return False
+
+
+NOBODY = _Nobody()
+
+
+class Connection(asyncio.Protocol):
+    """The forwarding protocol and writer of one stream.
+
+    Args:
+        transport: the request's transport.
+        outbox: what is to be written.
+        owner: hears of loss, stall and deadlines.
+        flusher: writes once a turn.
+        wheel: keeps the deadlines.
+        heartbeat: seconds without traffic after which one is sent; None for never.
+        write_timeout: seconds after which a full socket counts as stuck.
+        reset: the end of the connection would read as the end of the response (HTTP/1.0), so it is broken.
+
+    Attributes:
+        free: nothing is on its way to the socket: what is written now goes there at once. Where the transport
+            must have it first, as through TLS: it has room.
+    """
+
+    __slots__ = (
+        "_direct",
+        "_drained",
+        "_fd",
+        "_flusher",
+        "_heartbeat",
+        "_ignored",
+        "_inner",
+        "_outbox",
+        "_owner",
+        "_relieved",
+        "_reset",
+        "_saved",
+        "_stuck_since",
+        "_stuck_size",
+        "_wheel",
+        "_write_timeout",
+        "bucket",
+        "free",
+        "last_write",
+        "lost",
+        "marked",
+        "open",
+        "paused",
+        "sent",
+        "transport",
+    )
+
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        outbox: Outbox,
+        owner: Owner,
+        flusher: Flusher,
+        wheel: Wheel,
+        *,
+        heartbeat: float | None,
+        write_timeout: float,
+        reset: bool = False,
+    ) -> None:
+        self.transport = transport
+        self._outbox = outbox
+        self._owner: Owner = owner
+        self._flusher = flusher
+        self._wheel = wheel
+        self._heartbeat = heartbeat
+        self._write_timeout = write_timeout
+        self._ignored = 0
+        self._relieved = 0  # bytes, in this turn
+        self._reset = reset
+        self._stuck_size = 0
+        self._stuck_since = 0.0
+        sock: socket.socket | None = transport.get_extra_info("socket")
+        self._fd = descriptor_of(transport, sock)
+        self._direct = False  # the transport holds nothing, and bytes may go to the socket as they are
+        self.free = False
+        self._drained: list[Callable[[], None]] | None = None
+        self.bucket: int | None = None
+        self.last_write = 0.0
+        self.sent = 0
+        self.marked = True  # until the headers are out nothing is flushed, so nothing needs to be marked
+        self.open = False
+        self.lost = False
+        self._inner: asyncio.Protocol | None = cast(asyncio.Protocol, transport.get_protocol())
+        transport.set_protocol(self)
+        self._saved: Settings | None = tune(transport, sock, write_timeout)
+        self.paused = transport.get_write_buffer_size() > KERNEL_LIMIT
+
+    # -- from the transport ----------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        if self._inner is not None:
+            self._inner.data_received(data)
+            self.check_reading()
+            return
+        self._ignored += len(data)  # what a client sends behind its request is not answered any more
+        if self._ignored > IGNORED_LIMIT:
+            self.abort()
+
+    def eof_received(self) -> bool | None:
+        # A half-close counts as leaving; and a stalled half-closer would never get its connection_lost.
+        if self._inner is not None:
+            self._inner.eof_received()
+        self.abort()
+        return None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.open = self.free = False
+        self.lost = True
+        try:
+            if self._inner is not None:
+                self._inner.connection_lost(exc)
+        finally:
+            self._wheel.discard(self)
+            self._drained = None
+            self._owner.lost()
+
+    def pause_writing(self) -> None:
+        if self._inner is not None:
+            self._inner.pause_writing()
+        self.paused = True
+        self.free = False
+        self._stuck_since = now = asyncio.get_running_loop().time()
+        self._stuck_size = self._unsent()
+        self._wheel.hasten(self, now + self._write_timeout / 4)
+        time_out(self.transport, 0)
+
+    def resume_writing(self) -> None:
+        if self._inner is not None:
+            self._inner.resume_writing()
+        self.paused = False
+        time_out(self.transport, self._write_timeout)
+        self.mark()
+
+    # -- writing ---------------------------------------------------------------------------------------------
+
+    def start(self, now: float) -> None:
+        """The headers are out: from now on the outbox goes to the socket."""
+        self.open = True
+        self.last_write = now
+        self.marked = False
+        self.check_reading()
+        self.mark()
+        self.schedule(now)
+
+    @property
+    def inner(self) -> asyncio.BaseProtocol | None:
+        """The server's protocol, as long as it has its side of the connection."""
+        return self._inner
+
+    def take_over(self) -> None:
+        """The server lets go: from now on the transport is the stream's own, until the connection ends."""
+        self._inner = None
+        self._saved = None
+        if not self.transport.is_reading():  # the server had enough of pipelined requests
+            self.transport.resume_reading()
+
+    def mark(self) -> None:
+        """Something is queued: write it in this turn of the loop."""
+        if not self.marked and self.open:
+            self.marked = True
+            self.free = False
+            self._flusher.mark(self)
+
+    def flush(self, now: float) -> bool:
+        self.marked = False
+        self._relieved = 0
+        if self.paused or not self.open:
+            return False
+        outbox = self._outbox
+        if not self._direct:
+            self._direct = self._fd >= 0 and not self.transport.get_write_buffer_size()
+        data = outbox.take(WRITE_LIMIT)
+        if data:
+            self.write(data, now)
+        if not outbox.idle and outbox:
+            self.marked = not self.paused
+            return self.marked
+        self.free = (self._direct or self._fd < 0) and outbox.idle and not self.paused
+        if self._drained is not None and not self.paused:
+            callbacks, self._drained = self._drained, None
+            for callback in callbacks:
+                callback()
+        return False
+
+    def relieve(self, now: float) -> None:
+        """The outbox is full: write what the socket takes, so that a burst of one turn of the loop is not
+        held against a reader that had no chance to read. The transport holds less than one write of it: it
+        pauses us then."""
+        outbox = self._outbox
+        while self.open and not self.paused and self._relieved < RELIEF_LIMIT and outbox:
+            data = outbox.take(WRITE_LIMIT)
+            self._relieved += len(data)
+            self.write(data, now)
+
+    def write(self, data: bytes | memoryview, now: float) -> None:
+        """Write, while it is `free` or in its flush: to the socket itself while nothing waits in the
+        transport. What the socket does not take goes there.
+
+        The same system call, without the way to it: a fifth of the cost of a delivery. The descriptor is good
+        for as long as `open` holds: a transport closes it after `connection_lost`.
+        """
+        self.last_write = now
+        self.sent += len(data)
+        if self._direct:
+            try:
+                sent = os.write(self._fd, data)
+            except OSError:  # full, or broken: the transport finds out which
+                sent = 0
+            if sent == len(data):
+                return
+            self._direct = self.free = False
+            data = memoryview(data)[sent:]
+        self.transport.write(data)
+
+    def write_first(self, data: bytes, now: float) -> None:
+        """Write what was kept for the end of a block, ahead of what has come after it."""
+        self.write(data, now)
+        self.free = (self._direct or self._fd < 0) and not self.marked and not self.paused
+
+    @property
+    def descriptor(self) -> int | None:
+        """The socket's descriptor, where events are written to it directly."""
+        return self._fd if self._fd >= 0 else None
+
+    @property
+    def drained(self) -> bool:
+        """True when nothing is queued and the socket takes bytes."""
+        return self.open and not self.paused and (self._outbox.idle or not self._outbox)
+
+    def on_drained(self, callback: Callable[[], None]) -> None:
+        """Have `callback()` called once, from the flush that leaves nothing queued; not at all if the client
+        goes first."""
+        self._drained = [*(self._drained or ()), callback]
+        self.mark()
+
+    # -- deadlines -------------------------------------------------------------------------------------------
+
+    def schedule(self, now: float) -> None:
+        """Look at the deadlines again (one has changed)."""
+        if not self.lost and (when := self._next(now)) is not None:
+            self._wheel.add(self, when)
+
+    def tick(self, now: float) -> float | None:
+        if self.lost:
+            return None
+        if not self.transport.is_reading() and hung_up(self.transport):
+            self.abort()
+            return None
+        if self.paused:
+            size = self._unsent()
+            if size < self._stuck_size:
+                self._stuck_size, self._stuck_since = size, now
+            elif now - self._stuck_since >= self._write_timeout:
+                self._owner.stuck()
+                return None
+        elif self.open and self._heartbeat is not None and now >= self.last_write + self._heartbeat:
+            if not self._outbox and (beat := self._owner.heartbeat()):
+                self.write(beat, now)
+            self.last_write = now
+        return self._next(now)
+
+    def _next(self, now: float) -> float | None:
+        when = self._owner.deadline(now)
+        if self.lost:
+            return None
+        dues = [] if when is None else [when]
+        if self._heartbeat is not None and self.open:
+            dues.append((now if self.paused else self.last_write) + self._heartbeat)
+        if self.paused:
+            dues.append(now + self._write_timeout / 4)
+        if self.open and not self.transport.is_reading():
+            dues.append(now + BLIND_PERIOD)
+        return min(dues, default=None)
+
+    def _unsent(self) -> int:
+        """Bytes that are on their way: here, and in the kernel. Its 16 KiB alone would hide a slow reader."""
+        size = self.transport.get_write_buffer_size()
+        sock: socket.socket | None = self.transport.get_extra_info("socket")
+        return size if sock is None else size + unacknowledged(sock)
+
+    # -- the end ---------------------------------------------------------------------------------------------
+
+    def check_reading(self) -> None:
+        """A connection that aiohttp has stopped reading hides its end. Behind pipelined requests it would for
+        ever: abort it. Before a body that nobody has read yet it is back-pressure, the client's due: then the
+        kernel is asked, now and again, whether the client is there."""
+        if self.open and not self.lost and not self.transport.is_reading():
+            if self._owner.uploading():
+                self._wheel.hasten(self, asyncio.get_running_loop().time() + BLIND_PERIOD)
+            else:
+                self.abort()
+
+    def cut(self) -> None:
+        """End the connection in the place of the response, which then lacks its end. What is on its way still
+        arrives."""
+        if self.transport.is_closing():
+            return
+        if self._reset and self._unsent():  # a reset takes back what the peer has not confirmed
+            asyncio.get_running_loop().call_later(RESET_PERIOD, self._cut_again)
+            return
+        self._break()
+        self.free = self._direct = False
+        self.transport.close()
+
+    def finish(self, last: bytes) -> None:
+        """End the response, and with it the connection: everything that was written still arrives."""
+        if self.transport.is_closing():
+            return
+        self.open = self.free = self._direct = False
+        if last:
+            self.transport.write(last)
+            self.sent += len(last)
+        self.transport.close()
+
+    def _cut_again(self) -> None:
+        if not self.lost:
+            self.cut()
+
+    def abort(self) -> None:
+        """End the connection now; what was not taken by the socket is gone."""
+        self.open = self.free = False
+        self._break()
+        self.transport.abort()
+
+    def _break(self) -> None:
+        """Have the connection end with a reset, where nothing else tells an end from a cut."""
+        sock: socket.socket | None = self.transport.get_extra_info("socket")
+        if self._reset and sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
+            with contextlib.suppress(OSError):
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    def detach(self) -> None:
+        """Hand the transport back to aiohttp as it was found."""
+        self.open = self.free = False
+        self._wheel.discard(self)
+        self._drained = None
+        self._owner = NOBODY
+        if self.lost or self._inner is None:
+            return
+        if self._saved is not None:
+            untune(self.transport, self._saved)
+            self._saved = None
+        if self.transport.get_protocol() is self:
+            self.transport.set_protocol(self._inner)

@@ -1,0 +1,302 @@
+"""From one event to its thousands of receivers.
+
+A topic hands over an event for the receivers that it has at that moment; they are called later, one by one,
+directly, in order: when the loop has done what brought the event. Events that come meanwhile join it in one
+batch, so a receiver is called once for all of them, and what is the same for all receivers is made once a
+batch. When the time of the turn is over the rest goes on in the turn after, so ten thousand receivers never
+hold the loop. A receiver that joins later is not among those of an earlier batch, and one that left is
+skipped: that is why joining and leaving need no lock and cost nothing here.
+
+Standard: the Observable contract's "one at a time" (ReactiveX).
+Never: a receiver that raises affects another one; it is removed, and its exception goes to the loop's
+exception handler.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rx_sse.delivery.batch import EventBatch, Receiver
+from rx_sse.delivery.loop import Slice
+
+CHECK_EVERY = 32
+"""Deliveries between two looks at the clock."""
+BATCH_ITEMS = 128
+BATCH_BYTES = 65_536
+"""A batch is a quarter of an outbox at most, and one write."""
+WORTH_A_WRITE = 8
+"""Items for which a batch is written on its own, even if other batches of the same turn may follow."""
+FEW = 8
+"""Receivers that stand in a tuple; more have a table."""
+
+
+class ReceiverSet:
+    """The receivers of one kind that a topic has.
+
+    Leaving is O(1), joining too; what deliveries walk over is made anew at the first delivery after either.
+    """
+
+    __slots__ = ("_members", "_table", "_takers", "open")
+
+    def __init__(self) -> None:
+        self._members: tuple[Any, ...] | None = ()
+        self._table: dict[Any, None] | None = None
+        self._takers: tuple[Callable[[EventBatch], None], ...] = ()
+        self.open: EventBatch | None = None
+        """The fan-out's own note: what waits for these receivers, and can take more."""
+
+    def __len__(self) -> int:
+        return len(self._table) if self._table is not None else len(self._members or ())
+
+    def join(self, receiver: Receiver) -> None:
+        """Be called from the next event on."""
+        self.open = None
+        self._takers = ()
+        if self._table is None and self._members is not None and len(self._members) < FEW:
+            self._members = (*self._members, receiver)
+            return
+        if self._table is None:
+            self._table = dict.fromkeys(self._members or ())
+        self._table[receiver] = None
+        self._members = None
+
+    def leave(self, receiver: Receiver) -> None:
+        """Be called no more, if it was."""
+        self._takers = ()
+        if self._table is None:
+            self._members = tuple([other for other in self._members or () if other is not receiver])
+        elif receiver in self._table:
+            del self._table[receiver]
+            self._members = None
+            if not self._table:
+                self._table, self._members = None, ()
+
+    def members(self) -> tuple[Any, ...]:
+        """Which are to be called for an event that comes now."""
+        if self._members is None:
+            self._members = tuple(self._table or ())
+        return self._members
+
+    def takers(self) -> tuple[Callable[[EventBatch], None], ...]:
+        """Their `receive`, in the same order: a delivery does not look at the receivers themselves."""
+        if not self._takers:
+            self._takers = tuple([member.receive for member in self.members()])
+        return self._takers
+
+
+class _Call:
+    """Something other than an event, for some receivers."""
+
+    __slots__ = ("call", "called", "payload", "receivers")
+
+    def __init__(self, receivers: Sequence[Any], payload: Any, call: Callable[[Any, Any], None]) -> None:
+        self.receivers = receivers
+        self.payload = payload
+        self.call = call
+        self.called = 0
+
+
+class FanOut:
+    """Calls receivers, for a slice of each turn of the loop.
+
+    Args:
+        soon: has a function called in the loop's next turn.
+        now: the loop's clock.
+        slice: the time that it may take, shared with other parts of the same loop.
+
+    Attributes:
+        waiting: items that wait for receivers to be called.
+        size: their bytes.
+        delivered: calls that were made, times their items.
+        expected: `turn` will be called in this turn of the loop, without being scheduled.
+        lone: the batch that is being delivered, if nothing else is on its way to any receiver in this turn.
+    """
+
+    __slots__ = (
+        "_queue",
+        "_running",
+        "_scheduled",
+        "_soon",
+        "delivered",
+        "expected",
+        "lone",
+        "now",
+        "size",
+        "slice",
+        "waiting",
+    )
+
+    def __init__(
+        self,
+        soon: Callable[[Callable[[], None]], object],
+        now: Callable[[], float] = time.monotonic,
+        slice: Slice | None = None,
+    ) -> None:
+        self._soon = soon
+        self.now = now
+        self.slice = slice or Slice(soon)
+        self._queue: deque[EventBatch | _Call] = deque()
+        self._running = False
+        self._scheduled = False
+        self.waiting = 0
+        self.size = 0
+        self.delivered = 0
+        self.expected = False
+        self.lone: EventBatch | None = None
+
+    def deliver(self, receivers: ReceiverSet, item: Any, size: int = 0) -> EventBatch | None:
+        """Deliver an item to those that are in a set now, after everything handed over before.
+
+        Args:
+            receivers: which get it.
+            item: what; it joins those that wait for the same receivers.
+            size: bytes that it holds while it waits.
+
+        Returns:
+            The batch, if this is its first item.
+        """
+        self.waiting += 1
+        self.size += size
+        batch = receivers.open
+        if batch is not None:
+            batch.items.append(item)
+            batch.size += size
+            if len(batch.items) >= BATCH_ITEMS or batch.size >= BATCH_BYTES:
+                receivers.open = None
+            return None
+        receivers.open = batch = EventBatch(receivers, item, size)
+        self._queue.append(batch)
+        if not self.expected and not self._running and not self._scheduled:
+            self._scheduled = True
+            self._soon(self._scheduled_turn)
+        return batch
+
+    def tell(self, receivers: ReceiverSet, payload: Any, call: Callable[[Any, Any], None]) -> None:
+        """Have `call(receiver, payload)` called for those that are in a set now, after everything handed over
+        before."""
+        receivers.open = None
+        self.hand(receivers.members(), payload, call)
+
+    def hand(self, receivers: Sequence[Any], payload: Any, call: Callable[[Any, Any], None]) -> None:
+        """Have `call(receiver, payload)` called for some, after everything handed over before."""
+        self.waiting += 1
+        self._add(_Call(receivers, payload, call))
+
+    def clear(self) -> None:
+        """Forget what waits."""
+        for job in self._queue:
+            if isinstance(job, EventBatch) and job.group is not None:
+                job.group.open = None
+        self._queue.clear()
+        self.waiting = self.size = 0
+
+    def turn(self, end: float | None = None) -> None:
+        """Call receivers now instead of in the next turn of the loop, until `end` (by `time.perf_counter`) or
+        for what is left of this turn's time.
+        """
+        self.expected = False
+        if not self._queue or self._running:
+            return
+        self._running = True
+        own = end is None
+        if end is None:
+            end = self.slice.begin()
+        try:
+            while self._queue:
+                job = self._queue[0]
+                done = self._batch(job, end) if isinstance(job, EventBatch) else self._call(job, end)
+                if not done:
+                    return
+                if self._queue and self._queue[0] is job:  # unless a receiver closed the bus
+                    self._queue.popleft()
+                    if isinstance(job, EventBatch):
+                        self.waiting -= len(job.items)
+                        self.size -= job.size
+                    else:
+                        self.waiting -= 1
+                if self._queue and time.perf_counter() > end:
+                    return
+        finally:
+            self._running = False
+            if own:
+                self.slice.spend(end)
+            if self._queue and not self._scheduled:
+                self._scheduled = True
+                self._soon(self._scheduled_turn)
+
+    def _add(self, job: EventBatch | _Call) -> None:
+        self._queue.append(job)
+        if not self._running and not self._scheduled and not self.expected:
+            self._scheduled = True
+            self._soon(self._scheduled_turn)
+
+    def _scheduled_turn(self) -> None:
+        self._scheduled = False
+        self.turn()
+
+    def _batch(self, batch: EventBatch, end: float) -> bool:
+        """Call a batch's receivers; False if time is up before all are called."""
+        receivers, count = batch.receivers, len(batch.items)
+        if not batch.called:
+            if batch.group is not None and batch.group.open is batch:
+                batch.group.open = None  # nothing joins it any more
+            batch.prompt = len(self._queue) == 1 or count >= WORTH_A_WRITE
+        batch.at = self.now()
+        if batch.prompt and count == 1:
+            self.lone = batch
+            batch.first = []
+        if len(receivers) == 1:
+            batch.called = 1
+            self.delivered += count
+            try:
+                receivers[0].receive(batch)
+            except Exception as error:
+                receivers[0].fail(error)
+            finally:
+                self.lone = None
+                if batch.first:
+                    batch.write()
+            return True
+        batch.writing = []
+        step = max(1, CHECK_EVERY // count)
+        try:
+            while batch.called < len(receivers):
+                begin = batch.called
+                batch.called = min(begin + step, len(receivers))
+                try:
+                    self._call_block(batch, begin, batch.called)
+                finally:
+                    batch.write()
+                if time.perf_counter() > end:
+                    break
+        finally:
+            self.lone = None
+        return batch.called >= len(receivers)
+
+    def _call_block(self, batch: EventBatch, at: int, end: int) -> None:
+        self.delivered += (end - at) * len(batch.items)
+        while at < end:
+            try:
+                # The loop stands inside the `try`: entering one for each receiver would cost as much as the
+                # call.
+                for receive in batch.takers[at:end]:
+                    at += 1
+                    receive(batch)
+            except Exception as error:
+                batch.receivers[at - 1].fail(error)
+
+    def _call(self, job: _Call, end: float) -> bool:
+        while job.called < len(job.receivers):
+            receiver = job.receivers[job.called]
+            job.called += 1
+            self.delivered += 1
+            try:
+                job.call(receiver, job.payload)
+            except Exception as error:
+                receiver.fail(error)
+            if job.called % CHECK_EVERY == 0 and time.perf_counter() > end:
+                return job.called >= len(job.receivers)
+        return True

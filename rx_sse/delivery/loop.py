@@ -1,0 +1,58 @@
+"""What the parts of a loop have in common: which loop runs here, and how long they may hold it.
+
+Several parts work in one turn of a loop (the inbox, the fan-out, the flusher, the deadlines). Each stops when
+its time is over and goes on in the next turn; so that their times do not add up, they have one budget a turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+SLICE = 0.004
+"""Seconds of one turn of a loop, for all parts together: what else runs in it then waits 5 ms at most."""
+LEAST = 0.0002
+"""Seconds that a part has in any turn: none starves."""
+SMALL = 0.0005
+"""Seconds that are not worth an entry in the loop's queue, to put the budget back in the next turn."""
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """The loop that runs on this thread, None if none does."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+class Slice:
+    """The time that all parts together may take of one turn of a loop.
+
+    Args:
+        soon: has a function called in the loop's next turn.
+    """
+
+    __slots__ = ("_left", "_renewing", "_soon")
+
+    def __init__(self, soon: Callable[[Callable[[], None]], object]) -> None:
+        self._soon = soon
+        self._left = SLICE
+        self._renewing = False
+
+    def begin(self) -> float:
+        """A part begins to work: the time at which it has to stop, by `time.perf_counter`."""
+        return time.perf_counter() + self._left
+
+    def spend(self, end: float) -> None:
+        """A part has stopped. Call it before having anything called in the next turn."""
+        left = end - time.perf_counter()
+        if left < self._left - SMALL:
+            self._left = left if left > LEAST else LEAST
+            if not self._renewing:
+                self._renewing = True
+                self._soon(self._renew)
+
+    def _renew(self) -> None:
+        self._left = SLICE
+        self._renewing = False

@@ -1,0 +1,92 @@
+"""The options of a socket while it streams.
+
+`TCP_NOTSENT_LOWAT` together with the transport's own limit keeps megabytes of stale events out of kernel and
+TLS; `TCP_USER_TIMEOUT` ends the connection to a peer that has vanished. On Linux;
+what does not exist elsewhere is skipped.
+
+Standard: tcp(7).
+Never: a socket that goes back to its server keeps anything of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from functools import lru_cache
+from typing import TypeGuard
+
+KERNEL_LIMIT = 16 * 1024
+"""Bytes that may wait unsent in the kernel, and in the transport. A stalled reader then holds some 200 events
+of 1 KB instead of 4 MB (measured); never 0, which wedges TLS."""
+
+NOTSENT_LOWAT: int | None = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+USER_TIMEOUT: int | None = getattr(socket, "TCP_USER_TIMEOUT", None)
+MAX_INT = 2**31 - 1
+
+Settings = tuple[int, int, "int | None", "int | None"]
+"""The transport's limits, low and high, `TCP_NOTSENT_LOWAT` and `TCP_USER_TIMEOUT`."""
+
+
+def tune(transport: asyncio.Transport, sock: socket.socket | None, write_timeout: float) -> Settings:
+    """Set the options; returns those that were there."""
+    low, high = transport.get_write_buffer_limits()
+    lowat = timeout = None
+    if _is_tcp(sock):
+        with contextlib.suppress(OSError):
+            if NOTSENT_LOWAT is not None:
+                lowat = sock.getsockopt(socket.IPPROTO_TCP, NOTSENT_LOWAT)
+                sock.setsockopt(socket.IPPROTO_TCP, NOTSENT_LOWAT, KERNEL_LIMIT)
+            if USER_TIMEOUT is not None:
+                timeout = sock.getsockopt(socket.IPPROTO_TCP, USER_TIMEOUT)
+                sock.setsockopt(socket.IPPROTO_TCP, USER_TIMEOUT, _milliseconds(write_timeout))
+    transport.set_write_buffer_limits(high=KERNEL_LIMIT)
+    return _shared((low, high, lowat, timeout))
+
+
+def untune(transport: asyncio.Transport, settings: Settings) -> None:
+    """Put back what was there."""
+    low, high, lowat, timeout = settings
+    sock: socket.socket | None = transport.get_extra_info("socket")
+    with contextlib.suppress(OSError):
+        if sock is not None and NOTSENT_LOWAT is not None and lowat is not None:
+            # 0 reads back as "no limit" but some kernels refuse it as "limit of nothing": say the maximum.
+            sock.setsockopt(socket.IPPROTO_TCP, NOTSENT_LOWAT, lowat or MAX_INT)
+        if sock is not None and USER_TIMEOUT is not None and timeout is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, USER_TIMEOUT, timeout)
+    transport.set_write_buffer_limits(high=high, low=low)
+
+
+def time_out(transport: asyncio.Transport, seconds: float) -> None:
+    """Have the kernel end the connection to a peer that confirms nothing for so long; 0 for never.
+
+    Never while the socket is full: Linux counts the time in which a window is too small for the next segment
+    as well, which a reader with a small buffer can make long, though it reads all the time. Then
+    `Connection.tick` looks whether the bytes become fewer.
+    """
+    sock: socket.socket | None = transport.get_extra_info("socket")
+    if USER_TIMEOUT is not None and _is_tcp(sock):
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.IPPROTO_TCP, USER_TIMEOUT, _milliseconds(seconds))
+
+
+def descriptor_of(transport: asyncio.Transport, sock: socket.socket | None) -> int:
+    """The socket's descriptor, -1 if bytes may not go to it as they are: through TLS, and on Windows."""
+    if os.name != "posix" or sock is None or transport.get_extra_info("sslcontext") is not None:
+        return -1
+    return sock.fileno()
+
+
+def _is_tcp(sock: socket.socket | None) -> TypeGuard[socket.socket]:
+    return sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6)
+
+
+def _milliseconds(seconds: float) -> int:
+    return min(int(seconds * 1000), MAX_INT)
+
+
+@lru_cache(maxsize=16)
+def _shared(settings: Settings) -> Settings:
+    """The same object for the same settings: most connections have the same."""
+    return settings

@@ -1,0 +1,27 @@
+"""What a page posts: a JSON object with the fields that a route needs."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from aiohttp import web
+
+
+async def fields(request: web.Request, *names: str) -> tuple[Any, ...]:
+    """The values of these fields.
+
+    Raises:
+        web.HTTPBadRequest: the body is no JSON object, or a field is missing.
+    """
+    try:
+        body: object = await request.json()
+    except ValueError as error:
+        raise web.HTTPBadRequest(text=f"the body is not JSON: {error}") from None
+    if not isinstance(body, dict):
+        raise web.HTTPBadRequest(text=f"a body that is no object; this route takes {', '.join(names)}")
+    given = cast("dict[str, Any]", body)
+    if absent := [name for name in names if name not in given]:
+        raise web.HTTPBadRequest(
+            text=f"a body without {', '.join(absent)}; this route takes {', '.join(names)}"
+        )
+    return tuple(given[name] for name in names)

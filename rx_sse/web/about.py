@@ -1,0 +1,40 @@
+"""Headers by which a stream tells its client what it needs to know before the first event.
+
+* `Stream-Heartbeat`: seconds without traffic after which a comment comes. A client that hears nothing for a
+  few times as long may take the connection for dead.
+* `Stream-User`: a mark of the principal's user. Two answers with the same mark are for the same user, so a
+  page can see whether two tabs may share one connection, and whether a reconnect became another user's.
+
+Standard: none; RFC 9110 §16.3.1 for new field names (no `X-`).
+Never: the mark shows the user's name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+
+from aiohttp import web
+
+from rx_sse.web.options import Options
+from rx_sse.web.principal import PRINCIPAL
+
+__all__ = ["HEARTBEAT", "USER", "about"]
+
+HEARTBEAT = "Stream-Heartbeat"
+USER = "Stream-User"
+
+
+def about(request: web.BaseRequest, options: Options) -> dict[str, str]:
+    """The headers for the answer to a request."""
+    headers: dict[str, str] = {}
+    if options.heartbeat is not None:
+        headers[HEARTBEAT] = f"{options.heartbeat:g}"
+    if (who := request.get(PRINCIPAL)) is not None:
+        headers[USER] = _mark(who.user)
+    return headers
+
+
+@lru_cache(maxsize=1024)
+def _mark(user: str) -> str:
+    return hashlib.sha256(b"rx_sse user\0" + user.encode("utf-8", "surrogatepass")).hexdigest()[:16]

@@ -1,0 +1,70 @@
+"""What the developer is told of the requests that are not let in.
+
+A 401 or a 403 says little to the client, on purpose. Here is the rest: a line at INFO with the method, the
+path and the reason in words. Of each kind of reason a few lines come at once and then one in a while, with
+the number of those between, so that a flood of bad tokens is no flood of lines; what is left out stands at
+DEBUG.
+
+Standard: none.
+Never: a token, a query, or a part of either.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+from aiohttp import web
+
+logger = logging.getLogger("rx_sse.web.auth")
+
+AT_ONCE = 5
+"""Lines of one kind that come at once."""
+PAUSE = 10.0
+"""Seconds after which another line of the kind may come."""
+MAX_KINDS = 256
+"""Kinds that are counted; there are some thirty. Who names more begins to count anew."""
+
+
+class Refusals:
+    """The lines of one authenticator or application.
+
+    Args:
+        clock: monotonic seconds.
+    """
+
+    __slots__ = ("_clock", "_kinds")
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._kinds: dict[str, tuple[float, float, int]] = {}  # lines to spare, as of when, left out since
+
+    def tell(self, request: web.BaseRequest, status: int, reason: str, *, kind: str | None = None) -> None:
+        """A request was answered with `status`.
+
+        Args:
+            request: of which method and path are told.
+            status: 401 or 403.
+            reason: why, in words.
+            kind: what equal reasons have in common, if their words differ.
+        """
+        left_out = self._due(kind or reason)
+        level = logging.DEBUG if left_out is None else logging.INFO
+        more = f" ({left_out} more like it since the last line)" if left_out else ""
+        path = request.rel_url.raw_path[:200]
+        logger.log(level, "%s %s was answered %d: %s%s", request.method, path, status, reason, more)
+
+    def __len__(self) -> int:
+        return len(self._kinds)
+
+    def _due(self, kind: str) -> int | None:
+        """How many lines were left out before this one; None if it is left out too."""
+        now = self._clock()
+        spare, at, left_out = self._kinds.get(kind, (float(AT_ONCE), now, 0))
+        spare = min(AT_ONCE, spare + (now - at) / PAUSE)
+        if kind not in self._kinds and len(self._kinds) >= MAX_KINDS:
+            self._kinds.clear()
+        due = spare >= 1.0
+        self._kinds[kind] = (spare - due, now, 0 if due else left_out + 1)
+        return left_out if due else None

@@ -1,0 +1,304 @@
+"""The ready-made mount: topics over HTTP, for `app.add_subapp("/events", rx_sse.bus_app(bus, auth=auth))`.
+
+* `GET /?topic=a&topic=b`: one stream of several topics; `last=20` begins with the newest 20 of each.
+* `GET /me`: the stream of the principal's own topic, `topic_name("user", principal.user)`.
+* `POST /topics/{name}`: publish JSON or text; `?event=` names the event, `Idempotency-Key` makes a repeat
+  safe.
+
+What a token may read and publish is said by its claim `rx_sse`, or by a function of yours. A request is
+allowed as a whole or refused as a whole. What is refused for good is a 4xx; what may succeed later (the store
+is away, there is no room) is a 503 with `Retry-After`; what may have been stored is a 504.
+
+Standard: RFC 9110, RFC 9457 (problem details), draft-ietf-httpapi-idempotency-key-header; the claim follows
+the example of Mercure's.
+Never: it tells whether a topic that may not be read exists; it reads a body that is compressed, or that of a
+request that it does not let in.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import math
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Literal, cast
+
+from aiohttp import hdrs, web
+from reactivex import Observable
+
+from rx_sse.bus import Bus, topic_name
+from rx_sse.bus.log.draft import KEY_LIFE
+from rx_sse.bus.names import check_topic, covers, is_pattern
+from rx_sse.errors import (
+    BusClosed,
+    EncodeError,
+    EventTooLarge,
+    Overloaded,
+    PublishRefused,
+    PublishUnknown,
+    RxSseError,
+    TopicNameError,
+    UsageError,
+)
+from rx_sse.web.allowance import Allowance
+from rx_sse.web.auth.challenge import insufficient_scope, invalid_token
+from rx_sse.web.last_event_id import last_event_id
+from rx_sse.web.origin import allowed_origins, meant, origin_refused
+from rx_sse.web.principal import PRINCIPAL, Principal, principal
+from rx_sse.web.registry import registry_of
+from rx_sse.web.rejection import Cause
+from rx_sse.web.setup import kind_of, setup
+from rx_sse.web.sse import SHARED, Auth, authenticate, sse
+from rx_sse.wire import ServerSentEvent
+
+Action = Literal["subscribe", "publish"]
+Allow = Callable[[Principal, str, Action], "Awaitable[bool] | bool"]
+
+CLAIM = "rx_sse"
+PUBLISH_SCOPE = "publish"
+MOST = 1_000
+"""Entries that `last=` may ask for."""
+KEY_LENGTH = 255
+"""Characters of an `Idempotency-Key`; Stripe's limit."""
+OPENING_PERIOD = 128.0
+"""Seconds in which a principal may open `Limits.topics_per_user` topics again."""
+BUSY = 1.0
+"""Seconds of `Retry-After` where the error names none."""
+
+# What a failed publish is answered with, if it is not worth repeating; the first that fits.
+STATUSES: tuple[tuple[type[RxSseError], int], ...] = (
+    (TopicNameError, 400),
+    (EncodeError, 400),
+    (EventTooLarge, 413),
+    (PublishRefused, 422),
+    (PublishUnknown, 504),
+    (BusClosed, 503),
+    (Overloaded, 503),
+)
+
+
+def own_topic(who: Principal) -> str | None:
+    """The topic of a principal, `topic_name("user", user)`; None if no name can be so long."""
+    try:
+        return topic_name("user", who.user)
+    except TopicNameError:
+        return None
+
+
+def by_claim(who: Principal, topic: str, action: Action) -> bool:
+    """What a token grants: its claim `rx_sse` holds lists of topics under `subscribe` and `publish`, each a
+    name or a prefix like `team:*`. The principal's own topic may always be read."""
+    if action == "subscribe" and topic == own_topic(who):
+        return True
+    grants = who.claims.get(CLAIM)
+    patterns = cast(Mapping[str, Any], grants).get(action) if isinstance(grants, Mapping) else None
+    if not isinstance(patterns, Sequence) or isinstance(patterns, str):
+        return False
+    return any(isinstance(p, str) and covers(p, topic) for p in cast(Sequence[object], patterns))
+
+
+def why_not(who: Principal, topic: str, action: Action) -> str:
+    """Why `by_claim` does not grant an action, in words for the log."""
+    grants = who.claims.get(CLAIM)
+    if not isinstance(grants, Mapping):
+        return f"the token has no claim {CLAIM!r} that is an object, so it grants no {action} to {topic!r}"
+    patterns = cast(Mapping[str, Any], grants).get(action)
+    if not isinstance(patterns, Sequence) or isinstance(patterns, str):
+        return f"the claim {CLAIM!r} has no list {action!r}, so it grants none to {topic!r}"
+    wrong = sum(not is_pattern(pattern) for pattern in cast(Sequence[object], patterns))
+    known = f"; {wrong} of its entries are no patterns (a name, or a prefix like 'team:*')" if wrong else ""
+    return f"the claim {CLAIM!r} grants no {action} to {topic!r}{known}"
+
+
+def bus_app(bus: Bus, *, auth: Auth, allow: Allow = by_claim) -> web.Application:
+    """An application that serves the topics of a bus.
+
+    Args:
+        bus: the bus; the mount starts and closes it if nobody else does.
+        auth: who asks; see `sse`.
+        allow: `(principal, topic, "subscribe" | "publish") -> bool`, plain or async. By default the token's
+            claim `{"rx_sse": {"subscribe": ["news", "team:*"], "publish": ["team:7"]}}`. Publishing needs the
+            scope `publish` as well, whatever `allow` says.
+
+    Returns:
+        An application for `app.add_subapp(prefix, …)`.
+
+    Raises:
+        UsageError: an argument that is something else.
+    """
+    if not callable(auth):  # its text is not shown: it may be the secret
+        raise UsageError(f"bus_app(auth=) is {kind_of(auth)}: give a JWTAuth, or a function of the request")
+    if not isinstance(bus, Bus):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise UsageError(f"bus_app() takes a rx_sse.MemoryBus or a rx_sse.RedisBus, not {kind_of(bus)}")
+    if not callable(allow):
+        raise UsageError(
+            f"bus_app(allow=) is {kind_of(allow)}: give a function of a principal, a topic and an action"
+        )
+    mount = _Mount(bus, auth, allow)
+    app = setup(web.Application(), bus=bus, client=False)
+    for path in ("", "/"):
+        app.router.add_get(path, sse(auth=auth)(mount.topics))
+    app.router.add_get("/me", sse(auth=auth)(mount.me))
+    app.router.add_post("/topics/{name:.+}", mount.publish)
+    return app
+
+
+class _Mount:
+    def __init__(self, bus: Bus, auth: Auth, allow: Allow) -> None:
+        self._bus = bus
+        self._auth = auth
+        self._allow = allow
+        self._opened = Allowance(OPENING_PERIOD)
+        self._keys = Allowance(KEY_LIFE)
+
+    async def topics(self, request: web.Request) -> Observable[ServerSentEvent] | web.StreamResponse:
+        names = list(dict.fromkeys(request.query.getall("topic", [])))
+        edge = registry_of(request)
+        most = edge.limits.topics
+        if not 1 <= len(names) <= most:
+            raise _problem(400, f"give 1 to {most} topics as ?topic=…, not {len(names)}")
+        try:
+            for name in names:
+                check_topic(name)
+        except TopicNameError as error:
+            raise _problem(400, str(error)) from None
+        who = principal(request)
+        for name in names:
+            if not await self._allowed(who, name, "subscribe"):
+                self._tell(request, who, name, "subscribe")
+                raise _problem(403, "the token does not grant all of these topics")
+        if (wait := self._opened.take(who.user, len(names), edge.limits.topics_per_user)) > 0:
+            return edge.shed(request, Cause.USER, seconds=wait)
+        return self._bus.events(*names, after=last_event_id(request), last=_last(request))
+
+    def me(self, request: web.Request) -> Observable[ServerSentEvent]:
+        mine = own_topic(principal(request))
+        if mine is None:
+            raise _problem(404, "the user's name is too long for a topic of its own")
+        return self._bus.events(mine, after=last_event_id(request), last=_last(request))
+
+    async def publish(self, request: web.Request) -> web.Response:
+        _check_plain(request)
+        edge = registry_of(request)
+        try:
+            who = request[PRINCIPAL] = await authenticate(self._auth, request)
+            reason = edge.refused(who)
+        except Overloaded as error:
+            raise _refused(error) from None
+        if reason is not None:
+            edge.refusals.tell(request, 401, f"the token was refused: {reason}", kind="revoked")
+            raise invalid_token()
+        _check_meant(request)
+        if PUBLISH_SCOPE not in who.scopes:
+            edge.refusals.tell(request, 403, f"the token lacks the scope {PUBLISH_SCOPE!r}")
+            challenge = insufficient_scope([PUBLISH_SCOPE]).headers[hdrs.WWW_AUTHENTICATE]
+            raise _problem(
+                403,
+                f"publishing needs a token with the scope {PUBLISH_SCOPE!r} (in its claim 'scope')",
+                {hdrs.WWW_AUTHENTICATE: challenge},
+            )
+        key = request.headers.get("Idempotency-Key")
+        if key is not None and not 1 <= len(key) <= KEY_LENGTH:
+            raise _problem(400, f"an Idempotency-Key has 1 to {KEY_LENGTH} characters, not {len(key)}")
+        name = request.match_info["name"]
+        try:
+            if not await self._allowed(who, check_topic(name), "publish"):
+                self._tell(request, who, name, "publish")
+                raise _problem(403, "the token does not grant publishing to this topic")
+            data = await _data(request)
+            if key is not None:
+                self._take_key(request, who)
+            entry = await self._bus.publish(
+                name, data, event=request.query.get("event"), idempotency_key=key, user=who.user
+            )
+        except RxSseError as error:
+            raise _refused(error) from None
+        return web.json_response({"id": entry}, status=201)
+
+    setattr(publish, SHARED, True)
+
+    def _take_key(self, request: web.Request, who: Principal) -> None:
+        most = registry_of(request).limits.keys_per_user
+        # A bucket holds half of them: the other half is what flows in while a key is remembered.
+        wait = self._keys.take(who.user, 1, None if most is None else max(1, most // 2))
+        if wait > 0:
+            detail = f"this principal has used {most:,} idempotency keys lately, which is the most"
+            raise _problem(429, detail, _retry_after(wait))
+
+    def _tell(self, request: web.Request, who: Principal, topic: str, action: Action) -> None:
+        own = self._allow is by_claim
+        reason = why_not(who, topic, action) if own else f"allow= refused {action} to {topic!r}"
+        registry_of(request).refusals.tell(request, 403, reason, kind=f"no grant to {action}")
+
+    async def _allowed(self, who: Principal, topic: str, action: Action) -> bool:
+        answer = self._allow(who, topic, action)
+        return bool(await answer) if inspect.isawaitable(answer) else bool(answer)
+
+
+def _check_plain(request: web.Request) -> None:
+    """Refuse a body that is compressed, before anything is asked of who sends it."""
+    coding = request.headers.get(hdrs.CONTENT_ENCODING, "identity").strip().lower()
+    if coding not in ("", "identity"):
+        raise _problem(415, "publish without Content-Encoding", {hdrs.ACCEPT_ENCODING: "identity"})
+
+
+def _check_meant(request: web.Request) -> None:
+    """Refuse what a page of another site had a browser send along with its cookies, whoever authenticates."""
+    if hdrs.COOKIE in request.headers and not meant("GET", request.headers, allowed_origins(request)):
+        registry_of(request).refusals.tell(request, 403, origin_refused(request), kind="origin")
+        raise _problem(403, "this page may not publish")
+
+
+async def _data(request: web.Request) -> Any:
+    """What is published: JSON, or text as it is."""
+    try:
+        text = await request.text()
+    except (UnicodeDecodeError, LookupError) as error:  # the second for a charset that there is not
+        raise _problem(400, f"the body is not text: {error}") from None
+    if request.content_type.startswith("text/"):
+        return text
+    if request.content_type not in ("application/json", "application/octet-stream") and not (
+        request.content_type.endswith("+json")
+    ):
+        raise _problem(415, f"publish application/json or text/plain, not {request.content_type}")
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise _problem(400, f"the body is not JSON: {error}") from None
+    except RecursionError:
+        raise _problem(400, "the body is JSON that is nested too deeply") from None
+
+
+def _last(request: web.Request) -> int:
+    given = request.query.get("last", "0")
+    if not (given.isascii() and given.isdigit() and len(given) <= 4 and int(given) <= MOST):
+        raise _problem(400, f"last={given[:20]!r} must be a number from 0 to {MOST}")
+    return int(given)
+
+
+def _refused(error: RxSseError) -> web.HTTPException:
+    retry_after = getattr(error, "retry_after", None)
+    if isinstance(error, PublishRefused) and retry_after is not None:
+        return _problem(503, str(error), _retry_after(retry_after))
+    for kind, status in STATUSES:
+        if isinstance(error, kind):
+            again = _retry_after(retry_after or BUSY) if status == 503 else {}
+            return _problem(status, str(error), again)
+    return _problem(500, "the event was not published")
+
+
+def _retry_after(seconds: float) -> dict[str, str]:
+    return {hdrs.RETRY_AFTER: str(max(1, math.ceil(seconds)))}
+
+
+class _Problem(web.HTTPException):
+    """An answer with problem details; the status is the instance's."""
+
+    def __init__(self, status: int, detail: str, headers: Mapping[str, str]) -> None:
+        self.status_code = status
+        body = {"type": "about:blank", "status": status, "detail": detail}
+        super().__init__(text=json.dumps(body), content_type="application/problem+json", headers=headers)
+
+
+def _problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> web.HTTPException:
+    return _Problem(status, detail, headers or {})

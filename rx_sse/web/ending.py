@@ -1,0 +1,85 @@
+"""What a stream says last, and whether its response then looks complete.
+
+One rule holds for both: an end that is not the source's own must never read as one. A stream with control
+events says so in its last event. A client that takes nothing but its own protocol (`control="none"`) learns
+it from HTTP, because the response lacks its last chunk; and so does every client that does not ask with GET:
+it will not come back for the rest, as an EventSource does.
+
+Standard: RFC 9112 §7.1 and §8 (a message without its last chunk is incomplete).
+Never: a frame that neither the source nor the hook made, with `control="none"`.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from rx_sse.errors import StreamInterrupted
+from rx_sse.web.asked import Asked
+from rx_sse.web.end_reason import End, jittered
+from rx_sse.web.options import Options
+from rx_sse.web.problem import error_event
+from rx_sse.wire import RawFrame, ServerSentEvent, encode
+from rx_sse.wire.control import ended_id, stream_end, stream_expired, stream_reconnect
+
+logger = logging.getLogger("rx_sse")
+
+Frame = ServerSentEvent | RawFrame
+
+REASONS = {
+    End.SHUTDOWN: "shutdown",
+    End.DURATION: "max_duration",
+    End.SHED: "overloaded",
+    End.EXPIRED: "token expired",
+    End.REVOKED: "token revoked",
+    End.OVERFLOW: "overflow",
+}
+"""How an end is called, for the client and for `on_error=`."""
+
+
+def last_event(
+    end: End,
+    asked: Asked,
+    options: Options,
+    *,
+    error: Exception | None = None,
+    retry: int | None = None,
+    debug: bool = False,
+) -> Frame | None:
+    """The last event of a stream, None for none.
+
+    Args:
+        end: how it ends.
+        asked: whose stream it is.
+        options: of the stream.
+        error: what it failed with.
+        retry: milliseconds after which the client is to come back, where it is told to; jittered without it.
+        debug: show what an error says.
+    """
+    if end is not End.COMPLETED and options.on_error is not None and (options.strict or error is not None):
+        frame = _by_hook(options, error or StreamInterrupted(REASONS[end]))
+        if frame is not None:
+            return frame
+    if options.strict:
+        return None
+    if end is End.COMPLETED:
+        return stream_end(id=ended_id(*asked.resource) if options.on_end == "stop" else None)
+    if error is not None:
+        return error_event(error, debug=debug)
+    if end in (End.EXPIRED, End.REVOKED):
+        return stream_expired(REASONS[end])
+    return stream_reconnect(REASONS[end], retry=jittered(options.retry) if retry is None else retry)
+
+
+def is_whole(end: End | None, asked: Asked, options: Options) -> bool:
+    """Whether the response of a stream that ended so is ended as HTTP says, and not cut."""
+    return end is End.COMPLETED or (asked.method == "GET" and not options.strict)
+
+
+def _by_hook(options: Options, error: Exception) -> Frame | None:
+    assert options.on_error is not None
+    try:
+        last = options.on_error(error)
+        return None if last is None else encode(last, options.dumps)
+    except Exception:
+        logger.exception("on_error= failed; the client is told what it would be told without it")
+        return None

@@ -1,0 +1,100 @@
+"""The socket leaves aiohttp when the headers of a stream are out.
+
+What aiohttp keeps for a request (two tasks, the request and its message, the parser) is then of no use, and
+weighs more than the stream itself. So the connection's own protocol keeps the transport; aiohttp's loses it,
+and is ended as if the client had gone as soon as the request's task is done. Its access log gets its line
+when the stream ends.
+
+Standard: none; the attributes `transport` and `access_logger` of aiohttp's protocol, which are public.
+Never: a byte of aiohttp's on a socket that has left it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from aiohttp import web
+from aiohttp.abc import AbstractAccessLogger
+
+logger = logging.getLogger("rx_sse")
+
+
+class EventStreamResponse(web.StreamResponse):
+    """The response of a stream. `body_length` is what was sent, also by a socket that has left aiohttp."""
+
+    sent: int | None = None
+
+    @property
+    def body_length(self) -> int:
+        """Bytes that were sent, for the access log."""
+        return super().body_length if self.sent is None else self.sent
+
+
+class AccessLine(AbstractAccessLogger):
+    """The line of the access log, kept from the return of the handler until the stream ends.
+
+    Args:
+        log: what writes it.
+        request: whose line it is.
+        response: its response.
+        size: bytes that aiohttp has written.
+    """
+
+    __slots__ = ("_began", "_log", "_request", "_response", "_size")
+
+    def __init__(
+        self, log: AbstractAccessLogger, request: web.Request, response: EventStreamResponse, size: int
+    ) -> None:
+        super().__init__(log.logger, log.log_format)
+        self._log = log
+        self._request = request
+        self._response = response
+        self._size = size
+        self._began = asyncio.get_running_loop().time()
+
+    def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
+        """The handler has returned: nothing is written yet, but now it is known when the request came."""
+        self._began = asyncio.get_running_loop().time() - time
+
+    def write(self, sent: int) -> None:
+        """The stream has ended, after so many bytes."""
+        self._response.sent = self._size + sent
+        try:
+            self._log.log(self._request, self._response, asyncio.get_running_loop().time() - self._began)
+        except Exception:
+            logger.exception("the access log failed")
+
+
+def can_leave(request: web.Request, transport: asyncio.Transport) -> bool:
+    """Whether this version of aiohttp has what it takes, and nothing of the request is still to come."""
+    protocol = request.protocol
+    return (
+        getattr(protocol, "transport", None) is transport
+        and hasattr(protocol, "access_logger")
+        and callable(getattr(protocol, "connection_lost", None))
+        and request.content.at_eof()
+        and asyncio.current_task() is not None
+    )
+
+
+def leave(request: web.Request, response: EventStreamResponse, size: int) -> AccessLine | None:
+    """End aiohttp's side of a connection whose transport has another protocol by now.
+
+    Args:
+        request: whose headers are out.
+        response: its response.
+        size: bytes that aiohttp has written.
+
+    Returns:
+        The line of the access log, to be written at the end of the stream; None if there is no such log.
+    """
+    protocol, task = request.protocol, asyncio.current_task()
+    assert task is not None
+    log = protocol.access_logger
+    line = AccessLine(log, request, response, size) if log is not None and log.enabled else None
+    protocol.access_logger = line
+    protocol.transport = None  # so that it neither writes to it nor closes it
+    # Not before the middlewares have returned: with `handler_cancellation` it cancels the request's task.
+    task.add_done_callback(lambda _: protocol.connection_lost(None))
+    return line

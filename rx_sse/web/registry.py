@@ -1,0 +1,395 @@
+"""What one application knows of its streams: the parts they share, who may open one, how they all end.
+
+Standard: RFC 9110 §15.6.4 for what is shed.
+Never: it holds a stream that has ended, or keeps a shutdown waiting beyond its window.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from rx_sse.bus.bus import core_of
+from rx_sse.errors import Overloaded, UsageError
+from rx_sse.web.auth.challenge import invalid_token
+from rx_sse.web.auth.refusals import Refusals
+from rx_sse.web.end_reason import End
+from rx_sse.web.limits import Limits
+from rx_sse.web.loop_resources import LoopResources
+from rx_sse.web.notices import Notices
+from rx_sse.web.options import Options, resolve
+from rx_sse.web.principal import Principal
+from rx_sse.web.rejection import Cause, shed
+from rx_sse.web.stream import Stream
+from rx_sse.web.watchdog import Watchdog
+
+if TYPE_CHECKING:
+    from rx_sse.bus import Bus
+
+logger = logging.getLogger("rx_sse")
+
+GRACE = 0.5
+"""Seconds that stalled readers have at a shutdown without a drain window. `SIGTERM` then ends within a
+second."""
+RECONNECT_FROM = 1000
+"""The earliest reconnect after a shutdown, in milliseconds: a new process needs about that long to listen."""
+RECONNECT_SPREAD = 4
+"""Milliseconds between two clients that reconnect after a shutdown; together at least two seconds."""
+RECENT = 50
+"""Ends that are remembered for the inspector page."""
+BATCH = 64
+"""Streams that are closed in one loop turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryStats:
+    """The streams of one application, at one moment.
+
+    Attributes:
+        open: streams that are open now.
+        opened: streams opened since the start.
+        shed: requests that were refused because a limit was reached or the application was closing.
+        dropped: events that slow readers lost to their policy, in streams that have ended.
+        ended: how many streams ended, by reason.
+        closing: True from the shutdown on.
+    """
+
+    open: int
+    opened: int
+    shed: int
+    dropped: int
+    ended: Mapping[str, int]
+    closing: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A stream that has ended.
+
+    Attributes:
+        label: method and path.
+        reason: the end's name.
+        lasted: seconds that it was open.
+        at: when it ended, on the loop's clock.
+    """
+
+    label: str
+    reason: str
+    lasted: float
+    at: float
+
+
+class StreamRegistry:
+    """The streaming state of an application, kept under `REGISTRY`.
+
+    Args:
+        bus: whose life the application owns, alone or with others; None without one, until the start finds
+            one below (see `buses`).
+        allow_origins: origins that may read streams from other sites.
+        limits: how many streams.
+        drain: seconds over which streams are closed at a shutdown.
+        options: defaults for every stream.
+        debug: show the errors of streams to their clients; None for whatever the loop's debug mode is.
+
+    Attributes:
+        closing: the shutdown has begun.
+        debug: errors are shown.
+        notices: what is told to the log once, or seldom.
+    """
+
+    def __init__(
+        self,
+        *,
+        bus: Bus | None,
+        allow_origins: frozenset[str],
+        limits: Limits,
+        drain: float,
+        options: Mapping[str, Any],
+        debug: bool | None = None,
+    ) -> None:
+        self.debug = debug is True
+        self.notices = Notices()
+        self._debug = debug
+        self.bus = bus
+        self.allow_origins = allow_origins
+        self.limits = limits
+        self.drain = drain
+        self.buses: tuple[Bus, ...] = () if bus is None else (bus,)
+        """Whose revocations count: its own, and from the start on those of the applications below."""
+        self.refusals = Refusals()
+        self.closing = False
+        self.streams: set[Stream] = set()
+        self.recent: deque[Ended] = deque(maxlen=RECENT)
+        self._options = options
+        self._resolved: dict[int, tuple[Mapping[str, Any], Options]] = {}
+        self._parts: LoopResources | None = None
+        self._by_user: dict[str, set[Stream]] = {}
+        self._by_address: Counter[str] = Counter()
+        self._opened = 0
+        self._shed = 0
+        self._dropped = 0
+        self._ended: Counter[str] = Counter()
+        self._empty: asyncio.Future[None] | None = None
+        self._heeded: dict[int, tuple[object, Callable[[], None]]] = {}
+        self.defaults = resolve(options)
+
+    @property
+    def parts(self) -> LoopResources:
+        """What the streams share.
+
+        Raises:
+            UsageError: the application has not been started.
+        """
+        if self._parts is None:
+            raise UsageError(
+                "the application has not been started: rx_sse streams need a running aiohttp application"
+            )
+        return self._parts
+
+    def options(self, own: Mapping[str, Any]) -> Options:
+        """The options of a handler over those of the application. `own` is remembered, so it must not
+        change."""
+        found = self._resolved.get(id(own))
+        if found is None:
+            found = self._resolved[id(own)] = (own, resolve(self._options, own))
+        return found[1]
+
+    def once(self, own: Mapping[str, Any]) -> Options:
+        """The options of a single stream over those of the application."""
+        return resolve(self._options, own)
+
+    def stats(self) -> RegistryStats:
+        """The streams at this moment."""
+        return RegistryStats(
+            open=len(self.streams),
+            opened=self._opened,
+            shed=self._shed,
+            dropped=self._dropped + sum(stream.outbox.dropped for stream in self.streams),
+            ended=dict(self._ended),
+            closing=self.closing,
+        )
+
+    # -- admission -------------------------------------------------------------------------------------------
+
+    def refuse(
+        self, request: web.BaseRequest, principal: Principal | None, *, strict: bool = False
+    ) -> web.StreamResponse | None:
+        """The answer to a request that may not open a stream now, or None if it may.
+
+        Raises:
+            web.HTTPUnauthorized: the principal has been revoked.
+        """
+        limits = self.limits
+        if self.closing:
+            return self.shed(request, Cause.CLOSING, strict=strict)
+        if limits.connections is not None and len(self.streams) >= limits.connections:
+            self.notices.seldom(Cause.CONNECTIONS, "streams are refused: %d are open", len(self.streams))
+            return self.shed(request, Cause.CONNECTIONS, strict=strict)
+        own = self._by_user.get(principal.user) if principal is not None else None
+        if own is not None and limits.per_user is not None and len(own) >= limits.per_user:
+            return self.shed(request, Cause.USER, strict=strict)
+        if limits.per_address is not None and self._by_address[request.remote or ""] >= limits.per_address:
+            return self.shed(request, Cause.ADDRESS, strict=strict)
+        if principal is not None:
+            try:
+                reason = self.refused(principal)
+            except Overloaded as error:
+                return self.unavailable(request, error, Cause.UNKNOWN_TOKEN, strict=strict)
+            if reason is not None:
+                self.refusals.tell(request, 401, f"the token was refused: {reason}", kind="revoked")
+                raise invalid_token()
+        return None
+
+    def refused(self, principal: Principal) -> str | None:
+        """Why a bus refuses a principal (it was revoked, say), in words; None if none does.
+
+        Raises:
+            Overloaded: that is not known yet: nobody with a token may in.
+        """
+        for bus in self.buses:
+            known = core_of(bus).revocations
+            if not known.loaded:
+                raise Overloaded("the bus has not told yet which tokens are revoked", retry_after=1.0)
+            if known.is_revoked(principal.user, principal.token_id, principal.issued_at):
+                return "it was revoked"
+            if (reason := known.outlives(principal.issued_at, principal.expires_at)) is not None:
+                return reason
+        return None
+
+    def unavailable(
+        self,
+        request: web.BaseRequest,
+        error: Overloaded,
+        cause: Cause = Cause.UNAVAILABLE,
+        *,
+        strict: bool = False,
+    ) -> web.StreamResponse:
+        """Refuse a stream because something that it needs does not answer: the client reads what cannot be
+        done, the log why."""
+        self.notices.seldom((cause, str(error)), "streams are refused: %s", error, error=error.__cause__)
+        return self.shed(request, cause, seconds=error.retry_after or 2.0, strict=strict)
+
+    def shed(
+        self, request: web.BaseRequest, cause: Cause, *, seconds: float = 2.0, strict: bool = False
+    ) -> web.StreamResponse:
+        """Refuse a stream for now, and count it."""
+        self._shed += 1
+        status = 429 if cause in (Cause.USER, Cause.ADDRESS) else 503
+        return shed(request, cause, status=status, seconds=seconds, strict=strict)
+
+    def add(self, stream: Stream) -> None:
+        """A stream begins."""
+        self.streams.add(stream)
+        self._opened += 1
+        if stream.principal is not None:
+            self._by_user.setdefault(stream.principal.user, set()).add(stream)
+        if self.limits.per_address is not None and stream.remote is not None:
+            self._by_address[stream.remote] += 1
+
+    def remove(self, stream: Stream, end: End) -> None:
+        """A stream has ended."""
+        if stream not in self.streams:
+            return
+        self.streams.discard(stream)
+        self._ended[end.value] += 1
+        now = self.parts.loop.time()
+        self.recent.append(Ended(stream.label, end.value, now - stream.started, now))
+        self._dropped += stream.outbox.dropped
+        if stream.principal is not None and (own := self._by_user.get(stream.principal.user)) is not None:
+            own.discard(stream)
+            if not own:
+                del self._by_user[stream.principal.user]
+        if self.limits.per_address is not None and stream.remote is not None:
+            self._by_address[stream.remote] -= 1
+            if self._by_address[stream.remote] <= 0:
+                del self._by_address[stream.remote]
+        if self._empty is not None and not self.streams and not self._empty.done():
+            self._empty.set_result(None)
+
+    def revoked(self, user: str | None, token_id: str | None, issued_before: float | None) -> None:
+        """End the streams whose tokens a revocation of the bus is about."""
+        for stream in list(self._by_user.get(user, ()) if user is not None else self.streams):
+            if stream.principal is not None and self.refused(stream.principal) is not None:
+                stream.expire(End.REVOKED)
+
+    def withdrawn(self, concerned: Callable[[Principal], bool]) -> None:
+        """End the streams of principals that an authenticator no longer vouches for (a key was withdrawn)."""
+        for stream in list(self.streams):
+            if stream.principal is not None and concerned(stream.principal):
+                stream.expire(End.REVOKED)
+
+    def heed(self, auth: object) -> None:
+        """Listen, once, to what an authenticator withdraws."""
+        watch = getattr(auth, "watch", None)
+        if watch is not None and id(auth) not in self._heeded:
+            self._heeded[id(auth)] = (auth, watch(self.withdrawn))  # held, so that its id stays its own
+
+    # -- life ------------------------------------------------------------------------------------------------
+
+    async def life(self, app: web.Application) -> AsyncIterator[None]:
+        """The `cleanup_ctx` of the application: the bus works from before the first stream until after the
+        last."""
+        # A mount below brings its bus along: what it revokes holds for the streams up here as well.
+        self.buses = tuple(dict.fromkeys((*self.buses, *_buses_below(app))))
+        self.bus = self.buses[0] if self.buses else None
+        self._parts = parts = LoopResources(None if self.bus is None else core_of(self.bus).runtime.fanout)
+        self.closing = False
+        self.debug = parts.loop.get_debug() if self._debug is None else self._debug
+        async with contextlib.AsyncExitStack() as held:
+            held.callback(parts.close)
+            held.callback(Watchdog(parts.loop).close)
+            for bus in self.buses:
+                core = core_of(bus)
+                core.check_workers()
+                if core.dumps is None:
+                    core.encode_with(self.defaults.dumps)
+                await core.start_for(self)
+                held.push_async_callback(core.close_for, self)
+                held.callback(core.revocations.watch(self.revoked).dispose)
+            held.callback(self._heed_nobody)
+            try:
+                yield
+            finally:
+                self.closing = True
+
+    def _heed_nobody(self) -> None:
+        while self._heeded:
+            _, stop = self._heeded.popitem()[1]
+            stop()
+
+    async def shutdown(self, app: web.Application) -> None:
+        """Close every stream, each with its own time to come back, and wait for them within the window."""
+        self.closing = True
+        loop = asyncio.get_running_loop()
+        begin = loop.time()
+        streams = list(self.streams)
+        random.shuffle(streams)
+        spread = max(2000, RECONNECT_SPREAD * len(streams))
+        for index, stream in enumerate(streams):
+            retry = RECONNECT_FROM + int(spread * (index + random.random()) / len(streams))
+            stream.close_for_reconnect(End.SHUTDOWN, retry)
+            if self.drain:
+                await asyncio.sleep(begin + self.drain * (index + 1) / len(streams) - loop.time())
+            elif index % BATCH == BATCH - 1:
+                await asyncio.sleep(0)
+        left = max(begin + self.drain - loop.time(), GRACE)
+        for stream in self.streams:
+            stream.hurry(left)
+        until = loop.time() + left + GRACE
+        if self.streams:
+            self._empty = loop.create_future()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._empty, left + GRACE)
+        if self.streams:
+            logger.warning("%d streams did not end within the shutdown window", len(self.streams))
+            for stream in list(self.streams):
+                stream.connection.abort()  # of those that have left aiohttp, none else ends the connection
+        await self._outlast(until)
+
+    async def _outlast(self, until: float) -> None:
+        """Wait for the `finally` blocks of sources that have been closed: what they need, a database, is
+        closed after this."""
+        loop = asyncio.get_running_loop()
+        while (ending := self.parts.scheduler.ending) and (left := until - loop.time()) > 0:
+            await asyncio.wait(ending, timeout=left)
+        if ending:
+            logger.warning(
+                "%d sources were still closing at the end of the shutdown window; drain= makes it longer",
+                len(ending),
+            )
+
+
+REGISTRY: web.AppKey[StreamRegistry] = web.AppKey("rx_sse.edge", StreamRegistry)
+
+
+def _buses_below(app: web.Application) -> list[Bus]:
+    """The buses of the applications that were added to one with `add_subapp`, and of those below them."""
+    found: list[Bus] = []
+    for resource in app.router.resources():
+        below = resource.get_info().get("app")
+        if below is not None:
+            edge = below.get(REGISTRY)
+            found += [edge.bus] if edge is not None and edge.bus is not None else []
+            found += _buses_below(below)
+    return found
+
+
+def registry_of(request: web.BaseRequest) -> StreamRegistry:
+    """The streaming state that serves a request: that of the outermost application with a `setup`.
+
+    Raises:
+        UsageError: no application around the request was set up.
+    """
+    apps = request.match_info.apps if isinstance(request, web.Request) else ()
+    for app in apps:
+        if (edge := app.get(REGISTRY)) is not None:
+            return edge
+    raise UsageError("this application streams without rx_sse: call rx_sse.setup(app) before it is started")

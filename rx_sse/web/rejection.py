@@ -1,0 +1,86 @@
+"""Answers that are not a stream.
+
+A native EventSource gives up for good on any status but 200, so what it may try again later is refused to it
+with 200, a `stream-reconnect` that says when, and a close. Everyone else gets the status that HTTP has.
+
+Standard: RFC 9110 §15.6.4 (503), RFC 6585 §4 (429), RFC 9457 (problem details), HTML Living Standard §9.2.3.
+Never: two clients are told the same time to come back, unless a `StreamError` names it.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from enum import Enum
+
+from aiohttp import web
+
+from rx_sse.errors import StreamError
+from rx_sse.web.headers import STREAM_HEADERS
+from rx_sse.web.negotiation import is_event_source
+from rx_sse.web.problem import error_event, problem_of
+from rx_sse.wire.control import stream_reconnect
+from rx_sse.wire.jsontext import dumps
+
+
+class Cause(Enum):
+    """Why a stream is refused for now: what a `stream-reconnect` says, and what other clients read."""
+
+    CONNECTIONS = ("overloaded", "Too many streams are open; come back later.")
+    USER = ("overloaded", "You have too many streams open; close one, or come back later.")
+    ADDRESS = ("overloaded", "Too many streams are open from your address; come back later.")
+    CLOSING = ("shutdown", "The server is closing; come back later.")
+    UNKNOWN_TOKEN = ("unavailable", "It cannot be checked at the moment who asks; come back later.")
+    UNAVAILABLE = ("unavailable", "The stream is not available at the moment; come back later.")
+
+    def __init__(self, reason: str, text: str) -> None:
+        self.reason = reason
+        self.text = text
+
+
+def events(*frames: bytes) -> web.Response:
+    """A complete event stream: these frames, and the end."""
+    return web.Response(body=b"".join(frames), headers=STREAM_HEADERS)
+
+
+def _later(seconds: float) -> float:
+    return seconds * random.uniform(1.0, 3.0)
+
+
+def shed(
+    request: web.BaseRequest, cause: Cause, *, status: int = 503, seconds: float = 2.0, strict: bool = False
+) -> web.Response:
+    """Refuse a stream for now.
+
+    Args:
+        request: who asks.
+        cause: why.
+        status: what other clients than an EventSource get: 503, or 429 if it is their own doing.
+        seconds: the shortest time after which to come back; up to three times as long.
+        strict: the client takes nothing but its own protocol: it gets the status, whoever it is.
+    """
+    after = _later(seconds)
+    if is_event_source(request) and not strict:
+        return events(stream_reconnect(cause.reason, retry=int(after * 1000)).frame)
+    response = web.Response(status=status, text=cause.text)
+    response.headers["Retry-After"] = str(math.ceil(after))
+    return response
+
+
+def failure(error: Exception, *, debug: bool = False) -> web.StreamResponse:
+    """The answer to an error before the headers.
+
+    Raises:
+        Exception: the error itself, if it is aiohttp's to answer (a `web.HTTPException` as it is, anything
+            else as 500).
+    """
+    if isinstance(error, web.HTTPException) or not (debug or isinstance(error, StreamError)):
+        raise error
+    problem = problem_of(error, debug=debug)
+    status = problem.get("status") or 500
+    return web.Response(status=status, text=dumps(problem), content_type="application/problem+json")
+
+
+def failed_for_now(error: Exception, *, debug: bool = False) -> web.Response:
+    """The answer to an unexpected error when an EventSource asks: a 500 would end it for good."""
+    return events(error_event(error, retry=int(_later(2.0) * 1000), debug=debug).frame)

@@ -1,0 +1,272 @@
+"""A source becomes the response to a request.
+
+`stream_response` is `sse` without the decorator: for handlers that decide late whether they stream.
+
+Standard: HTML Living Standard §9.2 (server-sent events), RFC 9112 (HTTP/1.1), design §5.
+Never: it subscribes to a source whose client has gone, or returns with a subscription left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Iterator, Mapping
+from typing import Any, NamedTuple, TypeGuard, Unpack, cast
+
+from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
+from multidict import CIMultiDict
+from reactivex import Observable
+
+from rx_sse.errors import Overloaded, StreamError, UsageError
+from rx_sse.web.about import about
+from rx_sse.web.hand_over import EventStreamResponse, can_leave, leave
+from rx_sse.web.headers import headers_of, pairs_of
+from rx_sse.web.last_event_id import STREAM_CURSOR
+from rx_sse.web.negotiation import STRICT, accepts_events, is_event_source, raw_last_event_id, resource_of
+from rx_sse.web.options import Options, StreamOptions
+from rx_sse.web.principal import PRINCIPAL
+from rx_sse.web.problem import told
+from rx_sse.web.registry import StreamRegistry, registry_of
+from rx_sse.web.rejection import failed_for_now, failure
+from rx_sse.web.stream import Source, Stream
+from rx_sse.web.transfer_coding import PLAIN, Coding, coding_headers, coding_of
+from rx_sse.wire.control import ended_id
+from rx_sse.wire.dumps import DUMPS
+
+logger = logging.getLogger("rx_sse")
+
+
+async def stream_response(
+    request: web.Request, source: Observable[Any] | AsyncIterable[Any], /, **options: Unpack[StreamOptions]
+) -> web.StreamResponse:
+    """Answer a request with a stream, and return when it has ended, or when its headers are out
+    (`hold_request`).
+
+    Args:
+        request: the request that the handler got.
+        source: an Observable, or an async iterable (which is pulled, as fast as the client reads).
+        **options: as for `sse`; they overlay the application's.
+
+    Returns:
+        The response; return it from the handler.
+
+    Raises:
+        UsageError: the application was not set up, or the source is neither.
+        web.HTTPException: the source failed with it before the headers, or the client does not accept event
+        streams.
+    """
+    return await _streamed(request, source, cast(Mapping[str, Any], options))
+
+
+async def _begin(
+    request: web.Request, source: object, options: Mapping[str, Any]
+) -> Begun | web.StreamResponse:
+    edge = registry_of(request)
+    resolved = edge.once(options)
+    if (refusal := precondition(request, resolved)) is not None:
+        return refusal
+    with encoding(resolved):
+        return await begin(edge, request, check_source(source, "source"), resolved)
+
+
+@contextlib.contextmanager
+def encoding(options: Options) -> Iterator[None]:
+    """What becomes an event in here, and in what is begun here, is encoded with the stream's `dumps=`."""
+    token = DUMPS.set(options.dumps)
+    try:
+        yield
+    finally:
+        DUMPS.reset(token)
+
+
+def precondition(request: web.Request, options: Options) -> web.StreamResponse | None:
+    """The answer to a request that gets no stream, whatever the handler: HEAD, 406, or 204 for what has
+    ended."""
+    if not accepts_events(request.headers):
+        return web.Response(status=406, text="This resource is an event stream (text/event-stream).")
+    if request.method == "HEAD":
+        return web.StreamResponse(headers=response_headers(request, coding_of(request, options), options))
+    stops = options.on_end == "stop" and not options.strict
+    came_from = raw_last_event_id(request) if stops else None
+    if came_from is not None and came_from == ended_id(*resource_of(request)):
+        return web.Response(status=204)
+    return None
+
+
+def response_headers(request: web.Request, coding: Coding, options: Options) -> CIMultiDict[str]:
+    """The headers of a stream.
+
+    Raises:
+        UsageError: what `headers=` returned cannot be sent.
+        Exception: what it raised.
+    """
+    own = pairs_of(options.headers(request)) if callable(options.headers) else options.headers
+    return headers_of(own, coding_headers(coding, options) | about(request, options))
+
+
+def _is_source(source: object) -> TypeGuard[Source]:
+    # A WebSocketResponse is an AsyncIterable as well.
+    return isinstance(source, Observable | AsyncIterable) and not isinstance(source, web.StreamResponse)
+
+
+def check_source(source: object, what: str) -> Source:
+    """The source, if it is one.
+
+    Raises:
+        UsageError: with what was given instead, and what to do.
+    """
+    if _is_source(source):
+        return source
+    if source is None:
+        raise UsageError(
+            f"{what} is None: return an Observable or an async iterable (is a 'return' missing?)"
+        )
+    raise UsageError(
+        f"{what} is a {type(source).__name__}: an event stream needs an Observable or an async iterable"
+        + (" (rx.from_iterable makes one of a list)" if isinstance(source, list | tuple | set) else "")
+    )
+
+
+class Begun(NamedTuple):
+    """A stream whose headers are out."""
+
+    stream: Stream
+    response: EventStreamResponse
+    writer: AbstractStreamWriter
+
+
+Beginning = Callable[..., Awaitable["Begun | web.StreamResponse"]]
+
+
+def streaming(begin: Beginning) -> Callable[..., Coroutine[Any, Any, web.StreamResponse]]:
+    """The coroutine function that begins a stream and returns its response when it has ended.
+
+    Args:
+        begin: gets the arguments. What it keeps is gone when the headers are out: an open stream costs one
+            small frame of ours.
+    """
+
+    async def answer(*args: Any, **kwargs: Any) -> web.StreamResponse:
+        begun = await begin(*args, **kwargs)
+        del args, kwargs
+        if isinstance(begun, web.StreamResponse):
+            return begun
+        if (closed := begun.stream.closed) is None:  # the stream lives on by itself
+            return begun.response
+        try:
+            await closed
+            return await _finish(begun)
+        finally:
+            begun.stream.release()
+
+    return answer
+
+
+async def begin(
+    edge: StreamRegistry, request: web.Request, source: Source, options: Options
+) -> Begun | web.StreamResponse:
+    """Subscribe to a source and send the headers to the client of a request; or answer otherwise."""
+    transport = request.transport
+    if transport is None or transport.is_closing():
+        return web.StreamResponse()  # the client has gone: nothing is subscribed, and nobody reads this
+    # Asked again: others may have come while the handler was at work, or the shutdown.
+    if (refusal := edge.refuse(request, request.get(PRINCIPAL), strict=options.strict)) is not None:
+        return refusal
+    coding = coding_of(request, options)
+    try:
+        headers = response_headers(request, coding, options)
+    except Exception as error:
+        return answer_failure(request, error, options)
+    stream = Stream(edge, transport, request, options, coding, request.get(STREAM_CURSOR))
+    begun: Begun | None = None
+    try:
+        stream.subscribe(source)
+        try:
+            await stream.gate.wait()
+        except Exception as error:
+            return answer_failure(request, error, options)
+        response = EventStreamResponse(headers=headers)
+        leaves = _leaves(stream, request, transport, source, options)
+        if coding is PLAIN or leaves:
+            response.force_close()
+        if stream.connection.lost:
+            return response
+        try:
+            writer = await response.prepare(request)
+        except ConnectionError:
+            return response
+        if writer is None or stream.connection.lost:
+            return response
+        chunked = "Transfer-Encoding" in response.headers
+        if chunked is (coding is PLAIN) or "Content-Length" in response.headers:
+            raise UsageError("something gave the event stream a Content-Length: a stream has none")
+        stream.open(transport.write)
+        begun = Begun(stream, response, writer)
+        if leaves and not stream.connection.lost:
+            stream.take_over(leave(request, response, writer.output_size))
+        return begun
+    finally:
+        if begun is None:
+            stream.release()
+
+
+def _leaves(
+    stream: Stream, request: web.Request, transport: asyncio.Transport, source: Source, options: Options
+) -> bool:
+    """Whether the socket leaves aiohttp when the headers are out. A stream that has ended already does not
+    need it: its connection can be used again."""
+    hold = options.hold_request
+    if hold is None:
+        hold = not isinstance(source, Observable)
+    return not hold and not stream.ended and can_leave(request, transport)
+
+
+async def _finish(begun: Begun) -> web.StreamResponse:
+    """The stream has ended: aiohttp has its connection again, and ends the response."""
+    stream, response, writer = begun
+    stream.connection.detach()
+    writer.output_size += stream.connection.sent
+    if not stream.connection.lost:
+        with contextlib.suppress(ConnectionError):
+            await response.write_eof()
+    return response
+
+
+def answer_failure(
+    request: web.Request, error: Exception, options: Options | None = None
+) -> web.StreamResponse:
+    """The answer to a failure before the headers: a status, unless that would end an EventSource for good.
+
+    A native EventSource asks the same way for the first time and again, as long as its stream has no ids. So
+    what is unexpected is answered to both as it would be after the headers: with `stream-error` and the time
+    to come back. A `web.HTTPException` is the answer as it is. The status that a `StreamError` names, and the
+    500 of a use that can never work, are told to whoever asks without a `Last-Event-ID`.
+    """
+    edge = registry_of(request)
+    strict = options.strict if options is not None else request.get(STRICT, edge.defaults.strict)
+    if isinstance(error, Overloaded):
+        return edge.unavailable(request, error, strict=strict)
+    if not strict and is_event_source(request) and _is_unexpected(request, error):
+        if not told(error):
+            asyncio.get_running_loop().call_exception_handler(
+                {
+                    "message": f"rx_sse: {request.method} {request.rel_url.raw_path} failed",
+                    "exception": error,
+                }
+            )
+        return failed_for_now(error, debug=edge.debug)
+    if edge.debug and not told(error):
+        logger.error("%s %s failed", request.method, request.rel_url.raw_path, exc_info=error)
+    return failure(error, debug=edge.debug)
+
+
+def _is_unexpected(request: web.Request, error: Exception) -> bool:
+    if isinstance(error, web.HTTPException):
+        return False
+    chosen = isinstance(error, UsageError) or (isinstance(error, StreamError) and error.status is not None)
+    return not chosen or raw_last_event_id(request) is not None
+
+
+_streamed = streaming(_begin)

@@ -1,0 +1,113 @@
+"""Tells who holds the event loop.
+
+While a handler, a generator or an operator works without a pause, no stream of the process gets anything, and
+nothing says so: heartbeats stop, browsers wait. A small thread asks the loop for a sign of life four times a
+second. When none has come for a second, it looks where the loop's thread is, and names the function.
+
+Standard: none; asyncio's debug mode measures the same afterwards (`slow_callback_duration`), at a price for
+every callback.
+Never: it interrupts anything, or warns twice of the same function. A call that holds the interpreter itself
+(a long regular expression) escapes it, as does time that the process did not get from the machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+import threading
+import time
+from types import CodeType, FrameType
+
+import aiohttp
+import reactivex
+
+logger = logging.getLogger("rx_sse")
+
+LIMIT = 1.0
+"""Seconds."""
+PERIOD = 0.25
+"""Seconds between two signs of life, which cost 0.1 % of a core (measured)."""
+MOST = 1_000
+"""Functions that are remembered."""
+
+FRAMEWORK = tuple(
+    os.path.dirname(os.path.abspath(str(file))) + os.sep
+    for file in (asyncio.__file__, aiohttp.__file__, reactivex.__file__, os.path.dirname(__file__))
+)
+"""Where the code is that calls the user's."""
+LOOP = frozenset({"run_forever", "run_until_complete", "run", "_run_once", "_run"})
+"""Functions of asyncio that are on the stack whatever the loop does."""
+
+
+class Watchdog:
+    """The thread that watches one loop. Made on the loop's thread."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._watched = threading.get_ident()
+        self._answered = True
+        self._stop = threading.Event()
+        self._told: set[CodeType] = set()
+        self._thread = threading.Thread(target=self._watch, name="rx_sse watchdog", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop watching."""
+        self._stop.set()
+        self._thread.join()
+
+    def _answer(self) -> None:
+        self._answered = True
+
+    def _watch(self) -> None:
+        held = 0.0
+        while True:
+            before = time.monotonic()
+            if self._stop.wait(PERIOD):
+                return
+            if self._answered:
+                held, self._answered = 0.0, False
+                try:
+                    self._loop.call_soon_threadsafe(self._answer)
+                except RuntimeError:  # the loop is closed
+                    return
+                continue
+            # A wait that took longer was the machine's, and says nothing about the loop.
+            held += min(time.monotonic() - before, 2 * PERIOD)
+            if held >= LIMIT:
+                self._look()
+                held = float("-inf")  # until the next sign of life
+
+    def _look(self) -> None:
+        innermost = sys._current_frames().get(self._watched)  # pyright: ignore[reportPrivateUsage]
+        culprit = culprit_of(innermost)
+        if innermost is None or culprit is None or culprit.f_code in self._told or len(self._told) >= MOST:
+            return
+        self._told.add(culprit.f_code)
+        logger.warning(
+            "%s (%s:%d) has held the event loop for over a second, in %s (%s:%d): meanwhile no stream of "
+            "this process gets anything. Give work that takes long, or waits, to `await "
+            "asyncio.to_thread(...)`, or use a client that is awaited",
+            culprit.f_code.co_qualname,
+            culprit.f_code.co_filename,
+            culprit.f_lineno,
+            innermost.f_code.co_qualname,
+            innermost.f_code.co_filename,
+            innermost.f_lineno,
+        )
+
+
+def culprit_of(innermost: FrameType | None) -> FrameType | None:
+    """The outermost function of the user's in what the loop is calling; None if it calls none."""
+    culprit: FrameType | None = None
+    frame = innermost
+    while frame is not None:
+        code = frame.f_code
+        if code.co_name in LOOP and code.co_filename.startswith(FRAMEWORK[0]):
+            return culprit
+        if not code.co_filename.startswith((*FRAMEWORK, "<frozen")):
+            culprit = frame
+        frame = frame.f_back
+    return None

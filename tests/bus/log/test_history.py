@@ -1,0 +1,63 @@
+"""A history against a plain list."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rx_sse.bus.log.draft import Retention
+from rx_sse.bus.log.entry import TEXT, Entry
+from rx_sse.bus.log.history import History, MemoryBudget
+from rx_sse.bus.log.position import Position
+
+
+def entry(prev: Position, nonce: int, size: int = 1) -> Entry:
+    return Entry(Position(prev.seq + 1, nonce), prev, TEXT, "x" * size)
+
+
+@given(st.lists(st.sampled_from("aaad"), max_size=80), st.integers(1, 5), st.integers(0, 400))
+def test_it_is_a_list_with_a_front_that_goes(steps: list[str], max_entries: int, max_bytes: int) -> None:
+    kept = Retention(entries=10**6, bytes=10**9, age=float("inf"))
+    budget = MemoryBudget(10**9)
+    history = History(Position(7, 99), kept, budget)
+    plain: list[Entry] = []
+    base = history.base
+    for number, step in enumerate(steps):
+        if step == "a":
+            plain.append(entry(plain[-1].position if plain else base, number + 1, number % 5))
+            history.append(plain[-1], 0.0)
+        elif plain:
+            history.drop_first()
+            base = plain.pop(0).position
+        assert budget.size == history.size and bool(plain) == (history in budget.used)
+        assert (
+            len(history) == len(plain) and history.size == sum(e.size for e in plain) and history.base == base
+        )
+        assert list(history.positions()) == [base, *(e.position for e in plain)]
+        assert history.head == (plain[-1].position if plain else base)
+    for index, position in enumerate(history.positions()):
+        assert history.find(position) == index and history.position(index) == position
+        assert history.find(Position(position.seq, 10**6)) is None
+        page = list(history.slice(index, max_entries, max_bytes))
+        assert page == plain[index : index + len(page)] and len(page) <= max_entries
+        assert bool(page) == (index < len(plain)), "one at least, if there is one"
+        assert len(page) <= 1 or sum(e.size for e in page) <= max_bytes
+        assert history.after(position.seq) == index
+    assert (
+        history.find(Position(base.seq - 1, 1)) is None
+        and history.find(Position(base.seq + len(plain) + 1, 1)) is None
+    )
+
+
+def test_a_budget_takes_from_whoever_was_used_least_recently() -> None:
+    budget = MemoryBudget(max_bytes=entry(Position(0, 1), 1, 100).size * 3)
+    kept = Retention(age=float("inf"))
+    one, two = History(Position(0, 1), kept, budget), History(Position(0, 2), kept, budget)
+    for history in (one, one, two, two):
+        history.append(entry(history.head, 5, 100), 0.0)
+    assert (len(one), len(two)) == (1, 2) and budget.size <= budget.max_bytes
+    two.append(entry(two.head, 6, 100), 0.0)
+    two.append(entry(two.head, 7, 100), 0.0)
+    assert (len(one), len(two)) == (0, 3)
+    two.clear(Position(0, 3))
+    assert budget.size == 0

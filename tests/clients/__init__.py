@@ -1,0 +1,1 @@
+"""Other people's clients, as their registries have them, against streams of ours. All slow."""
