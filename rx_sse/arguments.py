@@ -3,7 +3,6 @@
 A value that cannot work is refused where it is handed over, with its name, the value and what would do. Later
 it would be an exception in somebody else's event, or a limit that is none: no number is under `nan`.
 
-Standard: none.
 Never: a value is changed to one that would do. A bool is no number.
 """
 

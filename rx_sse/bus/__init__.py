@@ -5,7 +5,7 @@ the topic's `local`; that one hands entries to its live readers (`dispatch`), wh
 what they missed (`reader`, `feed`). The connection's cursor is kept beside all that (`handle`). `local` and
 `reader` are synchronous code over the `host`; asyncio begins in `bus`.
 
-Standard: none. Never: aiohttp; redis in any file but its own.
+Never: aiohttp; redis in any file but its own.
 """
 
 from __future__ import annotations

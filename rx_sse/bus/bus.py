@@ -18,7 +18,7 @@ from reactivex import Observable
 
 from rx_sse.arguments import count, function, seconds
 from rx_sse.bus.core import Core
-from rx_sse.bus.events import Events, Filter, Map, Snapshot, references
+from rx_sse.bus.events import Events, references
 from rx_sse.bus.gap import Gap
 from rx_sse.bus.log.draft import Draft, Retention, draft_of, hashed_key
 from rx_sse.bus.log.entry import END, gap_data
@@ -31,6 +31,7 @@ from rx_sse.bus.rosters import Rosters
 from rx_sse.bus.runtime import BusError, Runtime
 from rx_sse.bus.stats import BusStats
 from rx_sse.bus.topic import Topic
+from rx_sse.bus.user_code import Filter, Map, Snapshot
 from rx_sse.errors import UsageError
 from rx_sse.wire.dumps import Dumps
 from rx_sse.wire.event import ServerSentEvent

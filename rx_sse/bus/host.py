@@ -14,7 +14,7 @@ from typing import Protocol
 from rx_sse.bus.gap import Gap
 from rx_sse.bus.log.draft import Retention
 from rx_sse.bus.log.history import MemoryBudget
-from rx_sse.bus.log.port import Log, Resident
+from rx_sse.bus.log.port import Log, Page, Resident
 from rx_sse.delivery.fanout import FanOut
 
 
@@ -61,3 +61,9 @@ class Host(Protocol):
     def counted(self, what: str) -> None:
         """Count something for `stats()`."""
         ...
+
+
+class Wary(Protocol):
+    """A reader that must look at what a repair brings, before it is delivered."""
+
+    def consider(self, page: Page) -> None: ...

@@ -26,11 +26,11 @@ Never: an entry is delivered whose `prev` is not the position.
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import Enum
 from typing import Final, Protocol
 
+from rx_sse.bus.form import Form
 from rx_sse.bus.gap import Gap
-from rx_sse.bus.host import Host
+from rx_sse.bus.host import Host, Wary
 from rx_sse.bus.log.draft import Draft, Retention, hashed_key
 from rx_sse.bus.log.entry import END, GAP, Entry, gap_data
 from rx_sse.bus.log.history import History
@@ -47,29 +47,12 @@ RING_BYTES = 1_048_576
 NONE_TOLD: Final[frozenset[Position]] = frozenset()
 
 
-class Form(Enum):
-    """What the receivers of a topic get of an entry."""
-
-    VALUES = "values"
-    """The value, as JSON gives it back."""
-    PLAIN = "plain"
-    """The event without an id."""
-    EVENTS = "events"
-    """The entry, in its place."""
-
-
 class Owner(Protocol):
     """Where a local topic is kept."""
 
     def unused(self, topic: LocalTopic) -> None:
         """Its last user has released it."""
         ...
-
-
-class Wary(Protocol):
-    """A reader that must look at what a repair brings, before it is delivered."""
-
-    def consider(self, page: Page) -> None: ...
 
 
 class LocalTopic:

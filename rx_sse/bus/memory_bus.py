@@ -1,6 +1,5 @@
 """The bus of one process.
 
-Standard: none.
 Never: it reaches another process. Under several workers it is several buses, which `setup` warns of.
 """
 

@@ -1,6 +1,5 @@
 """The two neighbours of a connection's cursor: the connection itself, and the feeds that belong to it.
 
-Standard: none.
 Never: more than what the cursor asks of them.
 """
 

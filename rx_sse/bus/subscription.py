@@ -16,7 +16,8 @@ from typing import Any, Protocol, TypeGuard
 from reactivex import abc
 
 from rx_sse.bus.core import Core
-from rx_sse.bus.local_topic import Form, LocalTopic
+from rx_sse.bus.form import Form
+from rx_sse.bus.local_topic import LocalTopic
 from rx_sse.bus.log.entry import END, Entry
 from rx_sse.delivery.batch import EventBatch
 from rx_sse.errors import BusClosed

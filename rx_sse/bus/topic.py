@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from reactivex import Observable, abc
 
 from rx_sse.bus.core import Core
-from rx_sse.bus.local_topic import Form
+from rx_sse.bus.form import Form
 from rx_sse.bus.log.draft import draft_of
 from rx_sse.bus.runtime import NOT_RUNNING
 from rx_sse.bus.subscription import ValuesSubscription

@@ -24,10 +24,11 @@ import os
 import socket
 import struct
 from collections.abc import Callable
-from typing import Protocol, cast
+from typing import cast
 
 from rx_sse.delivery import Flusher, Outbox, Wheel
 from rx_sse.delivery.kernel import hung_up, unacknowledged
+from rx_sse.delivery.owner import NOBODY, Owner
 from rx_sse.delivery.tuning import KERNEL_LIMIT, Settings, descriptor_of, time_out, tune, untune
 
 WRITE_LIMIT = 64 * 1024
@@ -42,53 +43,6 @@ BLIND_PERIOD = 1.0
 """Seconds between two looks whether a client is there whose upload has been paused."""
 RESET_PERIOD = 0.01
 """Seconds between two looks whether a peer has confirmed all that it was sent."""
-
-
-class Owner(Protocol):
-    """Who is told what happens to the connection."""
-
-    def lost(self) -> None:
-        """The client has gone; nothing can be written any more."""
-        ...
-
-    def stuck(self) -> None:
-        """A full socket took no byte for `write_timeout`."""
-        ...
-
-    def heartbeat(self) -> bytes:
-        """What keeps the connection alive; called when it is due and nothing is queued."""
-        ...
-
-    def deadline(self, now: float) -> float | None:
-        """Do what is due, and tell the time of the next deadline."""
-        ...
-
-    def uploading(self) -> bool:
-        """Whether the body of the request is still being sent, or waits to be read."""
-        ...
-
-
-class _Nobody:
-    """The owner of a connection that was handed back: an ended stream and its connection do not hold each
-    other until a collection."""
-
-    def lost(self) -> None:
-        pass
-
-    def stuck(self) -> None:
-        pass
-
-    def heartbeat(self) -> bytes:
-        return b""
-
-    def deadline(self, now: float) -> float | None:
-        return None
-
-    def uploading(self) -> bool:
-        return False
-
-
-NOBODY = _Nobody()
 
 
 class Connection(asyncio.Protocol):

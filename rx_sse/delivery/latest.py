@@ -1,6 +1,5 @@
 """The outbox of the policy `latest`: of a slow reader's events only the newest of each key waits.
 
-Standard: none.
 Never: it holds two events of one key, or loses one for lack of room without a gap.
 """
 

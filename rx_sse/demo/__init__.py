@@ -4,7 +4,6 @@ A page with a clock, live readings of this machine, the progress of a real job, 
 watches, and two people whose messages are guarded by a token; all on one connection, which resumes where it
 broke. Every part of it is a few lines that a reader may copy.
 
-Standard: none.
 Never: it listens on anything but loopback unless it is told to, answers pages that are not its own, reads
 files outside of one folder, or loads anything from elsewhere.
 """

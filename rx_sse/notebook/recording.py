@@ -1,6 +1,5 @@
 """Recording streams: one, or several on one axis of time.
 
-Standard: none.
 Never: it records without an end.
 """
 

@@ -1,6 +1,5 @@
 """An application inside the kernel.
 
-Standard: none.
 Never: two of them for one cell: what the cell served before is closed first.
 """
 

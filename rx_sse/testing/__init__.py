@@ -4,7 +4,6 @@
 `no_leaks` fails a test that leaves something behind. The Observable itself is tested without any of it:
 `handler.__wrapped__` is the function as written, and what it returns runs under reactivex's `TestScheduler`.
 
-Standard: none.
 Never: it imports pytest, or is loaded by it unasked.
 """
 

@@ -1,6 +1,5 @@
 """What a check of `check_bus` works with.
 
-Standard: none.
 Never: a bus that is left open.
 """
 

@@ -1,6 +1,5 @@
 """`no_leaks`: fails a test that leaves a subscription, a task or a socket behind.
 
-Standard: none.
 Never: it imports pytest; make a fixture of it with `no_leaks = pytest.fixture(rx_sse.testing.no_leaks)`.
 """
 

@@ -4,7 +4,6 @@ test.
 The server is `AppRunner` with aiohttp's defaults. aiohttp's own test server cancels a handler when its client
 leaves; production does not, and that difference hides leaks.
 
-Standard: none.
 Never: it imports pytest, or listens on anything but loopback.
 """
 

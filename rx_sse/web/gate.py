@@ -4,7 +4,7 @@ At its first emission, at its end, or when the hold is over, whichever comes fir
 becomes a status. A stream of a bus waits for its position too: open means subscribed, and the position is
 known.
 
-Standard: design §5 ("before the stream"), rule 9.
+Standard: docs/architecture.md, rule 9.
 Never: it lets headers out for a source that has failed.
 """
 

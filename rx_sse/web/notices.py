@@ -1,6 +1,5 @@
 """Lines in the log that every request would bring: told once, or not more often than every so many seconds.
 
-Standard: none.
 Never: it keeps more than a bounded number of keys.
 """
 

@@ -5,7 +5,7 @@ the outbox. From any other thread, or while something waits, it goes through the
 order. An emission is encoded where it is made, so that the inbox knows its size. What finds the inbox full is
 counted, and a `stream-gap` stands in its place, before the next emission that finds room.
 
-Standard: the Observable contract (ReactiveX, "The Observable Contract"), design rules 2 and 3.
+Standard: the Observable contract (ReactiveX, "The Observable Contract"), docs/architecture.md, rule 2 and 3.
 Never: it knows what becomes of an event behind the outbox.
 """
 

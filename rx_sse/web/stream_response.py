@@ -2,7 +2,7 @@
 
 `stream_response` is `sse` without the decorator: for handlers that decide late whether they stream.
 
-Standard: HTML Living Standard §9.2 (server-sent events), RFC 9112 (HTTP/1.1), design §5.
+Standard: HTML Living Standard §9.2 (server-sent events), RFC 9112 (HTTP/1.1), docs/architecture.md.
 Never: it subscribes to a source whose client has gone, or returns with a subscription left.
 """
 

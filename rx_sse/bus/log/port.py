@@ -36,7 +36,7 @@ from rx_sse.bus.log.position import Position
 
 PAGE_ENTRIES = 500
 PAGE_BYTES = 1_048_576
-"""A page: at most 500 entries and 1 MB (resume rules, "Size"); one entry over it comes alone."""
+"""A page: at most 500 entries and 1 MB (docs/resume.md, "Size"); one entry over it comes alone."""
 
 
 @dataclass(frozen=True, slots=True)

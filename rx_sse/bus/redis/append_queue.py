@@ -11,7 +11,7 @@ moves as a whole. Each of them is split off in its turn while the slot moves, al
 arrived, and the other partitions have queues of their own. To let them pass would take a batch under way for
 each topic.
 
-Standard: resume rules §4.
+Standard: docs/resume.md §4.
 Never: a draft whose publisher got `PublishRefused` is stored.
 """
 

@@ -1,6 +1,5 @@
 """The bus of many processes.
 
-Standard: none.
 Never: a connection before it is started, so it may be made at module level and before a fork.
 """
 

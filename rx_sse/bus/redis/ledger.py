@@ -1,6 +1,6 @@
 """The account of what was appended: what waits for Redis, and what Redis has acknowledged.
 
-Standard: resume rules §4.
+Standard: docs/resume.md §4.
 Never: more than a bounded number of topics is remembered.
 """
 

@@ -4,7 +4,7 @@
 of the server that has the topic. What is lost on the way is made good from the log: a subscription that
 begins to count, and every topic now and then, has its last position compared (`subscriptions`).
 
-Standard: the port of `bus.log`; resume rules §1, §4, §5.
+Standard: the port of `bus.log`; docs/resume.md §1, §4, §5.
 Never: an answer of Redis raises out of a callback. What cannot be read is reported, and asked for again.
 """
 

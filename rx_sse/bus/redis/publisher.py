@@ -4,7 +4,7 @@ One call, one answer. It may be used from any number of threads, which take turn
 fork: each process has a connection of its own, made at its first publish. A reply that was lost is not
 guessed at: the same entry is sent again, under its nonce, until there is an answer or the time is over.
 
-Standard: resume rules §4.
+Standard: docs/resume.md §4.
 Never: an event loop, and neither reactivex nor aiohttp is imported.
 """
 

@@ -4,7 +4,7 @@ Each question is one script call. Pages are big, so only a few are under way at 
 and are asked for many topics at once, as far as a cluster lets a script touch them together. Where a call
 for many is refused, each topic is asked for alone: one topic's trouble is one topic's.
 
-Standard: resume rules §1 ("Size"), §5.
+Standard: docs/resume.md §1 ("Size"), §5.
 Never: a question that Redis refuses raises. It stays without an answer, and is asked again.
 """
 

@@ -5,7 +5,7 @@ and again, the last position of a topic is compared with the last one that was h
 where they differ, its listener is told to read the log. What differs, costs a read; what does not, a share
 of one command.
 
-Standard: resume rules §5.
+Standard: docs/resume.md §5.
 Never: a question for every topic at once. A thousand a second, those with traffic first.
 """
 

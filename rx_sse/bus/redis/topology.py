@@ -1,6 +1,6 @@
 """Which server has what: the way from a topic, a partition or the address in a refusal to a connection.
 
-Standard: resume rules §5.
+Standard: docs/resume.md §5.
 Never: it knows what is sent.
 """
 

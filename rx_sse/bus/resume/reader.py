@@ -5,7 +5,7 @@ While it is behind it has its `Replay`, which finds out where to begin and repla
 A client that was in two branches of the log (a split brain) is looked out for as well while it is live: the
 process itself may go over to the branch in which that client has been further.
 
-Standard: resume rules §1 ("After a gap") and §2 ("Splice").
+Standard: docs/resume.md §1 ("After a gap") and §2 ("Splice").
 Never: a position that goes back without a gap.
 """
 
@@ -15,9 +15,10 @@ from collections.abc import Callable, Sequence
 from contextvars import Context
 from typing import Any, Protocol
 
+from rx_sse.bus.form import Form
 from rx_sse.bus.gap import Gap
 from rx_sse.bus.host import Host
-from rx_sse.bus.local_topic import NONE_TOLD, Form, LocalTopic
+from rx_sse.bus.local_topic import NONE_TOLD, LocalTopic
 from rx_sse.bus.log.entry import END, GAP, Entry
 from rx_sse.bus.log.port import Page
 from rx_sse.bus.log.position import Position, order_of

@@ -12,7 +12,7 @@ it: that is a gap, told once.
 A client that was in two branches of the log (a split brain) says where it was in both (`handle`). The higher
 one is looked for first: the branch that has it is the one in which the client has been as far as that.
 
-Standard: resume rules §1 ("Valid", "After a gap") and §2 ("Splice").
+Standard: docs/resume.md §1 ("Valid", "After a gap") and §2 ("Splice").
 Never: a live queue beside the replay; a position that goes back without a gap.
 """
 

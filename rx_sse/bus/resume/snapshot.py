@@ -4,7 +4,7 @@ The position is taken first, then the snapshot, then come the entries after the 
 the snapshot was made is told twice, once in it and once as an event, and never not at all. Whoever asks while
 one is being made shares it, with its position.
 
-Standard: resume rules §3 ("snapshot").
+Standard: docs/resume.md §3 ("snapshot").
 Never: the snapshot of one user reaches another, or that of one function the readers of another, or what a
 function read from context variables (a tenant, a language) a reader for whom they have other values.
 """

@@ -4,7 +4,7 @@ The connection owns the cursor, not the pipeline between the bus and it. The fee
 where they begin and what they dropped; the connection asks it, for every event it writes, which id the event
 carries. So no operator can swallow or alter a position, and the feeds of a `merge` have one vector.
 
-When it moves (resume rules §3): with an event that is written, never backwards; an event that would take it
+When it moves (docs/resume.md §3): with an event that is written, never backwards; an event that would take it
 back makes the stream live-only, and so does a value without a position, unless its source says that it is
 `TRANSIENT`: then no reconnect has to bring it back, and the cursor stays. A copy of an event (`replace`) may
 be one of several that stand for the same entry, and only the last may carry the id, which nobody knows while
@@ -16,7 +16,7 @@ branch of it (a split brain). Then the cursor holds the higher position as well,
 far. A client that returns to where it was is found there, and gets nothing twice; with the lower one alone it
 would look like somebody who had never been further.
 
-Standard: HTML Living Standard §9.2.6 (``Last-Event-ID``), resume rules §3.
+Standard: HTML Living Standard §9.2.6 (``Last-Event-ID``), docs/resume.md §3.
 Never: an id on the wire from which the stream would not go on without a loss that was not told.
 """
 

@@ -1,6 +1,6 @@
 """Where a stream is in one topic: a component of its cursor.
 
-Standard: resume rules §3.
+Standard: docs/resume.md §3.
 Never: it knows of another topic.
 """
 

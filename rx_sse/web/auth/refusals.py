@@ -5,7 +5,6 @@ path and the reason in words. Of each kind of reason a few lines come at once an
 the number of those between, so that a flood of bad tokens is no flood of lines; what is left out stands at
 DEBUG.
 
-Standard: none.
 Never: a token, a query, or a part of either.
 """
 

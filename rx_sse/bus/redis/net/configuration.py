@@ -1,6 +1,6 @@
 """What all processes that share a prefix must agree on: written down by the first, compared by the others.
 
-Standard: resume rules §5.
+Standard: docs/resume.md §5.
 Never: reading depends on a write. A server that takes no writes now (no memory, no disk) is used, and the
 configuration is written down once it can be.
 """

@@ -6,7 +6,7 @@ server, and has to come back over the listening connection. Two that did not com
 Three: the connection that is to blame is given up. An entry that the server refused (no memory, no disk) says
 nothing about reading, and nothing is given up for it: it only means that the server is not ready.
 
-Standard: resume rules §5.
+Standard: docs/resume.md §5.
 Never: two probes under way.
 """
 

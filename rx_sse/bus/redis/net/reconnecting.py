@@ -1,6 +1,5 @@
 """A connection that is always being kept: when it is lost, the next one is made.
 
-Standard: none.
 Never: it gives up.
 """
 

@@ -4,7 +4,7 @@ The listening connection only hands over. What it should listen to is a set; wha
 loop goes out in one command, and a new connection subscribes to all of it again, 512 channels at a time
 with a turn of the loop in between.
 
-Standard: resume rules §5.
+Standard: docs/resume.md §5.
 Never: it waits for a reader.
 """
 

@@ -5,7 +5,7 @@ is known. What Redis refuses is refused for certain, because a script that is re
 reply leaves the outcome unknown; then the same batch is sent again with a window, and the script looks for
 what it stored the first time.
 
-Standard: resume rules §4.
+Standard: docs/resume.md §4.
 Never: an entry is stored twice because a reply was lost.
 """
 

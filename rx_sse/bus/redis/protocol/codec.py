@@ -5,7 +5,6 @@ text of another version, or one that some other program wrote there, becomes a g
 announcement holds all entries that one batch added to a topic: ``<first seq> <nonce before> <time>
 <nonce>:<length> ...``, a line feed, and their texts.
 
-Standard: none.
 Never: what comes from Redis is trusted to be ours. It is parsed strictly, and goes through the same encoder
 as an event of the user's.
 """

@@ -1,0 +1,386 @@
+"""One subscription to `bus.events(...)`.
+
+It has one reader for each topic and one observer for all of them. With a cursor
+(`after=last_event_id(request)`) it waits until the connection has written the opening `stream-cursor`, and
+gives positions and gaps to it, beside the pipeline. `filter` and `map` run here, inside, so that the
+position moves for what they drop.
+
+Standard: docs/resume.md §2, §3.
+Never: an exception of a user's function poisons the stream: it is a gap for that one entry.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from reactivex import abc
+
+from rx_sse.bus.core import Core
+from rx_sse.bus.gap import Gap
+from rx_sse.bus.local_topic import LocalTopic
+from rx_sse.bus.log.entry import Entry
+from rx_sse.bus.log.position import SEQ_BITS, UNKNOWN, Mark, Place, Position, mark_of, order_of
+from rx_sse.bus.resume.reader import Reader
+from rx_sse.bus.resume.stream_cursor import StreamCursor
+from rx_sse.bus.subscription import takes_batches
+from rx_sse.bus.user_code import NO_FUNCTIONS, Functions, UserCode
+from rx_sse.delivery.batch import EventBatch
+from rx_sse.errors import EncodeError, Overloaded, RxSseError
+from rx_sse.reactive.contexts import enter
+from rx_sse.reactive.observer import Callbacks, ignore, unhandled
+from rx_sse.wire.dumps import Dumps
+from rx_sse.wire.encode import encode
+from rx_sse.wire.event import RawFrame, ServerSentEvent
+
+
+class EventsSubscription(abc.DisposableBase):
+    """One subscription to `Events`.
+
+    Attributes:
+        ready: every topic knows where it begins.
+    """
+
+    __slots__ = (
+        "_callbacks",
+        "_core",
+        "_deadline",
+        "_disposed",
+        "_handle",
+        "_left",
+        "_read",
+        "_readers",
+        "_replaying",
+        "_unlocated",
+        "_user_code",
+        "ready",
+    )
+
+    def __init__(
+        self, core: Core, handle: StreamCursor | None, functions: Functions, callbacks: Callbacks
+    ) -> None:
+        plain = takes_batches(callbacks) and functions == NO_FUNCTIONS
+        self._user_code = None if plain else UserCode(functions)
+        self._core = core
+        self._handle = handle
+        self._callbacks = callbacks
+        self._readers: tuple[Reader, ...] = ()
+        self._disposed = False
+        self._unlocated = 0
+        self._left = 0
+        self._replaying = False
+        self._read = 0
+        self._deadline: asyncio.TimerHandle | None = None
+        self.ready = False
+
+    @property
+    def user(self) -> str | None:
+        """Who listens."""
+        return None if self._handle is None else self._handle.user
+
+    @property
+    def refs(self) -> tuple[str, ...]:
+        """The topics that it reads, by reference."""
+        return tuple(reader.local.ref for reader in self._readers)
+
+    def start(self, names: dict[str, str], last: int) -> None:
+        """Find out where to begin in topics, given with their references: without a cursor, `last` entries
+        earlier."""
+        topics = {ref: topic for topic, ref in names.items()}
+        core = self._core
+        runtime = core.runtime
+        runtime.require_loop()
+        runtime.subscribers[self] = None
+        if self._handle is None:
+            places: dict[str, Place | None] = dict.fromkeys(topics)
+        else:
+            places = self._handle.attach(self, topics)
+        self._unlocated = self._left = len(places)
+        for ref, topic in topics.items():
+            local = core.topics.local(topic)
+            after, past = places[ref] or (None, None)
+            emit, receive = self._ways(local)
+            context = None if self._user_code is None else self._user_code.context
+            reader = Reader(
+                local, runtime, self, emit, receive, after=after, past=past, last=last, context=context
+            )
+            self._readers += (reader,)
+            core.rosters.join(topic, self.user)
+        for reader in self._readers:
+            reader.locate()
+        if not self.ready and not self._disposed:
+            self._deadline = runtime.after(core.position_timeout, self._overdue)
+
+    def release(self) -> None:
+        """The client knows where the stream begins: replay, then go live."""
+        for reader in self._readers:
+            if self._needs_snapshot(reader):
+                self._take_snapshot(reader)
+            else:
+                reader.go()
+
+    def dispose(self) -> None:
+        """Let everything go. On any thread."""
+        if self._disposed:
+            return
+        self._disposed = True
+        self._core.runtime.run_on_loop(self._leave)
+
+    def fail(self, error: Exception) -> None:
+        """End the subscription with an error."""
+        if not self._disposed:
+            self.dispose()
+            self._run(self._callbacks.on_error, error)
+
+    # -- the readers' side -----------------------------------------------------------------------------------
+
+    def located(self, reader: Reader) -> None:
+        """One topic knows where it begins."""
+        replay = reader.replay
+        if self._disposed or replay is None:
+            return
+        if replay.from_log and not self._replaying:
+            try:
+                self._core.limiter.enter(self.user)
+            except Overloaded as error:
+                self.fail(error)
+                return
+            self._replaying = True
+        local, handle = reader.local, self._handle
+        if handle is not None:
+            position: Position | None = replay.position
+            order = order_of(replay.position, local.epoch)
+            pending = replay.gap is not None
+            if replay.gap is not None:  # until it is told, the client's cursor stays as bad as it was
+                position = replay.gap.last or UNKNOWN
+                order = -1
+            elif self._needs_snapshot(reader):
+                position, order, pending = None, -1, True
+            handle.starts(local.ref, position, order, resumed=replay.resumed, pending=pending)
+        self._unlocated -= 1
+        if self._unlocated == 0:
+            self.ready = True
+            self._in_time()
+            if handle is not None:
+                handle.settled(self._core.runtime.soon)
+            else:
+                self._core.runtime.soon(self._begin)
+
+    def caught_up(self, reader: Reader) -> None:
+        """A reader is live: its replay, if it was one from the log, is over."""
+        if self._replaying and all(other.replay is None for other in self._readers):
+            self._end_replay()
+
+    def missed(self, reader: Reader, gap: Gap) -> None:
+        """Entries are missing for this reader."""
+        runtime = self._core.runtime
+        runtime.counted("gaps_told")
+        if self._handle is not None and self._handle.outlet is not None:
+            order = -1 if gap.next is None else order_of(gap.next, reader.local.epoch)
+            self._handle.missed(reader.local.ref, gap, order)
+            reader.mind(self._handle.past(reader.local.ref))
+        else:
+            runtime.lost(gap)
+        if self._user_code is not None and self._user_code.on_gap is not None:
+            try:
+                self._run(self._user_code.on_gap, gap)
+            except Exception as error:
+                runtime.raised("rx_sse: on_gap raised", error)
+
+    def strayed(self, reader: Reader) -> None:
+        """The client has been further in what follows now: it is found there when it reconnects."""
+        self.fail(Overloaded(f"{reader.local.topic}: the log has changed under the stream"))
+
+    def passed(self, reader: Reader, entry: Entry) -> None:
+        """An entry of which the client gets nothing."""
+        # Without a filter it is not counted what is still on its way through the pipeline, so the cursor
+        # waits for an event.
+        if self._handle is not None and self._shaped:
+            local = reader.local
+            history = self._core.retention.entries
+            self._handle.passed(mark_of(local.ref, entry.position, local.epoch), history)
+
+    def ended(self, reader: Reader, entry: Entry | None) -> None:
+        """A topic was ended; the stream ends with the last of them."""
+        if entry is not None:
+            self.passed(reader, entry)
+        self._let_go(reader)
+        self._left -= 1
+        if self._left == 0 and not self._disposed:
+            self.dispose()
+            self._run(self._callbacks.on_completed)
+
+    def room(self, again: Callable[[], None]) -> bool:
+        """Whether the connection takes the next block; without one, the loop gets a turn between two
+        blocks.
+        """
+        outlet = None if self._handle is None else self._handle.outlet
+        if outlet is None or outlet.drained:
+            self._core.runtime.soon(again)
+        else:
+            outlet.on_drained(again)
+        return False
+
+    def replaying(self, begun: bool) -> None:
+        """A block begins, or has ended: it was asked for when the queue was empty, so it fits."""
+        if self._handle is not None and (outlet := self._handle.outlet) is not None:
+            outlet.replaying(begun)
+
+    def failed(self, reader: Reader, error: Exception) -> None:
+        """The observer raised: it is removed."""
+        self._core.runtime.raised("rx_sse: an observer of events() raised and was removed", error)
+        self.dispose()
+
+    def shutdown(self, error: RxSseError) -> None:
+        """The bus closes."""
+        if self._callbacks.on_error is unhandled:
+            self.dispose()
+        else:
+            self.fail(error)
+
+    # -- inside ----------------------------------------------------------------------------------------------
+
+    @property
+    def _shaped(self) -> bool:
+        return self._user_code is not None and self._user_code.shapes
+
+    def _ways(self, local: LocalTopic) -> tuple[Callable[[Any], None], Callable[[EventBatch], None] | None]:
+        """How a reader hands over events: one by one, or in batches."""
+        callbacks = self._callbacks
+        if self._shaped:
+            return partial(self._shape, local), None
+        if takes_batches(callbacks):
+            return ignore, callbacks.on_batch
+        return callbacks.on_next, None
+
+    def _run(self, call: Callable[..., None], *values: Any) -> None:
+        """Call what may be the user's, in the context of the subscription."""
+        if self._user_code is None:
+            call(*values)
+        else:
+            enter(self._user_code.context, call, *values)
+
+    def _begin(self) -> None:
+        if not self._disposed:
+            self.release()
+
+    def _in_time(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _overdue(self) -> None:
+        if not self.ready:
+            timeout = self._core.position_timeout
+            self.fail(Overloaded("the bus did not tell its position in time", retry_after=timeout or None))
+
+    def _leave(self) -> None:
+        for reader in self._readers:
+            self._let_go(reader)
+        self._in_time()
+        self._end_replay()
+        if self._handle is not None:
+            self._handle.detach(self)
+        self._core.runtime.subscribers.pop(self, None)
+
+    def _end_replay(self) -> None:
+        if self._replaying:
+            self._replaying = False
+            read = self._read + sum(reader.read for reader in self._readers)
+            self._core.limiter.leave(self.user, read)
+            for reader in self._readers:
+                reader.read = 0
+            self._read = 0
+
+    def _let_go(self, reader: Reader) -> None:
+        if reader in self._readers:
+            self._readers = tuple(other for other in self._readers if other is not reader)
+            self._core.rosters.leave(reader.local.topic, self.user)
+            reader.close()
+            self._read += reader.read
+
+    def _needs_snapshot(self, reader: Reader) -> bool:
+        code, replay = self._user_code, reader.replay
+        return (
+            code is not None
+            and code.snapshot is not None
+            and replay is not None
+            and replay.gap is None
+            and not replay.resumed
+        )
+
+    def _take_snapshot(self, reader: Reader) -> None:
+        code = self._user_code
+        assert code is not None
+        done = partial(self._snapped, reader)
+        self._core.snapshots.take(code.snapshot, reader.local, self.user, code.context, done)
+
+    def _snapped(self, reader: Reader, position: Position, outcome: Any) -> None:
+        """The state of a topic as of `position`, or the exception with which it failed."""
+        if self._disposed or reader not in self._readers or reader.replay is None:
+            return
+        if isinstance(outcome, Exception):
+            self.fail(outcome)
+            return
+        local = reader.local
+        reader.replay.position = position
+        mark = mark_of(local.ref, position, local.epoch)
+        if outcome is not None:
+            try:
+                event = _encoded(outcome, self._core.dumps)
+            except Exception as error:
+                self.fail(error)
+                return
+            try:
+                self._run(self._callbacks.on_next, _marked(event, local.topic, mark))
+            except Exception as error:
+                self.failed(reader, error)
+                return
+        elif self._handle is not None:
+            self._handle.passed(mark, 1)
+        reader.go()
+
+    def _shape(self, local: LocalTopic, event: ServerSentEvent) -> None:
+        """`filter` and `map` of one event. Runs in the context of the subscription."""
+        code, handle = self._user_code, self._handle
+        assert code is not None
+        mark: Any = event.position
+        try:
+            if code.filter is not None and not code.filter(event):
+                if handle is not None:
+                    handle.passed(mark, self._core.retention.entries)
+                return
+            if code.map is not None:
+                shaped = code.map(event)
+                if shaped is not event:
+                    mark = mark_of(local.ref, mark.position, mark.order >> SEQ_BITS)
+                    event = _marked(_encoded(shaped, self._core.dumps), local.topic, mark)
+        except Exception as error:
+            self._core.runtime.error(error, local.topic)
+            reader = next(reader for reader in self._readers if reader.local is local)
+            self.missed(reader, Gap(local.topic, "failed", 1, None, mark.position))
+            return
+        if handle is not None:
+            handle.entered(mark)
+        self._callbacks.on_next(event)
+
+
+def _marked(event: ServerSentEvent, topic: str, mark: Mark) -> ServerSentEvent:
+    """`event` at the place `mark`, with the cursor of a stream that has this one topic."""
+    made = event.stamped("1_" + mark.part, topic=topic, position=mark)
+    mark.original = id(made)
+    return made
+
+
+def _encoded(value: Any, dumps: Dumps | None) -> ServerSentEvent:
+    """A value as an event that has no id of its own."""
+    event = encode(value, dumps)
+    if isinstance(event, RawFrame):
+        raise EncodeError(
+            "a RawFrame has no place for the cursor of a resumable stream; return a ServerSentEvent"
+        )
+    if event.id is not None and event.position is None:
+        raise EncodeError(f"id: {event.id!r}: on a resumable stream the bus gives the ids; leave it out")
+    return event

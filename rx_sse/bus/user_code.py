@@ -1,0 +1,41 @@
+"""The user's own functions of `bus.events(...)`, and the context in which they run."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextvars import copy_context
+from typing import Any, NamedTuple
+
+from rx_sse.bus.gap import Gap
+from rx_sse.wire.event import ServerSentEvent
+
+Filter = Callable[[ServerSentEvent], bool]
+Map = Callable[[ServerSentEvent], Any]
+Snapshot = Callable[[str], Any | Awaitable[Any]]
+
+
+class Functions(NamedTuple):
+    """The user's own functions of one `bus.events(...)`."""
+
+    filter: Filter | None
+    map: Map | None
+    snapshot: Snapshot | None
+    on_gap: Callable[[Gap], None] | None
+
+
+NO_FUNCTIONS = Functions(None, None, None, None)
+
+
+class UserCode:
+    """The user's own functions in one subscription, and the context in which it was made."""
+
+    __slots__ = ("context", "filter", "map", "on_gap", "snapshot")
+
+    def __init__(self, functions: Functions) -> None:
+        self.filter, self.map, self.snapshot, self.on_gap = functions
+        self.context = copy_context()
+
+    @property
+    def shapes(self) -> bool:
+        """Whether events are filtered or mapped."""
+        return self.filter is not None or self.map is not None

@@ -1,0 +1,52 @@
+"""What a connection reports to: the stream that it belongs to."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Owner(Protocol):
+    """Who is told what happens to the connection."""
+
+    def lost(self) -> None:
+        """The client has gone; nothing can be written any more."""
+        ...
+
+    def stuck(self) -> None:
+        """A full socket took no byte for `write_timeout`."""
+        ...
+
+    def heartbeat(self) -> bytes:
+        """What keeps the connection alive; called when it is due and nothing is queued."""
+        ...
+
+    def deadline(self, now: float) -> float | None:
+        """Do what is due, and tell the time of the next deadline."""
+        ...
+
+    def uploading(self) -> bool:
+        """Whether the body of the request is still being sent, or waits to be read."""
+        ...
+
+
+class _Nobody:
+    """The owner of a connection that was handed back: an ended stream and its connection do not hold each
+    other until a collection."""
+
+    def lost(self) -> None:
+        pass
+
+    def stuck(self) -> None:
+        pass
+
+    def heartbeat(self) -> bytes:
+        return b""
+
+    def deadline(self, now: float) -> float | None:
+        return None
+
+    def uploading(self) -> bool:
+        return False
+
+
+NOBODY = _Nobody()
