@@ -4,7 +4,7 @@ It subscribes inside the scheduler's queue, so that a source can be stopped whil
 encodes what is emitted; decides when the headers may leave; and ends the stream in exactly one way, with the
 event that says so.
 
-Standard: the Observable contract (ReactiveX, "The Observable Contract"), docs/architecture.md, rule 2, 7, 9, 11.
+Standard: the Observable contract (ReactiveX), docs/architecture.md, rules 2, 7, 9 and 11.
 Never: it raises into a source, waits, or leaves a subscription behind.
 """
 
