@@ -13,6 +13,7 @@ import sys
 import typing
 
 import pytest
+import reactivex
 
 import rx_sse
 from rx_sse import errors
@@ -228,3 +229,42 @@ COSTS: dict[str, set[str]] = {
 @pytest.mark.parametrize("name", sorted(COSTS.keys() - TO_COME))
 def test_a_name_costs_what_it_needs(name: str) -> None:
     assert imported_by(f"from rx_sse import {name}") & HEAVY <= COSTS[name]
+
+
+# -- what a user holds ---------------------------------------------------------------------------------------
+
+BUS = {
+    "topic",
+    "events",
+    "publish",
+    "end",
+    "revoke",
+    "presence",
+    "errors",
+    "ready",
+    "stats",
+    "start",
+    "close",
+}
+
+
+def public(thing: object) -> set[str]:
+    return {name for name in dir(thing) if not name.startswith("_")}
+
+
+def test_a_bus_shows_what_the_documentation_names() -> None:
+    assert public(rx_sse.MemoryBus()) == BUS
+    assert public(rx_sse.RedisBus("redis://localhost")) == BUS
+
+
+def test_a_topic_shows_its_name_and_what_a_subject_has() -> None:
+    own = public(rx_sse.MemoryBus().topic("t")) - public(reactivex.Observable())
+    assert own == {
+        "as_events",
+        "name",
+        "on_completed",
+        "on_error",
+        "on_next",
+        "scheduled",
+        "subscribe_observer",
+    }
