@@ -13,6 +13,7 @@ import reactivex as rx
 from aiohttp import web
 
 from rx_sse.notebook.recording import Stream, named
+from rx_sse.web.script import serve_script
 from rx_sse.web.setup import setup
 from rx_sse.web.sse import sse
 from rx_sse.wire.harmless import harmless, markup
@@ -26,7 +27,7 @@ class Served:
 
     Attributes:
         url: the address, like `http://127.0.0.1:41234`.
-        paths: the paths that it serves.
+        paths: the paths that it serves, without that of `rx_sse.js`.
     """
 
     def __init__(self, runner: web.AppRunner, url: str, paths: list[str]) -> None:
@@ -81,7 +82,13 @@ async def serve(
     except BaseException:
         await runner.cleanup()
         raise
-    paths = sorted({route.resource.canonical for route in app.router.routes() if route.resource is not None})
+    paths = sorted(
+        {
+            route.resource.canonical
+            for route in app.router.routes()
+            if route.resource is not None and route.handler is not serve_script
+        }
+    )
     at = f"[{host}]" if ":" in host else host
     served = Served(runner, f"http://{at}:{runner.addresses[0][1]}", paths)
     kept[name] = served

@@ -46,7 +46,8 @@ def _script() -> _Script:
     return _Script(content, gzip.compress(content, mtime=0), tag, version("rx-sse"))
 
 
-async def _serve(request: web.Request) -> web.Response:
+async def serve_script(request: web.Request) -> web.Response:
+    """The handler of the module's route."""
     script = _script()
     # Any page may load it: it holds nothing of a user, and a module of another origin needs CORS.
     headers = {
@@ -85,4 +86,4 @@ def add_script(app: web.Application, path: object) -> None:
             f"client={path!r} must be the path of the page's module, like '/rx_sse.js', or False"
         )
     _script()  # a package without its files is found at the start
-    app.router.add_get(path, _serve)
+    app.router.add_get(path, serve_script)
