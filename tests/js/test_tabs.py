@@ -53,6 +53,7 @@ async def chaos(chromium: str, mode: str, *, tabs: int, events: int, seconds: fl
     return crowd
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["worker", "locks"])
 async def test_nothing_is_lost_or_doubled_while_leaders_go(chromium: str, mode: str) -> None:
     await chaos(chromium, mode, tabs=5, events=300, seconds=5.0, pause=0.3)
