@@ -33,20 +33,7 @@ FLUSH = 2.0
 class Core:
     """The parts of a bus.
 
-    Args:
-        log: where entries are kept.
-        retention: how much of a topic is kept.
-        publish_timeout: seconds that a publisher waits for room.
-        position_timeout: seconds that a stream waits for the bus to tell its position; then it is shed.
-        grace: seconds that a listener may be away without having left (`presence`).
-        max_token_life: seconds that a token may live, from ``iat`` to ``exp``; one that lives longer is
-            refused, and revocations are kept so long.
-        blind_limit: seconds that a process which is cut off goes on with the revocations that it knows.
-        ring_bytes: recent entries of all topics that are kept ready for reconnects.
-        clock: monotonic seconds, the same as the log's.
-        rosters: makes the rosters, given the runtime and `grace`; they may be shared with other processes.
-        check_workers: warns if this kind of bus cannot serve an application of several workers, and this is
-            one.
+    Its arguments are those of `Bus`.
 
     Raises:
         UsageError: a number that makes no sense.
