@@ -367,7 +367,7 @@ class StreamRegistry:
             )
 
 
-REGISTRY: web.AppKey[StreamRegistry] = web.AppKey("rx_sse.edge", StreamRegistry)
+REGISTRY: web.AppKey[StreamRegistry] = web.AppKey("rx_sse.registry", StreamRegistry)
 
 
 def _buses_below(app: web.Application) -> list[Bus]:
