@@ -201,7 +201,7 @@ class _Pull(abc.DisposableBase, Generic[T]):
         if observer is None:
             if error is not None:
                 message = "rx_sse: an async iterable failed, and nobody listens any more"
-                self._loop.call_exception_handler({"message": message, "exception": error, "task": task})
+                self._loop.call_exception_handler({"message": message, "exception": error})
         elif error is None:
             observer.on_completed()
         else:

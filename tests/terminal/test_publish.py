@@ -156,7 +156,7 @@ def test_each_attempt_waits_longer_and_never_for_ever() -> None:
 @pytest.mark.redis
 @pytest.mark.slow
 async def test_into_redis_an_outage_is_waited_for_and_a_refusal_is_not() -> None:
-    """The command says what it waits for, and goes on until Redis is back; the key with other data is refused."""
+    """The command says what it waits for, and goes on after it; the key with other data is refused."""
     with RedisServer("valkey", tcp=True) as server:
         server.kill()
         started = asyncio.create_task(run("publish", server.url, "news", "1", "--key", "k"))
