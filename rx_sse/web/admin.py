@@ -7,7 +7,8 @@ For `app.add_subapp("/admin", rx_sse.admin_app(auth=...))`:
   not. Not while the broker is away: if every process turned red, an ingress would answer 503 for all of them,
   and a browser's EventSource gives up for good on that.
 * `GET /health/broker`: 503 while published events do not reach this process.
-* `GET /`: the page, to which `/admin` leads; `GET /streams`: the same, once a second, as an event stream.
+* `GET /`: the page, to which `/admin` leads; `GET /streams`: the same, once a second, as an event stream;
+  one connection for all tabs, where the application serves `rx_sse.js`.
 
 Standard: the names are those of Kubernetes' probes.
 Never: it shows a payload, a token or a query.
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import asdict
+from html import escape
 from importlib.resources import files
 from typing import Any
 
@@ -27,6 +29,7 @@ from rx_sse.bus.bus import core_of
 from rx_sse.errors import Overloaded
 from rx_sse.web.registry import StreamRegistry, registry_of
 from rx_sse.web.rejection import Cause
+from rx_sse.web.script import script_path
 from rx_sse.web.sse import Auth, authenticate, sse
 from rx_sse.wire.harmless import harmless
 
@@ -53,7 +56,9 @@ def admin_app(*, auth: Auth | None = None) -> web.Application:
                 await authenticate(auth, request)
             except Overloaded as error:
                 return registry_of(request).unavailable(request, error, Cause.UNKNOWN_TOKEN)
-        return web.Response(text=PAGE.read_text("utf-8"), content_type="text/html", headers=HEADERS)
+        client = escape(script_path(request) or "", quote=True)
+        text = PAGE.read_text("utf-8").replace('data-client=""', f'data-client="{client}"', 1)
+        return web.Response(text=text, content_type="text/html", headers=HEADERS)
 
     app.router.add_get("/health/live", _live)
     app.router.add_get("/health/ready", _ready)

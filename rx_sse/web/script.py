@@ -21,9 +21,11 @@ from aiohttp import ETag, hdrs, web
 
 from rx_sse.errors import UsageError
 
-__all__ = ["DEFAULT_PATH", "add_script"]
+__all__ = ["DEFAULT_PATH", "add_script", "script_path"]
 
 DEFAULT_PATH: Final = "/rx_sse.js"
+
+_ROUTE: Final = web.AppKey("rx_sse.script", web.AbstractRoute)
 
 # A year, the longest that RFC 9111's predecessor knew, and what everybody writes beside `immutable`.
 _FOR_EVER: Final = "public, max-age=31536000, immutable"
@@ -86,4 +88,15 @@ def add_script(app: web.Application, path: object) -> None:
             f"client={path!r} must be the path of the page's module, like '/rx_sse.js', or False"
         )
     _script()  # a package without its files is found at the start
-    app.router.add_get(path, serve_script)
+    app[_ROUTE] = app.router.add_get(path, serve_script)
+
+
+def script_path(request: web.Request) -> str | None:
+    """Where the module is, relative to a request's path; None if no application above serves it.
+
+    Relative, since a proxy may have cut off what comes before.
+    """
+    for app in request.match_info.apps:  # the outermost first
+        if _ROUTE in app and (resource := app[_ROUTE].resource) is not None:
+            return "../" * (request.rel_url.raw_path.count("/") - 1) + resource.canonical[1:]
+    return None

@@ -8,6 +8,7 @@ import aiohttp
 import pytest
 import reactivex as rx
 from aiohttp import web
+from yarl import URL
 
 import rx_sse
 from rx_sse import metrics
@@ -15,6 +16,7 @@ from rx_sse.errors import Overloaded
 from rx_sse.testing import open_stream, serve
 from rx_sse.web.registry import REGISTRY
 from rx_sse.wire.harmless import harmless
+from tests.devtools import browsing
 from tests.web.tokens import bearer, jwt_auth
 
 
@@ -139,3 +141,42 @@ async def test_prometheus_reads_every_figure() -> None:
 def test_metrics_need_a_setup() -> None:
     with pytest.raises(rx_sse.RxSseError, match="setup"):
         metrics.Collector(web.Application())
+
+
+def prefixed(client: Any) -> web.Application:
+    """The application that is set up stands below another one."""
+    inner = rx_sse.setup(web.Application(), client=client)
+    inner.add_subapp("/admin", rx_sse.admin_app())
+    outer = web.Application()
+    outer.add_subapp("/shop", inner)
+    return outer
+
+
+@pytest.mark.parametrize(
+    ("client", "told"),
+    [("/rx_sse.js", "../../shop/rx_sse.js"), ("/js/live.js", "../../shop/js/live.js"), (False, "")],
+)
+async def test_the_page_knows_where_the_module_is(client: Any, told: str) -> None:
+    async with serve(prefixed(client)) as url, aiohttp.ClientSession() as session:
+        async with session.get(url + "/shop/admin/") as answer:
+            assert f'data-client="{told}"' in await answer.text()
+            module = answer.url.join(URL(told)) if told else None
+        if module is not None:
+            async with session.get(module) as answer:
+                assert (answer.status, answer.content_type) == (200, "text/javascript")
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+@pytest.mark.parametrize(("client", "connections"), [("/live.js", 1), (False, 2)])
+async def test_tabs_of_the_page_share_one_connection_where_the_module_is_served(
+    chromium: str, client: Any, connections: int
+) -> None:
+    app = rx_sse.setup(web.Application(), client=client)
+    app.add_subapp("/admin", rx_sse.admin_app())
+    shown = "document.querySelectorAll('#streams tr').length"
+    async with serve(app) as url, browsing(chromium) as browser:
+        tabs = [await browser.open(url + "/admin/") for _ in range(2)]
+        for tab in tabs:
+            await tab.until(f"{shown} === {1 + connections} && !document.querySelector('#state').textContent")
+        assert app[REGISTRY].stats().opened == connections
