@@ -19,7 +19,7 @@ does. If the log is of the same lineage and reaches back far enough, it took bac
 delivered (a stale replica was promoted): then a gap entry goes into the log, so that readers behind the fork
 are told as well.
 
-Standard: docs/resume.md, §1 and §2.
+Standard: docs/resume.md §1 and §2.
 Never: an entry is delivered whose `prev` is not the position.
 """
 

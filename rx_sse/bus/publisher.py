@@ -7,7 +7,7 @@ in the order of the pushes.
 When there is no room, a thread that has no loop waits for it, up to `publish_timeout`; on a loop waiting is
 not allowed, so the push raises, and the readers of the topic are told of a gap as soon as there is room.
 
-Standard: docs/resume.md, §4.
+Standard: docs/resume.md §4.
 Never: a value that was not refused is forgotten; a push delivers inside the call.
 """
 

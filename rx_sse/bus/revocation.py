@@ -1,4 +1,4 @@
-"""Who is refused from now on, whatever his token says.
+"""Which users and tokens are refused from now on, whatever the token says.
 
 A revocation is an entry of a topic of the library's own, and its reader's state: every process reads that
 topic from its oldest entry, and is told of new ones like of any other. So a revocation made while a process
@@ -8,7 +8,7 @@ By user, tokens issued before the revocation are refused, for as long as any of 
 until the token expires. How long a token may live is `max_token_life`, and it is asked of every token: one
 that lives longer is refused from the start (`outlives`), because its revocation would be over before it is.
 
-Standard: none for the carrying; ``jti``, ``sub``, ``iat``, ``exp`` are RFC 7519's.
+Standard: ``jti``, ``sub``, ``iat``, ``exp`` are RFC 7519's.
 Never: a token that is refused once is accepted later, unless the log and every process that knew were lost at
 once.
 """

@@ -3,7 +3,7 @@
 A roster counts the subscriptions of each user while a topic has any. A user that is back within the grace
 period has not left: a reconnect is neither a leave nor a join.
 
-Standard: none; the precedent is Phoenix's presence, in one process.
+Precedent: Phoenix's presence, in one process.
 Never: anything is kept of a topic without listeners and watchers.
 """
 

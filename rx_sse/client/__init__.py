@@ -7,7 +7,7 @@ Never imports web, and nothing of delivery's or bus's insides: a client knows th
 
 from __future__ import annotations
 
-from .source import EventSource
-from .state import ConnectionState
+from rx_sse.client.source import EventSource
+from rx_sse.client.state import ConnectionState
 
 __all__ = ["ConnectionState", "EventSource"]

@@ -16,8 +16,8 @@ from typing import Any, Final, cast
 import aiohttp
 from aiohttp import hdrs
 
-from ..wire.fields import MAX_RETRY
-from ..wire.harmless import harmless
+from rx_sse.wire.fields import MAX_RETRY
+from rx_sse.wire.harmless import harmless
 
 __all__ = ["abort", "read", "refusal", "retry_after"]
 

@@ -21,16 +21,16 @@ from typing import Any, Final, Literal, TypeVar
 
 import aiohttp
 
-from ..errors import ConnectionFailed, EventTooLarge
-from ..wire.control import OPENING
-from ..wire.event import ServerSentEvent
-from ..wire.parser import EventParser
-from .answer import abort, read, refusal, retry_after
-from .backoff import reconnection_delay
-from .control import end_reason, stream_error
-from .request import Request, without_secrets
-from .state import ConnectionState
-from .trouble import unreachable
+from rx_sse.client.answer import abort, read, refusal, retry_after
+from rx_sse.client.backoff import reconnection_delay
+from rx_sse.client.control import end_reason, stream_error
+from rx_sse.client.request import Request, without_secrets
+from rx_sse.client.state import ConnectionState
+from rx_sse.client.trouble import unreachable
+from rx_sse.errors import ConnectionFailed, EventTooLarge
+from rx_sse.wire.control import OPENING
+from rx_sse.wire.event import ServerSentEvent
+from rx_sse.wire.parser import EventParser
 
 __all__ = ["Connection", "Reconnect", "Settings"]
 

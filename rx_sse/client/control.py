@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from ..errors import StreamError
-from ..wire.event import ServerSentEvent
+from rx_sse.errors import StreamError
+from rx_sse.wire.event import ServerSentEvent
 
 __all__ = ["end_reason", "stream_error"]
 

@@ -17,8 +17,8 @@ from aiohttp import hdrs
 from multidict import CIMultiDict
 from yarl import URL
 
-from ..errors import ConnectionFailed, UsageError
-from ..wire.jsontext import dumps_utf8
+from rx_sse.errors import ConnectionFailed, UsageError
+from rx_sse.wire.jsontext import dumps_utf8
 
 __all__ = ["NO_HEADER", "Request", "Token", "http_url", "without_secrets"]
 

@@ -18,16 +18,16 @@ import aiohttp
 from reactivex import Observable, abc
 from yarl import URL
 
-from ..arguments import count, function, seconds
-from ..errors import UsageError
-from ..reactive.scheduler import context_of
-from ..wire.event import ServerSentEvent
-from ..wire.fields import retry_ms
-from ..wire.parser import MAX_EVENT_SIZE
-from .connection import Connection, Reconnect, Settings
-from .request import NO_HEADER, Request, Token
-from .state import ConnectionState, log_state
-from .subscription import Subscription
+from rx_sse.arguments import count, function, seconds
+from rx_sse.client.connection import Connection, Reconnect, Settings
+from rx_sse.client.request import NO_HEADER, Request, Token
+from rx_sse.client.state import ConnectionState, log_state
+from rx_sse.client.subscription import Subscription
+from rx_sse.errors import UsageError
+from rx_sse.reactive.scheduler import context_of
+from rx_sse.wire.event import ServerSentEvent
+from rx_sse.wire.fields import retry_ms
+from rx_sse.wire.parser import MAX_EVENT_SIZE
 
 __all__ = ["EventSource"]
 

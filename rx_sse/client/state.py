@@ -10,7 +10,7 @@ import logging
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from ..wire.harmless import harmless
+from rx_sse.wire.harmless import harmless
 
 __all__ = ["ConnectionState", "log_state"]
 

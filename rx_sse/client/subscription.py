@@ -17,9 +17,9 @@ from typing import Final
 
 from reactivex import abc
 
-from ..tasks import start
-from ..wire.event import ServerSentEvent
-from .connection import Connection
+from rx_sse.client.connection import Connection
+from rx_sse.tasks import start
+from rx_sse.wire.event import ServerSentEvent
 
 __all__ = ["Subscription"]
 

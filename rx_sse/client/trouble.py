@@ -1,6 +1,6 @@
 """Why no connection came about, in a line that a person can act on.
 
-Standard: none. aiohttp's own texts name its classes and its settings; the cause is what the system said.
+The texts of aiohttp name its classes and its settings; the cause is what the system said.
 """
 
 from __future__ import annotations

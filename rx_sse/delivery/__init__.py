@@ -1,6 +1,6 @@
 """What happens between an emission and a socket: bounded queues, one flush per loop turn, coarse deadlines.
 
-Standard: none; docs/architecture.md, rules 3, 5 and 8. The precedents are named where a number stands.
+Standard: docs/architecture.md, rules 3, 5 and 8. The precedents are named where a number stands.
 Never: this room knows no Observable, no request and no Redis. Its outbox moves opaque bytes.
 """
 

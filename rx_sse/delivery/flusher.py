@@ -3,7 +3,7 @@
 Whatever is pushed in a turn of the loop is written once, at the end of it: under load, events batch by
 themselves. A round over thousands of connections is cut into slices, so that the loop is never held for long.
 
-Standard: none. The gain was measured before this was built: 6 times the events per second of write-per-event
+The gain was measured before this was built: 6 times the events per second of write-per-event
 at 5,000 clients.
 Never: it creates a task, awaits, or lets one connection's exception reach another. It runs in a context
 (`contextvars`) of nobody's, not in that of whoever pushed first.

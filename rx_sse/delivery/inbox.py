@@ -5,7 +5,7 @@ everything behind the inbox runs on the loop's thread and takes no lock. Because
 passes through one queue, each thread's order is kept, and what one thread pushed after it saw another's push
 comes after it.
 
-Standard: none; the precedent is LMAX's Disruptor ("one writer per structure") in its smallest form.
+Precedent: LMAX's Disruptor ("one writer per structure") in its smallest form.
 Never: it hops values one by one through `call_soon_threadsafe`, grows without a limit, or runs a target
 inside a push. It delivers in a context (`contextvars`) of nobody's: a target that runs a user's code knows
 whose it is.

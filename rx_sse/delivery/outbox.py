@@ -12,7 +12,7 @@ Operations wanted, and what they may cost:
 Oldest first: `_head` (the rest of a frame that was too long for one write), `_prelude`, and then either
 `_slot` (one live event, taken only when everything is empty) or `_queue` (several).
 
-Standard: none. Sans-IO; the outbox belongs to one thread, the loop's.
+Sans-IO; the outbox belongs to one thread, the loop's.
 Never: it looks into a frame, waits, raises on a full queue, or forgets silently that something was dropped.
 """
 

@@ -65,7 +65,7 @@ class Unwrapped(Observable[T]):
 
 
 def ignore(_: Any) -> None:
-    """What somebody who has left does with what still comes."""
+    """Discard a value that arrives after disposal."""
 
 
 def unhandled(error: Exception) -> None:

@@ -1,8 +1,8 @@
 """Notifications from several threads, one at a time and in order, without anyone waiting.
 
 An operator with a timer has two sources: its upstream, pushed from any thread, and the loop. Downstream may
-rely on the Observable contract all the same: notifications do not overlap. Whoever comes while another
-delivers leaves his notification behind and goes; a notification that is made inside a delivery is appended,
+rely on the Observable contract all the same: notifications do not overlap. A thread that comes while another
+delivers leaves its notification behind and goes; a notification that is made inside a delivery is appended,
 never nested.
 
 Standard: the Observable contract, "notifications are serial"; the method is RxJava's `SerializedObserver`.

@@ -1,6 +1,6 @@
 """What is in the JSON of an event: a field of it, and whether a condition holds.
 
-Standard: none. A field is a path of names and indexes with dots between them: ``user.name``, ``items.0.id``.
+A field is a path of names and indexes with dots between them: ``user.name``, ``items.0.id``.
 """
 
 from __future__ import annotations

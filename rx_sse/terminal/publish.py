@@ -27,9 +27,8 @@ from rx_sse import PublishRefused, PublishUnknown, RxSseError, UsageError
 from rx_sse.arguments import shown_url
 from rx_sse.client.request import NO_HEADER, http_url
 from rx_sse.client.trouble import unreachable
+from rx_sse.terminal.credentials import add_options, headers
 from rx_sse.wire.harmless import harmless
-
-from .credentials import add_options, headers
 
 __all__ = ["main"]
 

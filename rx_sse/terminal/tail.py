@@ -22,13 +22,12 @@ from typing import Any, Final
 
 from rx_sse import EventSource, RxSseError, ServerSentEvent
 from rx_sse.client import ConnectionState
+from rx_sse.terminal.credentials import add_options, headers
+from rx_sse.terminal.filters import Absent, condition, field
+from rx_sse.terminal.meter import Meter, moment
+from rx_sse.terminal.screen import Screen
+from rx_sse.terminal.text import Palette, as_json
 from rx_sse.wire.harmless import harmless
-
-from .credentials import add_options, headers
-from .filters import Absent, condition, field
-from .meter import Meter, moment
-from .screen import Screen
-from .text import Palette, as_json
 
 __all__ = ["main"]
 

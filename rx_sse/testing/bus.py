@@ -12,7 +12,7 @@ A third backend is one file with a `Log` in it, and this is how its author knows
 Each check makes its own bus and uses topics that nobody has used before, so a log that persists needs no
 cleaning.
 
-Standard: none; the precedents are trio's `check_one_way_stream` and the Reactive Streams TCK.
+Precedents: trio's `check_one_way_stream` and the Reactive Streams TCK.
 Never: a sleep where an event can be awaited, but for the one check of expiry; a check that passes on a bus
 that delivers nothing.
 """

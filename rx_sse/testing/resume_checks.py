@@ -1,6 +1,6 @@
 """Checks of `check_bus`: who comes back misses nothing, or is told.
 
-Standard: resume rules.
+Standard: docs/resume.md.
 Never: a sleep where an event can be awaited, but for the one check of expiry.
 """
 

@@ -5,7 +5,7 @@
 * `Stream-User`: a mark of the principal's user. Two answers with the same mark are for the same user, so a
   page can see whether two tabs may share one connection, and whether a reconnect became another user's.
 
-Standard: none; RFC 9110 §16.3.1 for new field names (no `X-`).
+Standard: RFC 9110 §16.3.1 for new field names (no `X-`).
 Never: the mark shows the user's name.
 """
 

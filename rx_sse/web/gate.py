@@ -102,7 +102,7 @@ class Gate:
 
 
 class _Passed(Gate):
-    """The headers are out: nothing that one does to a gate matters any more."""
+    """Shared gate for streams whose headers have been sent; all its methods do nothing."""
 
     __slots__ = ()
 

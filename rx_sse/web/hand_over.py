@@ -5,7 +5,7 @@ weighs more than the stream itself. So the connection's own protocol keeps the t
 and is ended as if the client had gone as soon as the request's task is done. Its access log gets its line
 when the stream ends.
 
-Standard: none; the attributes `transport` and `access_logger` of aiohttp's protocol, which are public.
+The attributes `transport` and `access_logger` of aiohttp's protocol, which are public.
 Never: a byte of aiohttp's on a socket that has left it.
 """
 

@@ -4,7 +4,7 @@ While a handler, a generator or an operator works without a pause, no stream of 
 nothing says so: heartbeats stop, browsers wait. A small thread asks the loop for a sign of life four times a
 second. When none has come for a second, it looks where the loop's thread is, and names the function.
 
-Standard: none; asyncio's debug mode measures the same afterwards (`slow_callback_duration`), at a price for
+The debug mode of asyncio measures the same afterwards (`slow_callback_duration`), at a price for
 every callback.
 Never: it interrupts anything, or warns twice of the same function. A call that holds the interpreter itself
 (a long regular expression) escapes it, as does time that the process did not get from the machine.

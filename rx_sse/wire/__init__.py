@@ -5,8 +5,8 @@ Standard: WHATWG HTML §9.2. Never imports asyncio, reactivex or aiohttp.
 
 from __future__ import annotations
 
-from .encode import encode
-from .event import RawFrame, ServerSentEvent
-from .parser import EventParser
+from rx_sse.wire.encode import encode
+from rx_sse.wire.event import RawFrame, ServerSentEvent
+from rx_sse.wire.parser import EventParser
 
 __all__ = ["EventParser", "RawFrame", "ServerSentEvent", "encode"]

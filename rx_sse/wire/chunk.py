@@ -23,6 +23,6 @@ def zstd_chunk(frame: bytes) -> bytes:
     Raises:
         ImportError: the extra is not installed.
     """
-    from .zstd import compressed
+    from rx_sse.wire.zstd import compressed
 
     return chunk(compressed(frame)) if frame else b""

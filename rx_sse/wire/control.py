@@ -1,6 +1,6 @@
 """The library's own events, and the small pieces between events: heartbeat, opening, retry.
 
-Standard: none beyond the wire format; this is the vocabulary by which a stream of rx_sse tells a page what
+No standard beyond the wire format: this is the vocabulary by which a stream of rx_sse tells a page what
 happened to it. Control events are named ``stream-…``, carry JSON, and are never called ``error``, ``open`` or
 ``message``, which EventSource owns. None carries an `id` unless its builder takes one.
 """
@@ -10,9 +10,9 @@ from __future__ import annotations
 import hashlib
 from typing import Any, Final
 
-from .event import ServerSentEvent, made
-from .fields import ENDED_ID
-from .jsontext import dumps
+from rx_sse.wire.event import ServerSentEvent, made
+from rx_sse.wire.fields import ENDED_ID
+from rx_sse.wire.jsontext import dumps
 
 __all__ = [
     "HEARTBEAT",

@@ -14,9 +14,9 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
-from ..errors import EncodeError
-from .fields import shown
-from .jsontext import dumps as library_dumps
+from rx_sse.errors import EncodeError
+from rx_sse.wire.fields import shown
+from rx_sse.wire.jsontext import dumps as library_dumps
 
 __all__ = ["DUMPS", "Dumps", "json_of"]
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .dumps import DUMPS, dumped
-from .event import RawFrame, ServerSentEvent, from_json, made
-from .jsontext import dumps_utf8
+from rx_sse.wire.dumps import DUMPS, dumped
+from rx_sse.wire.event import RawFrame, ServerSentEvent, from_json, made
+from rx_sse.wire.jsontext import dumps_utf8
 
 __all__ = ["encode"]
 

@@ -15,10 +15,10 @@ import re
 from enum import Enum
 from typing import TYPE_CHECKING, Any, NoReturn, cast, final
 
-from ..errors import EncodeError
-from .chunk import chunk, zstd_chunk
-from .dumps import Dumps, json_of
-from .fields import event_name, id_text, newlines, refuse_ended, retry_ms, shown, string, utf8
+from rx_sse.errors import EncodeError
+from rx_sse.wire.chunk import chunk, zstd_chunk
+from rx_sse.wire.dumps import Dumps, json_of
+from rx_sse.wire.fields import event_name, id_text, newlines, refuse_ended, retry_ms, shown, string, utf8
 
 __all__ = ["RawFrame", "ServerSentEvent"]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from ..errors import EncodeError
+from rx_sse.errors import EncodeError
 
 __all__ = [
     "ENDED_ID",

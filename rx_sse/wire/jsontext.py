@@ -34,16 +34,16 @@ import uuid
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any, cast
 
-from ..errors import EncodeError
-from .fields import shown
+from rx_sse.errors import EncodeError
+from rx_sse.wire.fields import shown
 
 __all__ = ["dumps", "dumps_utf8", "shown"]
 
 _quick: Callable[[Any], bytes | None] | None
 _struct: Callable[[Any, Callable[[Any], Any]], Any] | None
 try:
-    from .jsonfast import plain_json as _quick
-    from .jsonfast import plain_struct as _struct
+    from rx_sse.wire.jsonfast import plain_json as _quick
+    from rx_sse.wire.jsonfast import plain_struct as _struct
 except ImportError:
     _quick = _struct = None
 

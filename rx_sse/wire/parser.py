@@ -16,9 +16,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from ..errors import EventTooLarge
-from .event import ServerSentEvent, received
-from .fields import MAX_RETRY
+from rx_sse.errors import EventTooLarge
+from rx_sse.wire.event import ServerSentEvent, received
+from rx_sse.wire.fields import MAX_RETRY
 
 __all__ = ["MAX_EVENT_SIZE", "EventParser"]
 

@@ -23,7 +23,7 @@ GAP: Final = "g"
 END: Final = "x"
 
 MAX_EVENT = 1_000_000
-"""Bytes of an event at publish (docs/resume.md, "Size")."""
+"""Bytes of an event at publish (docs/resume.md §1, "Size")."""
 
 OVERHEAD = 420
 """Bytes that an entry takes beside its text: the object, its position, its id, the framing of its chunk, its

@@ -18,7 +18,7 @@ What a log must hold to (`rx_sse.testing.check_bus` tries it):
 * A watcher may miss entries, see them twice or out of order, if it is told `dirty` after a loss. A new watch
   is dirty once it counts, unless `watch` was as good as immediate.
 
-Standard: none. The precedent for a port with its own conformance suite is trio's `check_one_way_stream`.
+The precedent for a port with its own conformance suite is trio's `check_one_way_stream`.
 Never: a verb raises for what may happen to a broker. It answers `None` or an exception of `errors`, and tries
 again by itself.
 """
@@ -36,7 +36,7 @@ from rx_sse.bus.log.position import Position
 
 PAGE_ENTRIES = 500
 PAGE_BYTES = 1_048_576
-"""A page: at most 500 entries and 1 MB (docs/resume.md, "Size"); one entry over it comes alone."""
+"""A page: at most 500 entries and 1 MB (docs/resume.md §1, "Size"); one entry over it comes alone."""
 
 
 @dataclass(frozen=True, slots=True)

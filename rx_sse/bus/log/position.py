@@ -6,7 +6,7 @@ if exactly that entry still exists, whatever happened to the log in between. On 
 the topic's name. A second part for a topic is a higher position, in another branch of its log
 (`resume.stream_cursor`).
 
-Standard: none; the characters are those that any proxy and any HTTP library carries unchanged in
+The characters are those that any proxy and any HTTP library carries unchanged in
 ``Last-Event-ID``. Never: an exception, or unbounded work, whatever the client sent. What does not parse is an
 unknown cursor.
 """

@@ -4,7 +4,7 @@ Once a second a process says what has changed here and asks what it is asked for
 What it says counts for a while and is said again before that is over, so a process that dies takes its
 listeners with it. What others say is as old as the last answer: a second or two.
 
-Standard: none; the precedent is Phoenix's presence.
+Precedent: Phoenix's presence.
 Never: somebody who is still here in another process is announced as gone.
 """
 

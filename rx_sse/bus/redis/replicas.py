@@ -24,8 +24,8 @@ MOST = 16
 its own alone.
 """
 SHARE = 4
-"""A wait takes a quarter of the publish timeout: who stands in the queue behind one, and then waits himself,
-is told in half of his time.
+"""A wait takes a quarter of the publish timeout: a publish that stands in the queue behind one, and then
+waits itself, is answered in half of its time.
 """
 SLICE = 0.1
 """Seconds of one WAIT."""

@@ -1,6 +1,6 @@
 """What a bus over Redis says about itself.
 
-Standard: none; the precedent is trio's statistics records.
+Precedent: trio's statistics records.
 Never: the name of a user, a payload, or a password.
 """
 

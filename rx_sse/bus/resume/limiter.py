@@ -19,7 +19,7 @@ MAX_REPLAYS = 512
 BUCKET = 64 * 1024 * 1024
 """Bytes that a principal may replay at once; eight times the history of a topic."""
 REFILL = 1024 * 1024
-"""Bytes a second by which his bucket fills again."""
+"""Bytes a second by which the bucket of a principal fills again."""
 
 
 class ReplayLimiter:

@@ -211,7 +211,7 @@ class Reader:
         self._sink.missed(self, gap)
 
     def knows(self, told: frozenset[Position]) -> None:
-        """The client needs not be told of these branches."""
+        """The client need not be told of these branches."""
         self._told = told
 
     def room(self, again: Callable[[], None]) -> bool:

@@ -76,7 +76,7 @@ class Behind(Protocol):
         ...
 
     def knows(self, told: frozenset[Position]) -> None:
-        """Of which lost branches the client needs not be told."""
+        """Of which lost branches the client need not be told."""
         ...
 
     def caught_up(self) -> None:
