@@ -1,11 +1,10 @@
-"""docs/ai-clients.md: strict clients against handlers of ten statements, each client as its registry has it.
+"""docs/ai-clients.md: strict clients against handlers of ten lines, each client as its registry has it.
 
 The page's blocks are one program, with a model that does what its prompt says, run as a process of its own.
 """
 
 from __future__ import annotations
 
-import ast
 import asyncio
 import re
 import shutil
@@ -189,13 +188,8 @@ async def test_a_client_that_leaves_is_noticed_by_the_model(client: Client, serv
     await server.noticed()
 
 
-def test_each_handler_has_at_most_ten_statements() -> None:
-    handlers = [
-        part
-        for block in BLOCKS
-        for part in ast.parse(block).body
-        if isinstance(part, ast.AsyncFunctionDef) and part.decorator_list
-    ]
+def test_each_handler_has_at_most_ten_lines() -> None:
+    handlers = [block[block.index("@routes") :] for block in BLOCKS if "@routes" in block]
     assert len(handlers) == 6
     for handler in handlers:
-        assert sum(isinstance(part, ast.stmt) for part in ast.walk(handler)) - 1 <= 10, handler.name
+        assert len(handler.splitlines()) - 2 <= 10, handler  # its decorators aside
