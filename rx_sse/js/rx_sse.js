@@ -14,7 +14,7 @@
 //
 // A tab says: hi (I am here, at this position), bye, ping, said (the answer to ask), online.
 // A hub says: claim, go (it begins from this position), at (a late tab begins here), ev (events), st (state),
-// pong, who (is there anybody), ask (call a function of the options).
+// pong, who (is there anybody), ask (call a function of the options), due (no tab knows the position: it begins).
 
 const PROTOCOL = "rx_sse 1 ";
 const CALL = PROTOCOL; // stands for a function of the options: the hub asks a tab to call it
@@ -98,7 +98,7 @@ const words = (error) => String(error?.message || error);
 /** Milliseconds until the next attempt: never under `retry`, growing with failures in a row, spread by chance. */
 export function delay(retry, failures, atLeast = 0) {
   // [spec] Wait a delay equal to the reconnection time. Optionally, wait some more.
-  const spread = retry * (1 + Math.random() / 4);
+  const spread = retry * (1 + Math.random() / 5);
   const ceiling = Math.min(Math.max(retry, 100) * 2 ** failures, Math.max(retry, MAX_DELAY));
   return Math.min(Math.max(spread, failures && ceiling * (1 + Math.random()) / 2, atLeast), MAX_TIME);
 }
@@ -159,12 +159,13 @@ function hub(line, patience, onstop, tail) {
       else if (m.live && m.e === e) begin(m.p); // every live tab has the same position at the claim
       else {
         if (m.p && !(best?.at > m.p.at)) best = m.p;
-        if (claimed && !timers[1]) timers[1] = setTimeout(() => begin(best), patience);
+        if (claimed && !timers[1]) timers[1] = setTimeout(() => say("due"), patience);
       }
       wake("hi");
     } else if (m.k === "bye") {
       if (members.delete(m.t) && !members.size) controller?.abort(failed("idle"));
-    } else if (m.k === "said") asked.get(m.i)?.(m);
+    } else if (m.k === "due" && m.e === e) begin(best); // after whatever was said before it, however busy we are
+    else if (m.k === "said") asked.get(m.i)?.(m);
     else if (m.k === "online") wake("online");
   }
 
@@ -434,7 +435,8 @@ class Stream extends EventTarget {
       missed++;
       if (missed === 2) link.post({ k: "ping" });
       if (missed === 3) {
-        e = undefined;
+        // A live tab goes on hearing this hub until another claims: it may only be slow.
+        if (!live) e = undefined;
         hi({ fresh: 1 });
       }
       if (missed === 30) mode = "lock"; // the worker does not start
@@ -465,6 +467,7 @@ class Stream extends EventTarget {
       }
     };
     const greeted = async ({ p, v, ok, st }) => {
+      if (live) return became(st); // it has heard every event of this hub
       if (user === undefined && st.u && st.u !== who) {
         // Another user may have signed in since that stream was opened: ask who we are before we listen.
         who ??= await whoami();
@@ -477,10 +480,10 @@ class Stream extends EventTarget {
         ring = [];
         return join();
       }
-      const late = at && !ok, there = live;
+      const late = at && !ok;
       at = { ...p, at: Date.now() };
       live = true;
-      there || this.dispatchEvent(note("joined", { resumed: ok, events: v.length, lastEventId: at.id }));
+      this.dispatchEvent(note("joined", { resumed: ok, events: v.length, lastEventId: at.id }));
       if (late) lost("joined");
       deliver(v, at.id);
       became(st);

@@ -13,6 +13,7 @@ from .pages import Numbers
 
 # Seconds in which the tabs that are left must have another connection.
 REPLACED = 1.0
+BUSY = "{ const until = Date.now() + %d; while (Date.now() < until); }"
 
 
 @dataclass
@@ -63,7 +64,11 @@ class Crowd:
         self.away.add(tab.target)
         try:
             if how == "hang":
-                await tab.run("{ const until = Date.now() + 2000; while (Date.now() < until); }")
+                await tab.run(BUSY % 2000)
+            elif (
+                how == "stall"
+            ):  # about as long as the other tabs wait: some give up on the leader, some do not
+                await tab.run(BUSY % self.chance.randint(400, 900))
             elif how == "freeze":
                 await tab.freeze()
                 await asyncio.sleep(self.chance.uniform(1.0, 2.5))

@@ -48,3 +48,45 @@ async def test_a_lost_leader_is_replaced(chromium: str, mode: str, how: str) -> 
             assert (await crowd.seen(tab, 2))["got"] == [0, 1, 2]
     print(f"{mode}, {how}: another connection after {took * 1000:.0f} ms (promised {PROMISED * 1000:.0f})")
     assert took < AT_MOST
+
+
+# A tab that has heard nothing for a while says hello again. Here the hello is said late, as by a busy tab: after
+# the tab has got events of the hub that answers.
+LATE_HELLO = """{
+    delete globalThis.SharedWorker;
+    const Channel = BroadcastChannel;
+    globalThis.BroadcastChannel = class extends Channel {
+        postMessage(message) {
+            if (message.k === "hi" && message.live) {
+                globalThis.again = () => super.postMessage({ ...message, e: undefined, fresh: 1 });
+            }
+            super.postMessage(message);
+        }
+    };
+    globalThis.me = open_stream("/numbers", {});
+    globalThis.numbers = () => me.got.filter(([type]) => type === "message").map(([, data]) => +data);
+}"""
+
+
+async def test_an_answer_to_a_late_hello_delivers_no_event_again(chromium: str) -> None:
+    numbers = Numbers(mode="locks")
+    async with serve(numbers.app) as url, browsing(chromium) as browser:
+        leader = await browser.open(url + "/bare")
+        await leader.until("!!globalThis.open_stream")
+        await leader.run(LATE_HELLO)
+        await leader.until("me.state === 'open'")
+        tab = await browser.open(url + "/bare")
+        await tab.until("!!globalThis.open_stream")
+        await tab.run(LATE_HELLO)
+        await tab.until("me.state === 'open'")
+        await numbers.send(1)
+        await tab.until("numbers().length === 1")
+        await leader.close()  # the tab has the connection now, and has said hello with its position
+        await tab.until("!!globalThis.again && me.state === 'open'")
+        await until(lambda: numbers.opened["streams"] == 2, timeout=10)
+        await numbers.send(2)
+        await tab.until("numbers().length === 3")
+        await tab.run("again()")
+        await numbers.send(1)
+        await tab.until("numbers().at(-1) === 3")
+        assert await tab.run("numbers()") == [0, 1, 2, 3]

@@ -22,13 +22,22 @@ KINDS = {
 }
 
 
-async def chaos(chromium: str, mode: str, *, tabs: int, events: int, seconds: float, pause: float) -> Crowd:
+async def chaos(
+    chromium: str,
+    mode: str,
+    *,
+    tabs: int,
+    events: int,
+    seconds: float,
+    pause: float,
+    kinds: list[str] | None = None,
+) -> Crowd:
     """Have numbers published while the tabs are disturbed; every tab that stays gets each of them once."""
     seed = time.time_ns()
     numbers = Numbers(history=5_000, mode=mode, heartbeat=1.0)
     async with serve(numbers.app) as url, browsing(chromium) as browser:
         crowd = Crowd(browser, url + "/", numbers, random.Random(seed))
-        kinds = KINDS[mode]
+        kinds = kinds or KINDS[mode]
         deadly = max(2, tabs // 6)
         await crowd.open(tabs)
         assert numbers.open == 1
@@ -57,6 +66,13 @@ async def chaos(chromium: str, mode: str, *, tabs: int, events: int, seconds: fl
 @pytest.mark.parametrize("mode", ["worker", "locks"])
 async def test_nothing_is_lost_or_doubled_while_leaders_go(chromium: str, mode: str) -> None:
     await chaos(chromium, mode, tabs=5, events=300, seconds=5.0, pause=0.3)
+
+
+@pytest.mark.slow
+async def test_a_leader_that_hangs_for_as_long_as_the_others_wait_is_replaced_once_for_all(
+    chromium: str,
+) -> None:
+    await chaos(chromium, "locks", tabs=8, events=2_000, seconds=15.0, pause=0.3, kinds=["stall"])
 
 
 @pytest.mark.slow
