@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from .reactive.throttle import throttle_latest as throttle_latest
     from .web.admin import admin_app as admin_app
     from .web.auth.authenticator import JWTAuth as JWTAuth
+    from .web.auth.tickets import Tickets as Tickets
     from .web.bus_app import bus_app as bus_app
     from .web.last_event_id import last_event_id as last_event_id
     from .web.limits import Limits as Limits
@@ -113,6 +114,7 @@ else:
         "StreamInterrupted": "errors",
         "StreamOptions": "web.options",
         "throttle_latest": "reactive.throttle",
+        "Tickets": "web.auth.tickets",
         "to_async_iterable": "reactive.iterables",
         "Topic": "bus.topic",
         "topic_name": "bus.names",

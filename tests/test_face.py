@@ -32,7 +32,7 @@ PROMISED = {
     # topics
     "Bus", "Topic", "topic_name", "MemoryBus", "RedisBus", "RedisPublisher", "bus_app",
     # auth
-    "JWTAuth", "Principal",
+    "JWTAuth", "Principal", "Tickets",
     # operators
     "throttle_latest", "retry_backoff", "as_events", "from_async_iterable", "to_async_iterable",
     "LoopScheduler",

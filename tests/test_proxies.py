@@ -35,7 +35,7 @@ pytestmark = pytest.mark.slow
 
 TEXT = (ROOT / "docs" / "proxies.md").read_text("utf-8")
 BLOCKS = dict(re.findall(r"^```(nginx|haproxy|caddy)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL))
-README = (ROOT / "README.md").read_text("utf-8")
+DEPLOYING = (ROOT / "docs" / "deploying.md").read_text("utf-8")
 
 
 def nginx(recipe: str, folder: Path) -> tuple[str, list[str]]:
@@ -256,8 +256,8 @@ async def test_a_browser_survives_a_restart_that_takes_longer_than_a_reconnect(
                 await witness.until("message", "second", "second")
 
 
-def test_the_readme_has_the_same_answer_for_nginx() -> None:
-    (shown,) = re.findall(r"^```nginx\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+def test_the_page_on_deploying_has_the_same_answer_for_nginx() -> None:
+    (shown,) = re.findall(r"^```nginx\n(.*?)^```$", DEPLOYING, re.MULTILINE | re.DOTALL)
     (here,) = re.findall(r"^    location @later.*?^    }$", BLOCKS["nginx"], re.MULTILINE | re.DOTALL)
     (there,) = re.findall(r"^    location @later.*?^    }$", shown, re.MULTILINE | re.DOTALL)
     assert there.replace("2000", "$later") == here

@@ -23,7 +23,7 @@ Sse = rx_sse.ServerSentEvent
 
 
 def notifications(bus: rx_sse.Bus, **options: object) -> web.Application:
-    """The README's notification bus: `/me` by token, `/topic/{name}` open to all."""
+    """A notification bus like that of the docs: `/me` by token, `/topic/{name}` open to all."""
     app = rx_sse.setup(web.Application(), bus=bus, **options)  # type: ignore[arg-type]
 
     @rx_sse.sse(auth=jwt_auth())

@@ -23,10 +23,10 @@ from .test_faults import ready
 
 pytestmark = pytest.mark.redis
 
-README = (ROOT / "README.md").read_text("utf-8")
-SAID = README[README.index("An ACL user needs") :].partition("\n\n")[0]
+PAGE = (ROOT / "docs" / "redis.md").read_text("utf-8")
+SAID = PAGE[PAGE.index("An ACL user needs") :].partition("\n\n")[0]
 STANDALONE, CLUSTER, _, _, SENTINEL = (words.split() for words in re.findall(r"`([^`]+)`", SAID))
-"""What the README says that a user needs, where."""
+"""What docs/redis.md says that a user needs, where."""
 
 
 def let_in(server: RedisServer, *rights: str) -> None:

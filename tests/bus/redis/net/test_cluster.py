@@ -206,7 +206,7 @@ async def test_a_node_fails_over() -> None:
 
 
 async def test_sentinel_fails_over() -> None:
-    """With no more rights than the README says."""
+    """With no more rights than docs/redis.md says."""
     with Replicas(sentinel=True) as pair:
         assert pair.sentinel is not None
         for server in (pair.first, pair.second):

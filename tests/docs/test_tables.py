@@ -1,0 +1,85 @@
+"""What README.md and docs/ list is the code's: options, policies, operators, control events, commands."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import rx_sse
+
+from ..conftest import PROJECT, ROOT
+from .blocks import HERE, README, Block, Page, cases
+
+STREAMS = Page(ROOT / "docs" / "streams.md")
+
+
+@pytest.mark.parametrize(("page", "block", "command", "shown"), cases("python3", "python"))
+def test_commands_exist(page: Page, block: Block, command: str, shown: list[str]) -> None:
+    words = shlex.split(command, comments=True)
+    if words[1] == "dev.py":
+        documented = (ROOT / "dev.py").read_text("utf-8")
+        assert re.search(rf"^    python3 dev\.py {words[2]}\b", documented, re.MULTILINE)
+        words = words[2:]
+    else:
+        assert words[1:3] == ["-m", "rx_sse"]
+        words = words[3:]
+    if words[0] in ("demo", "tail", "publish"):
+        options_exist(words)
+
+
+def options_exist(words: list[str]) -> None:
+    """A command of the library has the options shown."""
+    command = [sys.executable, "-m", "rx_sse", words[0], "--help"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for option in (word for word in words if word.startswith("--")):
+        assert option in done.stdout
+
+
+def test_install_lines_name_extras_that_exist() -> None:
+    lines = [line for page in HERE for line in re.findall(r"pip install ([^\n`]+)", page.text)]
+    assert lines
+    for line in lines:
+        for extra in re.findall(r"\[([\w,]+)\]", line):
+            assert set(extra.split(",")) <= PROJECT["project"]["optional-dependencies"].keys(), line
+
+
+def test_the_options_table_is_the_code() -> None:
+    from rx_sse.web.options import DEFAULTS
+
+    shown = {name: eval(cells[0]) for name, cells in STREAMS.table("Options").items()}
+    assert shown == dict(DEFAULTS)
+
+
+@pytest.mark.parametrize("page", [README, STREAMS], ids=lambda page: page.name)
+def test_the_policies_table_is_the_code(page: Page) -> None:
+    from rx_sse.delivery.overflow import POLICIES
+
+    assert [name.strip('"') for name in page.table("Slow clients")] == list(POLICIES)
+
+
+def test_the_operators_take_what_is_shown() -> None:
+    shown = STREAMS.table("Sharing a source, and threads")
+    assert len(shown) == 5
+    for call in shown:
+        name, _, arguments = call.partition("(")
+        parameters = inspect.signature(getattr(rx_sse, name)).parameters
+        for argument in arguments.rstrip(")").split(", "):
+            if argument != "…":
+                parameter, _, default = argument.partition("=")
+                assert not default or parameters[parameter].default == eval(default), call
+                assert parameter in parameters, call
+
+
+def test_the_control_events_are_the_code() -> None:
+    from rx_sse.wire import control
+
+    source = Path(control.__file__).read_text("utf-8")
+    known = set(re.findall(r"[\"'](stream-[a-z]+)[\"']", source))
+    assert set(STREAMS.table("Control events")) == known

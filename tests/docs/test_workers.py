@@ -1,0 +1,109 @@
+"""docs/redis.md, several processes on one port: the program and the command, over a real Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import aiohttp
+import psutil
+import pytest
+from reactivex.abc import DisposableBase
+from reactivex.disposable import CompositeDisposable
+
+import rx_sse
+
+from ..conftest import ROOT
+from ..redis_server import RedisServer
+from .blocks import Page, free_port
+
+PAGE = Page(ROOT / "docs" / "redis.md")
+
+
+@asynccontextmanager
+async def workers(folder: Path, redis: str) -> AsyncIterator[tuple[str, set[int]]]:
+    """What the page's line starts, on a port of our choice: its address, and the processes."""
+    (block,) = [block for block in PAGE.servers if "reuse_port" in block.text]
+    (command,) = [command for _, command, _, _ in PAGE.sessions() if "orders.py" in command]
+    port = free_port()
+    (folder / "orders.py").write_text(block.text.replace("8080", str(port)), "utf-8")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    shell = await asyncio.create_subprocess_exec(
+        "bash", "-c", f"{command}\nwait", cwd=folder, env={**os.environ, "PATH": path, "REDIS_URL": redis},
+        stdout=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    address = f"http://127.0.0.1:{port}/orders"
+    try:
+        processes: set[int] = set()
+        async with asyncio.timeout(30):
+            while len(processes) < 3:
+                try:
+                    processes.add(await taken(address, 0))
+                except aiohttp.ClientError:  # none of them listens yet
+                    await asyncio.sleep(0.05)
+        yield address, processes
+    finally:
+        for process in psutil.Process(shell.pid).children():
+            process.terminate()
+        await shell.wait()
+
+
+async def taken(address: str, order: int) -> int:
+    """Place an order, over a connection of its own; which process took it."""
+    async with aiohttp.ClientSession() as session, session.post(address, data=str(order)) as answer:
+        assert answer.status == 200, await answer.text()
+        return int((await answer.json())["taken_by"])
+
+
+def connections(process: int, address: str) -> int:
+    """How many of its clients a process serves."""
+    port = urlsplit(address).port
+    found = psutil.Process(process).net_connections("tcp")
+    return sum(each.laddr.port == port and each.status == psutil.CONN_ESTABLISHED for each in found)
+
+
+async def until(true: Callable[[], bool]) -> None:
+    while not true():
+        await asyncio.sleep(0.02)
+
+
+@pytest.mark.redis
+async def test_what_one_process_takes_reaches_the_clients_of_all_also_when_theirs_is_gone(
+    tmp_path: Path, redis_server: str
+) -> None:
+    reading = CompositeDisposable()
+    readers: list[list[int]] = []
+    placed: list[int] = []
+
+    async def place_one_with_each() -> None:
+        missing = set(processes)
+        while missing:
+            placed.append(len(placed) + 1)
+            missing.discard(await taken(address, placed[-1]))
+
+    def read() -> DisposableBase:
+        readers.append(seen := [])
+        orders = rx_sse.EventSource(address).filter(lambda event: not event.is_control)
+        numbers = orders.map(lambda event: int(event.json()["order"])).filter(bool)
+        return numbers.subscribe(seen.append, scheduler=rx_sse.LoopScheduler())
+
+    with RedisServer() as redis:
+        async with workers(tmp_path, redis.url) as (address, processes), asyncio.timeout(40):
+            with reading:
+                # The kernel deals connections out as it likes: until every process has a client.
+                while not all(connections(each, address) for each in processes):
+                    reading.add(read())
+                    await until(lambda: sum(connections(it, address) for it in processes) == len(readers))
+                await place_one_with_each()
+                for number in (signal.SIGKILL, signal.SIGTERM):
+                    os.kill(leaving := processes.pop(), number)
+                    await until(lambda it=leaving: not psutil.pid_exists(it))
+                    await place_one_with_each()
+                await until(lambda: all(len(seen) >= len(placed) for seen in readers))
+                assert all(seen == placed for seen in readers), (placed, readers)
