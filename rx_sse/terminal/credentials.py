@@ -1,51 +1,81 @@
 """Headers and tokens from where other users of the machine do not see them.
 
-Standard: a header file is as curl's ``--header @file`` has it: a ``Name: value`` on each line.
+Standard: ``-H`` is curl's: ``Name: value``, or ``@FILE`` with one on each line. Of a header that is a secret
+by its name, `exposed` says that the process list shows it.
 
 Never shows a value, in an error neither.
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-__all__ = ["HEADERS", "TOKEN", "add_options", "headers"]
+from rx_sse.terminal.parser import Parser
+
+__all__ = ["HEADERS", "TOKEN", "add_options", "exposed", "headers"]
 
 TOKEN = "RX_SSE_TOKEN"
 HEADERS = "RX_SSE_HEADERS"
 
 
-def add_options(parser: argparse.ArgumentParser, more: str = "") -> None:
+_SECRET = frozenset({"authorization", "cookie", "proxy-authorization"})
+"""Headers that are secrets, in lower case."""
+
+
+def add_options(parser: Parser, more: str = "") -> None:
     """The options of both commands, and a word on the environment."""
+    parser.add_argument(
+        "-H",
+        "--header",
+        action="append",
+        default=[],
+        metavar="HEADER",
+        help="a header to send, 'Name: value', or @FILE with one on each line; repeatable",
+    )
     parser.add_argument(
         "--header-file",
         metavar="FILE",
         help="headers to send, one 'Name: value' a line; - reads them from standard input",
     )
-    parser.epilog = (
+    parser.note(
         f"Environment: {TOKEN} is sent as 'Authorization: Bearer', {HEADERS} holds what a header file holds. "
-        f"Neither shows in the process list, as an option would. {more}"
+        f"Neither shows in the process list, as an option does. {more}"
     )
 
 
-def headers(file: str | None, environment: Mapping[str, str]) -> dict[str, str]:
-    """What the file and the environment say; the file wins.
+def exposed(options: Iterable[str]) -> str | None:
+    """A line on the secrets among headers that were given as options; None if there are none."""
+    names = [option.partition(":")[0].strip() for option in options if not option.startswith("@")]
+    found = [name for name in names if name.lower() in _SECRET]
+    if not found:
+        return None
+    return f"every user of this machine can read {found[0]} in the process list; {TOKEN} or @FILE hides it"
+
+
+def headers(file: str | None, environment: Mapping[str, str], options: Iterable[str] = ()) -> dict[str, str]:
+    """What the options, the file and the environment say; the first of them wins.
 
     Raises:
         ValueError: a line is no header.
         OSError: the file cannot be read.
     """
     found = _lines(environment.get(HEADERS, ""), HEADERS)
-    if file is not None:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text("utf-8")
-        found |= _lines(text, file)
+    for option in [*([] if file is None else [f"@{file}"]), *options]:
+        where = option[1:] if option.startswith("@") else "--header"
+        text = option if where == "--header" else _read(where)
+        lines = _lines(text, where)
+        replaced = set(map(str.lower, lines))
+        found = {name: value for name, value in found.items() if name.lower() not in replaced} | lines
     token = environment.get(TOKEN, "").strip()
     if token and "authorization" not in map(str.lower, found):
         found["Authorization"] = f"Bearer {token}"
     return found
+
+
+def _read(file: str) -> str:
+    return sys.stdin.read() if file == "-" else Path(file).read_text("utf-8")
 
 
 def _lines(text: str, where: str) -> dict[str, str]:

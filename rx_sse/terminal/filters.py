@@ -6,13 +6,23 @@ A field is a path of names and indexes with dots between them: ``user.name``, ``
 from __future__ import annotations
 
 import json
+import operator
 import re
 from collections.abc import Callable
 from typing import Any, Final
 
 __all__ = ["Absent", "condition", "field"]
 
-_CONDITION: Final = re.compile(r"(?P<path>[^=!]+?)(?:(?P<sign>!?=)(?P<value>.*))?", re.DOTALL)
+_CONDITION: Final = re.compile(r"(?P<path>[^=!<>~]+?)(?:(?P<sign>==|[!<>]?=|[<>])(?P<value>.*))?", re.DOTALL)
+
+_ORDER: Final[dict[str, Callable[[Any, Any], bool]]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+
+_HOW: Final = "write path=value, path!=value, path<value, path<=value, path>value, path>=value, or path alone"
 
 
 class Absent:
@@ -30,19 +40,25 @@ def field(value: Any, path: str) -> Any:
 
 
 def condition(text: str) -> Callable[[Any], bool]:
-    """``path=value``, ``path!=value`` or ``path`` as a predicate of a value of JSON.
+    """``path=value``, ``path<value`` and the like, or ``path``, as a predicate of a value of JSON.
 
-    A value is compared as JSON if it is some, and as text.
+    For equality, a value is compared as JSON if it is some, and as text. For order, a number is compared with
+    fields that are numbers, and any other text with fields that are texts (times in ISO 8601 among them); a
+    field of another type does not hold.
 
     Raises:
-        ValueError: there is no path.
+        ValueError: there is no path, the operator is none of these, or what follows it has no order.
     """
     found = _CONDITION.fullmatch(text)
-    if found is None:
-        raise ValueError(f"{text!r} is no condition; write path=value, path!=value, or path alone")
-    path, sign, wanted = found["path"].strip(), found["sign"], found["value"]
+    if found is None or not (path := found["path"].strip()):
+        raise ValueError(f"{text!r} is no condition; {_HOW}")
+    sign, wanted = found["sign"], found["value"]
+    if sign in ("=", "==") and wanted.startswith(("~", "<", ">")):
+        raise ValueError(f"{text!r} has an operator that is not known; {_HOW}")
     if sign is None:
         return lambda value: field(value, path) is not Absent
+    if sign in _ORDER:
+        return _ordered(text, path, _ORDER[sign], wanted.strip())
     try:
         alternatives = [wanted, json.loads(wanted)]
     except (ValueError, RecursionError):
@@ -55,4 +71,21 @@ def condition(text: str) -> Callable[[Any], bool]:
             got == other and isinstance(got, bool) == isinstance(other, bool) for other in alternatives
         )
 
-    return equal if sign == "=" else lambda value: not equal(value)
+    return (lambda value: not equal(value)) if sign == "!=" else equal
+
+
+def _ordered(text: str, path: str, holds: Callable[[Any, Any], bool], wanted: str) -> Callable[[Any], bool]:
+    """Whether a field stands in this order to what is wanted."""
+    try:
+        bound = json.loads(wanted)
+    except (ValueError, RecursionError):
+        bound = wanted
+    if not wanted or isinstance(bound, bool) or not isinstance(bound, int | float | str):
+        raise ValueError(f"{text!r} compares with no number and no text")
+    kind = str if isinstance(bound, str) else int | float
+
+    def ordered(value: Any) -> bool:
+        got = field(value, path)
+        return isinstance(got, kind) and not isinstance(got, bool) and holds(got, bound)
+
+    return ordered

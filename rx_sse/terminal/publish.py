@@ -18,6 +18,7 @@ import secrets
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from ssl import SSLContext
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -27,12 +28,20 @@ from rx_sse import PublishRefused, PublishUnknown, RxSseError, UsageError
 from rx_sse.arguments import shown_url
 from rx_sse.client.request import NO_HEADER, http_url
 from rx_sse.client.trouble import unreachable
-from rx_sse.terminal.credentials import add_options, headers
+from rx_sse.terminal.credentials import add_options, exposed, headers
+from rx_sse.terminal.parser import Parser
+from rx_sse.terminal.server import HINT, connector, tls, with_scheme
+from rx_sse.terminal.server import add_options as add_tls
 from rx_sse.wire.harmless import harmless
 
 __all__ = ["main"]
 
 REDIS: Final = "RX_SSE_REDIS_URL"
+
+# The schemes of a URL that RedisPublisher takes.
+_BROKERS: Final = frozenset(
+    {"redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster"}
+)
 
 # How often an event is offered, and the seconds before the second time; twice as many before each further.
 _ATTEMPTS: Final = 5
@@ -70,10 +79,11 @@ def main(arguments: list[str]) -> int:
         parser.error(f"--key: {given.key!r} holds a character that no header can carry")
     events = (value(text, as_text=given.text) for text in texts(given.data, given.lines))
     try:
-        if target.partition(":")[0] in ("redis", "rediss", "unix"):
+        if target.partition("://")[0] in _BROKERS:
             into_redis(target, given, events)
         else:
-            over_http(target, given, sent_headers(given, parser), events)
+            sent, certificates = sent_headers(given, parser)
+            over_http(with_scheme(target), given, sent, certificates, events)
     except KeyboardInterrupt:
         return 130
     except UsageError as error:
@@ -84,10 +94,12 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def sent_headers(given: argparse.Namespace, parser: argparse.ArgumentParser) -> dict[str, str]:
-    """What is sent beside the event; ends the command if the file of headers is none."""
+def sent_headers(given: argparse.Namespace, parser: Parser) -> tuple[dict[str, str], SSLContext | None]:
+    """What is sent beside the event, and the certificates; ends the command if a file of them is none."""
+    if (warning := exposed(given.header)) is not None:
+        print(f"rx_sse: {warning}", file=sys.stderr)
     try:
-        return headers(given.header_file, os.environ)
+        return headers(given.header_file, os.environ, given.header), tls(given)
     except (ValueError, OSError) as error:
         parser.error(harmless(str(error)))
 
@@ -136,14 +148,20 @@ def into_redis(target: str, given: argparse.Namespace, events: Iterable[Any]) ->
                 time.sleep(pause(attempt + 1, getattr(error, "retry_after", None)))
 
 
-def over_http(target: str, given: argparse.Namespace, sent: dict[str, str], events: Iterable[Any]) -> None:
+def over_http(
+    target: str,
+    given: argparse.Namespace,
+    sent: dict[str, str],
+    certificates: SSLContext | None,
+    events: Iterable[Any],
+) -> None:
     """Publish through the mount."""
     http_url(target)
     url = f"{target.rstrip('/')}/topics/{quote(given.topic, safe='')}"
     query = {} if given.event is None else {"event": given.event}
     # Input is waited for outside of the loop, where Ctrl-C ends the wait; nothing happens on the loop then.
     with asyncio.Runner() as runner:
-        session = runner.run(opened(sent))
+        session = runner.run(opened(sent, certificates))
         try:
             for data in events:
                 key = given.key or secrets.token_hex(16)
@@ -152,8 +170,10 @@ def over_http(target: str, given: argparse.Namespace, sent: dict[str, str], even
             runner.run(session.close())
 
 
-async def opened(sent: dict[str, str]) -> aiohttp.ClientSession:
-    return aiohttp.ClientSession(headers=sent, timeout=aiohttp.ClientTimeout(total=_PATIENCE))
+async def opened(sent: dict[str, str], certificates: SSLContext | None) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        headers=sent, timeout=aiohttp.ClientTimeout(total=_PATIENCE), connector=connector(certificates)
+    )
 
 
 async def offered(
@@ -194,7 +214,8 @@ async def offered(
         except aiohttp.ClientConnectorError as error:
             why = unreachable(error)
             if isinstance(error, aiohttp.ClientSSLError):  # it will be the same the next time
-                break
+                certificate = isinstance(error, aiohttp.ClientConnectorCertificateError)
+                raise NotAccepted(why + (HINT if certificate else "")) from None
         except (aiohttp.ClientError, TimeoutError) as error:
             why = f"{type(error).__name__}: {error}"
     raise NotAccepted(why)
@@ -217,15 +238,15 @@ def pause(attempt: int, retry_after: float | None) -> float:
     return max(min(retry_after or 0.0, _LONGEST_WAIT), _FIRST_WAIT * 2.0 ** (attempt - 1))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m rx_sse publish", description="Publish to a topic; prints the id of each event."
-    )
+def _parser() -> Parser:
+    parser = Parser("publish", "Publish to a topic; prints the id of each event.")
     add = parser.add_argument
     add(
         "target",
         metavar="TARGET",
-        help="URL of the mount; or redis://…, or redis with the address in the environment",
+        help="URL of the mount (without a scheme: http for this machine, https for another host); or "
+        "redis://…, rediss://…, unix://…, redis+sentinel://…, redis+cluster://…; or redis, with the address "
+        "in the environment",
     )
     add("topic", metavar="TOPIC")
     add("data", metavar="DATA", nargs="?", help="JSON, or else text; without it, or with -, standard input")
@@ -234,5 +255,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--event", metavar="NAME", help="the event's name")
     add("--key", metavar="KEY", help="the idempotency key, for a command that may be repeated")
     add("--prefix", default="rx_sse", help="of the keys in Redis, as given to RedisBus")
+    add_tls(parser)
     add_options(parser, f"{REDIS} is the address that redis stands for.")
     return parser

@@ -8,11 +8,22 @@ Never writes an escape sequence to what is no terminal.
 
 from __future__ import annotations
 
+import os
+import shutil
+from collections.abc import Callable
 from typing import Final, TextIO
 
-__all__ = ["Screen"]
+__all__ = ["Screen", "columns"]
 
 _ERASE: Final = "\r\x1b[K"
+
+
+def columns(stream: TextIO) -> int:
+    """How wide the terminal of a stream is; for a pipe, what COLUMNS says, or else 80."""
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or 80
+    except (OSError, ValueError):
+        return shutil.get_terminal_size().columns
 
 
 class Screen:
@@ -47,9 +58,17 @@ class Screen:
         self._err.write(text + "\n")
         self._err.flush()
 
-    def bottom(self, text: str) -> None:
-        """Replace the bottom line; it is gone with the next print."""
+    def bottom(self, text: str, paint: Callable[[str], str] = str) -> None:
+        """Replace the bottom line; it is gone with the next print. It is cut where the terminal ends, because
+        a line that wraps could not be erased.
+
+        Args:
+            text: without escape sequences.
+            paint: gives it a colour.
+        """
         if self.has_bottom:
+            room = max(columns(self._err) - 1, 1)
+            text = paint(text if len(text) <= room else text[: room - 1] + "…")
             self._err.write(_ERASE + text)
             self._err.flush()
             self._bottom = text

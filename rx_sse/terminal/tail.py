@@ -1,7 +1,8 @@
 """``python -m rx_sse tail URL``: any stream of server-sent events in the terminal.
 
 Standard: WHATWG HTML §9.2, by way of `rx_sse.EventSource`: it reconnects, and resumes, as a browser does. The
-exit status is 0 when the stream is over, 1 when it failed, 2 for a wrong call, 130 for Ctrl-C.
+exit status is 0 when the stream is over, 1 when it failed, 2 for a wrong call, 130 for Ctrl-C. A certificate
+that is not accepted is a failure: it would be the same with every attempt.
 
 Reads as fast as it prints: a slow terminal, or a slow ``| command``, slows the server down.
 """
@@ -11,21 +12,26 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import shutil
 import sys
 import time
 from contextlib import aclosing, suppress
 from datetime import datetime
+from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, Final
 
+import aiohttp
+
 from rx_sse import EventSource, RxSseError, ServerSentEvent
 from rx_sse.client import ConnectionState
-from rx_sse.terminal.credentials import add_options, headers
+from rx_sse.terminal.credentials import add_options, exposed, headers
 from rx_sse.terminal.filters import Absent, condition, field
 from rx_sse.terminal.meter import Meter, moment
-from rx_sse.terminal.screen import Screen
+from rx_sse.terminal.parser import Parser
+from rx_sse.terminal.screen import Screen, columns
+from rx_sse.terminal.server import HINT, connector, tls, with_scheme
+from rx_sse.terminal.server import add_options as add_tls
 from rx_sse.terminal.text import Palette, as_json
 from rx_sse.wire.harmless import harmless
 
@@ -33,6 +39,9 @@ __all__ = ["main"]
 
 # Seconds between two looks at the meter.
 _LOOK: Final = 0.5
+
+# Columns that JSON is laid out for at least: in a narrower pane each value has a line of its own and wraps.
+_NARROWEST: Final = 20
 
 
 def main(arguments: list[str]) -> int:
@@ -78,11 +87,15 @@ class Tail:
         body = given.body
         if body is not None and body.startswith("@"):
             body = sys.stdin.buffer.read() if body == "@-" else Path(body[1:]).read_bytes()
-        sent = headers(given.header_file, os.environ)
+        sent = headers(given.header_file, os.environ, given.header)
+        if (warning := exposed(given.header)) is not None:
+            self._screen.note(self._notes.faint(f"rx_sse: {warning}"))
         if body is not None and "content-type" not in map(str.lower, sent):
             sent["Content-Type"] = "application/json"
-        self._source = EventSource(
-            given.url,
+        self._certificates = tls(given)
+        self._source = partial(
+            EventSource,
+            with_scheme(given.url),
             method=given.method or ("GET" if body is None else "POST"),
             headers=sent,
             body=body,
@@ -92,28 +105,44 @@ class Tail:
             on_state=self._state,
             on_comment=self._comment if given.comments else None,
         )
+        self._source()  # raises now what it would raise later
+        self._reading: asyncio.Task[int] | None = None
+        self._futile = ""
 
     async def run(self) -> int:
         """Until the stream is over, or enough was shown; returns the exit status."""
         looking = asyncio.create_task(self._look()) if self._screen.has_bottom else None
-        shown = 0
         try:
-            async with aclosing(aiter(self._source)) as events:
-                async for event in events:
-                    if self._event(event):
-                        shown += 1
-                        if shown == self._given.count:
-                            break
+            self._reading = asyncio.create_task(self._read())
+            return await self._reading
+        except asyncio.CancelledError:
+            if not self._futile:
+                raise
+            return self._failed(self._futile)
         except RxSseError as error:
-            self._screen.error(self._notes.bad(f"rx_sse: {harmless(str(error))}"))
-            return 1
+            hint = HINT if isinstance(error.__cause__, aiohttp.ClientConnectorCertificateError) else ""
+            return self._failed(str(error) + hint)
         finally:
             if looking is not None:
                 looking.cancel()
                 with suppress(asyncio.CancelledError):
                     await looking
             self._screen.note(self._notes.faint(self._meter.summary(time.monotonic())))
+
+    async def _read(self) -> int:
+        async with aiohttp.ClientSession(connector=connector(self._certificates)) as session:
+            shown = 0
+            async with aclosing(aiter(self._source(session=session))) as events:
+                async for event in events:
+                    if self._event(event):
+                        shown += 1
+                        if shown == self._given.count:
+                            break
         return 0
+
+    def _failed(self, why: str) -> int:
+        self._screen.error(self._notes.bad(f"rx_sse: {harmless(why)}"))
+        return 1
 
     def _event(self, event: ServerSentEvent) -> bool:
         """Whether it was shown."""
@@ -145,7 +174,7 @@ class Tail:
             head.append(palette.faint(f"retry={event.retry}"))
         if lag is not None:
             head.append(palette.faint(f"lag={span(lag)}"))
-        width = shutil.get_terminal_size().columns - 2
+        width = max(columns(sys.stdout) - 2, _NARROWEST)
         data = as_json(event.data, palette, width)
         if data is None:
             data = harmless(event.data)
@@ -161,9 +190,13 @@ class Tail:
             self._opened = time.monotonic()
             self._screen.note(f"{notes.good('● open')} {harmless(state.url)} {notes.faint(reason)}")
         elif state.state == "closed":
-            if state.error is not None:  # which is told as the command's own
+            if state.error is not None or self._futile:  # which is told as the command's own
                 return
             self._screen.note(f"{notes.faint('■ closed')} {reason}")
+        elif isinstance(state.error, aiohttp.ClientConnectorCertificateError):
+            self._futile = f"{state.reason}{HINT}"
+            if self._reading is not None:
+                self._reading.cancel()
         elif state.delay or state.error is not None:
             self._opened = None
             self._screen.note(f"{notes.bad('○ lost')} {reason}; again in {span(state.delay)}{resume}")
@@ -177,7 +210,7 @@ class Tail:
             if self._meter.lag is not None:
                 parts.append(f"lag {span(self._meter.lag)}")
             parts.append("connecting" if self._opened is None else f"open for {span(now - self._opened)}")
-            self._screen.bottom(self._notes.faint(" · ".join(parts)))
+            self._screen.bottom(" · ".join(parts), self._notes.faint)
 
 
 def span(seconds: float) -> str:
@@ -196,19 +229,17 @@ def positive(text: str) -> int:
     return count
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m rx_sse tail", description="Show a stream of server-sent events, and stay with it."
-    )
+def _parser() -> Parser:
+    parser = Parser("tail", "Show a stream of server-sent events, and stay with it.")
     add = parser.add_argument
-    add("url", metavar="URL")
+    add("url", metavar="URL", help="without a scheme: http for this machine, https for another host")
     add("--event", action="append", default=[], metavar="NAME", help="only events of this name; repeatable")
     add(
         "--where",
         action="append",
         default=[],
         metavar="CONDITION",
-        help="only events whose JSON has it: user.name=ada, level!=debug, or error alone; repeatable",
+        help="only events whose JSON has it: user.name=ada, level!=debug, price>=10, error; repeatable",
     )
     add("--since", metavar="ID", help="resume after this event")
     add("-n", "--count", type=positive, metavar="N", help="stop after N events")
@@ -226,5 +257,6 @@ def _parser() -> argparse.ArgumentParser:
         help="whether to go on after the first connection; by default with GET and HEAD alone, since "
         "another request, such as one with a body, would be sent again",
     )
+    add_tls(parser)
     add_options(parser)
     return parser

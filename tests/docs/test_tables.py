@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import inspect
 import re
 import shlex
@@ -19,13 +20,15 @@ from .blocks import HERE, README, Block, Page, cases
 STREAMS = Page(ROOT / "docs" / "streams.md")
 
 
-@pytest.mark.parametrize(("page", "block", "command", "shown"), cases("python3", "python"))
+@pytest.mark.parametrize(("page", "block", "command", "shown"), cases("python3", "python", "rx-sse"))
 def test_commands_exist(page: Page, block: Block, command: str, shown: list[str]) -> None:
     words = shlex.split(command, comments=True)
     if words[1] == "dev.py":
         documented = (ROOT / "dev.py").read_text("utf-8")
         assert re.search(rf"^    python3 dev\.py {words[2]}\b", documented, re.MULTILINE)
         words = words[2:]
+    elif words[0] == "rx-sse":
+        words = words[1 : words.index("|") if "|" in words else None]
     else:
         assert words[1:3] == ["-m", "rx_sse"]
         words = words[3:]
@@ -40,6 +43,27 @@ def options_exist(words: list[str]) -> None:
     assert done.returncode == 0, done.stderr
     for option in (word for word in words if word.startswith("--")):
         assert option in done.stdout
+
+
+def test_the_options_of_the_terminal_are_the_code() -> None:
+    """Those of `tail`, of `publish`, and of both."""
+    from rx_sse.terminal import publish, tail
+
+    def options(parser: argparse.ArgumentParser) -> set[str]:
+        return {name for name in parser._option_string_actions if name not in ("-h", "--help")}
+
+    page = Page(ROOT / "docs" / "terminal.md")
+    shown = [
+        {
+            word.split()[0]
+            for cell in page.table(heading)
+            for word in re.split(r"`?, `", cell)
+            if word[0] == "-"
+        }
+        for heading in ("Reading: `tail`", "Writing: `publish`", "Headers, tokens, certificates")
+    ]
+    assert shown[0] | shown[2] == options(tail._parser())
+    assert shown[1] | shown[2] == options(publish._parser())
 
 
 def test_install_lines_name_extras_that_exist() -> None:

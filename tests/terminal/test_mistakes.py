@@ -9,8 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import reactivex as rx
 from aiohttp import web
 
+import rx_sse
 from rx_sse.__main__ import main
 from rx_sse.testing import serve
 
@@ -23,15 +25,31 @@ NOBODY = "http://127.0.0.1:9"  # the discard port, where nothing listens
 @pytest.mark.parametrize(
     ("call", "status", "told"),
     [
-        ("tail localhost:8080/x", 2, "give an absolute URL that begins with http:// or https://"),
-        ("tail foo", 2, "give an absolute URL that begins with http:// or https://"),
+        ("tail /x", 2, "give an absolute URL that begins with http:// or https://"),
+        ("tail --no-reconnect localhost:9/x", 1, "cannot connect to localhost:9: Connection refused"),
+        (
+            "tail --no-reconnect no-such-host.invalid/x",
+            1,
+            "no-such-host.invalid:443: no address",
+        ),
+        ("tail --where n=~3 http://x", 2, "'n=~3' has an operator that is not known; write path=value"),
+        ("tail --where n~3 http://x", 2, "'n~3' is no condition; write path=value"),
+        ("tail --where n>[1] http://x", 2, "'n>[1]' compares with no number and no text"),
+        ("tail -H nonsense http://x", 2, "--header, line 1: not a header; write it as 'Name: value'"),
+        ("tail --cacert no-such-file https://x", 2, "No such file or directory: 'no-such-file'"),
+        ("tail --cacert pyproject.toml https://x", 2, "pyproject.toml: not a file of certificates in PEM"),
+        ("tail -k --cacert x https://x", 2, "not allowed with argument"),
+        ("tail --nonsense http://x", 2, "unrecognized arguments: --nonsense"),
         ("tail ftp://host/x", 2, "give an absolute URL that begins with http:// or https://"),
         (f"tail --no-reconnect {NOBODY}", 1, "cannot connect to 127.0.0.1:9: Connection refused"),
         ("tail --no-reconnect http://no-such-host.invalid/", 1, "no address is known for this name"),
         ("tail --timeout -1 http://x", 2, "read_timeout=-1.0"),
         ("tail --body @no-such-file http://x", 2, "No such file or directory: 'no-such-file'"),
         ("tail --header-file no-such-file http://x", 2, "No such file or directory: 'no-such-file'"),
-        ("publish localhost:8080 news x", 2, "give an absolute URL that begins with http:// or https://"),
+        ("publish /x news x", 2, "give an absolute URL that begins with http:// or https://"),
+        ("publish redis+nonsense://x news x", 2, "give an absolute URL that begins with http:// or https://"),
+        ("publish redis+sentinel://x news x", 2, "is not the URL of a Redis"),
+        ("publish https://x news x --cacert no-such-file", 2, "No such file or directory: 'no-such-file'"),
         ("publish ftp://x news x", 2, "give an absolute URL that begins with http:// or https://"),
         ("publish http://x news x --header-file no-such-file", 2, "No such file or directory"),
         ("publish http://x news x --key a\x00b", 2, "--key: 'a\\x00b' holds a character that no header can"),
@@ -40,7 +58,8 @@ NOBODY = "http://127.0.0.1:9"  # the discard port, where nothing listens
         ("demo --workers 0", 2, "--workers 0: give 1 or more"),
         ("demo --redis foo --port 0", 2, "what was given is not the URL of a Redis"),
         ("demo --host no-such-host.invalid --port 0", 1, "cannot listen on no-such-host.invalid:0"),
-        ("nonsense", 2, "rx_sse: no command 'nonsense'"),
+        ("nonsense", 2, "rx_sse: no command 'nonsense'; give one of demo, tail, publish"),
+        ("--nonsense", 2, "rx_sse: no option '--nonsense'"),
     ],
 )
 def test_a_mistake_is_told(
@@ -55,6 +74,8 @@ def test_a_mistake_is_told(
     assert (ended, printed.out) == (status, "")
     (line,) = (line for line in printed.err.splitlines() if told in line)
     assert line.startswith(("rx_sse: ", f"python -m rx_sse {call.split()[0]}: error: "))
+    if status == 2 and not call.startswith("demo"):
+        assert printed.err.splitlines() == [line]
 
 
 @pytest.mark.parametrize(
@@ -114,6 +135,28 @@ async def test_a_certificate_that_is_not_accepted_and_a_server_without_tls_are_t
             assert result.err.count("certificate is not accepted") == 1 and "Traceback" not in result.err
             result = await run(*call, plain.replace("http:", "https:"), *rest)
             assert "no TLS with it: " in result.err and "Traceback" not in result.err
+
+
+async def test_a_certificate_ends_a_tail_that_would_reconnect_and_options_accept_it(tmp_path: Path) -> None:
+    certificate, key = self_signed(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    app = rx_sse.setup(web.Application())
+    app.router.add_get("/", rx_sse.sse(lambda request: rx.of("hello")))
+
+    async def publish(request: web.Request) -> web.Response:
+        return web.json_response({"id": "7"}, status=201)
+
+    app.router.add_post("/topics/news", publish)
+    async with serve(app, ssl=context) as url:
+        refused = await run("tail", url)
+        assert refused.status == 1 and "; again in" not in refused.err
+        assert "self-signed certificate; --cacert FILE accepts the certificates of a file, -k" in refused.err
+        for options in (["-k"], ["--cacert", str(certificate)]):
+            read = await run("tail", url, "--raw", *options)
+            assert (read.status, read.out) == (0, "hello\n"), read.err
+            sent = await run("publish", url, "news", "x", *options)
+            assert (sent.status, sent.out) == (0, "7\n"), sent.err
 
 
 async def test_what_looks_like_json_and_is_none_is_published_and_told() -> None:

@@ -198,17 +198,18 @@ async def test_a_refusal_is_told_and_is_the_exit_status(endpoint: Endpoint) -> N
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["foo"],
+        ["/foo"],
         [],
         ["http://x/", "--where", "=1"],
         ["http://x/", "--header-file", "/nowhere"],
         ["http://x/", "-n", "x"],
     ],
 )
-async def test_a_wrong_call_is_answered_by_its_usage(arguments: list[str]) -> None:
+async def test_a_wrong_call_is_answered_in_one_line(arguments: list[str]) -> None:
     result = await run("tail", *arguments)
     assert (result.status, result.out) == (2, "")
-    assert "usage: python -m rx_sse tail" in result.err
+    (line,) = result.err.splitlines()
+    assert line.startswith("python -m rx_sse tail: error: ") and line.endswith(" (see --help)")
     assert "Traceback" not in result.err
 
 
