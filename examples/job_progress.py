@@ -19,24 +19,25 @@ import rx_sse
 PAGE = """<!doctype html><meta charset=utf-8><title>A job</title><link rel=icon href="data:,">
 <button>Start a job</button><p><progress max=1 value=0></progress> <span></span></p>
 <script type=module>
+import { stream } from "/rx_sse.js";
+
 const [bar, text] = [document.querySelector("progress"), document.querySelector("span")];
 let source;
 function watch(id) {
   source?.close();
-  source = new EventSource(`/jobs/${id}`);
-  source.onmessage = event => {
-    const {done, of} = JSON.parse(event.data);
+  source = stream(`/jobs/${id}`, {position: "none", replay: 1});  // begin with the last report
+  source.addEventListener("message", event => {
+    const {done, of} = event.json();
     bar.value = done / of;
     text.textContent = `${done} of ${of}`;
-  };
-  source.addEventListener("stream-end", () => { source.close(); text.textContent += ", finished"; });
+  });
+  source.addEventListener("stream-end", () => { text.textContent += ", finished"; });
 }
 document.querySelector("button").onclick = async () => {
   location.hash = (await (await fetch("/jobs", {method: "POST"})).json()).id;
   watch(location.hash.slice(1));
 };
 if (location.hash) watch(location.hash.slice(1));
-addEventListener("pagehide", () => source?.close());
 </script>"""
 
 bus = rx_sse.MemoryBus(ttl=600.0)

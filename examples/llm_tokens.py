@@ -22,39 +22,25 @@ PAGE = """<!doctype html><meta charset=utf-8><title>Tokens</title><link rel=icon
 <form><input name=prompt size=60 value="Every word of this prompt comes back as a token">
 <button>Ask</button> <button type=button disabled>Stop</button></form><p></p><small></small>
 <script type=module>
+import { stream } from "/rx_sse.js";
+
 const [form, ask, stop, answer, state] = ["form", "button", "[type=button]", "p", "small"].map(
   (selector) => document.querySelector(selector));
-
-async function* events(response) {  // EventSource knows no POST: this reads what `fetch` gives
-  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-  for (let text = "";;) {
-    const {done, value} = await reader.read();
-    if (done) return;
-    const blocks = (text + value).split("\\n\\n");
-    text = blocks.pop();
-    for (const block of blocks) {
-      const lines = block.split("\\n"), field = name => lines.filter(line => line.startsWith(name + ": "))
-        .map(line => line.slice(name.length + 2)).join("\\n");
-      yield {type: field("event") || "message", data: field("data")};
-    }
-  }
-}
 
 form.onsubmit = async event => {
   event.preventDefault();
   const leaving = new AbortController();
   stop.onclick = () => leaving.abort();  // the server notices, and cancels its own request
   [ask.disabled, stop.disabled, answer.textContent, state.textContent] = [true, false, "", "cut off"];
+  // What is no GET is sent once, and shared with no other tab.
+  const tokens = stream("/chat", {method: "POST", body: form.prompt.value, signal: leaving.signal});
+  tokens.addEventListener("stream-end", () => { state.textContent = "complete"; });
+  tokens.addEventListener("error", ({detail}) => { state.textContent = detail.message; });
+  tokens.addEventListener("stream-error", event => { state.textContent = event.json().title; });
   try {
-    const options = {method: "POST", body: form.prompt.value, signal: leaving.signal};
-    for await (const {type, data} of events(await fetch("/chat", options))) {
-      if (type == "message") answer.textContent += JSON.parse(data).token;
-      if (type == "stream-end") state.textContent = "complete";
-      if (type == "stream-error") state.textContent = JSON.parse(data).title;
-    }
-  } catch (error) {
-    state.textContent = error.name == "AbortError" ? "stopped" : error.message;
-  }
+    for await (const event of tokens) if (event.type === "message") answer.textContent += event.json().token;
+  } catch {}  // the listeners have told why
+  if (leaving.signal.aborted) state.textContent = "stopped";
   [ask.disabled, stop.disabled] = [false, true];
 };
 </script>"""

@@ -26,12 +26,12 @@ PAGE = """<!doctype html><meta charset=utf-8><title>A log</title><link rel=icon 
 <p>Lines written to the file appear here. Stop the server, write, start it again: no line is missing.</p>
 <pre></pre>
 <script type=module>
-const shown = document.querySelector("pre"), source = new EventSource("/tail");
+import { stream } from "/rx_sse.js";
+
+const shown = document.querySelector("pre"), source = stream("/tail");  // one for all tabs; a reload resumes
 const show = text => { shown.append(text + "\\n"); scrollTo(0, document.body.scrollHeight); };
-source.onmessage = event => show(event.data);
+source.addEventListener("message", event => show(event.data));
 source.addEventListener("rotated", event => show(`-- ${event.data} --`));
-addEventListener("pagehide", () => source.close());
-addEventListener("pageshow", event => { if (event.persisted) location.reload(); });
 </script>"""
 
 POLL = 0.25

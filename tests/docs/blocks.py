@@ -157,7 +157,7 @@ PAGES = [README, *map(Page, sorted((ROOT / "docs").rglob("*.md")))]
 
 ELSEWHERE = {
     "docs/ai-clients.md": "tests/clients/test_ai_clients.py",
-    "docs/browser.md": "tests/js",
+    "docs/browser.md": "tests/js/test_docs.py",
     "docs/proxies.md": "tests/test_proxies.py",
     "docs/wrappers.md": "tests/clients/test_wrappers.py",
 }
