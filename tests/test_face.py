@@ -236,6 +236,9 @@ def test_a_name_costs_what_it_needs(name: str) -> None:
 BUS = {
     "topic",
     "events",
+    "position",
+    "history",
+    "retain",
     "publish",
     "end",
     "revoke",
@@ -255,6 +258,14 @@ def public(thing: object) -> set[str]:
 def test_a_bus_shows_what_the_documentation_names() -> None:
     assert public(rx_sse.MemoryBus()) == BUS
     assert public(rx_sse.RedisBus("redis://localhost")) == BUS
+
+
+async def test_a_page_of_history_shows_what_the_documentation_names() -> None:
+    async with rx_sse.MemoryBus() as bus:
+        await bus.publish("t", 1)
+        page = await bus.history("t")
+    assert public(page) - public(()) == {"topic", "entries", "position", "next", "gap"}
+    assert public(page[0]) == {"id", "event", "data", "time", "json"}
 
 
 def test_a_topic_shows_its_name_and_what_a_subject_has() -> None:

@@ -17,18 +17,21 @@ from typing import Any, Self
 from reactivex import Observable
 
 from rx_sse.arguments import count, function, seconds
+from rx_sse.bus.asking import Wish, history_of, position_of
 from rx_sse.bus.core import Core
-from rx_sse.bus.events import Events, references
+from rx_sse.bus.events import Events, check_after, check_beginnings, references
 from rx_sse.bus.gap import Gap
+from rx_sse.bus.history import HistoryPage
 from rx_sse.bus.log.draft import Draft, Retention, draft_of, hashed_key
 from rx_sse.bus.log.entry import END, gap_data
 from rx_sse.bus.log.port import Log
 from rx_sse.bus.log.position import MAX_TOPICS, cursor_of, part_of, ref_of
 from rx_sse.bus.names import check_topic
 from rx_sse.bus.presence import Presence
-from rx_sse.bus.resume.stream_cursor import UNASKED, StreamCursor
+from rx_sse.bus.resume.stream_cursor import StreamCursor
 from rx_sse.bus.rosters import Rosters
 from rx_sse.bus.runtime import BusError, Runtime
+from rx_sse.bus.since import Since, check_since
 from rx_sse.bus.stats import BusStats
 from rx_sse.bus.topic import Topic
 from rx_sse.bus.user_code import Filter, Map, Snapshot
@@ -42,7 +45,7 @@ class Bus:
 
     Args:
         log: where entries are kept.
-        retention: how much of a topic is kept.
+        retention: how much of a topic is kept that no `retain` is for.
         publish_timeout: seconds that a publisher waits for room.
         position_timeout: seconds that a stream waits for the bus to tell its position; then it is shed.
         grace: seconds that a listener may be away without having left (`presence`).
@@ -140,8 +143,9 @@ class Bus:
     def events(
         self,
         *topics: str,
-        after: StreamCursor | None,
+        after: StreamCursor | str | None,
         last: int = 0,
+        since: Since | None = None,
         snapshot: Snapshot | None = None,
         filter: Filter | None = None,
         map: Map | None = None,
@@ -152,8 +156,11 @@ class Bus:
 
         Args:
             *topics: 1 to 32 names.
-            after: `last_event_id(request)`; None outside a request.
+            after: `last_event_id(request)`; outside a request None, or a cursor: what `position` returned, or
+                an entry's id.
             last: without a cursor, begin with so many of the newest entries of each topic.
+            since: without a cursor, begin with the entries that are not older: a `timedelta` back from the
+                subscription, or a `datetime` with a time zone.
             snapshot: without a cursor, begin with the state that it returns, given the topic's name; then
                 come the changes since it was called. May be a coroutine function. None means no state. One
                 call serves all who wait for the same function, topic and user.
@@ -169,21 +176,98 @@ class Bus:
         """
         if not 1 <= len(topics) <= MAX_TOPICS:
             raise UsageError(f"events() takes 1 to {MAX_TOPICS} topics, not {len(topics)}")
-        if after is not None and not isinstance(after, StreamCursor):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise UsageError(
-                f"after={after!r}: give rx_sse.last_event_id(request), or None outside a request"
-            )
-        if after is None and (tell := UNASKED.get()) is not None:
-            tell()
+        check_after(after)
         count("last", last, least=0)
+        check_beginnings(after, last, check_since(since), snapshot)
         function("snapshot", snapshot, "a function of a topic's name that returns its state")
         function("filter", filter, "a function of an event that tells whether the client gets it")
         function("map", map, "a function of an event that returns what the client gets instead")
         function("on_gap", on_gap, "a function of a Gap")
         refs = references(tuple(check_topic(topic) for topic in topics))
         return Events(
-            self._core, refs, after, last=last, snapshot=snapshot, filter=filter, map=map, on_gap=on_gap
+            self._core,
+            refs,
+            after,
+            last=last,
+            since=since,
+            snapshot=snapshot,
+            filter=filter,
+            map=map,
+            on_gap=on_gap,
         )
+
+    async def position(self, *topics: str) -> str:
+        """Where topics are now: the cursor behind everything that the bus has taken so far.
+
+        Take it before the state that a page shows, and let the page's stream go on from it: what changes in
+        between comes as an event, and nothing is missed.
+
+        Args:
+            *topics: 1 to 32 names, of those that the stream will have.
+
+        Returns:
+            A cursor: for `events(after=…)`, `history(after=…)`, and as ``Last-Event-ID`` or ``?lastEventId=``
+            of a stream.
+
+        Raises:
+            TopicNameError: a name that is not one.
+            UsageError: no topic, too many, or one twice.
+            Overloaded: the log does not answer.
+            BusClosed: the bus is not running.
+        """
+        return await position_of(self._core, topics)
+
+    async def history(
+        self,
+        topic: str,
+        *,
+        after: str | None = None,
+        last: int | None = None,
+        since: Since | None = None,
+        limit: int = 100,
+    ) -> HistoryPage:
+        """A page of what a topic has kept, the oldest first. One of `after`, `last` and `since` says where it
+        begins; without any, it is the oldest entry.
+
+        Args:
+            topic: whose.
+            after: a cursor: the `next` of the page before, an entry's id, or what `position` returned.
+            last: so many of the newest entries.
+            since: those not older: a `timedelta` back from now, or a `datetime` with a time zone.
+            limit: entries of the page, 500 at most; it also ends before it would be over 1 MB.
+
+        Raises:
+            TopicNameError: the name is not one.
+            UsageError: two beginnings, a cursor that is none of this topic, a number that makes no sense.
+            Overloaded: the log does not answer.
+            BusClosed: the bus is not running.
+        """
+        wish = Wish(topic, after=after, last=last, since=since, limit=limit)
+        return (await history_of(self._core, wish))[0]
+
+    def retain(
+        self,
+        pattern: str,
+        *,
+        history: int | None = None,
+        history_bytes: int | None = None,
+        ttl: float | None = None,
+    ) -> None:
+        """Keep more, or less, of some topics than of the others. The most specific pattern counts; the same
+        one again replaces what it said. At any time and from any thread: it holds for what is published from
+        then on, in this process.
+
+        Args:
+            pattern: a topic, or a prefix up to a separator and ``*``, as in ``orders:*``; ``*`` for all.
+            history, history_bytes, ttl: as for the bus; what is left out is the bus's.
+
+        Raises:
+            TopicNameError: it is no pattern.
+            UsageError: nothing is given, a number that makes no sense, or over 1,000 patterns.
+        """
+        core = self._core
+        core.retentions.retain(pattern, history=history, history_bytes=history_bytes, ttl=ttl)
+        core.runtime.run_on_loop(core.topics.retain)
 
     async def publish(
         self,
@@ -214,7 +298,7 @@ class Bus:
             PublishUnknown: no answer came in time, or not enough replicas have acknowledged it.
         """
         core = self._core
-        draft = draft_of(check_topic(topic), data, event, core.retention, core.dumps)
+        draft = draft_of(check_topic(topic), data, event, core.retentions.of(topic), core.dumps)
         if idempotency_key is not None:
             draft.key = hashed_key(user, topic, idempotency_key)
         return await self._publish(draft)
@@ -224,9 +308,8 @@ class Bus:
 
         Whoever comes after the end gets the history and the end. A publish after it begins the topic again.
         """
-        await self._publish(
-            Draft(check_topic(topic), END, gap_data(reason or "ended"), None, self._core.retention)
-        )
+        kept = self._core.retentions.of(check_topic(topic))
+        await self._publish(Draft(topic, END, gap_data(reason or "ended"), None, kept))
 
     async def revoke(
         self, *, user: str | None = None, token_id: str | None = None, until: float | None = None

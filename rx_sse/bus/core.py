@@ -55,13 +55,13 @@ class Core:
         check_workers: Callable[[], None],
     ) -> None:
         self.log = log
-        self.retention = retention
         self.check_workers = check_workers
         self.dumps: Dumps | None = None
         """Replaces the JSON encoder for what is pushed, and for what `map` and `snapshot` return."""
         self.position_timeout = seconds("position_timeout", position_timeout)
         self._publish_timeout = seconds("publish_timeout", publish_timeout)
         self.runtime = runtime = Runtime(log, retention, clock, count("ring_bytes", ring_bytes, least=0))
+        self.retentions = runtime.retentions
         self.topics = Topics(runtime)
         self.rosters = rosters(runtime, seconds("grace", grace))
         self.snapshots = Snapshots(runtime)
@@ -217,6 +217,7 @@ class Core:
     def tick(self, now: float) -> None:
         """Let go of what is over at `now`, by the loop's clock."""
         self.runtime.shrink()
+        self.runtime.wall_clock.note()
         self.topics.sweep(now)
         self.rosters.sweep(now)
         self.limiter.sweep()

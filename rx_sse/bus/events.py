@@ -11,7 +11,8 @@ from rx_sse.bus.core import Core
 from rx_sse.bus.events_subscription import EventsSubscription
 from rx_sse.bus.gap import Gap
 from rx_sse.bus.log.position import ref_of
-from rx_sse.bus.resume.stream_cursor import StreamCursor
+from rx_sse.bus.resume.stream_cursor import ASKED, StreamCursor
+from rx_sse.bus.since import Since
 from rx_sse.bus.user_code import Filter, Functions, Map, Snapshot
 from rx_sse.errors import UsageError
 from rx_sse.reactive.observer import Callbacks, Unwrapped
@@ -27,9 +28,10 @@ class Events(Unwrapped[ServerSentEvent]):
         self,
         core: Core,
         topics: dict[str, str],
-        handle: StreamCursor | None,
+        after: StreamCursor | str | None,
         *,
         last: int,
+        since: Since | None,
         snapshot: Snapshot | None,
         filter: Filter | None,
         map: Map | None,
@@ -38,8 +40,9 @@ class Events(Unwrapped[ServerSentEvent]):
         super().__init__()
         self._core = core
         self._topics = topics
-        self._cursor = handle
+        self._after = after
         self._newest = last if snapshot is None else 0
+        self._since = since
         self._functions = Functions(filter, map, snapshot, on_gap)
 
     def subscribe_observer(
@@ -48,9 +51,11 @@ class Events(Unwrapped[ServerSentEvent]):
         """Subscribe, on the bus's loop. The position is that of this moment; events come from the next turn
         of the loop on.
         """
-        subscription = EventsSubscription(self._core, self._cursor, self._functions, observer)
+        # A text belongs to no connection: each subscription begins there.
+        handle = StreamCursor(self._after) if isinstance(self._after, str) else self._after
+        subscription = EventsSubscription(self._core, handle, self._functions, observer)
         try:
-            subscription.start(self._topics, self._newest)
+            subscription.start(self._topics, self._newest, self._since)
         except Exception as error:
             subscription.fail(error)
         return subscription
@@ -59,6 +64,36 @@ class Events(Unwrapped[ServerSentEvent]):
         raise UsageError(
             "events() is endless: return it from the handler, or subscribe to it, but do not await it"
         )
+
+
+def check_after(after: object) -> None:
+    """Check what was given as `after=`.
+
+    Raises:
+        UsageError: no cursor, or a text where the request at hand has one.
+    """
+    if isinstance(after, StreamCursor):
+        return
+    if after is not None and not isinstance(after, str):
+        raise UsageError(
+            f"after={after!r}: give rx_sse.last_event_id(request); outside a request a cursor, or None"
+        )
+    if (asked := ASKED.get()) is not None:
+        asked(after)
+
+
+def check_beginnings(after: object, last: int, since: Since | None, snapshot: object) -> None:
+    """Check that a stream has one beginning for clients without a cursor.
+
+    Raises:
+        UsageError: it has two.
+    """
+    if since is None:
+        return
+    others = {"after": isinstance(after, str) and after, "last": last, "snapshot": snapshot is not None}
+    for name, given in others.items():
+        if given:
+            raise UsageError(f"since= and {name}= are two beginnings: give one of them")
 
 
 def references(topics: tuple[str, ...]) -> dict[str, str]:

@@ -25,6 +25,7 @@ from rx_sse.bus.log.entry import Entry
 from rx_sse.bus.log.position import SEQ_BITS, UNKNOWN, Mark, Place, Position, mark_of, order_of
 from rx_sse.bus.resume.reader import Reader
 from rx_sse.bus.resume.stream_cursor import StreamCursor
+from rx_sse.bus.since import Since, fresh_since
 from rx_sse.bus.subscription import takes_batches
 from rx_sse.bus.user_code import NO_FUNCTIONS, Functions, UserCode
 from rx_sse.delivery.batch import EventBatch
@@ -85,11 +86,12 @@ class EventsSubscription(abc.DisposableBase):
         """The topics that it reads, by reference."""
         return tuple(reader.local.ref for reader in self._readers)
 
-    def start(self, names: dict[str, str], last: int) -> None:
+    def start(self, names: dict[str, str], last: int, since: Since | None) -> None:
         """Find out where to begin in topics, given with their references: without a cursor, `last` entries
-        earlier."""
+        earlier, or with the entries since a time."""
         topics = {ref: topic for topic, ref in names.items()}
         core = self._core
+        fresh = None if since is None else fresh_since(since, core.runtime)
         runtime = core.runtime
         runtime.require_loop()
         runtime.subscribers[self] = None
@@ -103,9 +105,8 @@ class EventsSubscription(abc.DisposableBase):
             after, past = places[ref] or (None, None)
             emit, receive = self._ways(local)
             context = None if self._user_code is None else self._user_code.context
-            reader = Reader(
-                local, runtime, self, emit, receive, after=after, past=past, last=last, context=context
-            )
+            where: dict[str, Any] = {"after": after, "past": past, "last": last, "fresh": fresh}
+            reader = Reader(local, runtime, self, emit, receive, **where, context=context)
             self._readers += (reader,)
             core.rosters.join(topic, self.user)
         for reader in self._readers:
@@ -199,7 +200,7 @@ class EventsSubscription(abc.DisposableBase):
         # waits for an event.
         if self._handle is not None and self._shaped:
             local = reader.local
-            history = self._core.retention.entries
+            history = self._core.retentions.of(local.topic).entries
             self._handle.passed(mark_of(local.ref, entry.position, local.epoch), history)
 
     def ended(self, reader: Reader, entry: Entry | None) -> None:
@@ -350,7 +351,7 @@ class EventsSubscription(abc.DisposableBase):
         try:
             if code.filter is not None and not code.filter(event):
                 if handle is not None:
-                    handle.passed(mark, self._core.retention.entries)
+                    handle.passed(mark, self._core.retentions.of(local.topic).entries)
                 return
             if code.map is not None:
                 shaped = code.map(event)

@@ -37,9 +37,8 @@ class Host(Protocol):
         """The memory that all rings share."""
         ...
 
-    @property
-    def retention(self) -> Retention:
-        """How much of a topic may be shown to a client that reconnects; a ring keeps no more."""
+    def retention_of(self, topic: str) -> Retention:
+        """How much of a topic is kept, and may be shown to a client that reconnects."""
         ...
 
     def clock(self) -> float:

@@ -31,18 +31,14 @@ from typing import Final, Protocol
 from rx_sse.bus.form import Form
 from rx_sse.bus.gap import Gap
 from rx_sse.bus.host import Host, Wary
-from rx_sse.bus.log.draft import Draft, Retention, hashed_key
+from rx_sse.bus.log.draft import Draft, hashed_key
 from rx_sse.bus.log.entry import END, GAP, Entry, gap_data
-from rx_sse.bus.log.history import History
 from rx_sse.bus.log.port import Page, Query
 from rx_sse.bus.log.position import SEQ_BITS, Mark, Position, mark_of, ref_of
+from rx_sse.bus.ring import ring_kept, ring_of
 from rx_sse.delivery.batch import Receiver
 from rx_sse.delivery.fanout import ReceiverSet
 from rx_sse.wire.event import ServerSentEvent
-
-RING_ENTRIES = 1000
-RING_BYTES = 1_048_576
-
 
 NONE_TOLD: Final[frozenset[Position]] = frozenset()
 
@@ -129,7 +125,7 @@ class LocalTopic:
         self._curious: tuple[Callable[[], None], ...] = ()
         self._own = host.resident is None
         self._stop = host.log.watch(topic, self)
-        self.ring = _ring(host) if host.resident is None else host.resident.history(topic)
+        self.ring = ring_of(topic, host) if host.resident is None else host.resident.history(topic)
         self._repair()
 
     # -- the log's side --------------------------------------------------------------------------------------
@@ -165,6 +161,11 @@ class LocalTopic:
     def trim(self) -> None:
         """Drop what is over the limits: a ring never shows what the log would not."""
         self.ring.trim(self._host.clock())
+
+    def retain(self) -> None:
+        """The bus keeps another part of its topics from now on."""
+        if self._own:
+            self.ring.kept = ring_kept(self._host.retention_of(self.topic))
 
     def hold(self) -> None:
         """One more user."""
@@ -344,7 +345,7 @@ class LocalTopic:
         host = self._host
         key = hashed_key(None, self.topic, f"withdrawn {upto.seq}-{upto.nonce}")
         data = gap_data("withdrawn", upto)
-        host.log.append(Draft(self.topic, GAP, data, None, host.retention, key=key))
+        host.log.append(Draft(self.topic, GAP, data, None, host.retention_of(self.topic), key=key))
 
     # -- delivery --------------------------------------------------------------------------------------------
 
@@ -389,10 +390,3 @@ class LocalTopic:
             self._plain = group
         else:
             self._values = group
-
-
-def _ring(host: Host) -> History:
-    """A ring of a log that is elsewhere."""
-    kept = host.retention
-    small = Retention(min(RING_ENTRIES, kept.entries), min(RING_BYTES, kept.bytes), kept.age)
-    return History(Position(0, 0), small, host.rings)

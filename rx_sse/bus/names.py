@@ -24,6 +24,9 @@ MAX_NAME = 255
 _NAME = re.compile(r"[A-Za-z0-9_.~%:/@+=,-]{1,255}")
 _PATTERN = re.compile(r"\*|[A-Za-z0-9_.~%:/@+=,-]{1,254}[:/.]\*|[A-Za-z0-9_.~%:/@+=,-]{1,255}")
 
+SEPARATORS = ":/."
+"""The characters behind which a pattern may end in ``*``."""
+
 CONTROL = "!"
 """The first character of the library's own topics: no name of a user can begin with it."""
 

@@ -174,4 +174,5 @@ class Publisher:
         with self._lock:
             topics, self._refused = self._refused, {}
         for topic in topics:
-            self._log.append(Draft(topic, GAP, gap_data("refused"), None, self._runtime.retention))
+            kept = self._runtime.retention_of(topic)
+            self._log.append(Draft(topic, GAP, gap_data("refused"), None, kept))

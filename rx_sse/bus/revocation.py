@@ -57,6 +57,8 @@ class Revocations:
         self._runtime = runtime
         self._topics = topics
         self._life = max_token_life
+        kept = Retention(entries=ALL, bytes=256 * ALL, age=max_token_life + SLACK)
+        runtime.retentions.own(TOPIC, kept)
         self._blind_limit = blind_limit
         self._blind_since: float | None = None
         self._users: dict[str, tuple[float, float]] = {}
@@ -172,8 +174,7 @@ class Revocations:
             said |= {"user": user, "before": now if before is None else before}
         else:
             said |= {"token": token_id}
-        kept = Retention(entries=ALL, bytes=256 * ALL, age=self._life + SLACK)
-        return Draft(TOPIC, JSON, json.dumps(said), None, kept, settle=settle)
+        return Draft(TOPIC, JSON, json.dumps(said), None, self._runtime.retention_of(TOPIC), settle=settle)
 
     # -- the reader's side -----------------------------------------------------------------------------------
 

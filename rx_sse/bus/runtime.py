@@ -20,7 +20,9 @@ from reactivex import Observable, Subject
 from rx_sse.bus.gap import Gap
 from rx_sse.bus.log.draft import Retention
 from rx_sse.bus.log.history import MemoryBudget, shrunk
-from rx_sse.bus.log.port import Log, Resident
+from rx_sse.bus.log.port import Dated, Log, Resident
+from rx_sse.bus.log.retentions import Retentions
+from rx_sse.bus.log.wall_clock import WallClock
 from rx_sse.delivery.fanout import FanOut
 from rx_sse.delivery.inbox import Inbox
 from rx_sse.delivery.loop import running_loop
@@ -70,26 +72,32 @@ class Runtime:
 
     Args:
         log: where entries are kept.
-        retention: how much of a topic is kept.
+        retention: how much of a topic is kept that no rule is for.
         clock: monotonic seconds, the same as the log's.
         ring_bytes: recent entries of all topics that are kept ready for reconnects.
 
     Attributes:
         resident: the log, if its entries are in this process.
+        retentions: how much of which topic is kept.
+        wall: the seconds of the epoch at which an entry was appended, given its `at`.
         inbox: where threads cross, while the bus runs.
+        questions: what is waited for until the log answers or the bus closes.
         counts: what was counted, by name.
     """
 
     def __init__(self, log: Log, retention: Retention, clock: Callable[[], float], ring_bytes: int) -> None:
         self.log = log
         self.resident = log if isinstance(log, Resident) else None
-        self.retention = retention
+        self.retentions = Retentions(retention)
         self.clock = clock
+        self.wall_clock = WallClock(clock)
+        self.wall = log.wall if isinstance(log, Dated) else self.wall_clock.wall
         self.rings = MemoryBudget(ring_bytes)
         self.fanout = FanOut(self.soon, self.now)
         self.inbox: Inbox | None = None
         self.counts: dict[str, int] = {}
         self.subscribers: dict[Subscriber, None] = {}
+        self.questions: set[asyncio.Future[Any]] = set()
         self._peak = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -120,6 +128,11 @@ class Runtime:
         """Forget all that belonged to the loop."""
         if self.inbox is not None:
             self.inbox.close()
+        if self._loop is not None and not self._loop.is_closed():
+            for question in self.questions:
+                if not question.done():
+                    question.set_exception(BusClosed("the bus was closed before the log had answered"))
+        self.questions.clear()
         self._loop = self.inbox = None
         self.fanout.now = self.now
         self.fanout.clear()
@@ -139,6 +152,10 @@ class Runtime:
     def now(self) -> float:
         """The loop's clock."""
         return 0.0 if self._loop is None else self._loop.time()
+
+    def retention_of(self, topic: str) -> Retention:
+        """How much of a topic is kept. From any thread."""
+        return self.retentions.of(topic)
 
     def soon(self, action: Callable[[], None]) -> object:
         """In the loop's next turn."""

@@ -39,6 +39,11 @@ class Topics:
             self.unused(topic)
         return topic
 
+    def retain(self) -> None:
+        """The bus keeps another part of its topics from now on."""
+        for topic in self._topics.values():
+            topic.retain()
+
     def sweep(self, now: float) -> None:
         """Close the topics whose time is over, by the loop's clock."""
         while self._idle and (topic := next(iter(self._idle))) and self._idle[topic] <= now:

@@ -1,7 +1,9 @@
 """The ready-made mount: topics over HTTP, for `app.add_subapp("/events", rx_sse.bus_app(bus, auth=auth))`.
 
-* `GET /?topic=a&topic=b`: one stream of several topics; `last=20` begins with the newest 20 of each.
+* `GET /?topic=a&topic=b`: one stream of several topics; `last=20` begins with the newest 20 of each,
+  `since=300` with those of the last 300 seconds.
 * `GET /me`: the stream of the principal's own topic, `topic_name("user", principal.user)`.
+* `GET /topics/{name}/history`: what a topic has kept, in pages (`topic_history`).
 * `POST /topics/{name}`: publish JSON or text; `?event=` names the event, `Idempotency-Key` makes a repeat
   safe.
 
@@ -27,6 +29,8 @@ from aiohttp import hdrs, web
 from reactivex import Observable
 
 from rx_sse.bus import Bus, topic_name
+from rx_sse.bus.asking import history_of
+from rx_sse.bus.bus import core_of
 from rx_sse.bus.log.draft import KEY_LIFE
 from rx_sse.bus.names import check_topic, covers, is_pattern
 from rx_sse.errors import (
@@ -49,6 +53,7 @@ from rx_sse.web.registry import registry_of
 from rx_sse.web.rejection import Cause
 from rx_sse.web.setup import kind_of, setup
 from rx_sse.web.sse import SHARED, Auth, authenticate, sse
+from rx_sse.web.topic_history import answer, number_of, since_of, wish_of
 from rx_sse.wire import ServerSentEvent
 
 Action = Literal["subscribe", "publish"]
@@ -139,6 +144,7 @@ def bus_app(bus: Bus, *, auth: Auth, allow: Allow = by_claim) -> web.Application
     for path in ("", "/"):
         app.router.add_get(path, sse(auth=auth)(mount.topics))
     app.router.add_get("/me", sse(auth=auth)(mount.me))
+    app.router.add_get("/topics/{name:.+}/history", mount.history)
     app.router.add_post("/topics/{name:.+}", mount.publish)
     return app
 
@@ -169,26 +175,43 @@ class _Mount:
                 raise _problem(403, "the token does not grant all of these topics")
         if (wait := self._opened.take(who.user, len(names), edge.limits.topics_per_user)) > 0:
             return edge.shed(request, Cause.USER, seconds=wait)
-        return self._bus.events(*names, after=last_event_id(request), last=_last(request))
+        return self._bus.events(*names, after=last_event_id(request), **_beginning(request))
 
     def me(self, request: web.Request) -> Observable[ServerSentEvent]:
         mine = own_topic(principal(request))
         if mine is None:
             raise _problem(404, "the user's name is too long for a topic of its own")
-        return self._bus.events(mine, after=last_event_id(request), last=_last(request))
+        return self._bus.events(mine, after=last_event_id(request), **_beginning(request))
+
+    async def history(self, request: web.Request) -> web.Response:
+        edge = registry_of(request)
+        who = await self._who(request)
+        name = request.match_info["name"]
+        try:
+            wish = wish_of(name, request.query)
+            if not await self._allowed(who, wish.topic, "subscribe"):
+                self._tell(request, who, name, "subscribe")
+                raise _problem(403, "the token does not grant this topic")
+            if (wait := self._opened.take(who.user, 1, edge.limits.topics_per_user)) > 0:
+                raise _problem(429, "this principal has opened too many topics lately", _retry_after(wait))
+            limiter, size = core_of(self._bus).limiter, 0
+            limiter.enter(who.user)
+            try:
+                page, size = await history_of(core_of(self._bus), wish)
+            finally:
+                limiter.leave(who.user, size)
+        except UsageError as error:
+            raise _problem(400, str(error)) from None
+        except RxSseError as error:
+            raise _refused(error) from None
+        return answer(request, page)
+
+    setattr(history, SHARED, True)
 
     async def publish(self, request: web.Request) -> web.Response:
         _check_plain(request)
         edge = registry_of(request)
-        try:
-            who = request[PRINCIPAL] = await authenticate(self._auth, request)
-            reason = edge.refused(who)
-        except Overloaded as error:
-            raise _refused(error) from None
-        if reason is not None:
-            edge.refusals.tell(request, 401, f"the token was refused: {reason}", kind="revoked")
-            raise invalid_token()
-        _check_meant(request)
+        who = await self._who(request)
         if PUBLISH_SCOPE not in who.scopes:
             edge.refusals.tell(request, 403, f"the token lacks the scope {PUBLISH_SCOPE!r}")
             challenge = insufficient_scope([PUBLISH_SCOPE]).headers[hdrs.WWW_AUTHENTICATE]
@@ -216,6 +239,20 @@ class _Mount:
         return web.json_response({"id": entry}, status=201)
 
     setattr(publish, SHARED, True)
+
+    async def _who(self, request: web.Request) -> Principal:
+        """Who asks for something that is no stream."""
+        edge = registry_of(request)
+        try:
+            who = request[PRINCIPAL] = await authenticate(self._auth, request)
+            reason = edge.refused(who)
+        except Overloaded as error:
+            raise _refused(error) from None
+        if reason is not None:
+            edge.refusals.tell(request, 401, f"the token was refused: {reason}", kind="revoked")
+            raise invalid_token()
+        _check_meant(request)
+        return who
 
     def _take_key(self, request: web.Request, who: Principal) -> None:
         most = registry_of(request).limits.keys_per_user
@@ -246,7 +283,7 @@ def _check_meant(request: web.Request) -> None:
     """Refuse what a page of another site had a browser send along with its cookies, whoever authenticates."""
     if hdrs.COOKIE in request.headers and not meant("GET", request.headers, allowed_origins(request)):
         registry_of(request).refusals.tell(request, 403, origin_refused(request), kind="origin")
-        raise _problem(403, "this page may not publish")
+        raise _problem(403, "this page may not act for the user")
 
 
 async def _data(request: web.Request) -> Any:
@@ -269,11 +306,16 @@ async def _data(request: web.Request) -> Any:
         raise _problem(400, "the body is JSON that is nested too deeply") from None
 
 
-def _last(request: web.Request) -> int:
-    given = request.query.get("last", "0")
-    if not (given.isascii() and given.isdigit() and len(given) <= 4 and int(given) <= MOST):
-        raise _problem(400, f"last={given[:20]!r} must be a number from 0 to {MOST}")
-    return int(given)
+def _beginning(request: web.Request) -> dict[str, Any]:
+    """Where a stream begins for a client without a cursor."""
+    try:
+        last = number_of("last", request.query.get("last", "0"), 0, MOST)
+        since = request.query.get("since")
+        if since is not None and last:
+            raise UsageError("last= and since= are two beginnings: give one of them")
+        return {"last": last, "since": None if since is None else since_of(since)}
+    except UsageError as error:
+        raise _problem(400, str(error)) from None
 
 
 def _refused(error: RxSseError) -> web.HTTPException:

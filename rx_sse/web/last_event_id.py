@@ -11,7 +11,8 @@ from contextlib import contextmanager
 
 from aiohttp import web
 
-from rx_sse.bus.resume.stream_cursor import UNASKED, StreamCursor
+from rx_sse.bus.resume.stream_cursor import ASKED, StreamCursor
+from rx_sse.errors import UsageError
 from rx_sse.web.negotiation import raw_last_event_id
 from rx_sse.web.notices import Notices, handler_name
 from rx_sse.web.principal import PRINCIPAL
@@ -20,7 +21,7 @@ from rx_sse.web.registry import registry_of
 STREAM_CURSOR: web.RequestKey[StreamCursor] = web.RequestKey("rx_sse.resume", StreamCursor)
 
 
-def last_event_id(request: web.Request) -> StreamCursor:
+def last_event_id(request: web.Request, default: str | None = None) -> StreamCursor:
     """The `Last-Event-ID` with which the client comes back.
 
     Give it to `bus.events(..., after=...)`: the bus then resumes there, and through it gives the connection
@@ -28,38 +29,60 @@ def last_event_id(request: web.Request) -> StreamCursor:
 
     Args:
         request: the request that the handler got.
+        default: where a client begins that comes for the first time: a cursor that your server knows, such as
+            what `bus.position` returned when it rendered the page.
 
     Returns:
         One object per request. `str()` of it is the id, `""` if there is none; it is true if there is one.
+
+    Raises:
+        UsageError: a `default` that is no text, or that comes after the first call for this request.
     """
+    if default is not None and not isinstance(default, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise UsageError(f"default={default!r} must be a cursor, such as what bus.position() returned")
     handle = request.get(STREAM_CURSOR)
     if handle is None:
         value = raw_last_event_id(request)
         if value is not None and len(value) > registry_of(request).limits.cursor:
             value = "?"  # present, and unknown: an id that cannot be one of ours
+        if value is None:
+            value = default
         principal = request.get(PRINCIPAL)
         handle = request[STREAM_CURSOR] = StreamCursor(
             value, user=None if principal is None else principal.user
         )
+    elif default is not None and handle.value is None:
+        raise UsageError("last_event_id(request, default=…): give the default at the first call of a request")
     return handle
 
 
 @contextmanager
 def unasked(request: web.Request, notices: Notices) -> Iterator[None]:
-    """Warn if topics are read from here on without the position that the client comes back with."""
-    if raw_last_event_id(request) is None:
-        yield
-        return
-    handler = handler_name(request)
-    token = UNASKED.set(
-        lambda: notices.once(
-            ("unasked", handler),
-            "%s: bus.events(after=None) in a request that carries a Last-Event-ID: its client loses what "
-            "came while it was away; give after=rx_sse.last_event_id(request)",
-            handler,
-        )
-    )
+    """Warn if topics are read from here on without the position that the client comes back with, and refuse a
+    position that the connection would know nothing of."""
+    returned = False
+
+    def asked(after: str | None) -> None:
+        if returned:  # by what the handler has begun, and is not its stream
+            return
+        if after is not None:
+            raise UsageError(
+                f"after={after[:80]!r} in a handler: the connection would have no cursor to tell its client "
+                "of. Give after=rx_sse.last_event_id(request, default=…): there a client begins that brings "
+                "no Last-Event-ID"
+            )
+        if raw_last_event_id(request) is not None:
+            handler = handler_name(request)
+            notices.once(
+                ("unasked", handler),
+                "%s: bus.events(after=None) in a request that carries a Last-Event-ID: its client loses what "
+                "came while it was away; give after=rx_sse.last_event_id(request)",
+                handler,
+            )
+
+    token = ASKED.set(asked)
     try:
         yield
     finally:
-        UNASKED.reset(token)
+        returned = True
+        ASKED.reset(token)

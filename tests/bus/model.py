@@ -269,8 +269,7 @@ class Process:
     def log(self) -> Link:
         return self.link
 
-    @property
-    def retention(self) -> Retention:
+    def retention_of(self, topic: str) -> Retention:
         return Retention(age=float("inf"))
 
     def clock(self) -> float:

@@ -36,8 +36,7 @@ class MemoryProcess(Process):
     def resident(self) -> MemoryLog:
         return self.memory
 
-    @property
-    def retention(self) -> Retention:
+    def retention_of(self, topic: str) -> Retention:
         return KEPT
 
     def clock(self) -> float:

@@ -118,7 +118,7 @@ async def test_publish_belongs_to_the_loop_and_on_next_to_all() -> None:
 
 
 def test_what_is_stored() -> None:
-    retention = core_of(MemoryBus()).retention
+    retention = core_of(MemoryBus()).retentions.default
     cases: list[tuple[Any, str | None, tuple[str, str, str | None]]] = [
         ("a\r\nb", None, ("t", "a\nb", None)),
         ({"a": 1}, "named", ("j", '{"a":1}', "named")),

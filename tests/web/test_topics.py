@@ -11,7 +11,7 @@ import reactivex as rx
 from aiohttp import web
 
 import rx_sse
-from rx_sse.bus.local_topic import RING_ENTRIES
+from rx_sse.bus.ring import RING_ENTRIES
 from rx_sse.testing import open_stream, serve
 from rx_sse.testing.raw import send
 from rx_sse.web.registry import REGISTRY

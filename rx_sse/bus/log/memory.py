@@ -1,8 +1,8 @@
 """The log of one process, in memory.
 
 Everything is immediate: an append numbers, stores, trims and notifies the watcher before it returns. Topics
-stand in the order in which they were last touched, and all have nearly the same life, so dropping the old
-ones looks at the old ones only: no timer and no task for a topic.
+stand in the order in which they were last touched (`lives`), so dropping the old ones looks at the old ones
+only: no timer and no task for a topic.
 
 A topic that was only read leaves nothing behind: the nonce of a beginning is computed from its name, so it is
 the same whenever the topic is read again (`_Beginnings`), and the cursor of a client that has seen no event
@@ -23,7 +23,8 @@ from collections.abc import Callable
 
 from rx_sse.bus.log.draft import Draft, Retention
 from rx_sse.bus.log.entry import END, Entry
-from rx_sse.bus.log.history import History, MemoryBudget, shrunk
+from rx_sse.bus.log.history import History, MemoryBudget
+from rx_sse.bus.log.lives import Lives
 from rx_sse.bus.log.port import Listener, Page, Query
 from rx_sse.bus.log.position import Nonces, Position, new_position
 from rx_sse.bus.names import CONTROL
@@ -122,8 +123,7 @@ class MemoryLog:
         self._budget = MemoryBudget(max_bytes)
         # The library's own topics: users' history never pushes a revocation out.
         self._own = MemoryBudget(max_bytes)
-        self._topics: OrderedDict[str, _Topic] = OrderedDict()
-        self._peak = 0
+        self._topics: Lives[_Topic] = Lives()
         self._keys: OrderedDict[str, tuple[float, bytes, Position]] = OrderedDict()
 
     @property
@@ -158,7 +158,8 @@ class MemoryLog:
         prev = topic.head
         position = new_position((prev[0] + 1, nonces.pop() if nonces else self._nonces.next()))
         entry = Entry(position, prev, draft.kind, draft.data, draft.event, now)
-        topic.kept = draft.retention
+        if topic.kept is not draft.retention:
+            self._topics.keep(topic, draft.retention)
         topic.ended = draft.kind == END
         topic.append(entry, now)
         if draft.key is not None:
@@ -193,7 +194,9 @@ class MemoryLog:
 
     def history(self, topic: str) -> History:
         """The history of a topic that is watched."""
-        return self._topics[topic]
+        found = self._topics.get(topic)
+        assert found is not None
+        return found
 
     def unwatched(self, topic: _Topic) -> None:
         """Begin the life of a topic again that is not watched now; one that never had an entry has none."""
@@ -220,10 +223,7 @@ class MemoryLog:
         now = self._clock()
         end = time.perf_counter() + SLICE
         self._shrink()  # notes how much there is
-        while self._topics:
-            topic = next(iter(self._topics.values()))
-            if topic.touched + topic.kept.age > now:
-                break
+        while (topic := self._topics.over(now)) is not None:
             self._pass_over(topic, now)
             if time.perf_counter() > end:
                 return True
@@ -233,7 +233,7 @@ class MemoryLog:
         return False
 
     def _shrink(self) -> None:
-        self._topics, self._peak = shrunk(self._topics, self._peak)
+        self._topics.shrink()
         self._budget.shrink()
         if not self._keys:
             self._keys = OrderedDict()
@@ -251,14 +251,13 @@ class MemoryLog:
             self._beginnings.forget(topic.name)
         topic.clear(topic.head)
         topic.budget.size -= TOPIC_COST
-        del self._topics[topic.name]
+        self._topics.remove(topic)
 
     def _touch(self, name: str, now: float) -> _Topic:
         topic = self._topics.get(name)
         if topic is not None:
             if topic.listener is not None or topic.touched + topic.kept.age > now:
-                topic.touched = now
-                self._topics.move_to_end(name)
+                self._topics.touch(topic, now)
                 return topic
             self._forget(topic)  # over, if not yet swept
         return self._begin(name, now)
@@ -266,16 +265,18 @@ class MemoryLog:
     def _begin(self, name: str, now: float) -> _Topic:
         budget = self._own if name.startswith(CONTROL) else self._budget
         for _ in range(PASSES):
-            if not self._topics or (
+            oldest = self._topics.oldest()
+            if oldest is None or (
                 len(self._topics) < self._max_topics
                 and (budget.size + TOPIC_COST <= budget.max_bytes or budget.used)
             ):
                 break
-            self._pass_over(next(iter(self._topics.values())), now)
+            self._pass_over(oldest, now)
         budget.size += TOPIC_COST
         if budget.size > budget.max_bytes:
             budget.evict()
-        topic = self._topics[name] = _Topic(self, name, self._beginnings.nonce(name), budget, now)
+        topic = _Topic(self, name, self._beginnings.nonce(name), budget, now)
+        self._topics.put(topic)
         return topic
 
     def _seen(self, key: str, print_of: bytes, now: float) -> Position | Exception | None:

@@ -173,6 +173,15 @@ class Flushing(Protocol):
 
 
 @runtime_checkable
+class Dated(Protocol):
+    """A log whose entries are dated by another clock than the wall clock of this process."""
+
+    def wall(self, at: float) -> float:
+        """The seconds of the epoch, by that clock, at which an entry with this `at` was appended."""
+        ...
+
+
+@runtime_checkable
 class Resident(Protocol):
     """A log whose entries are in this process: a topic's history here is the log's own."""
 

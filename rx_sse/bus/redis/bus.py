@@ -88,6 +88,7 @@ class RedisBus(Bus):
             dumps=dumps,
         )
         log.on_trouble = self._core.runtime.error
+        log.retention_of = self._core.runtime.retention_of
         self._redis = log
 
     def stats(self) -> RedisStats:

@@ -54,6 +54,7 @@ class RedisLog:
     Attributes:
         topology: which server has what.
         subscriptions: the topics that are listened to.
+        retention_of: how much of a topic is kept; that of the bus, if it has rules.
         on_trouble: called with what went wrong, and the topic if it belongs to one.
         ledger: what waits for Redis, and what it has acknowledged.
     """
@@ -72,7 +73,7 @@ class RedisLog:
         self.keys = keys
         self.topology = Topology(self, address, keys, probe_interval)
         self.on_trouble: Callable[[Exception, str | None], None] = _ignore
-        self._retention = retention
+        self.retention_of: Callable[[str], Retention] = lambda topic: retention
         self._timeout = timeout
         self._replicas = Replicas(replicas, timeout)
         self._life = max(int(retention.age * 1000), 1) + 60_000  # a topic's meta outlives its entries
@@ -100,6 +101,10 @@ class RedisLog:
     def read(self, query: Query, done: Callable[[Page | None], None]) -> None:
         """Ask for a page; a few questions at a time."""
         self._queries.read(query, done)
+
+    def wall(self, at: float) -> float:
+        """When an entry was appended, by the clock of Redis."""
+        return self._server_clock.wall(at)
 
     def watch(self, topic: str, listener: Listener) -> Callable[[], None]:
         """Listen to a topic's channel."""
@@ -242,15 +247,12 @@ class RedisLog:
             queue.go()
         self._queries.go()
 
-    def _dropped(self, topic: str, error: Exception) -> None:
-        """What was pushed to a topic was refused, or is unconfirmed."""
-        self.on_trouble(error, topic)
-
     def _taken_back(self, topic: str, upto: Position) -> None:
         """What was acknowledged to this process is not there any more: tell the readers."""
         self.ledger.acknowledged.pop(topic, None)
         key = hashed_key(None, topic, f"withdrawn {upto.seq}-{upto.nonce}")
-        self.append(Draft(topic, GAP, gap_data("withdrawn", upto), None, self._retention, key=key))
+        kept = self.retention_of(topic)
+        self.append(Draft(topic, GAP, gap_data("withdrawn", upto), None, kept, key=key))
 
     # -- what a query reports --------------------------------------------------------------------------------
 

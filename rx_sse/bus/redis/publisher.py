@@ -21,6 +21,7 @@ import hiredis
 from rx_sse.arguments import function, seconds
 from rx_sse.bus.log.draft import Retention, draft_of, hashed_key
 from rx_sse.bus.log.position import Position, cursor_of, part_of, ref_of
+from rx_sse.bus.log.retentions import Retentions
 from rx_sse.bus.names import check_topic
 from rx_sse.bus.redis.backoff import Backoff
 from rx_sse.bus.redis.net.address import Endpoint, Unreachable, address_of
@@ -88,10 +89,27 @@ class RedisPublisher:
         self._address = address_of(target)
         self._sharded = self._address.kind == "cluster"
         self._keys = Keys(prefix, partitions)
-        self._retention = Retention.of(history, history_bytes, ttl)
+        self._retentions = Retentions(Retention.of(history, history_bytes, ttl))
         self._timeout = seconds("timeout", timeout, zero="leaves Redis no time to answer")
         self._replicas = Replicas(replicas, timeout)
         self._state = _State()
+
+    def retain(
+        self,
+        pattern: str,
+        *,
+        history: int | None = None,
+        history_bytes: int | None = None,
+        ttl: float | None = None,
+    ) -> None:
+        """Keep another part of some topics; as `Bus.retain`. Give the same rules to every process that
+        publishes: what is kept of a topic is what its last publisher says.
+
+        Raises:
+            TopicNameError: it is no pattern.
+            UsageError: nothing is given, a number that makes no sense, or over 1,000 rules.
+        """
+        self._retentions.retain(pattern, history=history, history_bytes=history_bytes, ttl=ttl)
 
     def publish(
         self,
@@ -121,7 +139,7 @@ class RedisPublisher:
             PublishUnknown: no answer came in time, or not enough replicas have acknowledged it; repeat it
                 with the same `idempotency_key`.
         """
-        draft = draft_of(check_topic(topic), data, event, self._retention, self._dumps)
+        draft = draft_of(check_topic(topic), data, event, self._retentions.of(topic), self._dumps)
         if idempotency_key is not None:
             draft.key = hashed_key(user, topic, idempotency_key)
         deadline = time.monotonic() + self._timeout

@@ -1,11 +1,13 @@
 """When something was, by this process's clock, if it was by that of Redis.
 
 Standard: TIME of Redis.
-Never: a rule depends on it. It dates entries in a ring, which is trimmed by age.
+Never: a rule of positions depends on it. It dates entries: a ring is trimmed by age, and a reader may ask for
+those since a time.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -28,6 +30,11 @@ class ServerClock:
     def at(self, milliseconds: int) -> float:
         """When that was; now, as long as it is not known."""
         return self._clock() if self._offset is None else milliseconds / 1000 + self._offset
+
+    def wall(self, at: float) -> float:
+        """The seconds of the epoch, by Redis's clock, at `at` of this process's; as long as that is not
+        known, by this machine's."""
+        return time.time() - self._clock() + at if self._offset is None else at - self._offset
 
     def compare(self, connection: Connection) -> None:
         """Ask a server for its time."""

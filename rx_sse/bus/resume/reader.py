@@ -80,6 +80,7 @@ class Reader:
         after: the client's cursor; None: begin at the process's position; `UNKNOWN`: a cursor that is none.
         past: the higher position that the client had in another branch.
         last: without a cursor, begin so many entries earlier.
+        fresh: without a cursor, begin with the first entry that passes.
         context: where `emit` is called; None for wherever it is.
 
     Attributes:
@@ -112,6 +113,7 @@ class Reader:
         after: Position | None = None,
         past: Position | None = None,
         last: int = 0,
+        fresh: Callable[[Entry], bool] | None = None,
         context: Context | None = None,
     ) -> None:
         local.hold()
@@ -124,7 +126,7 @@ class Reader:
         self._emit = emit
         self._told = NONE_TOLD
         self._closed = False
-        self.replay: Replay | None = Replay(self, host, after, past, last)
+        self.replay: Replay | None = Replay(self, host, after, past, last, fresh)
 
     @property
     def way(self) -> Phase:

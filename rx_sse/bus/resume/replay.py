@@ -25,10 +25,12 @@ from typing import Protocol
 
 from rx_sse.bus.gap import Gap
 from rx_sse.bus.host import Host
-from rx_sse.bus.local_topic import RING_ENTRIES, LocalTopic
+from rx_sse.bus.local_topic import LocalTopic
 from rx_sse.bus.log.entry import END, GAP, Entry
 from rx_sse.bus.log.port import Page, Query
 from rx_sse.bus.log.position import UNKNOWN, Position
+from rx_sse.bus.log.search import Search, found_in
+from rx_sse.bus.ring import RING_ENTRIES
 
 BLOCK_BYTES = 65_536
 BLOCK_ENTRIES = 128
@@ -93,6 +95,7 @@ class Replay:
         after: the client's cursor; None: begin at the process's position; `UNKNOWN`: a cursor that is none.
         past: the higher position that the client had in another branch.
         last: without a cursor, begin so many entries earlier.
+        fresh: without a cursor, begin with the first entry that passes.
 
     Attributes:
         phase: how far it is.
@@ -109,6 +112,7 @@ class Replay:
         "_asked",
         "_caught_up",
         "_else",
+        "_fresh",
         "_fruitless",
         "_host",
         "_last",
@@ -133,6 +137,7 @@ class Replay:
         after: Position | None,
         past: Position | None,
         last: int,
+        fresh: Callable[[Entry], bool] | None = None,
     ) -> None:
         self._reader = reader
         self._local = reader.local
@@ -146,6 +151,7 @@ class Replay:
         # Where else to look; the higher one again, because what is missing is missing from there on.
         self._else: tuple[Position, ...] = () if past is None or after is None else (after, past)
         self._last = last
+        self._fresh = fresh
         self.phase = Phase.LOCATING
         self._asked = False
         self._caught_up = False
@@ -188,6 +194,8 @@ class Replay:
             if self._after is not None:
                 self.gap = Gap(local.topic, "unknown", next=head)
                 self._found(head)
+            elif self._fresh is not None:
+                self._look_back(self._fresh)
             elif self._last <= len(local.ring):
                 self._found(local.ring.position(len(local.ring) - self._last))
             else:
@@ -201,6 +209,29 @@ class Replay:
             self._look_elsewhere()
         else:
             self._ask(Query(local.topic, self.position))
+
+    def _look_back(self, fresh: Callable[[Entry], bool]) -> None:
+        """Begin with the first entry that is not older than a time."""
+        ring, resident = self._local.ring, self._host.resident is not None
+        if (position := found_in(ring, fresh)) is not None or resident:
+            self._found(position or ring.base)
+            return
+        self.from_log = True
+        Search(self._local.topic, fresh, self._seek, self._found).start()
+
+    def _seek(self, query: Query, done: Callable[[Page], None]) -> None:
+        """Ask the log where to begin, until it answers."""
+
+        def answered(page: Page | None) -> None:
+            if self.phase is not Phase.LOCATING:
+                return
+            if page is None:
+                self._host.later(lambda: self._seek(query, done))
+            else:
+                done(page)
+
+        self._host.counted("reads")
+        self._host.log.read(query, answered)
 
     def _look_elsewhere(self) -> None:
         self.position, *others = self._else

@@ -52,8 +52,8 @@ come back in.
 """
 
 
-UNASKED: ContextVar[Callable[[], None] | None] = ContextVar("rx_sse.unasked", default=None)
-"""Told if events are asked for without the position that the request at hand carries; None without one."""
+ASKED: ContextVar[Callable[[str | None], None] | None] = ContextVar("rx_sse.asked", default=None)
+"""Set while a handler runs whose request has a cursor: told of what is given as `after=` in its place."""
 
 
 class StreamCursor:

@@ -1,0 +1,172 @@
+"""What can be asked of a topic: where it is, and what it has.
+
+Both ask the log itself, also on a bus whose log is elsewhere: what a publisher was told is stored is in the
+answer. Nothing is subscribed to and nothing stays behind.
+
+Standard: docs/positions.md.
+Never: a question without an end; a log that does not answer for `position_timeout` is `Overloaded`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from rx_sse.arguments import count
+from rx_sse.bus.core import Core
+from rx_sse.bus.history import HistoryPage, history_page
+from rx_sse.bus.log.port import PAGE_BYTES, PAGE_ENTRIES, Page, Query
+from rx_sse.bus.log.position import MAX_TOPICS, UNKNOWN, Position, cursor_of, parse, part_of, ref_of
+from rx_sse.bus.log.search import Ask, Search
+from rx_sse.bus.names import check_topic
+from rx_sse.bus.runtime import NOT_RUNNING
+from rx_sse.bus.since import Since, check_since, fresh_since
+from rx_sse.errors import BusClosed, Overloaded, UsageError
+
+T = TypeVar("T")
+Begin = Callable[[Callable[[T], None], Ask], None]
+
+MOST = PAGE_ENTRIES
+"""Entries of a page of history: one page of the log, so that it is true of one instant."""
+
+
+async def position_of(core: Core, topics: tuple[str, ...]) -> str:
+    """The cursor of the ends of topics."""
+    if not 1 <= len(topics) <= MAX_TOPICS:
+        raise UsageError(f"position() takes 1 to {MAX_TOPICS} topics, not {len(topics)}")
+    if len(set(topics)) != len(topics):
+        raise UsageError(f"position{topics} names a topic twice")
+    core.runtime.require_loop()
+    names = [check_topic(topic) for topic in topics]
+    pages = [await _answer(core, Query(name)) for name in names]
+    return cursor_of(part_of(ref_of(name), page.head) for name, page in zip(names, pages, strict=True))
+
+
+class Wish:
+    """Which part of a topic's history is asked for, checked.
+
+    Args:
+        topic: whose.
+        after: the cursor behind which it begins.
+        last: so many of the newest entries.
+        since: those not older than a time. One of the three at most; without any, from the oldest entry on.
+        limit: entries of the page, 500 at most.
+        max_bytes: of the page; one entry over it comes alone.
+
+    Raises:
+        TopicNameError: the topic has no such name.
+        UsageError: two beginnings, a cursor that is none of this topic, or a number that makes no sense.
+    """
+
+    __slots__ = ("after", "last", "limit", "max_bytes", "since", "topic")
+
+    def __init__(
+        self,
+        topic: str,
+        *,
+        after: str | None = None,
+        last: int | None = None,
+        since: Since | None = None,
+        limit: int = 100,
+        max_bytes: int = PAGE_BYTES,
+    ) -> None:
+        self.topic = check_topic(topic)
+        given = [name for name, it in (("after", after), ("last", last), ("since", since)) if it is not None]
+        if len(given) > 1:
+            raise UsageError(f"{' and '.join(f'{it}=' for it in given)} are two beginnings: give one of them")
+        self.last = None if last is None else count("last", last)
+        self.since = check_since(since)
+        self.limit = count("limit", limit)
+        if limit > MOST:
+            raise UsageError(f"limit={limit} is more than {MOST}, the most of one page: go on with its next")
+        self.after = None if after is None else _place(topic, after)
+        self.max_bytes = max_bytes
+
+
+async def history_of(core: Core, wish: Wish) -> tuple[HistoryPage, int]:
+    """A page of a topic's history, and the bytes of its entries."""
+    core.runtime.require_loop()
+    begin: dict[str, Any] = {"after": UNKNOWN}  # of no entry, so: from the oldest on
+    if wish.after is not None:
+        begin = {"after": wish.after}
+    elif wish.last is not None:
+        begin = {"last": wish.last}
+    elif wish.since is not None:
+        begin = {"after": await _since(core, wish.topic, wish.since)}
+    page = await _answer(core, Query(wish.topic, **begin, max_entries=wish.limit, max_bytes=wish.max_bytes))
+    size = sum([entry.size for entry in page.entries])
+    return history_page(wish.topic, page, wish.after, core.runtime.wall), size
+
+
+def _place(topic: str, after: str) -> Position:
+    places = parse(after) if isinstance(after, str) else None  # pyright: ignore[reportUnnecessaryIsInstance]
+    place = None if places is None else places.get(ref_of(topic))
+    if place is None:
+        raise UsageError(
+            f"after={str(after)[:80]!r} is no cursor of topic {topic!r}: give the id of one of its entries, "
+            "or what position() returned"
+        )
+    return place.position
+
+
+async def _since(core: Core, topic: str, since: Since) -> Position:
+    """The position behind which the entries since a time begin."""
+
+    def search(found: Callable[[Position], None], ask: Ask) -> None:
+        Search(topic, fresh_since(since, core.runtime), ask, found).start()
+
+    return await _outcome(core, topic, search)
+
+
+async def _answer(core: Core, query: Query) -> Page:
+    def question(found: Callable[[Page], None], ask: Ask) -> None:
+        ask(query, found)
+
+    return await _outcome(core, query.topic, question)
+
+
+async def _outcome(core: Core, topic: str, begin: Begin[T]) -> T:
+    """What questions to the log lead to; those that it cannot answer are asked again.
+
+    Args:
+        core: of the bus.
+        topic: which the questions are about.
+        begin: asks the first of them, given what to tell the outcome, and the function that asks.
+
+    Raises:
+        Overloaded: the log did not answer in time.
+        BusClosed: the bus was closed meanwhile.
+    """
+    runtime, timeout = core.runtime, core.position_timeout
+    if not runtime.running:
+        raise BusClosed(NOT_RUNNING)
+    outcome: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+
+    def found(result: T) -> None:
+        if not outcome.done():
+            outcome.set_result(result)
+
+    def ask(query: Query, done: Callable[[Page], None]) -> None:
+        def answered(page: Page | None) -> None:
+            if outcome.done():
+                return
+            if page is not None:
+                done(page)
+            else:
+                runtime.later(lambda: ask(query, done))
+
+        if not outcome.done():
+            runtime.counted("reads")
+            core.log.read(query, answered)
+
+    runtime.questions.add(outcome)
+    try:
+        begin(found, ask)
+        async with asyncio.timeout(timeout):
+            return await outcome
+    except TimeoutError:
+        why = f"topic {topic!r}: the log did not answer for {timeout} s"
+        raise Overloaded(why, retry_after=timeout or None) from None
+    finally:
+        runtime.questions.discard(outcome)

@@ -1,0 +1,106 @@
+"""The topics of a log in memory, by name and by when they were last touched.
+
+Topics of one life stand in one table, in the order in which they were touched: those that are over stand in
+front, and looking for them looks at no others. There are as many tables as there are different lives, which
+is a handful (`retentions`); a topic is looked for in one after the other.
+
+Never: a timer for a topic; a short life that waits in a queue behind a long one.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import Generic, Protocol, TypeVar
+
+from rx_sse.bus.log.draft import Retention
+from rx_sse.bus.log.history import shrunk
+
+
+class Living(Protocol):
+    """A topic."""
+
+    name: str
+    kept: Retention
+    touched: float
+
+
+T = TypeVar("T", bound=Living)
+
+
+class Lives(Generic[T]):
+    """Topics."""
+
+    __slots__ = ("_peaks", "_tables")
+
+    def __init__(self) -> None:
+        self._tables: dict[float, OrderedDict[str, T]] = {}
+        self._peaks: dict[float, int] = {}
+
+    def __len__(self) -> int:
+        return sum(map(len, self._tables.values()))
+
+    def get(self, name: str) -> T | None:
+        """The topic of that name."""
+        for table in self._tables.values():
+            if (topic := table.get(name)) is not None:
+                return topic
+        return None
+
+    def put(self, topic: T) -> None:
+        """Add a topic, as the one that was touched last."""
+        age = topic.kept.age
+        table = self._tables.get(age)
+        if table is None:
+            table = self._tables[age] = OrderedDict()
+        table[topic.name] = topic
+
+    def remove(self, topic: T) -> None:
+        """Take a topic out."""
+        del self._tables[topic.kept.age][topic.name]
+
+    def touch(self, topic: T, now: float) -> None:
+        """A topic's life begins again."""
+        topic.touched = now
+        self._tables[topic.kept.age].move_to_end(topic.name)
+
+    def keep(self, topic: T, kept: Retention) -> None:
+        """A topic has another retention from now on."""
+        if kept.age == topic.kept.age:
+            topic.kept = kept
+        else:
+            self.remove(topic)
+            topic.kept = kept
+            self.put(topic)
+
+    def over(self, now: float) -> T | None:
+        """A topic whose life is over."""
+        for topic in self._fronts():
+            if topic.touched + topic.kept.age <= now:
+                return topic
+        return None
+
+    def oldest(self) -> T | None:
+        """The topic that was touched least recently."""
+        return min(self._fronts(), key=lambda topic: topic.touched, default=None)
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._tables.clear()
+        self._peaks.clear()
+
+    def shrink(self) -> None:
+        """Give back the memory of a time when there were many more topics. Now and then."""
+        for age, table in list(self._tables.items()):
+            if table:
+                self._tables[age], self._peaks[age] = shrunk(table, self._peaks.get(age, 0))
+            else:
+                del self._tables[age]
+                self._peaks.pop(age, None)
+
+    def _fronts(self) -> Iterator[T]:
+        """The topic of each life that was touched least recently."""
+        for table in self._tables.values():
+            for topic in table.values():
+                yield topic
+                break

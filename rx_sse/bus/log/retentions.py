@@ -1,0 +1,109 @@
+"""How much of which topic is kept: the retention of a bus, and rules for topics that differ from it.
+
+A rule is for one topic, or for all below a prefix (``orders:*``), written as grants are (`bus.names`). The
+most specific rule counts: the topic's own name before every prefix, a longer prefix before a shorter one,
+``*`` last. Rules are not added up: what a rule leaves out is the bus's, whatever a wider rule says. The
+library's own topics are under no rule of a user's.
+
+Publishers ask from any thread, for every entry; a change replaces the table as a whole.
+
+Never: a table that grows with the topics that were published to.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import lru_cache
+
+from rx_sse.arguments import count, seconds
+from rx_sse.bus.log.draft import Retention
+from rx_sse.bus.names import CONTROL, SEPARATORS, check_pattern
+from rx_sse.errors import UsageError
+
+MOST = 1000
+"""Rules of one bus. They are configuration: a rule for each user would be one for `topic_name("user", …)`."""
+FOUND = 4096
+"""Topics for which the rule that counts is remembered."""
+
+
+class Retentions:
+    """The retention of every topic.
+
+    Args:
+        default: of topics that no rule is for.
+
+    Attributes:
+        default: the same.
+        of: the retention of a topic, given its name. From any thread.
+    """
+
+    __slots__ = ("_lock", "_rules", "default", "of")
+
+    def __init__(self, default: Retention) -> None:
+        self.default = default
+        self._lock = threading.Lock()
+        self._rules: dict[str, Retention] = {}
+        self.of: Callable[[str], Retention] = lambda topic: default
+
+    def retain(
+        self, pattern: str, *, history: int | None, history_bytes: int | None, ttl: float | None
+    ) -> None:
+        """Set the rule for a pattern; one that it had is replaced as a whole.
+
+        Raises:
+            TopicNameError: it is no pattern.
+            UsageError: nothing is given, a number that makes no sense, or too many rules.
+        """
+        check_pattern(pattern)
+        if history is None and history_bytes is None and ttl is None:
+            raise UsageError(f"retain({pattern!r}) says nothing: give history=, history_bytes= or ttl=")
+        kept = self.default
+        if history is not None:
+            kept = replace(kept, entries=count("history", history, least=0))
+        if history_bytes is not None:
+            kept = replace(kept, bytes=count("history_bytes", history_bytes, least=0))
+        if ttl is not None:
+            zero = "would keep nothing, not even the place to come back to"
+            kept = replace(kept, age=seconds("ttl", ttl, zero=zero))
+        self._set(pattern, kept)
+
+    def own(self, topic: str, kept: Retention) -> None:
+        """Set the retention of one of the library's own topics."""
+        self._set(topic, kept)
+
+    def _set(self, pattern: str, kept: Retention) -> None:
+        with self._lock:
+            rules = {**self._rules, pattern: kept}
+            if len(rules) > MOST:
+                raise UsageError(
+                    f"retain({pattern!r}): there are {MOST:,} rules already; rules are for kinds of topics, "
+                    "so give a prefix like 'orders:*' for many"
+                )
+            self._rules = rules
+            self.of = _finder(rules, self.default)
+
+
+def _finder(rules: Mapping[str, Retention], default: Retention) -> Callable[[str], Retention]:
+    """What finds the rule of a topic."""
+    named = rules.get
+    if not any(pattern.endswith("*") for pattern in rules):
+        return lambda topic: named(topic, default)
+
+    def find(topic: str) -> Retention:
+        return _most_specific(topic, rules, default)
+
+    return lru_cache(FOUND)(find)
+
+
+def _most_specific(topic: str, rules: Mapping[str, Retention], default: Retention) -> Retention:
+    """The rule that counts for a topic."""
+    if (kept := rules.get(topic)) is not None:
+        return kept
+    if topic.startswith(CONTROL):
+        return default
+    for end in range(len(topic), 0, -1):
+        if topic[end - 1] in SEPARATORS and (kept := rules.get(topic[:end] + "*")) is not None:
+            return kept
+    return rules.get("*", default)

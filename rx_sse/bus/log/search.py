@@ -1,0 +1,90 @@
+"""Where in a topic's log the entries since a time begin.
+
+A binary search by sequence numbers, one entry a question: the port's `read` answers a position that no entry
+has with the oldest entry behind it. So a log of 100,000 entries is asked 17 times, whichever log it is, and
+nothing needs an index of times.
+
+The times of entries rise with their numbers, unless a clock was set back. Then the search ends at one of the
+places where an entry that is fresh follows one that is not.
+
+Never: it ends behind an entry that it has seen to be fresh.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rx_sse.bus.log.entry import Entry
+from rx_sse.bus.log.history import History
+from rx_sse.bus.log.port import Page, Query
+from rx_sse.bus.log.position import UNKNOWN, Position
+
+Ask = Callable[[Query, Callable[[Page], None]], None]
+
+
+def found_in(history: History, fresh: Callable[[Entry], bool]) -> Position | None:
+    """The position behind which the entries since a time begin, if one that is too old is at hand; None if
+    not.
+    """
+    if not len(history) or fresh(history.slice(0, 1, 0)[0]):
+        return None
+    low, high = 0, len(history)
+    while high - low > 1:
+        middle = (low + high) // 2
+        if fresh(history.slice(middle, 1, 0)[0]):
+            high = middle
+        else:
+            low = middle
+    return history.position(high)
+
+
+class Search:
+    """One search.
+
+    Args:
+        topic: where.
+        fresh: whether an entry is not older than the time.
+        ask: asks the log, until it answers.
+        found: told the position behind which the entries begin.
+    """
+
+    __slots__ = ("_ask", "_found", "_fresh", "_high", "_low", "_stale", "_topic")
+
+    def __init__(
+        self, topic: str, fresh: Callable[[Entry], bool], ask: Ask, found: Callable[[Position], None]
+    ) -> None:
+        self._topic = topic
+        self._fresh = fresh
+        self._ask = ask
+        self._found = found
+        self._stale = UNKNOWN
+        self._low = self._high = 0
+
+    def start(self) -> None:
+        """Begin, at the oldest entry."""
+        self._ask(Query(self._topic, UNKNOWN, max_entries=1), self._begun)
+
+    def _begun(self, page: Page) -> None:
+        if not page.entries or self._fresh(page.entries[0]):
+            self._found(page.start)
+            return
+        self._stale = page.entries[0].position
+        self._low, self._high = self._stale.seq, page.head.seq + 1
+        self._go()
+
+    def _go(self) -> None:
+        """Ask for the entry in the middle between one that is too old and one that is not, or the end."""
+        if self._high - self._low <= 1:
+            self._found(self._stale)
+            return
+        before = Position((self._low + self._high) // 2 - 1, UNKNOWN.nonce)
+        self._ask(Query(self._topic, before, max_entries=1), self._answered)
+
+    def _answered(self, page: Page) -> None:
+        middle = (self._low + self._high) // 2
+        entry = page.entries[0] if page.entries else None
+        if entry is not None and entry.position.seq < self._high and not self._fresh(entry):
+            self._low, self._stale = entry.position.seq, entry.position
+        else:
+            self._high = middle
+        self._go()
