@@ -3,6 +3,10 @@
 
     python3 dev.py demo [ARGS]     set up what the demo needs and run it: python -m rx_sse demo ARGS
     python3 dev.py test [ARGS]     set up what the tests need and run them: pytest ARGS, or all in parallel
+    python3 dev.py check           every static gate: ruff, its format, codespell, mypy, pyright
+    python3 dev.py fix             mend what ruff and codespell can mend by themselves
+    python3 dev.py docs            build the site of docs/ into build/site
+    python3 dev.py docs serve      show it while it is edited
     python3 dev.py run CMD [ARGS]  run any command in the environment of the tests: ruff, mypy, python
     python3 dev.py test --python 3.13 [ARGS]   pytest ARGS, or a subset of the tests, under another Python
     python3 dev.py test --lowest [ARGS]        the same with the lowest dependencies pyproject.toml allows
@@ -42,6 +46,16 @@ HERE = "{}.{}".format(*sys.version_info)
 
 # How all tests run when nothing else is said. More processes than this would starve the tests' own servers.
 PARALLEL = ["--numprocesses=auto", "--maxprocesses=4", "--dist=worksteal"]
+
+
+CHECKS = [
+    ["ruff", "check", "."],
+    ["ruff", "format", "--check", "."],
+    ["codespell"],
+    ["mypy"],
+    ["pyright"],
+]
+FIXES = [["ruff", "check", "--fix", "."], ["ruff", "format", "."], ["codespell", "--write-changes"]]
 
 
 @dataclass(frozen=True)
@@ -86,6 +100,13 @@ def main(arguments: list[str]) -> NoReturn:
     elif command == "pythons":
         print(*pythons(project), sep="\n")
         sys.exit(0)
+    elif command in ("check", "fix") and not rest:
+        install(DEV, project)
+        sys.exit(all_of(CHECKS if command == "check" else FIXES))
+    elif command == "docs" and rest in ([], ["serve"]):
+        os.environ["NO_MKDOCS_2_WARNING"] = "1"
+        install(DEV, project)
+        execute(DEV, ["mkdocs", *(rest or ["build", "--strict"])])
     elif command == "run" and rest:
         install(DEV, project)
         execute(DEV, rest)
@@ -109,6 +130,20 @@ def test(arguments: list[str], project: dict[str, Any]) -> NoReturn:
     bring_parts(project)
     install(environment, project)
     execute(environment, ["python", "-m", "pytest", *(arguments or [*PARALLEL, *chosen])])
+
+
+def all_of(commands: list[list[str]]) -> int:
+    """Run each, whatever the others say; 1 if one of them failed."""
+    variables = {**os.environ, "PATH": os.pathsep.join([str(DEV.bin), os.environ.get("PATH", os.defpath)])}
+    failed: list[str] = []
+    for command in commands:
+        print(f"== {' '.join(command)}", flush=True)
+        program = str(DEV.bin / command[0])
+        if subprocess.run([program, *command[1:]], cwd=ROOT, env=variables).returncode:
+            failed.append(" ".join(command))
+    if failed:
+        say(f"failed: {', '.join(failed)}")
+    return 1 if failed else 0
 
 
 def pythons(project: dict[str, Any]) -> list[str]:

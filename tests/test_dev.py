@@ -41,7 +41,7 @@ def test_it_imports_the_standard_library_alone() -> None:
 def test_groups_are_resolved_with_what_they_include(tmp_path: Path) -> None:
     groups = PROJECT["dependency-groups"]
     done = python(f"import dev; print(dev.group('dev', {groups!r}))", tmp_path)
-    assert done.stdout.strip() == repr([*groups["test"], *groups["lint"]])
+    assert done.stdout.strip() == repr([*groups["test"], *groups["lint"], *groups["docs"]])
 
 
 def test_the_lowest_versions_are_those_that_the_project_allows(tmp_path: Path) -> None:
@@ -93,6 +93,29 @@ def test_a_python_that_is_not_there_is_told(tmp_path: Path) -> None:
         arguments = f"['test', '--python', {version!r}]"
         done = python(f"import dev; dev.main({arguments})", tmp_path, **a_pyenv(tmp_path / "pyenv"))
         assert done.returncode == 1 and "no Python" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_ci_and_the_hook_before_a_commit_run_the_same_checks() -> None:
+    assert "step python3 dev.py check\n" in (ROOT / ".ci" / "run").read_text("utf-8")
+    assert "entry: python3 dev.py check\n" in (ROOT / ".pre-commit-config.yaml").read_text("utf-8")
+    text = (ROOT / "dev.py").read_text("utf-8")
+    assert all(f'["{name}"' in text for name in ("ruff", "codespell", "mypy", "pyright"))
+
+
+def test_every_check_runs_and_the_failed_ones_are_named(tmp_path: Path) -> None:
+    for name, status in (("good", 0), ("bad", 3), ("worse", 1)):
+        (tmp_path / name).write_text(f"#!/bin/sh\necho ran {name}\nexit {status}\n")
+        (tmp_path / name).chmod(0o755)
+    program = (
+        f"import dev, pathlib\nclass Here: bin = pathlib.Path({str(tmp_path)!r})\ndev.DEV = Here\n"
+        "print(dev.all_of([['bad', 'x'], ['good'], ['worse']]), dev.all_of([['good']]))"
+    )
+    done = python(program, tmp_path)
+    assert done.stdout.splitlines()[-1] == "1 0", done.stderr
+    assert [line for line in done.stdout.splitlines() if line.startswith("ran")][:3] == [
+        "ran bad", "ran good", "ran worse",
+    ]  # fmt: skip
+    assert "failed: bad x, worse" in done.stderr
 
 
 def test_the_subset_is_there_and_ci_runs_it_everywhere() -> None:

@@ -55,7 +55,7 @@ async def stream_response(
     Raises:
         UsageError: the application was not set up, or the source is neither.
         web.HTTPException: the source failed with it before the headers, or the client does not accept event
-        streams.
+            streams.
     """
     return await _streamed(request, source, cast(Mapping[str, Any], options))
 

@@ -153,7 +153,7 @@ class Page:
 
 
 README = Page(ROOT / "README.md")
-PAGES = [README, *map(Page, sorted((ROOT / "docs").rglob("*.md")))]
+PAGES = [README, Page(ROOT / "CONTRIBUTING.md"), *map(Page, sorted((ROOT / "docs").rglob("*.md")))]
 
 ELSEWHERE = {
     "docs/ai-clients.md": "tests/clients/test_ai_clients.py",
@@ -168,7 +168,10 @@ COMING = {"docs/buses.md", "docs/runs.md", "docs/operating.md"}
 
 HERE = [page for page in PAGES if page.name not in ELSEWHERE and page.name not in COMING]
 BLOCKS = [(page, block) for page in HERE for block in page.blocks]
-PYTHON = [block for _, block in BLOCKS if block.language == "python"]
+OTHERS = {"aiohttp-sse", "sse-starlette", "fastapi"}
+"""Words behind ``python``: the block is another library's code."""
+
+PYTHON = [block for _, block in BLOCKS if block.language == "python" and block.info not in OTHERS]
 
 
 def of(kind: str) -> list[object]:

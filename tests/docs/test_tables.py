@@ -27,19 +27,20 @@ def test_commands_exist(page: Page, block: Block, command: str, shown: list[str]
         documented = (ROOT / "dev.py").read_text("utf-8")
         assert re.search(rf"^    python3 dev\.py {words[2]}\b", documented, re.MULTILINE)
         words = words[2:]
+        if words[:3] == ["run", "python", "-m"]:
+            options_exist([sys.executable, "-m", words[3]], words[4:])
     elif words[0] == "rx-sse":
         words = words[1 : words.index("|") if "|" in words else None]
     else:
         assert words[1:3] == ["-m", "rx_sse"]
         words = words[3:]
     if words[0] in ("demo", "tail", "publish"):
-        options_exist(words)
+        options_exist([sys.executable, "-m", "rx_sse", words[0]], words[1:])
 
 
-def options_exist(words: list[str]) -> None:
-    """A command of the library has the options shown."""
-    command = [sys.executable, "-m", "rx_sse", words[0], "--help"]
-    done = subprocess.run(command, capture_output=True, text=True)
+def options_exist(command: list[str], words: list[str]) -> None:
+    """A command has the options shown."""
+    done = subprocess.run([*command, "--help"], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     for option in (word for word in words if word.startswith("--")):
         assert option in done.stdout
