@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from rx_sse.errors import UsageError
-from rx_sse.testing import resume_checks, topic_checks
+from rx_sse.testing import position_checks, resume_checks, topic_checks
 from rx_sse.testing.bench import Bench, MakeBus
 from rx_sse.testing.listener import PATIENCE
 
@@ -48,6 +48,9 @@ CHECKS: tuple[Check, ...] = (
     resume_checks.filters_move_the_cursor,
     resume_checks.several_topics_have_one_cursor,
     resume_checks.a_snapshot_comes_before_the_changes,
+    position_checks.pages_of_history_are_what_was_published,
+    position_checks.a_stream_goes_on_from_a_position,
+    position_checks.entries_since_a_time_are_found,
 )
 """Every check, in the order in which they are tried."""
 
