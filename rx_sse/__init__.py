@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from .bus.names import topic_name as topic_name
     from .bus.redis.bus import RedisBus as RedisBus
     from .bus.redis.publisher import RedisPublisher as RedisPublisher
+    from .bus.sqlite.bus import SQLiteBus as SQLiteBus
+    from .bus.sqlite.publish_in import publish_in as publish_in
+    from .bus.sqlite.publisher import SQLitePublisher as SQLitePublisher
     from .bus.topic import Topic as Topic
     from .client.source import EventSource as EventSource
     from .client.state import ConnectionState as ConnectionState
@@ -98,6 +101,7 @@ else:
         "Overloaded": "errors",
         "Principal": "web.principal",
         "principal": "web.principal",
+        "publish_in": "bus.sqlite.publish_in",
         "PublishRefused": "errors",
         "PublishUnknown": "errors",
         "QueueFull": "errors",
@@ -108,6 +112,8 @@ else:
         "RxSseError": "errors",
         "ServerSentEvent": "wire.event",
         "setup": "web.setup",
+        "SQLiteBus": "bus.sqlite.bus",
+        "SQLitePublisher": "bus.sqlite.publisher",
         "sse": "web.sse",
         "stream_response": "web.stream_response",
         "StreamError": "errors",

@@ -31,6 +31,7 @@ PROMISED = {
     "ServerSentEvent", "RawFrame", "EventParser",
     # topics
     "Bus", "Topic", "topic_name", "MemoryBus", "RedisBus", "RedisPublisher", "bus_app",
+    "SQLiteBus", "SQLitePublisher", "publish_in",
     # auth
     "JWTAuth", "Principal", "Tickets",
     # operators
@@ -221,6 +222,9 @@ COSTS: dict[str, set[str]] = {
     "as_events": {"asyncio", "reactivex", "msgspec"},
     "topic_name": {"msgspec"},
     "MemoryBus": {"asyncio", "reactivex", "msgspec"},
+    "SQLitePublisher": {"msgspec"},
+    "publish_in": {"msgspec"},
+    "SQLiteBus": {"asyncio", "reactivex", "msgspec"},
     "RedisPublisher": {"asyncio", "msgspec", "redis"},
     "RedisBus": {"asyncio", "reactivex", "msgspec", "redis"},
 }
@@ -258,6 +262,7 @@ def public(thing: object) -> set[str]:
 def test_a_bus_shows_what_the_documentation_names() -> None:
     assert public(rx_sse.MemoryBus()) == BUS
     assert public(rx_sse.RedisBus("redis://localhost")) == BUS
+    assert public(rx_sse.SQLiteBus("app.db")) == BUS
 
 
 async def test_a_page_of_history_shows_what_the_documentation_names() -> None:

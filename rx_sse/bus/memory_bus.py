@@ -85,7 +85,8 @@ class _Workers:
         if (sign := self._sign()) is not None:
             warnings.warn(
                 f"MemoryBus under several workers ({sign}) is several buses: what is published in one "
-                "does not reach the listeners of another. Use rx_sse.RedisBus, or one worker.",
+                "does not reach the listeners of another. Use rx_sse.SQLiteBus (on one machine), "
+                "rx_sse.RedisBus, or one worker.",
                 RuntimeWarning,
                 stacklevel=3,
             )

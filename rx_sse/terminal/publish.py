@@ -1,4 +1,4 @@
-"""``python -m rx_sse publish TARGET TOPIC [DATA]``: events into a topic, over HTTP or straight into Redis.
+"""``python -m rx_sse publish TARGET TOPIC [DATA]``: events into a topic, over HTTP, into Redis or a file.
 
 Standard: the mount's ``POST /topics/{name}`` (`rx_sse.bus_app`), each event with an ``Idempotency-Key``: one
 that may have arrived is sent again safely, and so is one that was refused for now (an outage), no sooner than
@@ -19,12 +19,12 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from ssl import SSLContext
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from urllib.parse import quote
 
 import aiohttp
 
-from rx_sse import PublishRefused, PublishUnknown, RxSseError, UsageError
+from rx_sse import PublishRefused, PublishUnknown, RxSseError, SQLitePublisher, UsageError
 from rx_sse.arguments import shown_url
 from rx_sse.client.request import NO_HEADER, http_url
 from rx_sse.client.trouble import unreachable
@@ -60,6 +60,16 @@ _AGAIN: Final = frozenset({429, 502, 503, 504})
 MOUNT: Final = "; TARGET is the URL at which rx_sse.bus_app is mounted, like http://localhost:8080/events"
 
 
+class BlockingPublisher(Protocol):
+    """`RedisPublisher`, `SQLitePublisher`."""
+
+    def publish(
+        self, topic: str, data: Any, *, event: str | None = None, idempotency_key: str | None = None
+    ) -> str:
+        """The id of the event."""
+        ...
+
+
 class NotAccepted(Exception):
     """An event that was not accepted, and why."""
 
@@ -68,8 +78,14 @@ def main(arguments: list[str]) -> int:
     """Run the command; returns the exit status."""
     parser = _parser()
     given = parser.parse_args(arguments)
+    if given.db is not None:
+        if given.data is not None:
+            parser.error(f"--db: with it there is no TARGET, and {given.data!r} is one argument too many")
+        given.topic, given.data = given.target, given.topic
+    elif given.topic is None:
+        parser.error("the following arguments are required: TOPIC")
     target = given.target
-    if target == "redis":
+    if given.db is None and target == "redis":
         target = os.environ.get(REDIS, "")
         if not target:
             parser.error(f"redis: set {REDIS} to the address")
@@ -79,7 +95,9 @@ def main(arguments: list[str]) -> int:
         parser.error(f"--key: {given.key!r} holds a character that no header can carry")
     events = (value(text, as_text=given.text) for text in texts(given.data, given.lines))
     try:
-        if target.partition("://")[0] in _BROKERS:
+        if given.db is not None:
+            through(SQLitePublisher(given.db), given, events)
+        elif target.partition("://")[0] in _BROKERS:
             into_redis(target, given, events)
         else:
             sent, certificates = sent_headers(given, parser)
@@ -132,7 +150,11 @@ def into_redis(target: str, given: argparse.Namespace, events: Iterable[Any]) ->
     """Publish into the streams of a `RedisBus`."""
     from rx_sse import RedisPublisher  # it needs an extra
 
-    publisher = RedisPublisher(target, prefix=given.prefix)
+    through(RedisPublisher(target, prefix=given.prefix), given, events)
+
+
+def through(publisher: BlockingPublisher, given: argparse.Namespace, events: Iterable[Any]) -> None:
+    """Publish, each event until it is accepted."""
     for data in events:
         key = given.key or secrets.token_hex(16)
         for attempt in range(_ATTEMPTS):
@@ -248,12 +270,13 @@ def _parser() -> Parser:
         "redis://…, rediss://…, unix://…, redis+sentinel://…, redis+cluster://…; or redis, with the address "
         "in the environment",
     )
-    add("topic", metavar="TOPIC")
+    add("topic", metavar="TOPIC", nargs="?")
     add("data", metavar="DATA", nargs="?", help="JSON, or else text; without it, or with -, standard input")
     add("--lines", action="store_true", help="every line of standard input is an event, as it comes")
     add("--text", action="store_true", help="publish text even if it is JSON")
     add("--event", metavar="NAME", help="the event's name")
     add("--key", metavar="KEY", help="the idempotency key, for a command that may be repeated")
+    add("--db", metavar="FILE", help="the file of a SQLiteBus, instead of TARGET")
     add("--prefix", default="rx_sse", help="of the keys in Redis, as given to RedisBus")
     add_tls(parser)
     add_options(parser, f"{REDIS} is the address that redis stands for.")

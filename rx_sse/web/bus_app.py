@@ -134,7 +134,7 @@ def bus_app(bus: Bus, *, auth: Auth, allow: Allow = by_claim) -> web.Application
     if not callable(auth):  # its text is not shown: it may be the secret
         raise UsageError(f"bus_app(auth=) is {kind_of(auth)}: give a JWTAuth, or a function of the request")
     if not isinstance(bus, Bus):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise UsageError(f"bus_app() takes a rx_sse.MemoryBus or a rx_sse.RedisBus, not {kind_of(bus)}")
+        raise UsageError(f"bus_app() takes a rx_sse.MemoryBus, SQLiteBus or RedisBus, not {kind_of(bus)}")
     if not callable(allow):
         raise UsageError(
             f"bus_app(allow=) is {kind_of(allow)}: give a function of a principal, a topic and an action"

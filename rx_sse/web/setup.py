@@ -74,7 +74,7 @@ def setup(
     if app.frozen:
         raise UsageError("rx_sse.setup(app) came too late: the application has been started")
     if bus is not None and not isinstance(bus, Bus):
-        raise UsageError(f"bus= is a rx_sse.MemoryBus or a rx_sse.RedisBus, not {kind_of(bus)}")
+        raise UsageError(f"bus= is a rx_sse.MemoryBus, SQLiteBus or RedisBus, not {kind_of(bus)}")
     if not isinstance(limits, Limits | None):
         raise UsageError(f"limits={limits!r} must be a rx_sse.Limits")
     if debug is not None and not isinstance(debug, bool):

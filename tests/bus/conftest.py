@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,11 +36,19 @@ def redis_bus(redis: RedisServer) -> MakeBus:
     return redis_maker(redis)
 
 
-@pytest.fixture(params=["memory", "redis", pytest.param("valkey", marks=pytest.mark.slow)])
+@pytest.fixture
+def sqlite_bus(tmp_path: Path) -> MakeBus:
+    """Makes buses that share a log in a file."""
+    return sqlite_maker(tmp_path / "bus.db")
+
+
+@pytest.fixture(params=["memory", "sqlite", "redis", pytest.param("valkey", marks=pytest.mark.slow)])
 def make_bus(request: pytest.FixtureRequest) -> MakeBus:
     """Makes buses of one kind; those of one test share their log, but for the memory bus's."""
     if request.param == "memory":
         return MemoryBus
+    if request.param == "sqlite":
+        return sqlite_maker(request.getfixturevalue("tmp_path") / "bus.db")
     return redis_maker(request.getfixturevalue(request.param))
 
 
@@ -50,3 +59,10 @@ def redis_maker(server: RedisServer, **defaults: Any) -> MakeBus:
     prefix = f"t{os.urandom(4).hex()}"
     options: dict[str, Any] = {"prefix": prefix, **defaults}
     return lambda **given: RedisBus(server.url, **options, **given)
+
+
+def sqlite_maker(path: Path, **defaults: Any) -> MakeBus:
+    """Makes buses on a file."""
+    from rx_sse import SQLiteBus
+
+    return lambda **given: SQLiteBus(path, **defaults, **given)

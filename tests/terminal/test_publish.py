@@ -15,6 +15,7 @@ from aiohttp import web
 import rx_sse
 from rx_sse.terminal.publish import pause
 from rx_sse.testing import serve
+from rx_sse.testing.listener import Listener
 
 from ..redis_server import RedisServer
 from ..web.tokens import bearer, jwt_auth
@@ -23,6 +24,21 @@ from .command import LIMIT, run, running
 GRANTS = {"subscribe": ["news"], "publish": ["news", "team:*"]}
 TOKEN = bearer("ada", 3600.0, scope="publish", rx_sse=GRANTS)["Authorization"].removeprefix("Bearer ")
 ENV = {"RX_SSE_TOKEN": TOKEN}
+
+
+async def test_into_a_file_while_no_server_runs(tmp_path: Path) -> None:
+    path = tmp_path / "app.db"
+    one = await run("publish", "--db", str(path), "news", '{"n": 1}', "--event", "named")
+    lines = await run("publish", f"--db={path}", "news", "--lines", stdin="2\n3\n")
+    assert (one.status, lines.status, one.err, lines.out.count("\n")) == (0, 0, "", 2)
+    async with rx_sse.SQLiteBus(path) as bus:
+        listener = await Listener(bus, "news", last=10).received(3)
+        assert listener.values == [{"n": 1}, 2, 3] and listener.events[0].type == "named"
+        assert listener.events[0].id == one.out.strip()
+    wrong = await run("publish", "--db", str(tmp_path), "news", "1")
+    assert wrong.status == 2 and "is a directory" in wrong.err
+    many = await run("publish", "--db", str(path), "http://localhost", "news", "1")
+    assert many.status == 2 and "no TARGET" in many.err
 
 
 @asynccontextmanager

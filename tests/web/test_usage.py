@@ -268,7 +268,7 @@ def test_origins_that_are_none(origins: Any, said: str) -> None:
 def test_a_bus_that_is_none(bus: Any, kind: str) -> None:
     """A URL is the likely mistake, and may hold a password."""
     said = wrong(lambda: rx_sse.setup(web.Application(), bus=bus))
-    assert said == f"bus= is a rx_sse.MemoryBus or a rx_sse.RedisBus, not {kind}"
+    assert said == f"bus= is a rx_sse.MemoryBus, SQLiteBus or RedisBus, not {kind}"
     assert f"not {kind}" in wrong(lambda: rx_sse.bus_app(bus, auth=lambda request: None))
 
 

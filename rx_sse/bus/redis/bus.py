@@ -14,9 +14,9 @@ from rx_sse.bus.bus import Bus
 from rx_sse.bus.log.draft import Retention
 from rx_sse.bus.redis.log import RedisLog
 from rx_sse.bus.redis.net.address import address_of
-from rx_sse.bus.redis.presence import SharedRosters
 from rx_sse.bus.redis.protocol.keys import PARTITIONS, Keys
 from rx_sse.bus.redis.stats import RedisStats
+from rx_sse.bus.shared_rosters import SharedRosters
 from rx_sse.wire.dumps import Dumps
 
 

@@ -1,6 +1,6 @@
 """Who listens to a topic, over all processes.
 
-Once a second a process says what has changed here and asks what it is asked for: all in one script call.
+Once a second a process says what has changed here and asks what it is asked for: all in one call.
 What it says counts for a while and is said again before that is over, so a process that dies takes its
 listeners with it. What others say is as old as the last answer: a second or two.
 
@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
+from typing import Protocol
 
-from rx_sse.bus.redis.log import RedisLog
 from rx_sse.bus.rosters import PresenceChange, Rosters, Watcher
 from rx_sse.bus.runtime import Runtime
 
@@ -22,6 +23,33 @@ LIFE = 30.0
 AGAIN = 10.0
 INTEREST = 30.0
 """Seconds for which a topic is asked for after somebody wanted to know."""
+
+
+class PresenceLog(Protocol):
+    """A log in which processes can say who listens to their topics."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether it can be reached."""
+        ...
+
+    def present(
+        self,
+        process: str,
+        life: float,
+        said: dict[str, tuple[str, bool]],
+        told: Callable[[str, list[bytes]], None],
+    ) -> None:
+        """Say who listens here, and ask who listens elsewhere.
+
+        Args:
+            process: this one's name.
+            life: seconds for which what is said counts.
+            said: for each topic what to say (empty: nothing new, ``-``: nobody), and whether to ask.
+            told: called for each topic that was asked for, with what the others say. Not called if it cannot
+                be asked now.
+        """
+        ...
 
 
 class SharedRosters(Rosters):
@@ -35,7 +63,7 @@ class SharedRosters(Rosters):
 
     __slots__ = ("_changed", "_log", "_process", "_remote", "_said", "_wanted")
 
-    def __init__(self, runtime: Runtime, grace: float, log: RedisLog) -> None:
+    def __init__(self, runtime: Runtime, grace: float, log: PresenceLog) -> None:
         super().__init__(runtime, grace)
         self._log = log
         self._process = os.urandom(8).hex()

@@ -1,0 +1,183 @@
+"""The loop's side of appending: what a turn collects, what waits, and until when.
+
+Drafts of one turn are handed to the writer together. While no publisher waits for one, they are handed over
+at
+most once a millisecond: a transaction costs some 30 µs, whatever it holds.
+
+Standard: docs/resume.md §4.
+Never: a publisher waits longer than its timeout. `PublishRefused` says that its draft will not be stored;
+`PublishUnknown`, that a transaction was holding it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+
+from rx_sse.bus.log.draft import Draft
+from rx_sse.bus.log.position import Position
+from rx_sse.bus.sqlite.appending import maybe_stored, not_stored
+from rx_sse.bus.sqlite.writer import Writer
+from rx_sse.errors import PublishRefused
+
+MAX_WAITING = 131_072
+MAX_WAITING_BYTES = 64 * 1024 * 1024
+"""What may wait for the file; beyond it pushes are refused."""
+SPACING = 0.001
+"""Seconds between two transactions for pushes that no publisher waits for."""
+
+
+class AppendQueue:
+    """The appends of one log, while it is open.
+
+    Args:
+        writer: what stores them.
+        timeout: seconds after which a publisher that waits gets an error.
+        why: says why the file cannot be written now; empty if it can.
+        dropped: called with a topic and the reason, where drafts without a publisher were refused.
+
+    Attributes:
+        waiting: drafts that are not settled.
+    """
+
+    __slots__ = (
+        "_bytes",
+        "_deadlines",
+        "_dropped",
+        "_handed",
+        "_loop",
+        "_pending",
+        "_scheduled",
+        "_settled",
+        "_timeout",
+        "_timer",
+        "_why",
+        "_writer",
+        "waiting",
+    )
+
+    def __init__(
+        self,
+        writer: Writer,
+        timeout: float,
+        why: Callable[[], str],
+        dropped: Callable[[str, Exception], None],
+    ) -> None:
+        self._writer = writer
+        self._timeout = timeout
+        self._why = why
+        self._dropped = dropped
+        self._loop = asyncio.get_running_loop()
+        self._pending: list[Draft] = []
+        self._scheduled: asyncio.Handle | None = None
+        self._handed = 0.0
+        self._deadlines: OrderedDict[Draft, float] = OrderedDict()
+        self._timer: asyncio.TimerHandle | None = None
+        self._settled: asyncio.Event | None = None
+        self._bytes = 0
+        self.waiting = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether no more may be appended now. From any thread."""
+        return self.waiting >= MAX_WAITING or self._bytes >= MAX_WAITING_BYTES
+
+    def append(self, draft: Draft) -> None:
+        """Store it behind everything before it."""
+        self.waiting += 1
+        self._bytes += draft.size
+        self._pending.append(draft)
+        loop = self._loop
+        if draft.settle is not None:
+            self._deadlines[draft] = loop.time() + self._timeout
+            if self._timer is None:
+                self._timer = loop.call_later(self._timeout, self._expire)
+            if self._scheduled is not None and isinstance(self._scheduled, asyncio.TimerHandle):
+                self._scheduled.cancel()
+                self._scheduled = None
+            if self._scheduled is None:
+                self._scheduled = loop.call_soon(self.hand)
+        elif self._scheduled is None:
+            wait = self._handed + SPACING - loop.time()
+            self._scheduled = loop.call_later(wait, self.hand) if wait > 0 else loop.call_soon(self.hand)
+
+    def hand(self) -> None:
+        """What was collected, to the writer, now."""
+        if self._scheduled is not None:
+            self._scheduled.cancel()
+            self._scheduled = None
+        if self._pending:
+            self._handed = self._loop.time()
+            pending, self._pending = self._pending, []
+            self._writer.append(pending)
+
+    async def settled(self) -> None:
+        """Wait until nothing waits."""
+        if self.waiting:
+            if self._settled is None:
+                self._settled = asyncio.Event()
+            await self._settled.wait()
+
+    def done(self, drafts: Sequence[Draft], outcomes: Sequence[Position | Exception]) -> None:
+        """The writer is done with drafts."""
+        refused: dict[tuple[str, str], Exception] = {}
+        for draft, outcome in zip(drafts, outcomes, strict=True):
+            self._left(draft)
+            if draft.settle is not None:
+                self._deadlines.pop(draft, None)
+                draft.settle(outcome)
+            elif isinstance(outcome, Exception):
+                refused[draft.topic, str(outcome)] = outcome
+        for (topic, _), error in refused.items():
+            self._dropped(topic, error)
+
+    def close(self, left: Sequence[Draft], unknown: set[Draft]) -> None:
+        """It is over: settle with an error what the writer did not get to."""
+        for handle in (self._timer, self._scheduled):
+            if handle is not None:
+                handle.cancel()
+        drafts = [*left, *self._pending]
+        outcomes = [maybe_stored("the bus was closed") if it in unknown else _closed() for it in drafts]
+        self._pending = []
+        self.done(drafts, outcomes)
+
+    # -- inside ----------------------------------------------------------------------------------------------
+
+    def _left(self, draft: Draft) -> None:
+        self.waiting -= 1
+        self._bytes -= draft.size
+        if self.waiting == 0 and self._settled is not None:
+            self._settled.set()
+            self._settled = None
+
+    def _expire(self) -> None:
+        """Settle the drafts whose time is over."""
+        self._timer = None
+        now = self._loop.time()
+        while self._deadlines:
+            draft, due = next(iter(self._deadlines.items()))
+            if due > now:
+                self._timer = self._loop.call_at(due, self._expire)
+                return
+            del self._deadlines[draft]
+            settle, draft.settle = draft.settle, None
+            assert settle is not None
+            with self._writer.lock:
+                unknown = draft in self._writer.under_way
+                if not unknown:
+                    self._writer.expired.add(draft)
+            if unknown:
+                draft.settle = _ignored  # it stays, until the transaction has ended
+                settle(maybe_stored(self._why()))
+                continue
+            self._left(draft)
+            settle(not_stored(f"{self._why() or 'the file was busy'}, for {self._timeout} s"))
+
+
+def _closed() -> PublishRefused:
+    return not_stored("the bus was closed")
+
+
+def _ignored(_: Position | Exception) -> None:
+    """Its publisher has got an answer."""

@@ -1,0 +1,305 @@
+"""Drafts into the log: positions are given, entries inserted, what is over the limits trimmed.
+
+All of it happens inside one transaction that has the write lock, so the chain holds whoever else writes to
+the file. What is known of a topic is remembered between two transactions while no other connection has
+changed the file. Rows are inserted many at a time: each statement gives up the interpreter's lock, and under
+a busy loop it is a while before the thread has it again.
+
+Standard: docs/resume.md §1, §4.
+Never: an entry is trimmed that is so young that another process may not have read it yet.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rx_sse.bus.log.draft import Draft, Retention
+from rx_sse.bus.log.position import SEQ_BITS, Nonces, Position
+from rx_sse.bus.sqlite.rows import OVERHEAD, fingerprint
+from rx_sse.errors import PublishRefused, PublishUnknown
+
+YOUNG = 3000
+"""Milliseconds for which an entry stays whatever the limits say: other processes read it within some 20 ms.
+"""
+SLACK = 64
+"""Entries over the limit before they are deleted, in one statement; a quarter of the limit if that is less.
+"""
+CUT = 1000
+"""Entries that one append deletes at most, of a topic."""
+ROWS = (64, 16, 4, 1)
+"""Rows inserted by one statement."""
+LOOK = 20_000
+"""Entries that are searched for one whose commit failed: it may be there all the same."""
+KNOWN = 4096
+"""Topics that are remembered between two transactions."""
+
+_FIELDS = "(id, topic, seq, nonce, prev, at, upto, kind, event, data)"
+_INSERT = {
+    count: f"INSERT INTO rx_sse_entries {_FIELDS} VALUES {', '.join(['(?,?,?,?,?,?,?,?,?,?)'] * count)}"
+    for count in ROWS
+}
+_TOPICS = """
+    SELECT t.name, t.id, t.seq, t.nonce, t.entries, t.bytes, t.age, n.seq, n.nonce, n.upto, o.seq, o.upto
+    FROM rx_sse_topics t
+    LEFT JOIN rx_sse_entries n
+        ON n.id = (SELECT id FROM rx_sse_entries WHERE topic = t.id ORDER BY seq DESC LIMIT 1)
+    LEFT JOIN rx_sse_entries o
+        ON o.id = (SELECT id FROM rx_sse_entries WHERE topic = t.id ORDER BY seq LIMIT 1)
+    WHERE t.name IN ({})
+"""
+
+Stored = tuple[int, Draft, Position, int]
+"""An entry that was inserted: its id, its draft, its position, the nonce of the entry before it."""
+Outcome = Position | PublishRefused
+
+
+class TopicState:
+    """What is known of a topic inside a transaction.
+
+    Attributes:
+        id: of its row.
+        seq, nonce: its last position.
+        kept: entries, bytes and milliseconds that are kept.
+        upto: bytes of all entries so far.
+        first, first_upto: the number of the oldest entry, and the bytes up to it.
+        quiet_until: no trimming before, in the file's milliseconds.
+        retention: the last one that was given, which `kept` says.
+    """
+
+    __slots__ = ("first", "first_upto", "id", "kept", "nonce", "quiet_until", "retention", "seq", "upto")
+
+    def __init__(self, row: Sequence[Any]) -> None:
+        self.id, seq, nonce, *self.kept, last, last_nonce, upto, first, first_upto = row
+        self.seq: int = seq if last is None else last
+        self.nonce: int = nonce if last is None else last_nonce
+        self.upto: int = upto or 0
+        self.first: int = self.seq + 1 if first is None else first
+        self.first_upto: int = first_upto or 0
+        self.quiet_until = 0
+        self.retention: Retention | None = None
+
+
+def margin(age: int) -> int:
+    """Milliseconds for which a topic is remembered longer than its entries."""
+    return min(60_000, max(age, 1000))
+
+
+def numbers(retention: Retention) -> list[int]:
+    """How much is kept, as a topic's row has it: entries, bytes, milliseconds."""
+    return [max(retention.entries, 1), retention.bytes, max(int(retention.age * 1000), 1)]
+
+
+class Appender:
+    """Appends on one connection, inside its transactions.
+
+    Args:
+        connection: as it is used by one thread at a time.
+        remember: whether topics are remembered from one transaction to the next; only where all transactions
+            of the connection are the appender's owner's. Otherwise one draft at a time is appended, and how
+            much is kept of a topic that is there is not for it to say.
+    """
+
+    __slots__ = ("_known", "_nonces", "_remember", "_rows", "_version")
+
+    def __init__(self, connection: sqlite3.Connection, *, remember: bool) -> None:
+        self._rows = connection.cursor()
+        self._rows.row_factory = None
+        self._remember = remember
+        self._known: dict[str, TopicState] = {}
+        self._nonces = Nonces()
+        self._version = -1
+
+    def append(
+        self, drafts: Sequence[Draft], now: int, unsure: Iterable[Draft] = ()
+    ) -> tuple[list[Outcome], list[Stored]]:
+        """Store drafts, in order.
+
+        Args:
+            drafts: any number, of any topics.
+            now: milliseconds of the file.
+            unsure: those that may be stored already: the transaction before failed in its commit.
+
+        Returns:
+            What became of each, and what was inserted, in the order of ids.
+        """
+        self._begin(drafts, now)
+        sure = unsure if isinstance(unsure, set) else set(unsure)
+        id = self._last_id()
+        outcomes: list[Outcome] = []
+        stored: list[Stored] = []
+        values: list[Any] = []
+        touched: dict[str, Retention] = {}
+        for draft in drafts:
+            topic = self._known[draft.topic]
+            if sure and draft in sure and (found := self._find(topic, draft.nonce)) is not None:
+                outcomes.append(found)
+                continue
+            if draft.key is not None and (outcome := self._seen(draft, now)) is not None:
+                outcomes.append(outcome)
+                continue
+            if topic.seq + 1 >= 1 << SEQ_BITS:
+                outcomes.append(PublishRefused(f"{draft.topic}: no sequence number is left"))
+                continue
+            id += 1
+            prev = topic.nonce
+            topic.seq += 1
+            topic.nonce = draft.nonce
+            topic.upto += len(draft.data) + OVERHEAD
+            if topic.first == topic.seq:
+                topic.first_upto = topic.upto
+            position = Position(topic.seq, topic.nonce)
+            values += (
+                id, topic.id, topic.seq, topic.nonce, prev, now, topic.upto, draft.kind, draft.event,
+                draft.data,
+            )  # fmt: skip
+            if draft.key is not None:
+                self._note(draft, position, now)
+            stored.append((id, draft, position, prev))
+            outcomes.append(position)
+            touched[draft.topic] = draft.retention
+        self._insert(values)
+        for name, retention in touched.items():
+            self._keep(self._known[name], retention, now)
+        return outcomes, stored
+
+    def ensure(self, topic: str, retention: Retention, now: int) -> None:
+        """Begin a topic, if it is not there yet."""
+        self._refresh()
+        self._load({topic: retention}, now)
+
+    def forget(self) -> None:
+        """Remember no topic: the transaction was rolled back, or a sweep changed them."""
+        self._known.clear()
+
+    # -- inside ----------------------------------------------------------------------------------------------
+
+    def _begin(self, drafts: Sequence[Draft], now: int) -> None:
+        self._refresh()
+        missing = {draft.topic: draft.retention for draft in drafts if draft.topic not in self._known}
+        if missing:
+            self._load(missing, now)
+
+    def _refresh(self) -> None:
+        """Forget what another connection may have changed."""
+        if not self._remember:
+            self._known.clear()
+            return
+        version = self._rows.execute("PRAGMA data_version").fetchone()[0]
+        if version != self._version or len(self._known) > KNOWN:
+            self._version = version
+            self._known.clear()
+
+    def _load(self, names: dict[str, Retention], now: int) -> None:
+        """Know topics; those that are not there begin."""
+        wanted = [name for name in names if name not in self._known]
+        for begin in range(0, len(wanted), 256):
+            part = wanted[begin : begin + 256]
+            for name, *row in self._rows.execute(_TOPICS.format(",".join("?" * len(part))), part).fetchall():
+                # A connection of the application's may give texts as anything: one topic at a time there.
+                self._known[name if self._remember else wanted[0]] = TopicState(row)
+        for name in wanted:
+            if name not in self._known:
+                self._start(name, numbers(names[name]), now)
+
+    def _start(self, name: str, kept: list[int], now: int) -> None:
+        nonce, age = self._nonces.next(), kept[2]
+        self._rows.execute(
+            "INSERT INTO rx_sse_topics (name, lineage, seq, nonce, ended, entries, bytes, age, touched, due) "
+            "VALUES (?, ?, 0, ?, 0, ?, ?, ?, ?, ?)",
+            (name, nonce, nonce, *kept, now, now + age + margin(age)),
+        )
+        self._known[name] = TopicState((self._rows.lastrowid, 0, nonce, *kept, *[None] * 5))
+
+    def _last_id(self) -> int:
+        """The id of the last entry, also if it is gone by now."""
+        said = self._rows.execute(
+            "SELECT max(coalesce((SELECT max(id) FROM rx_sse_entries), 0), "
+            "(SELECT value FROM rx_sse_meta WHERE name = 'floor'))"
+        )
+        return int(said.fetchone()[0])
+
+    def _insert(self, values: list[Any]) -> None:
+        at, width = 0, 10
+        for count in ROWS:
+            step = count * width
+            while len(values) - at >= step:
+                self._rows.execute(_INSERT[count], values[at : at + step])
+                at += step
+
+    def _find(self, topic: TopicState, nonce: int) -> Position | None:
+        row = self._rows.execute(
+            "SELECT seq FROM rx_sse_entries WHERE topic = ? AND seq > ? AND nonce = ?",
+            (topic.id, topic.seq - LOOK, nonce),
+        ).fetchone()
+        return None if row is None else Position(row[0], nonce)
+
+    def _seen(self, draft: Draft, now: int) -> Outcome | None:
+        """What became of the append that had this key before, if one had."""
+        row = self._rows.execute(
+            "SELECT print = ?, seq, nonce FROM rx_sse_keys WHERE key = ? AND till > ?",
+            (fingerprint(draft), draft.key, now),
+        ).fetchone()
+        if row is None:
+            return None
+        if not row[0]:
+            return PublishRefused("this idempotency key was used with another payload")
+        return Position(row[1], row[2])
+
+    def _note(self, draft: Draft, position: Position, now: int) -> None:
+        till = now + max(int(draft.key_life * 1000), 1)
+        self._rows.execute(
+            "INSERT OR REPLACE INTO rx_sse_keys VALUES (?, ?, ?, ?, ?)",
+            (draft.key, fingerprint(draft), position.seq, position.nonce, till),
+        )
+
+    def _keep(self, topic: TopicState, retention: Retention, now: int) -> None:
+        """Trim a topic, and note how long its entries are kept."""
+        if self._remember and retention is not topic.retention:
+            topic.retention = retention
+            if (said := numbers(retention)) != topic.kept:
+                topic.kept = said
+                self._rows.execute(
+                    "UPDATE rx_sse_topics SET entries = ?, bytes = ?, age = ?, due = min(due, ?) "
+                    "WHERE id = ?",
+                    (*said, now + said[2], topic.id),
+                )
+        entries, size, _ = topic.kept
+        over = topic.seq + 1 - topic.first > entries + min(SLACK, entries // 4 + 1)
+        heavy = topic.upto - topic.first_upto > size + size // 8
+        if (over or heavy) and not topic.quiet_until - YOUNG < now < topic.quiet_until:
+            self._trim(topic, topic.seq - entries, topic.upto - size, now)
+
+    def _trim(self, topic: TopicState, seq: int, upto: int, now: int) -> None:
+        """Delete the oldest entries up to a number, or a sum of bytes; young ones stay, and the last one."""
+        kept = self._rows.execute(
+            "SELECT seq, upto, at FROM "
+            "(SELECT seq, upto, at FROM rx_sse_entries WHERE topic = ? ORDER BY seq LIMIT ?) "
+            "WHERE (seq > ? AND upto >= ?) OR (at > ? AND at <= ?) OR seq >= ? ORDER BY seq LIMIT 1",
+            (topic.id, CUT + 1, seq, upto, now - YOUNG, now + YOUNG, topic.seq),
+        ).fetchone()
+        if kept is None:  # all that was looked at
+            kept = self._rows.execute(
+                "SELECT seq, upto, at FROM rx_sse_entries WHERE topic = ? ORDER BY seq LIMIT 1 OFFSET ?",
+                (topic.id, CUT),
+            ).fetchone()
+        first, first_upto, at = kept
+        if first > topic.first:
+            self._rows.execute("DELETE FROM rx_sse_entries WHERE topic = ? AND seq < ?", (topic.id, first))
+        elif now - YOUNG < at <= now:
+            topic.quiet_until = at + YOUNG
+        topic.first, topic.first_upto = first, first_upto
+
+
+def not_stored(why: str) -> PublishRefused:
+    """Nothing was stored, for certain."""
+    return PublishRefused(f"{why}; nothing was stored", retry_after=1.0)
+
+
+def maybe_stored(why: str) -> PublishUnknown:
+    """A transaction holds it, and has not ended."""
+    return PublishUnknown(
+        f"it was being written and the disk has not answered{f' ({why})' if why else ''}: it may be stored. "
+        "Repeat it with the same idempotency_key"
+    )

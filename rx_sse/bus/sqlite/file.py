@@ -1,0 +1,241 @@
+"""The file: whether a log can be in it, connections to it, whether it is still the one that was opened.
+
+SQLite's locks belong to the process, and closing any descriptor of the file gives them up. So the file is
+never opened here but by SQLite itself.
+
+Never: a file that cannot do is found out at the first publish. What is wrong for good is refused at the
+start.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import sys
+from pathlib import Path
+from typing import cast
+
+from rx_sse.bus.log.draft import Retention
+from rx_sse.bus.sqlite import schema
+from rx_sse.errors import UsageError
+
+BUSY = 0.1
+"""Seconds that a statement waits for a lock; then whoever waits looks at deadlines, and tries again."""
+WAL_LIMIT = 32 * 1024 * 1024
+"""Bytes that the file beside it (``-wal``) keeps after a checkpoint."""
+NETWORK = frozenset(
+    (
+        "9p",
+        "afs",
+        "beegfs",
+        "ceph",
+        "cifs",
+        "coda",
+        "fuse.ceph",
+        "fuse.glusterfs",
+        "fuse.rclone",
+        "fuse.s3fs",
+        "fuse.sshfs",
+        "gfs",
+        "gfs2",
+        "glusterfs",
+        "lustre",
+        "ncpfs",
+        "nfs",
+        "nfs3",
+        "nfs4",
+        "ocfs2",
+        "orangefs",
+        "smb3",
+        "smbfs",
+    )
+)
+"""File systems of other machines: WAL needs memory that all processes share
+(https://www.sqlite.org/wal.html)."""
+DURABILITY = {"process": "NORMAL", "power": "FULL"}
+
+Identity = tuple[int, int]
+
+
+class File:
+    """Where the log is.
+
+    Args:
+        path: of the file; it need not be there yet.
+        durability: ``"process"`` or ``"power"``.
+        retention: how much of a topic is kept; noted in the file.
+
+    Raises:
+        UsageError: no path, or no such durability.
+    """
+
+    __slots__ = ("_retention", "_synchronous", "path")
+
+    def __init__(self, path: str | os.PathLike[str], durability: str, retention: Retention | None) -> None:
+        self.path = path_of(path)
+        if durability not in DURABILITY:
+            raise UsageError(
+                f'durability={durability!r} must be "process" (what is accepted survives the death of the '
+                'process) or "power" (and a power cut; each commit waits for the disk)'
+            )
+        self._synchronous = DURABILITY[durability]
+        self._retention = retention
+
+    def identity(self) -> Identity | None:
+        """Which file is there now; None if none is."""
+        try:
+            found = os.stat(self.path)
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def check(self) -> None:
+        """Refuse what can be seen without opening it.
+
+        Raises:
+            UsageError: a log cannot be there.
+        """
+        path, folder = Path(self.path), Path(self.path).parent
+        if path.is_dir():
+            raise UsageError(f"{path} is a directory: give the path of a file in it, like {path / 'app.db'}")
+        if not folder.is_dir():
+            raise UsageError(f"{path}: the directory {folder} does not exist: create it first")
+        if path.exists() and not os.access(path, os.R_OK | os.W_OK):
+            raise UsageError(f"{path} cannot be written by this process: change its owner or its mode")
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise UsageError(
+                f"{path}: files cannot be made in {folder}, and SQLite needs two beside the database: change "
+                "the directory's owner or mode, or give another path"
+            )
+        if (kind := file_system(self.path)) in NETWORK:
+            raise UsageError(
+                f"{path} is on a network file system ({kind}), where SQLite cannot share a WAL: give a path "
+                "on a local disk, or use rx_sse.RedisBus for several machines"
+            )
+
+    def connect(self) -> sqlite3.Connection:
+        """A connection that writes; file and tables are made if they are missing.
+
+        Raises:
+            UsageError: it can never work.
+            sqlite3.Error, OSError: it does not work now.
+        """
+        connection = sqlite3.connect(self.path, timeout=BUSY, isolation_level=None, check_same_thread=False)
+        try:
+            self._prepare(connection)
+        except sqlite3.DatabaseError as error:
+            connection.close()
+            if code_of(error) == "SQLITE_NOTADB":
+                raise UsageError(
+                    f"{self.path} is no SQLite database: give the path of a new file, or of a database"
+                ) from error
+            raise
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def connect_reading(self) -> sqlite3.Connection:
+        """A connection that only reads, to a file that is there.
+
+        Raises:
+            sqlite3.Error: it does not work now.
+        """
+        uri = f"{Path(self.path).as_uri()}?mode=rw"
+        connection = sqlite3.connect(
+            uri, uri=True, timeout=BUSY, isolation_level=None, check_same_thread=False
+        )
+        try:
+            connection.execute("PRAGMA query_only = 1")
+            connection.execute("SELECT value FROM rx_sse_meta WHERE name = 'file'").fetchone()
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        ask = connection.execute
+        if ask("PRAGMA page_count").fetchone()[0] == 0:
+            ask("PRAGMA auto_vacuum = INCREMENTAL")
+        mode = ask("PRAGMA journal_mode = WAL").fetchone()[0]
+        if mode != "wal":
+            raise UsageError(
+                f"{self.path}: the journal mode there is {mode!r} and cannot be changed to WAL: give a path "
+                "on a local disk" + (", or use rx_sse.MemoryBus" if mode == "memory" else "")
+            )
+        ask(f"PRAGMA synchronous = {self._synchronous}")
+        ask(f"PRAGMA journal_size_limit = {WAL_LIMIT}")
+        there = schema.check_layout(schema.layout_of(connection), self.path)
+        if there and (self._retention is None or schema.kept(connection) == self._retention):
+            return
+        ask("BEGIN IMMEDIATE")
+        try:
+            schema.create(connection)
+            if self._retention is not None:
+                schema.keep(connection, self._retention)
+            ask("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                ask("ROLLBACK")
+            raise
+
+
+def path_of(path: object) -> str:
+    """An absolute path, as text.
+
+    Raises:
+        UsageError: it is none.
+    """
+    text = path
+    if isinstance(path, os.PathLike):
+        text = cast("os.PathLike[str]", path).__fspath__()
+    if not isinstance(text, str) or not text:
+        raise UsageError(
+            f"{path!r} is not a path: give that of the database's file, like SQLiteBus('app.db')"
+        )
+    if text == ":memory:" or text.startswith("file:") or "\0" in text:
+        raise UsageError(f"{text!r} is not the path of a file; a bus in memory is rx_sse.MemoryBus()")
+    return os.path.abspath(text)
+
+
+def code_of(error: BaseException) -> str:
+    """SQLite's name of an error, without its extension."""
+    name = str(getattr(error, "sqlite_errorname", None) or "")
+    return "_".join(name.split("_")[:2])
+
+
+def transient(error: BaseException) -> bool:
+    """Whether it is a state that passes by itself: a lock, a full disk."""
+    return code_of(error) in ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL")
+
+
+def locked(error: BaseException) -> bool:
+    """Whether it is the lock that another program holds."""
+    return code_of(error) in ("SQLITE_BUSY", "SQLITE_LOCKED")
+
+
+def file_system(path: str, table: str | None = None) -> str:
+    """The kind of file system that a path is on; empty where that is not known.
+
+    Args:
+        path: absolute.
+        table: what ``/proc/self/mounts`` says; None to read it.
+    """
+    if table is None:
+        if not sys.platform.startswith("linux"):
+            return ""
+        try:
+            table = Path("/proc/self/mounts").read_text("utf-8", "replace")
+        except OSError:
+            return ""
+    folder = os.path.realpath(path)
+    best, kind = "", ""
+    for line in table.splitlines():
+        parts = line.split(" ")
+        if len(parts) < 3:
+            continue
+        point = parts[1].replace("\\040", " ")
+        inside = folder == point or folder.startswith(point.rstrip("/") + "/")
+        if inside and len(point) >= len(best):
+            best, kind = point, parts[2]
+    return kind

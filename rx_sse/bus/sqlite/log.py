@@ -1,0 +1,387 @@
+"""The log in a file: the four verbs of the port, over a thread that writes and one that reads.
+
+What this process stored is handed to its watchers when it was committed, without being read again, unless
+another process has stored something in between: then both are read, in the order of ids. So every topic's
+entries arrive in their order, from whichever process they come.
+
+Standard: the port of `bus.log`; docs/resume.md §1, §4, §5; docs/decisions/sqlite.md.
+Never: a statement on the loop's thread; an exception of SQLite out of a callback.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+from rx_sse.bus.log.draft import Draft, Retention
+from rx_sse.bus.log.port import Listener, Page, Query
+from rx_sse.bus.sqlite.append_queue import AppendQueue
+from rx_sse.bus.sqlite.appending import Appender
+from rx_sse.bus.sqlite.file import File, locked
+from rx_sse.bus.sqlite.pages import NEWS, News, Pages
+from rx_sse.bus.sqlite.presence import present
+from rx_sse.bus.sqlite.reader import Reader
+from rx_sse.bus.sqlite.rows import Clock
+from rx_sse.bus.sqlite.sides import ReaderSide, WriterSide
+from rx_sse.bus.sqlite.watches import Watches
+from rx_sse.bus.sqlite.work import MUST_WRITE, Appended, Part, Work
+from rx_sse.bus.sqlite.writer import Writer
+from rx_sse.errors import PublishRefused, RxSseError, UsageError
+
+OPEN = 2.0
+"""Seconds that a start waits for the file; then it goes on in the background."""
+STOP = 3.0
+"""Seconds that a close waits for a thread that is waiting for the disk."""
+REPORT = 10.0
+"""Seconds for which the same trouble is not reported again."""
+LOCKED = 1.0
+"""Seconds for which another program may hold the lock before the bus is not ready."""
+
+
+def wall() -> int:
+    """Milliseconds of the file, now."""
+    return time.time_ns() // 1_000_000
+
+
+class SQLiteLog:
+    """A log in a file.
+
+    Args:
+        file: where it is.
+        retention: how much of a topic is kept.
+        timeout: seconds after which a publisher that waits gets an error.
+        clock: monotonic seconds.
+
+    Attributes:
+        on_trouble: called with what went wrong, and the topic if it belongs to one.
+        retention_of: how much of a topic is kept; that of the bus, if it has rules.
+        watches: the topics that are watched.
+    """
+
+    def __init__(
+        self,
+        file: File,
+        retention: Retention,
+        *,
+        timeout: float = 5.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.on_trouble: Callable[[Exception, str | None], None] = _no_trouble
+        self.watches = Watches(clock)
+        self._file = file
+        self._retention = retention
+        self.retention_of: Callable[[str], Retention] = lambda topic: retention
+        self._dates = Clock(clock(), wall())
+        self._timeout = timeout
+        self._clock = clock
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._pid = 0
+        self._writer: Writer | None = None
+        self._reader: Reader | None = None
+        self._queue: AppendQueue | None = None
+        self._ended: tuple[asyncio.Event, ...] = ()
+        self._touched: dict[str, None] = {}
+        self._met: asyncio.Event | None = None
+        self._refusal: UsageError | None = None
+        self._trouble: Exception | None = None
+        self._trouble_since = 0.0
+        self._reported = ("", -REPORT)
+        self._opened = False
+
+    # -- the port --------------------------------------------------------------------------------------------
+
+    def append(self, draft: Draft) -> None:
+        """Store `draft` behind everything that was appended before."""
+        assert self._queue is not None
+        self._queue.append(draft)
+
+    def read(self, query: Query, done: Callable[[Page | None], None]) -> None:
+        """Ask for a page; a topic that is not there begins.
+
+        A question for the present position takes its place among the appends: whoever asks it, and publishes
+        then, finds what was published behind that position.
+        """
+        writer, reader = self._writer, self._reader
+        if writer is None or reader is None or self._queue is None or not self._opened:
+            done(None)
+            return
+
+        def answered(found: Any) -> None:
+            if isinstance(found, tuple):
+                page, touched = cast("tuple[Page, int]", found)
+                self._touch(query.topic, touched)
+                done(page)
+            elif found is _MISSING:
+                ask_writer()
+            else:
+                if isinstance(found, Exception):
+                    self._failed(found)
+                done(None)
+
+        def work(connection: sqlite3.Connection, appender: Appender) -> Any:
+            clock = self._dates
+            found = Pages(connection).page(query, clock)
+            if found is None and connection.in_transaction:
+                appender.ensure(query.topic, self.retention_of(query.topic), wall())
+                found = Pages(connection).page(query, clock)
+            return found or MUST_WRITE
+
+        def ask_writer() -> None:
+            if self._queue is None or self._writer is None:
+                done(None)
+                return
+            self._queue.hand()
+            self._writer.work(Work(work, answered, reads=True))
+
+        if query.after is None and query.last == 0:
+            ask_writer()
+        else:
+            reader.ask(lambda pages, clock: pages.page(query, clock) or _MISSING, answered)
+
+    def watch(self, topic: str, listener: Listener) -> Callable[[], None]:
+        """Notify `listener` of every new entry. What comes before the first page that it asks for is in that
+        page: questions are answered in their order, each of a later state of the file.
+        """
+        return self.watches.watch(topic, listener)
+
+    async def open(self) -> None:
+        """Open the file; one that is locked, or on a full disk, is waited for in the background.
+
+        Raises:
+            UsageError: a log can never be there.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._pid = os.getpid()
+        self._met, self._refusal, self._trouble, self._opened = asyncio.Event(), None, None, False
+        self.watches.seen = None
+        writing, reading = WriterSide(self), ReaderSide(self)
+        self._ended = writing.over, reading.over
+        self._writer = Writer(writing, self._file, wall)
+        self._dates = Clock(self._clock(), wall())
+        self._reader = Reader(reading, self._file, lambda: self._dates)
+        self._queue = AppendQueue(self._writer, self._timeout, self._why, self._dropped)
+        self._writer.thread.start()
+        self._reader.thread.start()
+        try:
+            async with asyncio.timeout(OPEN):
+                await self._met.wait()
+        except TimeoutError:
+            return
+        finally:
+            self._met = None
+        if self._refusal is not None:
+            refusal = self._refusal
+            await self.close()
+            raise refusal
+
+    async def close(self) -> None:
+        """Let everything go; what waits for an append gets an error."""
+        loop, self._loop = self._loop, None
+        writer, reader, append_queue, ended = self._writer, self._reader, self._queue, self._ended
+        self._writer = self._reader = None
+        self._opened = False
+        self.watches.clear()
+        self._touched.clear()
+        if writer is None or reader is None or append_queue is None:
+            return
+        writer.stop()
+        reader.stop()
+        if loop is None or loop.is_closed() or self._pid != os.getpid():
+            self._queue = None
+            return  # the threads end by themselves; in a child of a fork there are none
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOP):
+                await asyncio.gather(*(it.wait() for it in ended))
+        with writer.lock:
+            left, unknown = writer.left(), set(writer.under_way)
+        append_queue.close(left, unknown)
+        self._queue = None
+
+    def wall(self, at: float) -> float:
+        """When an entry was appended, in seconds of the epoch, as the file says."""
+        return self._dates.wall(at)
+
+    @property
+    def ready(self) -> bool:
+        """Whether entries appended now reach the watchers of this process."""
+        if self._loop is None or self.watches.seen is None:
+            return False
+        return self._trouble is None or (
+            locked(self._trouble) and self._clock() - self._trouble_since < LOCKED
+        )
+
+    @property
+    def deaf(self) -> bool:
+        """Never: what keeps this process from the file keeps it from publishing too."""
+        return False
+
+    @property
+    def full(self) -> bool:
+        """Whether no more may be appended now. From any thread."""
+        waiting = self._queue
+        return waiting is not None and waiting.full
+
+    async def flushed(self) -> None:
+        """Wait until what was appended before is settled."""
+        if self._queue is not None:
+            await self._queue.settled()
+
+    def sweep(self) -> bool:
+        """Once a second: let what is watched live on, and what is over go."""
+        if self._writer is None or not self._opened:
+            return False
+        dates = Clock(self._clock(), wall())
+        if self._dates.differs(dates):  # the clock of the machine was set
+            self._dates = dates
+        self._touched |= dict.fromkeys(self.watches.due(max(self._retention.age / 4, 0.5)))
+        if self._touched:
+            names, self._touched = list(self._touched), {}
+            self._writer.work(Work(lambda connection, _: touch(connection, names, wall()), _ignore))
+        self._writer.sweep()
+        return False
+
+    def present(
+        self,
+        process: str,
+        life: float,
+        said: dict[str, tuple[str, bool]],
+        told: Callable[[str, list[bytes]], None],
+    ) -> None:
+        """Say who listens here, and ask who listens elsewhere; see `presence`."""
+        if self._writer is None or self._reader is None:
+            return
+        present(self._writer, self._reader, process, life, said, told)
+
+    # -- what it says about itself ---------------------------------------------------------------------------
+
+    @property
+    def commits(self) -> int:
+        """Transactions since it was opened."""
+        return 0 if self._writer is None else self._writer.commits
+
+    @property
+    def unsettled(self) -> int:
+        """Appends that are not settled."""
+        return 0 if self._queue is None else self._queue.waiting
+
+    @property
+    def own(self) -> tuple[int, int]:
+        """The newest row of ids without a hole that are this process's own. From any thread."""
+        writer = self._writer
+        return (0, 0) if writer is None else writer.own
+
+    @property
+    def trouble(self) -> str:
+        """Why the file cannot be written now; empty if it can."""
+        return self._why()
+
+    # -- what the threads report, on the loop ----------------------------------------------------------------
+
+    def opened(self, error: UsageError | None) -> None:
+        """The writer has opened the file, or will never."""
+        if error is not None:
+            self._refusal = error
+            if self._met is not None:
+                self._met.set()
+            return
+        self.watches.seen = None
+        self._opened = True
+        if self._reader is not None:
+            self._reader.begin()
+
+    def began(self, last: int) -> None:
+        """The reader reads a file whose last id this is; what is in it may be anything."""
+        if self._met is not None:
+            self._met.set()
+        self.watches.begin(last)
+
+    def written(self, parts: list[Part], now: int) -> None:
+        """A transaction was committed."""
+        for part in parts:
+            if not isinstance(part, Appended):
+                part[0](part[1])
+            elif self._queue is not None:
+                if part.stored and not self.watches.stored(part.stored, self._at(now)) and self._reader:
+                    self._reader.poke()
+                self._queue.done(part.drafts, part.outcomes)
+
+    def refused(self, drafts: list[Draft], error: PublishRefused) -> None:
+        """SQLite takes no drafts like these."""
+        if self._queue is not None:
+            self._queue.done(drafts, [error] * len(drafts))
+
+    def news(self, entries: Sequence[News]) -> None:
+        """Entries that others have stored, or that stand between those of others."""
+        reader = self._reader
+        if reader is None:
+            return
+        reader.settled = True
+        self.watches.news(entries)
+        if len(entries) == NEWS:
+            reader.poke()
+
+    def troubled(self, error: Exception | None) -> None:
+        """The file cannot be written now; None: it can again."""
+        if error is not None and self._trouble is None:
+            self._trouble_since = self._clock()
+        self._trouble = error
+        if error is None:
+            return
+        said, now = str(error), self._clock()
+        if locked(error) and now - self._trouble_since < LOCKED:
+            return
+        if said != self._reported[0] or now - self._reported[1] >= REPORT:
+            self._reported = (said, now)
+            self._failed(error)
+
+    def look(self) -> None:
+        """The file is not the one that was opened. From any thread."""
+        if (writer := self._writer) is not None:
+            writer.look()
+
+    def stop(self) -> None:
+        """End the threads. From any thread."""
+        for thread in (self._writer, self._reader):
+            if thread is not None:
+                thread.stop()
+
+    # -- inside ----------------------------------------------------------------------------------------------
+
+    def _at(self, moment: int) -> float:
+        return self._dates.at(moment)
+
+    def _touch(self, topic: str, touched: int) -> None:
+        """A topic was read: its life begins again."""
+        if wall() - touched > self._retention.age * 125:  # an eighth of it
+            self._touched[topic] = None
+
+    def _dropped(self, topic: str, error: Exception) -> None:
+        self.on_trouble(error, topic)
+
+    def _failed(self, error: Exception) -> None:
+        told = error if isinstance(error, RxSseError) else RxSseError(f"{self._file.path}: {error}")
+        self.on_trouble(told, None)
+
+    def _why(self) -> str:
+        return "" if self._trouble is None else f"{self._file.path}: {self._trouble}"
+
+
+_MISSING = object()
+
+
+def touch(connection: sqlite3.Connection, names: list[str], now: int) -> None:
+    """Let the life of topics begin again."""
+    connection.executemany("UPDATE rx_sse_topics SET touched = ? WHERE name = ?", [(now, it) for it in names])
+
+
+def _no_trouble(error: Exception, topic: str | None) -> None:
+    """The default `on_trouble`."""
+
+
+def _ignore(_: Any) -> None:
+    """Nobody waits for it."""

@@ -1,0 +1,130 @@
+"""Publishing inside a transaction of the application's own.
+
+The entry is inserted by the application's connection, in its transaction, and gets its position there: it is
+in the log if and only if the transaction commits. Nothing has to be called after the commit. The processes of
+the bus notice that something was committed, as they notice each other's entries.
+
+Standard: the transactional outbox (https://microservices.io/patterns/data/transactional-outbox.html), with
+the log itself as the outbox.
+Never: a commit of what the application has begun, or a setting of its connection that is changed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from rx_sse.bus.log.draft import Draft, draft_of, hashed_key
+from rx_sse.bus.log.position import Position, cursor_of, part_of, ref_of
+from rx_sse.bus.names import check_topic
+from rx_sse.bus.sqlite import schema
+from rx_sse.bus.sqlite.appending import Appender
+from rx_sse.bus.sqlite.file import transient
+from rx_sse.errors import PublishRefused, UsageError
+from rx_sse.wire.dumps import Dumps
+
+
+def publish_in(
+    connection: sqlite3.Connection,
+    topic: str,
+    data: Any,
+    event: str | None = None,
+    *,
+    idempotency_key: str | None = None,
+    user: str | None = None,
+    dumps: Dumps | None = None,
+) -> str:
+    """Publish to the topics of the `SQLiteBus` on a database, inside the connection's transaction.
+
+    The event exists if and only if the transaction commits; then every process delivers it, without any call
+    after the commit. Where no transaction is open, one is begun, and left open for the caller's `commit()`,
+    as `sqlite3` does for an INSERT; on a connection in autocommit mode the event is published at once.
+
+    From the insert to the commit the database's write lock is held, as for any INSERT: publish shortly before
+    the commit. A transaction that is going to publish begins best with ``BEGIN IMMEDIATE``: one that has read
+    first cannot write any more once another connection has written.
+
+    Args:
+        connection: to the bus's file; a thread's own, as always with `sqlite3`.
+        topic: where.
+        data: a `str` as text, a `ServerSentEvent` with its event name, anything else as JSON.
+        event: the event's name.
+        idempotency_key: repeating a publish with the same key within 5 minutes stores it once, and returns
+            the same id.
+        user: whose key it is.
+        dumps: replaces the JSON encoder.
+
+    Returns:
+        The entry's cursor, as it will be if the transaction commits.
+
+    Raises:
+        EncodeError, EventTooLarge, TopicNameError: it cannot be sent.
+        PublishRefused: nothing was inserted: the database is locked, full or cannot be written, or the key
+            was used with other data. The transaction is as it was before.
+        UsageError: not a connection of `sqlite3`, or the tables in it are of a newer layout.
+    """
+    if not isinstance(connection, sqlite3.Connection):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise UsageError(
+            f"publish_in({type(connection).__name__}): give a connection of sqlite3 to the bus's file "
+            "(that of an asynchronous wrapper or an ORM has one inside)"
+        )
+    draft = draft_of(check_topic(topic), data, event, schema.PLAIN, dumps)
+    if idempotency_key is not None:
+        draft.key = hashed_key(user, topic, idempotency_key)
+    try:
+        with _inside(connection):
+            position = _insert(connection, draft)
+    except sqlite3.OperationalError as error:
+        raise PublishRefused(
+            f"{topic}: {error}; nothing was inserted{_advice(error)}",
+            retry_after=1.0 if transient(error) else None,
+        ) from error
+    return cursor_of([part_of(ref_of(topic), position)])
+
+
+def _insert(connection: sqlite3.Connection, draft: Draft) -> Position:
+    if not schema.check_layout(schema.layout_of(connection), "this database"):
+        schema.create(connection)
+    draft.retention = schema.kept(connection)
+    outcomes, _ = Appender(connection, remember=False).append([draft], time.time_ns() // 1_000_000)
+    if isinstance(outcomes[0], Exception):
+        raise outcomes[0]
+    return outcomes[0]
+
+
+@contextlib.contextmanager
+def _inside(connection: sqlite3.Connection) -> Iterator[None]:
+    """A part of the connection's transaction, undone alone if it fails."""
+    rows = connection.cursor()
+    if connection.in_transaction:
+        begin, end, undo = "SAVEPOINT rx_sse", "RELEASE rx_sse", ["ROLLBACK TO rx_sse", "RELEASE rx_sse"]
+    else:
+        begin, end, undo = "BEGIN IMMEDIATE", "COMMIT" if _autocommit(connection) else "", ["ROLLBACK"]
+    rows.execute(begin)
+    try:
+        yield
+        if end:
+            rows.execute(end)
+    except BaseException:
+        for statement in undo:
+            with contextlib.suppress(sqlite3.Error):  # some errors end the transaction by themselves
+                rows.execute(statement)
+        raise
+
+
+def _autocommit(connection: sqlite3.Connection) -> bool:
+    """Whether each statement of the connection commits by itself."""
+    mode = getattr(connection, "autocommit", -1)  # Python 3.12; -1 is what isolation_level says
+    return mode is True or (mode == -1 and connection.isolation_level is None)
+
+
+def _advice(error: sqlite3.OperationalError) -> str:
+    if getattr(error, "sqlite_errorname", "") == "SQLITE_BUSY_SNAPSHOT":
+        return (
+            ". This transaction has read before another connection wrote, so it cannot write any more: begin "
+            "it with BEGIN IMMEDIATE"
+        )
+    return ""

@@ -1,0 +1,244 @@
+"""The thread that reads the file, on a connection of its own: pages, and what other processes have stored.
+
+Between two questions it looks whether any connection has committed (`PRAGMA data_version`, 4 µs). That covers
+every way in which an entry can get into the file, also a transaction of the application's own, and it costs
+the processes that write nothing. What is new is read in the order of ids, so nothing is missed, and read
+twice only while this process and others write at the same time.
+
+Standard: docs/decisions/sqlite.md.
+Never: more than one answer about news is on its way to the loop: a loop that is busy is not buried.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from rx_sse.bus.sqlite.file import File, Identity
+from rx_sse.bus.sqlite.pages import NEWS, News, Pages
+from rx_sse.bus.sqlite.rows import Clock
+
+BUSY_PACE = 0.004
+PACE = 0.015
+"""Seconds between two looks: while other processes are writing, and otherwise."""
+ALONE = 0.25
+"""The same while no topic is watched; also between two looks whether the file is still there."""
+LATELY = 1.0
+"""Seconds for which other processes count as writing."""
+
+Question = Callable[[Pages, Clock], Any]
+Answer = Callable[[Any], None]
+
+
+class ReaderOwner(Protocol):
+    """What a reader reports to, on its own thread."""
+
+    @property
+    def seen(self) -> int | None:
+        """The id up to which entries were handed over."""
+        ...
+
+    @property
+    def watching(self) -> bool:
+        """Whether any topic is watched."""
+        ...
+
+    def mine(self, after: int, last: int) -> bool:
+        """Whether all entries behind an id, up to another one, are this process's own."""
+        ...
+
+    def answered(self, answers: list[tuple[Answer, Any]]) -> None:
+        """Questions were answered; None where that was not possible."""
+        ...
+
+    def news(self, entries: Sequence[News]) -> None:
+        """Entries that are new; the owner sets `settled` when it has taken them."""
+        ...
+
+    def began(self, last: int) -> None:
+        """From now on it reads a file whose last id this is; what it read before may have been another."""
+        ...
+
+    def moved(self) -> None:
+        """The file is another one, or none is there."""
+        ...
+
+    def ended(self) -> None:
+        """The thread ends."""
+        ...
+
+
+class Reader:
+    """Reads, while the log is open.
+
+    Args:
+        owner: what it reports to.
+        file: where.
+        dates: from the file's milliseconds to the monotonic seconds of the bus, as it is now.
+
+    Attributes:
+        settled: whether the last news were taken.
+        looks: how often it looked.
+    """
+
+    def __init__(self, owner: ReaderOwner, file: File, dates: Callable[[], Clock]) -> None:
+        self._owner = owner
+        self._file = file
+        self._dates = dates
+        self._jobs: queue.SimpleQueue[tuple[Question, Answer] | bool] = queue.SimpleQueue()
+        self._connection: sqlite3.Connection | None = None
+        self._identity: Identity | None = None
+        self._open = False
+        self._stopping = False
+        self._version = -1
+        self._busy_until = 0.0
+        self._due = 0.0
+        self._look_due = 0.0
+        self.settled = True
+        self.looks = 0
+        self.thread = threading.Thread(target=self._run, name="rx_sse sqlite reader", daemon=True)
+
+    # -- any thread ------------------------------------------------------------------------------------------
+
+    def ask(self, question: Question, answer: Answer) -> None:
+        """Answer a question; None if that is not possible now."""
+        self._jobs.put((question, answer))
+
+    def begin(self) -> None:
+        """Connect anew: the file is there."""
+        self._jobs.put(True)
+
+    def poke(self) -> None:
+        """Look now."""
+        self._due = 0.0
+        self._jobs.put((_nothing, _ignore))
+
+    def stop(self) -> None:
+        """End."""
+        self._jobs.put(False)
+
+    # -- its own ---------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            while True:
+                questions = self._collect()
+                if self._stopping:
+                    return
+                if questions:
+                    self._answer(questions)
+                now = time.monotonic()
+                if now >= self._due and self._connection is not None:
+                    self._look(now)
+        finally:
+            self._close()
+            self._owner.ended()
+
+    def _collect(self) -> list[tuple[Question, Answer]]:
+        """What was asked; waits for it until it is time to look."""
+        questions: list[tuple[Question, Answer]] = []
+        wait = max(self._due - time.monotonic(), 0.0) if self._connection is not None else ALONE
+        try:
+            job = self._jobs.get(timeout=wait)
+            while True:
+                if isinstance(job, tuple):
+                    questions.append(job)
+                elif job:
+                    self._begin()
+                else:
+                    self._stopping = True
+                    return questions
+                job = self._jobs.get_nowait()
+        except queue.Empty:
+            if not questions and self._connection is None and self._open:
+                self._begin()  # it did not work the last time
+        return questions
+
+    def _begin(self) -> None:
+        """Connect to the file that is there now."""
+        self._close()
+        self._open = True
+        try:
+            identity = self._file.identity()
+            connection = self._file.connect_reading()
+            pages = Pages(connection)
+            self._version = pages.version()
+            last = pages.last_id()
+        except sqlite3.Error:
+            return
+        self._connection, self._pages, self._identity = connection, pages, identity
+        self._after = last
+        self.settled = True
+        self._owner.began(last)
+
+    def _answer(self, questions: list[tuple[Question, Answer]]) -> None:
+        answers: list[tuple[Answer, Any]] = []
+        clock = self._dates()
+        for question, answer in questions:
+            found: Any = None
+            if self._connection is not None:
+                try:
+                    found = question(self._pages, clock)
+                except (sqlite3.Error, ValueError, TypeError) as error:
+                    found = error
+            if answer is not _ignore:
+                answers.append((answer, found))
+        if answers:
+            self._owner.answered(answers)
+
+    def _look(self, now: float) -> None:
+        """Read what is new, if anything is."""
+        owner = self._owner
+        self.looks += 1
+        if now >= self._look_due:
+            self._look_due = now + ALONE
+            if self._file.identity() != self._identity:
+                owner.moved()
+        try:
+            if self.settled and owner.seen is not None:
+                self._follow(owner.seen, now)
+        except (sqlite3.Error, ValueError):
+            self._version = -1  # it is looked for again
+        pace = (BUSY_PACE if now < self._busy_until else PACE) if owner.watching else ALONE
+        self._due = time.monotonic() + pace
+
+    def _follow(self, seen: int, now: float) -> None:
+        version = self._pages.version()
+        if version == self._version:
+            return
+        last = self._pages.last_id()
+        after = max(seen, self._after)
+        if last < after:  # the file's content went back
+            self._version = version
+            self._after = last
+            self._owner.began(last)
+            return
+        if last > after and not self._owner.mine(after, last):
+            entries = self._pages.news(after, self._dates())
+            if entries:
+                self._after = entries[-1][0]
+                self._busy_until = now + LATELY
+                self.settled = False
+                self._owner.news(entries)
+            if len(entries) == NEWS:
+                return  # there is more: the version is not noted
+        self._version = version
+
+    def _close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(sqlite3.Error):
+                connection.close()
+
+
+def _nothing(pages: Pages, clock: Clock) -> None:
+    """A question that asks nothing."""
+
+
+def _ignore(answer: Any) -> None:
+    """Nobody waits for it."""

@@ -1,0 +1,81 @@
+"""Entries as a row of the file holds them.
+
+Never: what is in the file is trusted to be ours. A row that cannot be an event is a gap in its place.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from rx_sse.bus.log.draft import Draft
+from rx_sse.bus.log.entry import END, GAP, JSON, TEXT, Entry, gap_data
+from rx_sse.bus.log.position import NONCE_BITS, SEQ_BITS, Position
+from rx_sse.wire.event import ServerSentEvent
+
+COLUMNS = "e.seq, e.nonce, e.prev, e.at, e.kind, e.event, e.data"
+"""What `entry_of` takes, of the table `rx_sse_entries` as ``e``."""
+OVERHEAD = 100
+"""Bytes that an entry takes beside its text, in the table and its index."""
+STEP = 0.5
+"""Seconds by which two clocks differ of which one was set."""
+KINDS = frozenset((JSON, TEXT, GAP, END))
+
+
+class Clock:
+    """From the file's milliseconds to this process's monotonic seconds.
+
+    Args:
+        monotonic: seconds now.
+        wall: milliseconds now.
+    """
+
+    __slots__ = ("_offset",)
+
+    def __init__(self, monotonic: float, wall: int) -> None:
+        self._offset = monotonic - wall / 1000
+
+    def at(self, wall: int) -> float:
+        """Monotonic seconds of a moment in the file."""
+        return wall / 1000 + self._offset
+
+    def wall(self, at: float) -> float:
+        """Seconds of the epoch, to the millisecond as the file has it, of monotonic seconds."""
+        return round((at - self._offset) * 1000) / 1000
+
+    def differs(self, other: Clock) -> bool:
+        """Whether another one is of a clock that was set meanwhile."""
+        return abs(self._offset - other._offset) > STEP
+
+
+def fingerprint(draft: Draft) -> str:
+    """What must be the same when an idempotency key is used again."""
+    return hashlib.sha256(f"{draft.kind}\n{draft.event or ''}\n{draft.data}".encode()).hexdigest()[:32]
+
+
+def entry_of(row: tuple[Any, ...], clock: Clock) -> Entry:
+    """An entry from its columns; one that cannot be read is a gap in its place.
+
+    Raises:
+        ValueError: it has no position.
+    """
+    seq, nonce, prev, at, kind, event, data = row
+    if not (type(seq) is type(nonce) is type(prev) is int and type(at) is int):
+        raise ValueError(f"not an entry: {row[:3]!r}")
+    if not (0 < seq < 1 << SEQ_BITS and 0 <= nonce < 1 << NONCE_BITS and 0 <= prev < 1 << NONCE_BITS):
+        raise ValueError(f"not an entry: {row[:3]!r}")
+    position, before, when = Position(seq, nonce), Position(seq - 1, prev), clock.at(at)
+    try:
+        if kind not in KINDS or type(data) is not str or "\r" in data:
+            raise ValueError("not an entry")
+        if event is not None:
+            ServerSentEvent("", event=event)
+        entry = Entry(position, before, kind, data, event, when)
+        if kind == JSON:
+            json.loads(data)
+        elif kind != TEXT:
+            entry.detail()
+    except (ValueError, TypeError):
+        return Entry(position, before, GAP, gap_data("unreadable"), None, when)
+    return entry

@@ -1,0 +1,132 @@
+"""The tables of the log in a file, which may be the application's own database.
+
+::
+
+    rx_sse_meta      what holds for the file: the layout's version, the next entry's least id, the retention
+    rx_sse_topics    a topic: its beginning, its last position while it has no entries, when it was touched
+    rx_sse_entries   an entry; `id` is the order over all topics, (topic, seq) the order within one
+    rx_sse_keys      idempotency keys
+    rx_sse_presence  who listens where
+
+One process writes at a time, so ids have no holes and no entry appears behind one that was read: whoever has
+seen everything up to an id has missed nothing (`pages.news`). Times are milliseconds since the epoch.
+
+Never: a table without the prefix, a trigger, or a setting that the application's own connections would see.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+
+from rx_sse.bus.log.draft import Retention
+from rx_sse.errors import UsageError
+
+LAYOUT = 1
+"""The version of the tables. A newer one is refused."""
+
+PLAIN = Retention()
+"""How much of a topic is kept where no bus has said it yet."""
+
+TABLES = (
+    """CREATE TABLE IF NOT EXISTS rx_sse_meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS rx_sse_topics (
+        id INTEGER PRIMARY KEY,
+        name TEXT NOT NULL UNIQUE,
+        lineage INTEGER NOT NULL,
+        seq INTEGER NOT NULL,
+        nonce INTEGER NOT NULL,
+        ended INTEGER NOT NULL,
+        entries INTEGER NOT NULL,
+        bytes INTEGER NOT NULL,
+        age INTEGER NOT NULL,
+        touched INTEGER NOT NULL,
+        due INTEGER NOT NULL
+    )""",
+    "CREATE INDEX IF NOT EXISTS rx_sse_topics_due ON rx_sse_topics (due)",
+    """CREATE TABLE IF NOT EXISTS rx_sse_entries (
+        id INTEGER PRIMARY KEY,
+        topic INTEGER NOT NULL,
+        seq INTEGER NOT NULL,
+        nonce INTEGER NOT NULL,
+        prev INTEGER NOT NULL,
+        at INTEGER NOT NULL,
+        upto INTEGER NOT NULL,
+        kind TEXT NOT NULL,
+        event TEXT,
+        data TEXT NOT NULL
+    )""",
+    "CREATE UNIQUE INDEX IF NOT EXISTS rx_sse_entries_seq ON rx_sse_entries (topic, seq)",
+    """CREATE TABLE IF NOT EXISTS rx_sse_keys (
+        key TEXT PRIMARY KEY,
+        print TEXT NOT NULL,
+        seq INTEGER NOT NULL,
+        nonce INTEGER NOT NULL,
+        till INTEGER NOT NULL
+    ) WITHOUT ROWID""",
+    "CREATE INDEX IF NOT EXISTS rx_sse_keys_till ON rx_sse_keys (till)",
+    """CREATE TABLE IF NOT EXISTS rx_sse_presence (
+        topic TEXT NOT NULL,
+        process TEXT NOT NULL,
+        till INTEGER NOT NULL,
+        said TEXT NOT NULL,
+        PRIMARY KEY (topic, process)
+    ) WITHOUT ROWID""",
+)
+
+
+def layout_of(connection: sqlite3.Connection) -> int | None:
+    """The layout of the tables in a database; None if it has none."""
+    rows = connection.cursor()
+    rows.row_factory = None
+    found = rows.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'rx_sse_meta'")
+    if found.fetchone() is None:
+        return None
+    said = rows.execute("SELECT value FROM rx_sse_meta WHERE name = 'layout'").fetchone()
+    return None if said is None else int(said[0])
+
+
+def check_layout(layout: int | None, path: str) -> bool:
+    """Whether the tables are there.
+
+    Raises:
+        UsageError: they are of a newer layout.
+    """
+    if layout is not None and layout > LAYOUT:
+        raise UsageError(
+            f"{path}: its rx_sse tables have layout {layout}, and this version of rx_sse knows {LAYOUT}: "
+            "update rx_sse here, or give another file"
+        )
+    return layout == LAYOUT
+
+
+def create(connection: sqlite3.Connection) -> None:
+    """Make the tables that are missing, inside the connection's transaction."""
+    rows = connection.cursor()
+    for statement in TABLES:
+        rows.execute(statement)
+    rows.executemany(
+        "INSERT OR IGNORE INTO rx_sse_meta VALUES (?, ?)",
+        [("layout", LAYOUT), ("file", os.urandom(8).hex()), ("floor", 0)],
+    )
+
+
+def keep(connection: sqlite3.Connection, retention: Retention) -> None:
+    """Note how much of a topic is kept, for those who publish without saying it."""
+    connection.cursor().executemany(
+        "INSERT OR REPLACE INTO rx_sse_meta VALUES (?, ?)",
+        [("history", retention.entries), ("history_bytes", retention.bytes), ("ttl", retention.age)],
+    )
+
+
+def kept(connection: sqlite3.Connection) -> Retention:
+    """How much of a topic the bus on this file keeps."""
+    rows = connection.cursor()
+    rows.row_factory = None
+    said = [
+        rows.execute("SELECT value FROM rx_sse_meta WHERE name = ?", (name,)).fetchone()
+        for name in ("history", "history_bytes", "ttl")
+    ]
+    if None in said:
+        return PLAIN
+    return Retention(int(said[0][0]), int(said[1][0]), float(said[2][0]))

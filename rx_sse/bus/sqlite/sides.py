@@ -1,0 +1,135 @@
+"""From the threads to the loop: what each reports is called there, in the order in which it was reported.
+
+Never: a thread goes on once the loop is closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from rx_sse.bus.log.draft import Draft
+from rx_sse.bus.sqlite.pages import News
+from rx_sse.bus.sqlite.watches import Watches
+from rx_sse.bus.sqlite.work import Part
+from rx_sse.errors import PublishRefused, UsageError
+
+
+class Threads(Protocol):
+    """What the threads report to, on the loop: the log."""
+
+    @property
+    def watches(self) -> Watches: ...
+
+    @property
+    def own(self) -> tuple[int, int]:
+        """The newest row of ids without a hole that are this process's own: the first and the last."""
+        ...
+
+    def opened(self, error: UsageError | None) -> None: ...
+
+    def began(self, last: int) -> None: ...
+
+    def written(self, parts: list[Part], now: int) -> None: ...
+
+    def refused(self, drafts: list[Draft], error: PublishRefused) -> None: ...
+
+    def news(self, entries: Sequence[News]) -> None: ...
+
+    def troubled(self, error: Exception | None) -> None: ...
+
+    def look(self) -> None:
+        """Let the writer see whether the file is still there. Any thread."""
+        ...
+
+    def stop(self) -> None:
+        """End both threads. Any thread."""
+        ...
+
+
+class Side:
+    """A thread's way to the loop.
+
+    Args:
+        log: what is reported to.
+
+    Attributes:
+        over: set when the thread has ended.
+    """
+
+    def __init__(self, log: Threads) -> None:
+        self._log = log
+        self._loop = asyncio.get_running_loop()
+        self.over = asyncio.Event()
+
+    def ended(self) -> None:
+        """The thread ends."""
+        self._post(self.over.set)
+
+    def _post(self, function: Callable[..., None], *args: Any) -> None:
+        """Call on the loop, if it is still there."""
+        try:
+            self._loop.call_soon_threadsafe(function, *args)
+        except RuntimeError:  # the loop was closed, and the bus was not
+            self._log.stop()
+
+
+class WriterSide(Side):
+    """What the writer reports to."""
+
+    def opened(self, error: UsageError | None) -> None:
+        """The file was opened; or never will be."""
+        self._post(self._log.opened, error)
+
+    def written(self, parts: list[Part], now: int) -> None:
+        """A transaction was committed."""
+        self._post(self._log.written, parts, now)
+
+    def refused(self, drafts: list[Draft], error: PublishRefused) -> None:
+        """SQLite takes no drafts like these."""
+        self._post(self._log.refused, drafts, error)
+
+    def trouble(self, error: Exception | None) -> None:
+        """It does not work now; None: it does again."""
+        self._post(self._log.troubled, error)
+
+
+class ReaderSide(Side):
+    """What the reader reports to."""
+
+    @property
+    def seen(self) -> int | None:
+        """The id up to which entries were handed over."""
+        return self._log.watches.seen
+
+    @property
+    def watching(self) -> bool:
+        """Whether any topic is watched."""
+        return len(self._log.watches) > 0
+
+    def mine(self, after: int, last: int) -> bool:
+        """Whether all entries behind an id, up to another one, are this process's own."""
+        first, end = self._log.own
+        return first <= after + 1 and last <= end
+
+    def answered(self, answers: list[tuple[Callable[[Any], None], Any]]) -> None:
+        """Questions were answered."""
+        self._post(_answer, answers)
+
+    def news(self, entries: Sequence[News]) -> None:
+        """Entries are new."""
+        self._post(self._log.news, entries)
+
+    def began(self, last: int) -> None:
+        """It reads another file, or another content."""
+        self._post(self._log.began, last)
+
+    def moved(self) -> None:
+        """The file is not the one that was opened."""
+        self._log.look()
+
+
+def _answer(answers: list[tuple[Callable[[Any], None], Any]]) -> None:
+    for answer, found in answers:
+        answer(found)

@@ -1,0 +1,102 @@
+"""The topics that are watched in this process, and up to where their watchers were handed what is new.
+
+Ids stand in the order of the commits of all processes, without holes. What this process stored is handed over
+as it is while nothing of others stands before it; otherwise both are read, in the order of ids.
+
+Never: an entry is handed over while one with a lower id is still to come.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+
+from rx_sse.bus.log.entry import Entry
+from rx_sse.bus.log.port import Listener
+from rx_sse.bus.log.position import Position
+from rx_sse.bus.sqlite.appending import Stored
+from rx_sse.bus.sqlite.pages import News
+
+
+class Watches:
+    """All of a process. Loop thread only, but for what says otherwise.
+
+    Args:
+        clock: monotonic seconds.
+
+    Attributes:
+        seen: the id up to which entries were handed over; None until the file is read. Read on any thread.
+        restarts: how often all watchers had to read the log again.
+    """
+
+    __slots__ = ("_clock", "_watched", "restarts", "seen")
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._watched: OrderedDict[str, tuple[Listener, float]] = OrderedDict()
+        self.seen: int | None = None
+        self.restarts = 0
+
+    def __len__(self) -> int:
+        return len(self._watched)
+
+    def watch(self, topic: str, listener: Listener) -> Callable[[], None]:
+        """Hand over what is new of a topic, until what is returned is called."""
+        self._watched[topic] = (listener, self._clock())
+
+        def stop() -> None:
+            if (found := self._watched.get(topic)) is not None and found[0] is listener:
+                del self._watched[topic]
+
+        return stop
+
+    def clear(self) -> None:
+        """Nobody watches any more."""
+        self._watched.clear()
+        self.seen = None
+
+    def begin(self, last: int) -> None:
+        """The file's last id is known; what is in it may be anything: everybody reads."""
+        self.seen = last
+        if self._watched:
+            self.restarts += 1
+        for listener, _ in list(self._watched.values()):
+            listener.dirty()
+
+    def stored(self, stored: Sequence[Stored], at: float) -> bool:
+        """Hand over what this process has stored; False if something of others stands before it."""
+        seen = self.seen
+        if seen is None or stored[-1][0] <= seen:
+            return True
+        if stored[0][0] > seen + 1:
+            return False
+        watched = self._watched
+        self.seen = stored[-1][0]
+        for id, draft, position, prev in stored:
+            if id > seen and (found := watched.get(draft.topic)) is not None:
+                before = Position(position.seq - 1, prev)
+                found[0].arrived(Entry(position, before, draft.kind, draft.data, draft.event, at))
+        return True
+
+    def news(self, entries: Sequence[News]) -> None:
+        """Hand over what was read."""
+        if self.seen is None:
+            return
+        for id, topic, entry in entries:
+            if id > self.seen:
+                self.seen = id
+                if (found := self._watched.get(topic)) is not None:
+                    found[0].arrived(entry)
+
+    def due(self, interval: float) -> list[str]:
+        """The topics that were not touched for so many seconds; they count as touched now."""
+        now = self._clock()
+        topics: list[str] = []
+        while self._watched:
+            topic, (listener, at) = next(iter(self._watched.items()))
+            if at + interval > now:
+                break
+            self._watched[topic] = (listener, now)
+            self._watched.move_to_end(topic)
+            topics.append(topic)
+        return topics

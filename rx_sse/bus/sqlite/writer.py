@@ -1,0 +1,372 @@
+"""The one thread that writes to the file, on a connection of its own.
+
+What waits when it begins a transaction is written by it: while a commit is under way, the next batch collects
+itself. What SQLite refuses for now (a lock that another program holds, a full disk, a file that is gone) is
+tried again until it works; drafts whose publishers waited too long are taken out before a transaction begins.
+
+Standard: docs/resume.md §4.
+Never: a draft whose publisher got `PublishRefused` is stored. Once a transaction holds a draft, its outcome
+is what the commit says.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from rx_sse.bus.log.draft import Draft
+from rx_sse.bus.sqlite.appending import Appender
+from rx_sse.bus.sqlite.file import File, Identity
+from rx_sse.bus.sqlite.sweeping import Sweeper
+from rx_sse.bus.sqlite.work import MUST_WRITE, Appended, Part, Work, in_rows
+from rx_sse.errors import PublishRefused, UsageError
+
+MAX_ENTRIES = 1024
+MAX_BYTES = 4 * 1024 * 1024
+"""Of a transaction: some 5 ms, which other processes wait for."""
+FIRST_PAUSE = 0.01
+LONGEST_PAUSE = 0.25
+"""Seconds before it is tried again; a lock has been waited for by then."""
+LOOK = 0.25
+"""Seconds between two looks whether the file is still the one that was opened."""
+
+
+class WriterOwner(Protocol):
+    """What a writer reports to, on its own thread."""
+
+    def opened(self, error: UsageError | None) -> None:
+        """The file was opened, for the first time or after it was replaced; or can never be."""
+        ...
+
+    def written(self, parts: list[Part], now: int) -> None:
+        """A transaction was committed: its parts, in order, and the moment that is in its entries."""
+        ...
+
+    def refused(self, drafts: list[Draft], error: PublishRefused) -> None:
+        """Drafts were taken out for good: SQLite takes none like them."""
+        ...
+
+    def trouble(self, error: Exception | None) -> None:
+        """It does not work now; None: it works again."""
+        ...
+
+    def ended(self) -> None:
+        """The thread ends."""
+        ...
+
+
+class Writer:
+    """Writes, while the log is open.
+
+    Args:
+        owner: what it reports to.
+        file: where.
+        wall: milliseconds of the file.
+
+    Attributes:
+        lock: held for an instant while drafts are chosen for a transaction, and while they are expired.
+        expired: drafts that must not be stored any more. Under the lock.
+        under_way: drafts of a transaction whose outcome is not known. Under the lock.
+        own: the newest row of ids without a hole that are all of this writer's: the first and the last.
+        commits: transactions.
+    """
+
+    def __init__(self, owner: WriterOwner, file: File, wall: Callable[[], int]) -> None:
+        self._owner = owner
+        self._file = file
+        self._wall = wall
+        self._jobs: queue.SimpleQueue[list[Draft] | Work | None] = queue.SimpleQueue()
+        self._items: deque[Draft | Work] = deque()
+        self._unsure: set[Draft] = set()
+        self._stopping = False
+        self._sweep = False
+        self._connection: sqlite3.Connection | None = None
+        self._identity: Identity | None = None
+        self._looked = 0.0
+        self._troubled = False
+        self.lock = threading.Lock()
+        self.expired: set[Draft] = set()
+        self.under_way: set[Draft] = set()
+        self.own = (0, 0)
+        self.commits = 0
+        self.thread = threading.Thread(target=self._run, name="rx_sse sqlite writer", daemon=True)
+
+    # -- any thread ------------------------------------------------------------------------------------------
+
+    def append(self, drafts: list[Draft]) -> None:
+        """Store drafts behind everything before."""
+        self._jobs.put(drafts)
+
+    def work(self, work: Work) -> None:
+        """Do something else behind everything before."""
+        self._jobs.put(work)
+
+    def sweep(self) -> None:
+        """Let go of what is over, when there is time."""
+        self._sweep = True
+        self._jobs.put([])
+
+    def look(self) -> None:
+        """See at once whether the file is still there."""
+        self._looked = 0.0
+        self._jobs.put([])
+
+    def stop(self) -> None:
+        """End, when what waits was tried once more."""
+        self._jobs.put(None)
+
+    def left(self) -> list[Draft]:
+        """The drafts that it did not get to. When its thread has ended, or under the lock."""
+        drafts = [it for it in self._items if isinstance(it, Draft) and it not in self.expired]
+        with contextlib.suppress(queue.Empty):
+            while True:
+                if isinstance(job := self._jobs.get_nowait(), list):
+                    drafts += job
+        return drafts
+
+    # -- its own ---------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        pause = 0.0
+        try:
+            while True:
+                self._collect(pause)
+                if self._stopping:
+                    self._last()
+                    return
+                try:
+                    self._open()
+                    self._write()
+                    self._let_go()
+                    pause = 0.0
+                    self._works()
+                except UsageError as error:
+                    self._owner.opened(error)
+                    self._fails(error)
+                    pause = LONGEST_PAUSE
+                except (sqlite3.Error, OSError) as error:
+                    self._fails(error)
+                    pause = min(max(pause * 2, FIRST_PAUSE), LONGEST_PAUSE)
+        finally:
+            self._close()
+            self._owner.ended()
+
+    def _last(self) -> None:
+        """Before it ends: try once more what waits."""
+        with contextlib.suppress(sqlite3.Error, OSError):
+            if self._connection is not None and self._items:
+                self._write()
+
+    def _collect(self, pause: float) -> None:
+        """Take what was handed over; wait for it if there is nothing to do, and for `pause` at the least."""
+        deadline = time.monotonic() + pause
+        idle = self._connection is not None and not self._troubled
+        try:
+            if pause:
+                while not self._stopping and (left := deadline - time.monotonic()) > 0:
+                    self._take(self._jobs.get(timeout=left))
+            elif idle and not (self._items or self._sweep):
+                self._take(self._jobs.get())
+            while not self._stopping:
+                self._take(self._jobs.get_nowait())
+        except queue.Empty:
+            return
+
+    def _take(self, job: list[Draft] | Work | None) -> None:
+        if job is None:
+            self._stopping = True
+        elif isinstance(job, list):
+            self._items.extend(job)
+        else:
+            self._items.append(job)
+
+    def _open(self) -> None:
+        """Connect, unless the connection is to the file that is there."""
+        now = time.monotonic()
+        if self._connection is not None:
+            if now - self._looked < LOOK:
+                return
+            self._looked = now
+            if self._file.identity() == self._identity:
+                return
+            self._close()
+        self._file.check()
+        connection = self._file.connect()
+        self._identity = self._file.identity()
+        self._connection = connection
+        self.own = (0, 0)
+        self._appender = Appender(connection, remember=True)
+        self._sweeper = Sweeper(connection)
+        self._looked = now
+        self._owner.opened(None)
+
+    def _write(self) -> None:
+        """One transaction, for as much as fits into it."""
+        assert self._connection is not None
+        connection = self._connection
+        if not self._troubled and all(isinstance(it, Work) and it.reads for it in self._items):
+            self._read()
+        if not (self._items or self._troubled):
+            return
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error:
+            self._read()
+            raise
+        items = self._chosen()
+        committing = False
+        try:
+            now = self._wall()
+            parts = [self._part(part, now) for part in in_rows(items)]
+            if self._troubled:  # a transaction without a change would prove nothing
+                connection.execute("UPDATE rx_sse_meta SET value = value WHERE name = 'floor'")
+            committing = True
+            connection.execute("COMMIT")
+        except BaseException as error:
+            self._undo(connection, committing)
+            if isinstance(error, sqlite3.IntegrityError | sqlite3.DataError | sqlite3.InterfaceError):
+                self._blame(items, error)
+                return
+            raise
+        self._committed(items, parts, now)
+
+    def _committed(self, items: list[Draft | Work], parts: list[Part], now: int) -> None:
+        self.commits += 1
+        for _ in items:
+            self._items.popleft()
+        stored = [it for part in parts if isinstance(part, Appended) for it in part.stored]
+        if stored:
+            first, last = stored[0][0], stored[-1][0]
+            self.own = (self.own[0] if self.own[1] + 1 == first else first, last)
+        self._unsure.clear()
+        self._owner.written(parts, now)
+        with self.lock:
+            self.under_way = set()
+
+    def _part(self, part: list[Draft] | Work, now: int) -> Part:
+        assert self._connection is not None
+        if isinstance(part, list):
+            return Appended(part, *self._appender.append(part, now, self._unsure))
+        try:
+            return part.done, part.run(self._connection, self._appender)
+        except (ValueError, TypeError) as error:
+            return part.done, error
+
+    def _read(self) -> None:
+        """Do without a transaction what can be done so."""
+        assert self._connection is not None
+        answers: list[Part] = []
+        left: deque[Draft | Work] = deque()
+        for item in self._items:
+            if isinstance(item, Work) and item.reads:
+                try:
+                    found = item.run(self._connection, self._appender)
+                except (sqlite3.Error, ValueError, TypeError) as error:
+                    found = error
+                if found is not MUST_WRITE:
+                    answers.append((item.done, found))
+                    continue
+            left.append(item)
+        self._items = left
+        if answers:
+            self._owner.written(answers, 0)
+
+    def _chosen(self) -> list[Draft | Work]:
+        """What is done in this transaction, from the front of the queue."""
+        with self.lock:
+            if self.expired:
+                self._items = deque(it for it in self._items if it not in self.expired)
+                self.expired.clear()
+            items: list[Draft | Work] = []
+            size = 0
+            for item in self._items:
+                if isinstance(item, Draft):
+                    size += item.size
+                if len(items) >= MAX_ENTRIES or (size > MAX_BYTES and items):
+                    break
+                items.append(item)
+            self.under_way = {it for it in items if isinstance(it, Draft)}
+        return items
+
+    def _undo(self, connection: sqlite3.Connection, committing: bool) -> None:
+        """A transaction failed. If it was in the commit, it may be found stored all the same."""
+        if connection.in_transaction:
+            with contextlib.suppress(sqlite3.Error):
+                connection.execute("ROLLBACK")
+        self._appender.forget()
+        with self.lock:
+            if committing:
+                self._unsure |= self.under_way
+            self.under_way = set(self._unsure)
+
+    def _blame(self, items: list[Draft | Work], error: sqlite3.Error) -> None:
+        """SQLite will never take one of these: find it, one by one."""
+        out = {item for item in items if self._refuses(item)}
+        with self.lock:
+            self._items = deque(it for it in self._items if it not in out)
+            self.under_way = set(self._unsure)
+        drafts = [it for it in items if it in out and isinstance(it, Draft)]
+        if drafts:
+            self._owner.refused(drafts, PublishRefused(f"SQLite refused it: {error}; nothing was stored"))
+        answers: list[Part] = [(it.done, error) for it in items if it in out and isinstance(it, Work)]
+        if answers:
+            self._owner.written(answers, 0)
+
+    def _refuses(self, item: Draft | Work) -> bool:
+        """Whether SQLite refuses it for good, also alone."""
+        assert self._connection is not None
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            if isinstance(item, Draft):
+                self._appender.append([item], self._wall())
+            else:
+                item.run(self._connection, self._appender)
+        except (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError):
+            return True
+        except (ValueError, TypeError):
+            return False
+        finally:
+            self._connection.execute("ROLLBACK")
+            self._appender.forget()
+        return False
+
+    def _let_go(self) -> None:
+        """One slice of a sweep, if one was asked for."""
+        if not self._sweep:
+            return
+        assert self._connection is not None
+        now = self._wall()
+        if self._sweeper.due(now):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                self._sweeper.slice(now)
+                self._connection.execute("COMMIT")
+            except BaseException:
+                self._undo(self._connection, False)
+                raise
+            self._appender.forget()
+            self._sweep = self._sweeper.due(now)
+        else:
+            self._sweep = False
+        self._sweeper.give_back()
+
+    def _works(self) -> None:
+        if self._troubled:
+            self._troubled = False
+            self._owner.trouble(None)
+
+    def _fails(self, error: Exception) -> None:
+        self._troubled = True
+        self._owner.trouble(error)
+
+    def _close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(sqlite3.Error):
+                connection.close()
