@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from importlib.resources import files
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from rx_sse.demo.guard import own_pages
 from rx_sse.demo.job import Jobs
 from rx_sse.demo.live import Live
 from rx_sse.demo.people import People
+from rx_sse.demo.viewers import Viewers
 
 STATIC = files("rx_sse.demo") / "static"
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
@@ -21,7 +24,7 @@ async def page(request: web.Request) -> web.Response:
     """The page and what belongs to it."""
     name = request.match_info.get("name", "index.html")
     kind = TYPES.get(Path(name).suffix)
-    if kind is None or not (file := STATIC / name).is_file():
+    if kind is None or Path(name).name != name or not (file := STATIC / name).is_file():
         raise web.HTTPNotFound
     headers = {
         "Cache-Control": "no-cache",
@@ -30,7 +33,19 @@ async def page(request: web.Request) -> web.Response:
     return web.Response(text=file.read_text("utf-8"), content_type=kind, headers=headers)
 
 
+async def document(request: web.Request) -> web.Response:
+    """A page of the documentation, where the package runs in a clone."""
+    name = request.match_info["name"]
+    # A name that was sent as `..%2f…` has slashes by now.
+    if not re.fullmatch(r"[\w-]+\.md", name) or not (file := DOCS / name).is_file():
+        raise web.HTTPNotFound(text=f"{name} is a page of docs/ in a clone of rx_sse; this is none")
+    return web.Response(text=await asyncio.to_thread(file.read_text, "utf-8"), content_type="text/plain")
+
+
 PACKAGE = Path(rx_sse.__file__).parent
+DOCS = PACKAGE.parent / "docs"
+PAUSE = 0.03
+"""Seconds: with it, hashing this library takes about as long as a reload or a second tab."""
 
 
 def make_app(
@@ -39,6 +54,7 @@ def make_app(
     *,
     folder: Path = PACKAGE,
     names: tuple[str, ...] = (),
+    pause: float = PAUSE,
 ) -> web.Application:
     """The demo's application.
 
@@ -47,12 +63,16 @@ def make_app(
         secret: what tokens are signed with, where several processes share the viewers.
         folder: the one whose files a job may read.
         names: of this machine, beside ``localhost``.
+        pause: seconds that a job waits for between two files.
     """
-    bus = bus or rx_sse.MemoryBus(history=200)
-    app = rx_sse.setup(web.Application(middlewares=[own_pages(*names)]), bus=bus, retry=3000)
-    people = People(bus, secret)
-    for part in (people, Live(bus, people.auth), Jobs(bus, people.auth, folder)):
+    bus = bus or rx_sse.MemoryBus(history=1_000)
+    app = rx_sse.setup(web.Application(middlewares=[own_pages(*names)]), bus=bus, retry=1000)
+    viewers = Viewers(secret)
+    auth = viewers.auth
+    for part in (viewers, People(bus, auth), Live(bus, auth), Jobs(bus, auth, folder, pause)):
         part.add_to(app)
+    app.add_subapp("/admin", rx_sse.admin_app())
+    app.router.add_get("/docs/{name}", document)
     app.router.add_get("/", page)
     app.router.add_get("/{name}", page)
     return app

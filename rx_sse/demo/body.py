@@ -1,10 +1,17 @@
-"""What a page posts: a JSON object with the fields that a route needs."""
+"""What a page posts, a JSON object with the fields that a route needs, and the key of what it gets."""
 
 from __future__ import annotations
 
+import secrets
+import time
 from typing import Any, cast
 
 from aiohttp import web
+
+
+def new_key() -> str:
+    """The key by which a page knows an entry again, in the history and on the stream. Keys sort by time."""
+    return f"{time.time_ns():020}-{secrets.token_hex(4)}"
 
 
 async def fields(request: web.Request, *names: str) -> tuple[Any, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import time
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from itertools import islice
@@ -17,7 +18,7 @@ from pathlib import Path
 from aiohttp import web
 
 import rx_sse
-from rx_sse.demo.body import fields
+from rx_sse.demo.body import fields, new_key
 
 MOST_FILES = 2_000
 BLOCK = 1024 * 1024
@@ -39,20 +40,35 @@ def files_below(folder: Path) -> Iterator[tuple[Path, int]]:
                 yield path, path.stat().st_size
 
 
-async def hashing(folder: Path) -> AsyncIterator[tuple[str, dict[str, object]]]:
-    """The name and the data of each event: `total` first, then a `progress` for each file, then `done`."""
+async def hashing(folder: Path, pause: float = 0.0) -> AsyncIterator[tuple[str, dict[str, object]]]:
+    """The name and the data of each event: `total` first, then a `progress` for each file, then `done`. Each
+    holds all that a bar needs, so that a page which begins in the middle can draw it.
+    """
+    begun = time.monotonic()
     found = await asyncio.to_thread(lambda: list(islice(files_below(folder), MOST_FILES)))
-    yield "total", {"files": len(found), "bytes": sum(size for _, size in found)}
+    total = sum(size for _, size in found)
+    yield "total", {"files": len(found), "bytes": total}
     done = 0
     for number, (path, size) in enumerate(found, 1):
+        await asyncio.sleep(pause)
         try:
             sha256 = await asyncio.to_thread(digest, path)
         except OSError as error:
             sha256 = error.strerror or "unreadable"
         done += size
         name = str(path.relative_to(folder))
-        yield "progress", {"file": name, "sha256": sha256, "number": number, "bytes": done}
-    yield "done", {"files": len(found)}
+        yield (
+            "progress",
+            {
+                "file": name,
+                "sha256": sha256,
+                "number": number,
+                "files": len(found),
+                "bytes": done,
+                "of": total,
+            },
+        )
+    yield "done", {"files": len(found), "seconds": round(time.monotonic() - begun, 3)}
 
 
 def topic_of(viewer: str) -> str:
@@ -67,12 +83,14 @@ class Jobs:
         bus: has the topics.
         auth: reads a viewer's token.
         root: the folder that may be read, with what is below it.
+        pause: seconds between two files, so that there is something to watch.
     """
 
-    def __init__(self, bus: rx_sse.Bus, auth: rx_sse.JWTAuth, root: Path) -> None:
+    def __init__(self, bus: rx_sse.Bus, auth: rx_sse.JWTAuth, root: Path, pause: float = 0.0) -> None:
         self._bus = bus
         self._auth = auth
         self._root = root.resolve()
+        self._pause = pause
         self._running: dict[str, asyncio.Task[None]] = {}
 
     def add_to(self, app: web.Application) -> None:
@@ -93,8 +111,8 @@ class Jobs:
         return web.json_response({"folder": str(folder)})
 
     async def _run(self, topic: str, folder: Path) -> None:
-        async for event, data in hashing(folder):
-            await self._bus.publish(topic, data, event=event)
+        async for event, data in hashing(folder, self._pause):
+            await self._bus.publish(topic, {**data, "key": new_key()}, event=event)
 
     def _ended(self, viewer: str, task: asyncio.Task[None]) -> None:
         if self._running.get(viewer) is task:

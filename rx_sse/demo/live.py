@@ -1,13 +1,15 @@
-"""The one stream of a page: a clock and this machine's readings, and everything that is kept in topics.
+"""The one stream of a browser: everything that its pages show.
 
-A browser opens six HTTP/1.1 connections to an origin, over all of its tabs. So all cards of a page share one
-stream, each with event names of its own. What comes from a topic has an id and is resumed after a reconnect;
-the clock and the readings are transient, since a reading that was missed is of no use to anybody.
+A browser opens six HTTP/1.1 connections to an origin, over all of its tabs. So all cards of all tabs share
+one stream, each with event names of its own. What comes from a topic has an id and is resumed after a
+reconnect; the clock, the readings and the marbles are transient: one that was missed is of no use later.
+
+A page that is new has `history` first: the stream may be open already, and go on from now.
 """
 
 from __future__ import annotations
 
-import math
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -16,15 +18,17 @@ from aiohttp import web
 from reactivex import operators as ops
 
 import rx_sse
-from rx_sse.demo.body import fields
+from rx_sse.demo.body import fields, new_key
 from rx_sse.demo.job import topic_of as job_of
 from rx_sse.demo.machine import readings
 from rx_sse.demo.people import topic_of
+from rx_sse.demo.pipeline import marbles, pipeline
+from rx_sse.demo.settings import Settings
+from rx_sse.demo.slow import SlowReader
 
-Readings = rx.Observable[dict[str, Any]]
 EVERYONE = "everyone"
-SLOWEST = 5.0
-"""Seconds between two readings, at the slider's end."""
+LAST = 20
+"""Entries of each topic that a new page shows."""
 
 
 class Live:
@@ -39,58 +43,85 @@ class Live:
         self._bus = bus
         self._auth = auth
         self._machine = readings()
+        self._settings = Settings(bus, auth)
+        self._slow = SlowReader()
 
     def add_to(self, app: web.Application) -> None:
         """Add the routes."""
+        self._settings.add_to(app)
+        self._slow.add_to(app)
         app.router.add_get("/viewers/{viewer}/events", rx_sse.sse(auth=self._auth)(self.stream))
-        app.router.add_post("/viewers/{viewer}/throttle", self.throttle)
+        app.router.add_get("/viewers/{viewer}/history", self.history)
+        app.router.add_post("/viewers/{viewer}/marble", self.marble)
         app.router.add_post("/say", self.say)
 
     def stream(self, request: web.Request) -> rx.Observable[Any]:
-        """Everything that one page shows, on one connection."""
+        """Everything that the pages of one browser show, on one connection."""
         viewer = rx_sse.principal(request)
-        people = [topic_of(person) for person in viewer.claims["people"]]
-        kept = self._bus.events(
-            EVERYONE, job_of(viewer.user), *people, after=rx_sse.last_event_id(request), last=20
-        )
-        clock = rx.interval(1.0).map(lambda n: n + 1).start_with(0).map(lambda n: {"ticks": n})
-        # This viewer's own pipeline; the slider pushes into a topic, so it may reach any process.
-        pause = self._bus.topic(_pause_of(viewer.user)).start_with(_seconds(request.query.get("seconds")))
-        machine = pause.map(self._at_pace).pipe(ops.switch_latest())
+        kept = self._bus.events(*_kept(viewer), after=rx_sse.last_event_id(request), last=0)
+        chosen = self._settings.of(viewer.user)
+        own = self._bus.topic(_marbles_of(viewer.user))
+        source = rx.merge(marbles(), own).pipe(ops.share())
+        slow = _changes(chosen, "policy").map(lambda policy: self._slow.watched(policy, request))
         return rx.merge(
             kept,
-            clock.pipe(rx_sse.as_events(event="clock", transient=True)),
-            machine.pipe(rx_sse.as_events(event="machine", transient=True)),
+            source.pipe(_transient("source")),
+            pipeline(source, _changes(chosen, "operator")).pipe(_transient("result")),
+            slow.pipe(ops.switch_latest(), _transient("slow")),
+            rx.interval(1.0).start_with(-1).map(self._clock).pipe(_transient("clock")),
+            self._machine.pipe(_transient("machine")),
+            chosen.pipe(_transient("settings")),
         )
 
-    def _at_pace(self, seconds: float) -> Readings:
-        if not seconds:
-            return self._machine
-        paced: Callable[[Readings], Readings] = rx_sse.throttle_latest(seconds)
-        return self._machine.pipe(paced)
+    async def history(self, request: web.Request) -> web.Response:
+        """The newest entries of the viewer's topics, as the stream would have sent them, and its settings."""
+        viewer = await self._auth(request)
+        pages = [await self._bus.history(topic, last=LAST) for topic in _kept(viewer)]
+        found = [
+            {"type": entry.event, "data": entry.json(), "time": entry.time.timestamp()}
+            for page in pages
+            for entry in page
+        ]
+        return web.json_response({"settings": self._settings.now(viewer.user), "entries": found})
 
-    async def throttle(self, request: web.Request) -> web.Response:
-        """Change the pause of one viewer's pipeline, while it runs."""
+    async def marble(self, request: web.Request) -> web.Response:
+        """Push a marble into the viewer's own pipeline."""
         viewer = (await self._auth(request)).user
-        seconds = _seconds(*await fields(request, "seconds"))
-        self._bus.topic(_pause_of(viewer)).on_next(seconds)
-        return web.json_response({"seconds": seconds})
+        (number,) = await fields(request, "number")
+        if type(number) is not int or not 0 <= number <= 99:
+            raise web.HTTPBadRequest(text=f"number={number!r} is no integer from 0 to 99")
+        await self._bus.publish(_marbles_of(viewer), number)
+        return web.json_response({"number": number})
 
     async def say(self, request: web.Request) -> web.Response:
         """Push a message to everyone who watches: one line."""
         (said,) = await fields(request, "text")
         text = str(said)[:500]
-        await self._bus.publish(EVERYONE, {"text": text}, event="said")
+        await self._bus.publish(EVERYONE, {"text": text, "key": new_key()}, event="said")
         return web.json_response({"text": text})
 
+    def _clock(self, ticks: int) -> dict[str, int]:
+        """The tick, how many people are here, and which process says so."""
+        return {
+            "ticks": ticks + 1,
+            "people": len(self._bus.presence(EVERYONE).members),
+            "process": os.getpid(),
+        }
 
-def _pause_of(viewer: str) -> str:
-    return rx_sse.topic_name("pause", viewer)
+
+def _kept(viewer: rx_sse.Principal) -> list[str]:
+    """The topics of which a viewer loses nothing."""
+    return [EVERYONE, job_of(viewer.user), *map(topic_of, viewer.claims["people"])]
 
 
-def _seconds(value: Any) -> float:
-    try:
-        seconds = float(value)
-    except (TypeError, ValueError):
-        return 0.0
-    return min(SLOWEST, max(0.0, seconds)) if math.isfinite(seconds) else 0.0
+def _changes(chosen: rx.Observable[dict[str, str]], name: str) -> rx.Observable[str]:
+    return chosen.map(lambda settings: settings[name]).pipe(ops.distinct_until_changed())
+
+
+def _transient(event: str) -> Callable[[rx.Observable[Any]], rx.Observable[Any]]:
+    made: Callable[[rx.Observable[Any]], rx.Observable[Any]] = rx_sse.as_events(event=event, transient=True)
+    return made
+
+
+def _marbles_of(viewer: str) -> str:
+    return rx_sse.topic_name("marbles", viewer)

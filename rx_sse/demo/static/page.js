@@ -1,195 +1,210 @@
-// One EventSource for the whole page, since a browser opens no more than six HTTP/1.1 connections to an origin, over all of its tabs.
-// Each card has event names of its own. A page that is not shown lets go of its connection; shown again, it resumes where it was.
+// The cards of the page. Each has event names of its own, on the one stream that all tabs of this browser share.
+
+import { Lanes } from "/lanes.js";
+import { Plot } from "/plot.js";
+import { enter, history, post } from "/session.js";
 
 const $ = (selector, root = document) => root.querySelector(selector);
-const post = (path, body) => fetch(path, {method: "POST", headers: {"Content-Type": "application/json"}, body: JSON.stringify(body ?? {})});
+const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
+const number = new Intl.NumberFormat("en").format;
 
-function line(list, text, {note = false, aside = ""} = {}) {
+function line(list, text, { note = false, aside = "" } = {}) {
   const item = document.createElement("li");
   item.textContent = text;
-  if (aside) item.append(Object.assign(document.createElement("i"), {textContent: aside}));
+  if (aside) item.append(Object.assign(document.createElement("i"), { textContent: aside }));
   if (note) item.className = "note";
   list.prepend(item);
   while (list.children.length > 100) list.lastChild.remove();
 }
 
-// --- the stream: signed in by a short token, resumed from the last id ----------------------------------------------
-
-const handlers = {};  // by the name of the event; the cards below add theirs
-const slider = $("#throttle"), badge = $("#live-state");
-let source, viewer, renewal, cursor = "", count = 0, left = true;
-
-function tell(state, text) { badge.dataset.state = state; $("b", badge).textContent = text; }
-setInterval(() => { $("span", badge).textContent = left ? "" : `${count} events/s`; count = 0; }, 1000);
-
-async function signIn(seconds) {
-  clearTimeout(renewal);
-  try {
-    const answer = await fetch(viewer ? `/viewers/${viewer}/sign-in?seconds=${seconds}` : "/viewers", {method: "POST"});
-    if (!answer.ok) throw new Error(answer.statusText);
-    viewer ??= (await answer.json()).viewer;
-  } catch {
-    renewal = setTimeout(() => signIn(seconds), 2000);  // the server is not there: ask again
-    return;
-  }
-  if (left) return;
-  // A fresh token before the old one ends; the stream ends with the token it was opened with, and resumes with the new one.
-  renewal = setTimeout(() => signIn(60), seconds * 600);
-  if (!source || source.readyState === EventSource.CLOSED) open();
-}
-
-function open() {
-  // A new EventSource knows nothing of the one before it: the query says where that was.
-  const opened = source = new EventSource(`/viewers/${viewer}/events?seconds=${slider.value}&lastEventId=${cursor}`);
-  tell("connecting", "connecting");
-  opened.addEventListener("open", () => tell("open", "open"));
-  opened.addEventListener("error", () => {
-    if (opened !== source) return;
-    tell("connecting", "reconnecting …");
-    if (opened.readyState === EventSource.CLOSED) renewal = setTimeout(() => signIn(60), 1000);
+function on_submit(form, send) {
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const [field] = form.elements, button = $("button", form);
+    button.disabled = true;  // once
+    if (await send(field.value)) field.value = "";
+    button.disabled = false;
   });
-  for (const [type, handle] of Object.entries(handlers))
-    opened.addEventListener(type, event => {
-      count += 1;
-      cursor = event.lastEventId || cursor;
-      handle(event.data ? JSON.parse(event.data) : null, event);
-    });
 }
 
-function enter() {
-  if (!left) return;
-  left = false;
-  signIn(60);
-}
+const handlers = {};  // by the name of the event: transient ones, and a notice of the stream itself
+const kept = {};  // those of topics: what the history has, and the stream goes on with
 
-function leave() {
-  left = true;
-  clearTimeout(renewal);
-  source?.close();
-  tell("connecting", "paused");
-}
+// --- the pipeline, and the slow reader -------------------------------------------------------------------------------
 
-document.addEventListener("visibilitychange", () => document.hidden ? leave() : enter());
-addEventListener("pagehide", leave);  // a page that is kept for the back button would keep its connection for a minute
-addEventListener("pageshow", event => { if (event.persisted) enter(); });
+const marbles = new Lanes($("#pipeline canvas"), ["source", "result"], 9);
+const numbers = new Lanes($("#slow canvas"), ["published", "read"], 6);
+const color = (n) => `hsl(${n * 40 + 200} 65% ${matchMedia("(prefers-color-scheme: dark)").matches ? 68 : 42}%)`;
+const OPERATORS = {
+  throttle_latest: "rx_sse.throttle_latest(1.0)",
+  debounce: "ops.debounce(0.5)",
+  filter: "ops.filter(lambda n: n % 2 == 0)",
+  scan: "ops.scan(lambda total, n: (total + n) % 100)",
+  buffer_with_count: "ops.buffer_with_count(3)",
+  distinct_until_changed: "ops.distinct_until_changed(lambda n: n // 3)",
+};
+const SETTINGS = {
+  operator: { choices: Object.keys(OPERATORS), code: (name) => OPERATORS[name] },
+  policy: { choices: ["disconnect", "drop_oldest", "drop_newest", "latest"], code: (name) => name },
+};
 
-// --- plots -----------------------------------------------------------------------------------------------------
-
-const plots = Object.fromEntries([...document.querySelectorAll("canvas")].map(canvas => [canvas.dataset.plot, {canvas, values: []}]));
-
-function draw({canvas, values}, ceiling) {
-  const scale = devicePixelRatio, width = canvas.clientWidth * scale, height = canvas.clientHeight * scale;
-  if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, {width, height});
-  const context = canvas.getContext("2d"), most = ceiling ?? Math.max(1, ...values);
-  context.clearRect(0, 0, width, height);
-  context.strokeStyle = getComputedStyle($("code")).color;
-  context.lineWidth = 1.5 * scale;
-  context.lineJoin = "round";
-  context.beginPath();
-  values.forEach((value, index) => {
-    const x = width * index / 119, y = height - 2 * scale - (height - 4 * scale) * value / most;
-    index ? context.lineTo(x, y) : context.moveTo(x, y);
-  });
-  context.stroke();
-  context.lineTo(width * (values.length - 1) / 119, height);
-  context.lineTo(0, height);
-  context.globalAlpha = .12;
-  context.fillStyle = context.strokeStyle;
-  context.fill();
-  context.globalAlpha = 1;
-}
-
-const bytes = n => n < 1e3 ? `${n} B/s` : n < 1e6 ? `${(n / 1e3).toFixed(1)} kB/s` : `${(n / 1e6).toFixed(1)} MB/s`;
-const units = {cpu: v => `${v.toFixed(0)} %`, memory: v => `${v.toFixed(0)} %`, network: bytes};
-
-// --- what everybody sees ---------------------------------------------------------------------------------------
-
-handlers.clock = ({ticks}) => { $("#clock output").textContent = ticks; };
-handlers.machine = reading => {
-  for (const [name, value] of Object.entries(reading)) {
-    const plot = plots[name];
-    plot.values.push(value);
-    if (plot.values.length > 120) plot.values.shift();
-    $(`[data-value=${name}]`).textContent = units[name](value);
-    draw(plot, name === "network" ? undefined : 100);
+for (const [name, { choices }] of Object.entries(SETTINGS))
+  $(`[data-setting=${name}]`).append(...choices.map((value) => {
+    const button = Object.assign(document.createElement("button"), { type: "button", textContent: value });
+    button.addEventListener("click", () => post("/viewers/{viewer}/settings", { name, value }));
+    return button;
+  }));
+handlers.settings = (chosen) => {
+  for (const [name, { code }] of Object.entries(SETTINGS)) {
+    const choices = $(`[data-setting=${name}]`);
+    for (const button of choices.children) button.ariaPressed = String(button.textContent === chosen[name]);
+    $("mark", choices.parentElement).textContent = code(chosen[name]);
   }
 };
-handlers.said = ({text}) => line($("#said"), text, {aside: new Date().toLocaleTimeString()});
+handlers.source = (n) => marbles.add(0, n, { color: color(n) });
+handlers.result = (n) => marbles.add(1, Array.isArray(n) ? n.join(" ") : n, { color: color(Array.isArray(n) ? n[0] : n) });
+$("[data-do=marble]").addEventListener("click", () => post("/viewers/{viewer}/marble", { number: Math.floor(Math.random() * 10) }));
 
-function show() {
-  const seconds = Number(slider.value);  // none: as they come, ten a second
-  $("#pace").textContent = seconds ? `.pipe(throttle_latest(${seconds.toFixed(1)}))` : "";
-  $("#every").textContent = `${Math.max(0.1, seconds).toFixed(1)} s`;
-}
+let missed = 0;
+handlers.slow = ({ pushed, read, gap }) => {
+  const count = (name, value) => { $(`[data-count=${name}]`).textContent = number(value); };
+  if (pushed !== undefined) numbers.add(0, pushed % 100);
+  if (read !== undefined) numbers.add(1, read % 100);
+  if (gap) numbers.add(1, `−${gap.missed ?? "?"}`, { gap: true });
+  if (gap) missed += gap.missed ?? 0;
+  count("missed", missed);
+  if (pushed !== undefined) count("pushed", pushed);
+  if (read !== undefined) count("read", read);
+};
 
-slider.addEventListener("input", () => { show(); post(`/viewers/${viewer}/throttle`, {seconds: slider.value}); });
-$("#everyone form").addEventListener("submit", event => {
-  event.preventDefault();
-  const field = event.target.text;
-  if (field.value) post("/say", {text: field.value}).then(() => { field.value = ""; });
-});
+// --- the machine, the clock, the people who are here -----------------------------------------------------------------
 
-// --- a job that goes on whether or not its page is shown ----------------------------------------------------------
+const plots = Object.fromEntries($$("[data-plot]").map((canvas) => {
+  const { plot } = canvas.dataset;
+  return [plot, new Plot(canvas, plot === "network" ? undefined : 100)];
+}));
+const bytes = (n) => n < 1e3 ? `${n} B/s` : n < 1e6 ? `${(n / 1e3).toFixed(1)} kB/s` : `${(n / 1e6).toFixed(1)} MB/s`;
+const percent = (n) => `${n.toFixed(0)} %`;
+const units = { cpu: percent, memory: percent, network: bytes };
+handlers.machine = (reading) => {
+  for (const [name, value] of Object.entries(reading)) {
+    plots[name].push(value);
+    $(`[data-value=${name}]`).textContent = units[name](value);
+  }
+};
+handlers.clock = ({ ticks, people, process }) => {
+  $("#page output").textContent = ticks;
+  $("#process").textContent = `, from process ${process}`;
+  $("#people").textContent = people;
+  $(".here span").textContent = people === 1 ? "person here" : "people here";
+};
 
-const job = {bar: $("#job progress"), list: $("#files"), said: $("#job-line"), total: {files: 0, bytes: 0}, begun: 0};
+// --- what is kept: messages, and a job -------------------------------------------------------------------------------
 
-$("#job form").addEventListener("submit", async event => {
-  event.preventDefault();
-  job.said.textContent = "looking …";
-  const answer = await post(`/viewers/${viewer}/job`, {folder: event.target.folder.value});
-  if (!answer.ok) job.said.textContent = await answer.text();
-});
-handlers.total = found => {
-  Object.assign(job, {total: found, begun: performance.now()});
+const time = (seconds) => new Date(seconds * 1000).toLocaleTimeString();
+kept.said = ({ text }, at) => line($("#said"), text, { aside: time(at) });
+on_submit($("#everyone form"), (text) => text && post("/say", { text }));
+
+const job = { bar: $("#job progress"), list: $("#files"), said: $("#job-line") };
+on_submit($("#job form"), (folder) => post("/viewers/{viewer}/job", { folder }));
+kept.total = ({ files }) => {
   job.list.replaceChildren();
   job.bar.value = 0;
+  job.said.textContent = `0 of ${files} files`;
 };
-handlers.progress = ({file, sha256, number, bytes}) => {
-  job.bar.value = job.total.bytes ? bytes / job.total.bytes : 1;
-  job.said.textContent = `${number} of ${job.total.files} files`;
-  line(job.list, file, {aside: sha256.slice(0, 12)});
+kept.progress = ({ file, sha256, number: n, files, bytes: done, of }) => {
+  job.bar.value = of ? done / of : 1;
+  job.said.textContent = `${n} of ${files} files`;
+  line(job.list, file, { aside: sha256.slice(0, 12) });
 };
-handlers.done = ({files}) => {
+kept.done = ({ files, seconds }) => {
   job.bar.value = 1;
-  job.said.textContent = `${files} files in ${((performance.now() - job.begun) / 1000).toFixed(1)} s: done`;
+  job.said.textContent = `${files} files in ${seconds.toPrecision(2)} s: done`;
 };
 
-// --- two people ------------------------------------------------------------------------------------------------
-
-const called = name => name[0].toUpperCase() + name.slice(1);
-const people = $("#people"), cards = [];
-
+const called = (name) => name[0].toUpperCase() + name.slice(1);
+const cards = [];
 function person(name, other) {
-  const card = $("template", people).content.firstElementChild.cloneNode(true), list = $("ol", card);
+  const card = $("template").content.firstElementChild.cloneNode(true), list = $("ol", card);
   $("h3", card).textContent = called(name);
   $("input", card).placeholder = `to ${called(other)}`;
-  $(".pair", people).append(card);
+  $("#break .pair").append(card);
   cards.push(list);
-  handlers[name] = ({from, to, text}) => line(list, from === name ? `→ ${called(to)}: ${text}` : `${called(from)}: ${text}`);
-  $("form", card).addEventListener("submit", async event => {
-    event.preventDefault();
-    const field = event.target.text;
-    if (!field.value) return;
-    await post(`/viewers/${viewer}/send`, {from: name, to: other, text: field.value});
-    field.value = "";
-  });
+  kept[name] = ({ from, to, text }) => line(list, from === name ? `→ ${called(to)}: ${text}` : `${called(from)}: ${text}`);
+  on_submit($("form", card), (text) => text && post("/viewers/{viewer}/send", { from: name, to: other, text }));
 }
-
-const note = text => cards.forEach(list => line(list, text, {note: true}));
-handlers["stream-cursor"] = ({resumed}) => note(resumed ? "resumed where it broke" : "a new stream");
-handlers["stream-gap"] = ({reason, missed}) => note(`a gap: ${missed ?? "some"} events are missing (${reason})`);
-handlers["stream-expired"] = ({reason}) => { note(reason); source.close(); signIn(60); };
-
-$("[data-do=cut]").addEventListener("click", () => post(`/viewers/${viewer}/cut`));
-$("[data-do=shorten]").addEventListener("click", async () => {
-  clearTimeout(renewal);
-  await fetch(`/viewers/${viewer}/sign-in?seconds=5`, {method: "POST"});
-  source.close();
-  open();
-  note("a token of 5 s");
-});
-
 person("ada", "ben");
 person("ben", "ada");
-show();
-if (!document.hidden) enter();
+
+const note = (text) => cards.forEach((list) => line(list, text, { note: true }));
+handlers["stream-cursor"] = ({ resumed }) => note(resumed ? "resumed where it broke" : "a new stream");
+handlers["stream-expired"] = ({ reason }) => note(`the token ended: ${reason}`);
+$("[data-do=cut]").addEventListener("click", () => post("/viewers/{viewer}/cut"));
+$("[data-do=shorten]").addEventListener("click", async () => {
+  // The stream comes back with the new token, and again when that has ended.
+  if (await post("/viewers/{viewer}/token", { seconds: 5 }) && await post("/viewers/{viewer}/cut")) note("a token of 5 s");
+});
+
+// --- the stream ------------------------------------------------------------------------------------------------------
+
+let count = 0, shown, waiting = [], since = 0;
+
+function keep({ type, data, time: at }) {
+  const key = `${type} ${data.key}`;
+  if (shown.has(key)) return;
+  shown.add(key);
+  kept[type]?.(data, at);
+}
+
+// A page that is new, or that has missed something, begins with what the topics have kept; the stream goes on meanwhile.
+// Keys sort by time: what the stream brings may be older than the end of the history.
+async function begin() {
+  shown = undefined;
+  let found;
+  try {
+    found = await history();
+  } catch {
+    setTimeout(begin, 2000);
+    return;
+  }
+  shown = new Set();
+  for (const list of [$("#said"), ...cards, job.list]) list.replaceChildren();
+  handlers.settings(found.settings);
+  const entries = [...found.entries, ...waiting];
+  waiting = [];
+  entries.sort((one, other) => one.data.key < other.data.key ? -1 : 1).forEach(keep);
+}
+
+function tell({ state, failure, offline }) {
+  const open = state === "open";
+  if (failure?.reason === "user") location.reload();  // its cookies were deleted: it is another viewer
+  $("#live-state").dataset.state = state;
+  $("#live-state b").textContent = state === "waiting" ? offline ? "offline" : "reconnecting …" : state;
+  since = open ? 0 : since || Date.now();
+  for (const lanes of [marbles, numbers]) open ? lanes.go() : lanes.stop();
+}
+
+setInterval(() => {
+  const gone = since ? Math.round((Date.now() - since) / 1000) : 0;
+  $("#live-state span").textContent = since ? "" : `${count} events/s`;
+  count = 0;
+  document.body.classList.toggle("old", gone > 1);
+  $("#stale").hidden = gone <= 1;
+  $("#stale").textContent = `No connection for ${gone} s: what you see is old. It goes on by itself.`;
+}, 1000);
+
+const me = await enter();
+for (const [type, handle] of Object.entries(handlers))
+  me.addEventListener(type, (event) => { count++; handle(event.json()); });
+for (const type of Object.keys(kept))
+  me.addEventListener(type, (event) => {
+    count++;
+    const entry = { type, data: event.json(), time: Date.now() / 1000 };
+    shown ? keep(entry) : waiting.push(entry);
+  });
+me.addEventListener("gap", ({ detail: { reason, missed } }) => {
+  begin().then(() => note(`a gap: ${missed ?? "some"} events were missing (${reason}); read again`));
+});
+me.addEventListener("state", ({ detail }) => tell(detail));
+me.addEventListener("open", begin, { once: true });
+tell(me);
