@@ -2,23 +2,25 @@
 
 * `await peek(stream, n=5)`: a table that fills, and stays.
 * `await marbles({"source": a, "throttled": b}, seconds=3)`: several streams on one axis of time.
-* `await plot(stream, seconds=5)`: numbers as a line.
+* `await plot({"a": a, "b": b}, seconds=5)`: numbers as lines.
 * `await record(stream, seconds=5)`: a `Recording`, to save, load and replay.
 * `await serve(app)`: an application in the kernel, replaced when its cell runs again.
 
-Each takes an Observable, an `EventSource`, an async iterable or a URL, and ends by `n`, by `seconds`, or with
-the stream. In plain Python they do the same, and show text.
+Each takes an Observable, an `EventSource`, an async iterable or a URL, and ends by `n`, by `seconds`, with
+the stream, or by an interrupt of the cell, which keeps what there is. With `live=True` it returns a `Live`
+recording at once and goes on beside other cells. In plain Python they do the same, and show text.
 
 Standard: Jupyter's display protocol (`_repr_mimebundle_`); no widgets, so that a saved notebook shows what
 was seen.
-Never: a task that goes on after its cell has ended, but for what `serve` serves.
+Never: a task that goes on after its cell has ended, except what `serve` serves and what is `live`.
 """
 
 from __future__ import annotations
 
+from rx_sse.notebook.live import Live
 from rx_sse.notebook.looking import peek, plot
 from rx_sse.notebook.recording import Diagram, marbles, record
 from rx_sse.notebook.serving import Served, serve
 from rx_sse.reactive.recording import Moment, Recording
 
-__all__ = ["Diagram", "Moment", "Recording", "Served", "marbles", "peek", "plot", "record", "serve"]
+__all__ = ["Diagram", "Live", "Moment", "Recording", "Served", "marbles", "peek", "plot", "record", "serve"]

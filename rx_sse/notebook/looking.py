@@ -1,69 +1,38 @@
-"""Looking at a stream while it runs: a table of events, a line of numbers.
+"""Looking at a stream while it runs: a table of events, numbers as lines.
 
-Standard: Jupyter's `display` with an id, updated at most five times a second; the last state stays in the
-notebook.
-Never: it goes on after its cell has ended.
+Never: it goes on after its cell has ended, except with `live=True`.
 """
 
 from __future__ import annotations
 
-import asyncio
-import sys
 from collections import deque
 from collections.abc import Callable, Mapping
-from math import isfinite
-from typing import Any, Protocol, cast
+from functools import partial
+from typing import Any, Literal, overload
 
 from rx_sse import arguments
 from rx_sse.errors import UsageError
-from rx_sse.notebook.recording import Stream, Tape, ends, observable_of, run
-from rx_sse.reactive.recording import Moment
+from rx_sse.notebook.chart import Chart
+from rx_sse.notebook.live import Live
+from rx_sse.notebook.recording import (
+    Diagram,
+    Stream,
+    all_recordings,
+    ends,
+    finished,
+    named,
+    observable_of,
+    one_recording,
+)
+from rx_sse.notebook.screen import Screen
+from rx_sse.notebook.tape import Tape
+from rx_sse.reactive.recording import Moment, Recording
 from rx_sse.wire import ServerSentEvent
 from rx_sse.wire.harmless import harmless, markup, one_line
 from rx_sse.wire.jsontext import dumps
 
-EVERY = 0.2
-"""Seconds between two updates of what is shown."""
 SHOWN = 100
 """Characters of a value that are shown."""
-
-
-class Picture(Protocol):
-    """Something that a notebook, or a terminal, can show."""
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Mapping[str, str]: ...
-
-
-class Screen:
-    """Shows a picture and keeps it up to date: in a notebook in its place, elsewhere once, at the end."""
-
-    def __init__(self, picture: Picture) -> None:
-        self._picture = picture
-        self._handle: Any = None
-        self._due = 0.0
-        if _in_notebook():
-            from IPython import display
-
-            self._handle = cast(Any, display).display(picture, display_id=True)
-
-    def changed(self) -> None:
-        """The picture has changed; show it unless that was a moment ago."""
-        now = asyncio.get_running_loop().time()
-        if self._handle is not None and now >= self._due:
-            self._due = now + EVERY
-            self._handle.update(self._picture)
-
-    def finish(self) -> None:
-        """Show it as it stays."""
-        if self._handle is not None:
-            self._handle.update(self._picture)
-        else:
-            print(self._picture)
-
-
-def _in_notebook() -> bool:
-    module = sys.modules.get("IPython")
-    return module is not None and module.get_ipython() is not None
 
 
 class Table:
@@ -74,11 +43,11 @@ class Table:
         self._count = 0
         self._end = ""
 
-    def add(self, moment: Moment) -> bool:
-        """Another moment; returns whether more can follow."""
+    def add(self, moment: Moment) -> None:
+        """Another moment."""
         if moment.kind != "next":
             self._end = "completed" if moment.kind == "completed" else f"failed: {moment.value}"
-            return True
+            return
         self._count += 1
         event = moment.value
         if isinstance(event, ServerSentEvent):
@@ -86,7 +55,6 @@ class Table:
         else:
             kind, data, id = "", event if isinstance(event, str) else _shown(event), ""
         self._rows.append((f"{moment.at:8.3f}", kind, data, id))
-        return True
 
     def __repr__(self) -> str:
         lines = [f"{at} s  {_cut(kind):<12} {_cut(data)}".rstrip() for at, kind, data, _ in self._rows]
@@ -112,7 +80,31 @@ class Table:
         return {"text/plain": repr(self), "text/html": html}
 
 
-async def peek(stream: Stream, *, n: int | None = None, seconds: float | None = None, rows: int = 20) -> None:
+@overload
+async def peek(
+    stream: Stream, *, n: int | None = None, seconds: float | None = None, rows: int = 20, live: Literal[True]
+) -> Live[Recording]: ...
+
+
+@overload
+async def peek(
+    stream: Stream,
+    *,
+    n: int | None = None,
+    seconds: float | None = None,
+    rows: int = 20,
+    live: Literal[False] = False,
+) -> None: ...
+
+
+async def peek(
+    stream: Stream,
+    *,
+    n: int | None = None,
+    seconds: float | None = None,
+    rows: int = 20,
+    live: bool = False,
+) -> Live[Recording] | None:
     """Watch a stream as a table.
 
     Args:
@@ -120,128 +112,96 @@ async def peek(stream: Stream, *, n: int | None = None, seconds: float | None = 
         n: stop after so many events.
         seconds: stop after so long.
         rows: events that the table shows at most, the newest.
+        live: return at once; the table goes on filling beside other cells, until `stop()` of the result.
 
     Raises:
-        UsageError: neither `n` nor `seconds`, or no stream.
+        UsageError: no end (`n`, `seconds` or `live`), or no stream.
     """
-    ends(n, seconds)
+    ends(n, seconds, live=live)
     table = Table(arguments.count("rows", rows))
-    await _show(stream, n, seconds, table, table.add)
+    tape = Tape(observable_of(stream), n, table.add)
+    shown = Live({"": tape}, seconds, one_recording, Screen(table), table)
+    if live:
+        return shown
+    await finished(shown)
+    return None
 
 
+@overload
 async def plot(
-    stream: Stream,
+    streams: Stream | Mapping[str, Stream],
     *,
     value: Callable[[Any], float] | None = None,
     n: int | None = None,
     seconds: float | None = None,
     title: str = "",
-) -> None:
-    """Watch the numbers of a stream as a line over time.
+    live: Literal[True],
+) -> Live[Diagram]: ...
+
+
+@overload
+async def plot(
+    streams: Stream | Mapping[str, Stream],
+    *,
+    value: Callable[[Any], float] | None = None,
+    n: int | None = None,
+    seconds: float | None = None,
+    title: str = "",
+    live: Literal[False] = False,
+) -> None: ...
+
+
+async def plot(
+    streams: Stream | Mapping[str, Stream],
+    *,
+    value: Callable[[Any], float] | None = None,
+    n: int | None = None,
+    seconds: float | None = None,
+    title: str = "",
+    live: bool = False,
+) -> Live[Diagram] | None:
+    """Watch the numbers of a stream, or of several, as lines over time.
 
     Args:
-        stream: as for `peek`.
+        streams: one, as for `peek`; or several by name, which get one line each in one pair of axes.
         value: gives the number of a value; without it values are numbers, or events whose data is one.
-        n: stop after so many values.
+        n: stop each after so many values.
         seconds: stop after so long.
-        title: stands above the line.
+        title: stands above the lines.
+        live: return at once; the picture goes on beside other cells, until `stop()` of the result.
 
     Raises:
-        UsageError: neither `n` nor `seconds`, no stream, or a value that is no number.
+        UsageError: no end (`n`, `seconds` or `live`), no stream, or a value that is no number.
     """
-    ends(n, seconds)
+    ends(n, seconds, live=live)
     arguments.function("value", value, "a function that gives the number of a value")
-    line = Line(title, value or _number)
-    await _show(stream, n, seconds, line, line.add)
-    if line.error is not None:
-        raise line.error
+    several = named("plot", streams) if isinstance(streams, Mapping) else {"": observable_of(streams)}
+    chart = Chart(title, list(several))
+    tapes: dict[str, Tape] = {}
 
-
-async def _show(
-    stream: Stream, n: int | None, seconds: float | None, picture: Picture, add: Callable[[Moment], bool]
-) -> None:
-    observable = observable_of(stream)
-    screen = Screen(picture)
-
-    def heard(moment: Moment) -> None:
-        if not add(moment):
-            tape.enough()
-        screen.changed()
-
-    tape = Tape(observable, n, heard)
-    try:
-        await run([tape], seconds)
-    finally:
-        screen.finish()
-
-
-WIDTH, HEIGHT, LEFT, BOTTOM = 760, 220, 64, 28
-
-
-class Line:
-    """Numbers over time."""
-
-    def __init__(self, title: str, value: Callable[[Any], float]) -> None:
-        self.error: UsageError | None = None
-        self._title = title
-        self._end = ""
-        self._value = value
-        self._points: list[tuple[float, float]] = []
-
-    def add(self, moment: Moment) -> bool:
-        """Another moment; returns whether more can follow."""
+    def drawn(name: str, moment: Moment) -> None:
         if moment.kind == "error":
-            self._end = f", failed: {harmless(str(moment.value))}"
-        if moment.kind != "next" or self.error is not None:
-            return True
-        try:
-            number = float(self._value(moment.value))
-            if not isfinite(number):
-                raise ValueError("not finite")
-            self._points.append((moment.at, number))
-        except Exception as error:  # `value` is the user's
-            self.error = UsageError(
-                f"plot: {_cut(str(moment.value))} is no number ({harmless(str(error))}); "
-                "give value=, a function that returns one"
-            )
-        return self.error is None
+            chart.failed(name, harmless(str(moment.value)))
+        elif moment.kind == "next" and chart.error is None:
+            try:
+                chart.add(name, moment.at, float((value or _number)(moment.value)))
+            except Exception as error:  # `value` is the user's
+                chart.error = UsageError(
+                    f"plot: {_cut(str(moment.value))} is no number ({harmless(str(error))}); "
+                    "give value=, a function that returns one"
+                )
+                for tape in tapes.values():
+                    tape.enough()
 
-    def __repr__(self) -> str:
-        if not self._points:
-            return f"{_cut(self._title)}: no values{self._end}".lstrip(": ")
-        numbers = [y for _, y in self._points]
-        bars = "▁▂▃▄▅▆▇█"
-        low, high = min(numbers), max(numbers)
-        step = max(1, len(numbers) // 60)
-        drawn = "".join(bars[int((y - low) / (high - low or 1) * 7)] for y in numbers[::step])
-        return f"{_cut(self._title)} {drawn}  {len(numbers)} values, {low:g} to {high:g}{self._end}".lstrip()
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Mapping[str, str]:
-        return {"text/plain": repr(self), "image/svg+xml": self._svg()}
-
-    def _svg(self) -> str:
-        numbers = [y for _, y in self._points] or [0.0]
-        low, high = min(numbers), max(numbers)
-        span = high - low or 1.0
-        last = self._points[-1][0] if self._points else 1.0
-        wide, tall = WIDTH - LEFT - 16, HEIGHT - BOTTOM - 28
-
-        def place(x: float, y: float) -> str:
-            return f"{LEFT + x / (last or 1.0) * wide:.1f},{28 + (high - y) / span * tall:.1f}"
-
-        path = " ".join(place(x, y) for x, y in self._points)
-        return (
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}">'
-            "<style>.l{fill:none;stroke:#0a6fd8;stroke-width:1.8;stroke-linejoin:round}.a{stroke:#8a96a5}"
-            ".t{font:12px system-ui,sans-serif;fill:#5d6b7c}"
-            "@media(prefers-color-scheme:dark){.l{stroke:#5db0ff}.t{fill:#93a1b3}}</style>"
-            f'<text class="t" x="{LEFT}" y="16">{markup(self._title + self._end)}</text>'
-            f'<path class="a" d="M{LEFT} 24V{HEIGHT - BOTTOM}H{WIDTH - 8}" fill="none"/>'
-            f'<text class="t" x="{LEFT - 6}" y="32" text-anchor="end">{high:.4g}</text>'
-            f'<text class="t" x="{LEFT - 6}" y="{HEIGHT - BOTTOM}" text-anchor="end">{low:.4g}</text>'
-            f'<text class="t" x="{WIDTH - 16}" y="{HEIGHT - 8}" text-anchor="end">{last:.1f} s</text>'
-            f'<polyline class="l" points="{path}"/></svg>'
-        )
+    for name, stream in several.items():
+        tapes[name] = Tape(stream, n, partial(drawn, name))
+    shown = Live(tapes, seconds, all_recordings, Screen(chart), chart)
+    if live:
+        return shown
+    await finished(shown)
+    if chart.error is not None:
+        raise chart.error
+    return None
 
 
 def _number(value: Any) -> float:

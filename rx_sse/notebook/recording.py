@@ -1,27 +1,28 @@
 """Recording streams: one, or several on one axis of time.
 
-Never: it records without an end.
+Never: more than 100,000 values of a stream, whatever its end is.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast, overload
 
-from reactivex import Observable, abc
+from reactivex import Observable
 
 from rx_sse import arguments
 from rx_sse.client import EventSource
 from rx_sse.errors import UsageError
-from rx_sse.reactive import LoopScheduler, from_async_iterable
-from rx_sse.reactive.diagram import svg, text
-from rx_sse.reactive.recording import Kind, Moment, Recording
+from rx_sse.notebook.live import Live
+from rx_sse.notebook.screen import interrupted
+from rx_sse.notebook.tape import Tape
+from rx_sse.reactive import from_async_iterable
+from rx_sse.reactive.diagram import mimebundle, svg, text
+from rx_sse.reactive.recording import Recording
 
 Stream = Observable[Any] | AsyncIterable[Any] | str
-MOST = 100_000
-"""Values that one recording holds at most."""
 
 
 def observable_of(stream: Stream, name: str = "") -> Observable[Any]:
@@ -80,114 +81,82 @@ def named(helper: str, streams: object) -> dict[str, Observable[Any]]:
     return {name: observable_of(stream, name) for name, stream in cast("Mapping[str, Any]", streams).items()}
 
 
-class Tape:
-    """Writes down what one stream does.
-
-    Args:
-        stream: what is recorded.
-        n: values after which it is enough; None for no such end.
-        heard: called after each moment.
-    """
-
-    def __init__(
-        self, stream: Observable[Any], n: int | None, heard: Callable[[Moment], None] | None = None
-    ) -> None:
-        self.moments: list[Moment] = []
-        self.done = asyncio.get_running_loop().create_future()
-        self._stream = stream
-        self._left = MOST if n is None else n
-        self._heard = heard
-        self._subscription: abc.DisposableBase | None = None
-        self._begin = 0.0
-
-    def start(self, scheduler: LoopScheduler) -> None:
-        """Subscribe."""
-        self._begin = asyncio.get_running_loop().time()
-        subscription = self._stream.subscribe(
-            lambda value: self._hear("next", value),
-            lambda error: self._hear("error", f"{type(error).__name__}: {error}"),
-            lambda: self._hear("completed", None),
-            scheduler=scheduler,
-        )
-        self._subscription = subscription
-        if self.done.done():
-            self.stop()
-
-    def enough(self) -> None:
-        """End it here."""
-        if not self.done.done():
-            self.done.set_result(None)
-        self.stop()
-
-    def stop(self) -> None:
-        """Dispose of the subscription."""
-        subscription, self._subscription = self._subscription, None
-        if subscription is not None:
-            subscription.dispose()
-
-    def _hear(self, kind: Kind, value: Any) -> None:
-        if self.done.done():
-            return
-        loop = self.done.get_loop()
-        moment = Moment(loop.time() - self._begin, kind, value)
-        self.moments.append(moment)
-        if kind == "next":
-            self._left -= 1
-        if kind != "next" or self._left <= 0:
-            self.enough()
-        if self._heard is not None:
-            self._heard(moment)
-
-
-def ends(n: int | None, seconds: float | None) -> None:
-    """Check that a recording will end.
+def ends(n: int | None, seconds: float | None, *, live: bool = False, endless: bool = False) -> None:
+    """Check that a recording will end, or may go on.
 
     Raises:
-        UsageError: it might not.
+        UsageError: it might not end.
     """
-    if n is None and seconds is None:
-        raise UsageError("say when to stop: n= values, seconds=, or both")
+    if n is None and seconds is None and not (live or endless):
+        raise UsageError("say when to stop: n= values, seconds=, or both; or live=True, and stop() later")
     if n is not None:
         arguments.count("n", n)
     arguments.seconds("seconds", seconds, zero="would record nothing", optional=True)
 
 
-async def run(tapes: list[Tape], seconds: float | None) -> float:
-    """Run tapes until all have had enough or the time is over; returns the seconds that it took."""
-    loop = asyncio.get_running_loop()
-    scheduler = LoopScheduler(loop)
-    begin = loop.time()
-    try:
-        for tape in tapes:
-            tape.start(scheduler)
-        await asyncio.wait([tape.done for tape in tapes], timeout=seconds)
-    finally:
-        for tape in tapes:
-            tape.enough()
-    return loop.time() - begin
+def one_recording(recordings: Mapping[str, Recording], seconds: float) -> Recording:
+    """The result of a recording of one stream."""
+    return next(iter(recordings.values()))
+
+
+def all_recordings(recordings: Mapping[str, Recording], seconds: float) -> Diagram:
+    """The result of a recording of several streams."""
+    return Diagram(recordings, seconds)
+
+
+@overload
+async def record(
+    stream: Stream, *, n: int | None = None, seconds: float | None = None, name: str = "", live: Literal[True]
+) -> Live[Recording]: ...
+
+
+@overload
+async def record(
+    stream: Stream,
+    *,
+    n: int | None = None,
+    seconds: float | None = None,
+    name: str = "",
+    live: Literal[False] = False,
+) -> Recording: ...
 
 
 async def record(
-    stream: Stream, *, n: int | None = None, seconds: float | None = None, name: str = ""
-) -> Recording:
-    """Record a stream.
+    stream: Stream, *, n: int | None = None, seconds: float | None = None, name: str = "", live: bool = False
+) -> Recording | Live[Recording]:
+    """Record a stream, until it ends, `n` values or `seconds` are over, or the cell is interrupted.
+
+    An interrupt of the notebook ends the recording, and what it has is returned. Outside of a notebook a
+    cancellation is raised; `live=True` keeps what there is.
 
     Args:
         stream: an Observable, an `EventSource`, an async iterable, or the URL of an event stream.
-        n: stop after so many values.
+        n: stop after so many values; 100,000 at most.
         seconds: stop after so long.
         name: what its diagram calls it.
+        live: return at once; the recording goes on beside other cells, shows itself, and ends by `stop()`.
 
     Returns:
-        What it did until then, or until it ended.
+        What it did until then; with `live`, a `Live` recording.
 
     Raises:
-        UsageError: neither `n` nor `seconds`, or no stream.
+        UsageError: no stream, or an end that is none.
     """
-    ends(n, seconds)
-    tape = Tape(observable_of(stream), n)
-    took = await run([tape], seconds)
-    return Recording(tape.moments, seconds=took, name=name)
+    ends(n, seconds, live=live, endless=True)
+    recording = Live({name: Tape(observable_of(stream), n)}, seconds, one_recording)
+    if live:
+        return recording
+    await finished(recording)
+    return recording.recorded
+
+
+async def finished(live: Live[Any]) -> None:
+    """Wait for the end of a recording; the interrupt of a notebook's cell is one."""
+    try:
+        await live.to_the_end()
+    except asyncio.CancelledError:
+        if not interrupted():
+            raise
 
 
 class Diagram:
@@ -204,7 +173,7 @@ class Diagram:
 
     @property
     def svg(self) -> str:
-        """As an SVG image, in the reader's light or dark scheme."""
+        """As an SVG image."""
         return svg([recording.lane(name) for name, recording in self.recordings.items()], self.seconds)
 
     def save(self, path: str | Path) -> None:
@@ -221,29 +190,51 @@ class Diagram:
         return text([recording.lane(name) for name, recording in self.recordings.items()], self.seconds)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Mapping[str, str]:
-        return {"text/plain": repr(self), "image/svg+xml": self.svg}
+        return mimebundle(repr(self), self.svg)
+
+
+@overload
+async def marbles(
+    streams: Mapping[str, Stream],
+    *,
+    n: int | None = None,
+    seconds: float | None = None,
+    live: Literal[True],
+) -> Live[Diagram]: ...
+
+
+@overload
+async def marbles(
+    streams: Mapping[str, Stream],
+    *,
+    n: int | None = None,
+    seconds: float | None = None,
+    live: Literal[False] = False,
+) -> Diagram: ...
 
 
 async def marbles(
-    streams: Mapping[str, Stream], *, n: int | None = None, seconds: float | None = None
-) -> Diagram:
+    streams: Mapping[str, Stream], *, n: int | None = None, seconds: float | None = None, live: bool = False
+) -> Diagram | Live[Diagram]:
     """Record several streams at once, on one axis of time, and draw them.
 
     Args:
         streams: by the name that the diagram gives them, from top to bottom.
         n: stop each after so many values.
         seconds: stop all after so long.
+        live: return at once; the recording goes on beside other cells, shows itself, and ends by `stop()`.
 
     Returns:
         A marble diagram: values, completion, errors and gaps; marbles of one colour are events of one type.
+        With `live`, a `Live` recording that shows itself as one.
 
     Raises:
-        UsageError: no streams by name, neither `n` nor `seconds`, or something that is no stream.
+        UsageError: no streams by name, no end (`n`, `seconds` or `live`), or something that is no stream.
     """
-    ends(n, seconds)
+    ends(n, seconds, live=live)
     tapes = {name: Tape(stream, n) for name, stream in named("marbles", streams).items()}
-    took = await run(list(tapes.values()), seconds)
-    length = took if seconds is None else min(seconds, took)
-    return Diagram(
-        {name: Recording(tape.moments, seconds=length, name=name) for name, tape in tapes.items()}, length
-    )
+    recording = Live(tapes, seconds, all_recordings)
+    if live:
+        return recording
+    await finished(recording)
+    return recording.recorded

@@ -1,7 +1,11 @@
 """Marble diagrams, as SVG and as text.
 
 Each stream is a line from left to right, each value a marble on it; `|` is a completion, `✕` an error, a
-broken line a gap. Colours follow the reader's light or dark scheme.
+broken line a gap. The picture has a background of its own, so that it can be read on any page.
+
+A label stands where it fits: not on another marble, not on the mark of an end, not over an edge. A value
+without room for its label is a dot. However many values there are, a lane has at most one mark every two
+pixels, and says how many values they stand for.
 
 Standard: the marble diagrams of ReactiveX; SVG 1.1 with a style sheet of its own.
 Never: a value of a stream as markup; everything is escaped.
@@ -9,9 +13,9 @@ Never: a value of a stream as markup; everything is escaped.
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Sequence
+from base64 import b64encode
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -19,8 +23,10 @@ from rx_sse.wire.harmless import harmless, markup, one_line
 
 WIDTH = 860
 LEFT = 150
-RIGHT = 24
-LANE = 58
+WIDEST = 280
+"""Pixels that the names take: at least, and at most."""
+RIGHT = 40
+LANE = 60
 TOP = 34
 RADIUS = 13
 COLUMNS = 60
@@ -29,6 +35,12 @@ REASON = 100
 """Characters of an error that follow its line."""
 MOST = 9
 """Characters of a value that fit on a marble."""
+DOT = 4
+"""Radius of a dot, in pixels."""
+APART = 2.0
+"""Pixels between two marks, at least: a lane has no more than 350 of them."""
+ALT = 300
+"""Characters of the text that stands for a picture."""
 HUES = (212, 24, 145, 280, 340, 48, 190, 95)
 
 TickKind = Literal["next", "error", "completed", "gap"]
@@ -91,110 +103,169 @@ def svg(lanes: Sequence[Lane], seconds: float) -> str:
     """The diagram as an SVG image."""
     seconds = seconds or 1.0
     height = TOP + LANE * len(lanes) + 14
-    scale = (WIDTH - LEFT - RIGHT) / seconds
+    left = min(WIDEST, max(LEFT, *(24 + 8 * len(lane.name) for lane in lanes))) if lanes else LEFT
+    frame = Frame(left, (WIDTH - left - RIGHT) / seconds, seconds)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" '
         f'role="img" aria-label="marble diagram of {len(lanes)} streams over {seconds:.1f} seconds">',
         STYLE,
-        _axis(seconds, scale, height),
+        f'<path class="rx-page" d="M.5 .5H{WIDTH - 0.5}V{height - 0.5}H.5Z"/>',
+        _axis(frame, height),
     ]
     groups = sorted({tick.group for lane in lanes for tick in lane.ticks if tick.kind == "next"})
     hues = {group: HUES[index % len(HUES)] for index, group in enumerate(groups)}
     for index, lane in enumerate(lanes):
-        parts.append(_lane(lane, TOP + LANE * index + LANE // 2, scale, hues, seconds))
+        parts.extend(_lane(lane, TOP + LANE * index + LANE // 2 + 4, frame, hues))
     return "".join([*parts, "</svg>"])
 
 
 STYLE = (
     "<style>"
+    ".rx-page{fill:#fff;stroke:#d5dce4}"
     ".rx{font:12px ui-monospace,monospace;fill:#1c2430}"
     ".rx-name{font:600 13px system-ui,sans-serif;fill:#1c2430}"
-    ".rx-soft{font:11px system-ui,sans-serif;fill:#6b7889}.rx-line{stroke:#8a96a5;stroke-width:1.6;fill:none}"
+    ".rx-soft{font:11px system-ui,sans-serif;fill:#5b6878}.rx-line{stroke:#8a96a5;stroke-width:1.6;fill:none}"
     ".rx-grid{stroke:#e4e9ef;stroke-width:1}.rx-end{stroke:#1c2430;stroke-width:2.4}"
     ".rx-bad{stroke:#c62828;stroke-width:2.6;fill:none}.rx-gap{stroke:#b26a00;stroke-width:2.2;fill:none}"
-    ".rx-gaptext{font:11px system-ui,sans-serif;fill:#b26a00}.rx-marble{stroke-width:1.6}.rx-dot{stroke:none}"
-    "@media(prefers-color-scheme:dark){.rx,.rx-name{fill:#e4e9f0}.rx-soft{fill:#93a1b3}.rx-line{stroke:#6b7889}"
-    ".rx-grid{stroke:#2b3542}.rx-end{stroke:#e4e9f0}.rx-bad{stroke:#ff8a80}.rx-gap{stroke:#f0b349}"
-    ".rx-gaptext{fill:#f0b349}}"
+    ".rx-gaptext{font:11px system-ui,sans-serif;fill:#8f5500}.rx-marble{stroke-width:1.6}.rx-dot{stroke:none}"
     "</style>"
 )
 
 
-def _axis(seconds: float, scale: float, height: int) -> str:
-    step = _step(seconds)
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Where the lanes lie.
+
+    Attributes:
+        left: pixels before the time begins.
+        scale: pixels of a second.
+        seconds: the length of the axis.
+    """
+
+    left: float
+    scale: float
+    seconds: float
+
+    def x(self, at: float) -> float:
+        """The pixel of a time."""
+        return self.left + at * self.scale
+
+
+def _axis(frame: Frame, height: int) -> str:
+    step = round_step(frame.seconds, 8)
     parts: list[str] = []
-    for number in range(math.floor(seconds / step) + 1):
-        x = LEFT + number * step * scale
+    for number in range(math.floor(frame.seconds / step) + 1):
+        x = frame.x(number * step)
         label = f"{number * step:g} s"
         parts.append(f'<line class="rx-grid" x1="{x:.1f}" y1="22" x2="{x:.1f}" y2="{height - 8}"/>')
         parts.append(f'<text class="rx-soft" x="{x:.1f}" y="14" text-anchor="middle">{label}</text>')
     return "".join(parts)
 
 
-def _step(seconds: float) -> float:
-    """A round number of seconds that divides the axis into at most eight parts."""
-    rough = seconds / 8
+def round_step(length: float, most: int) -> float:
+    """A round number (1, 2 or 5 times a power of ten) that divides a length into at most so many parts."""
+    rough = max(length / most, 1e-300)
     magnitude = 10.0 ** math.floor(math.log10(rough))
     return next(magnitude * factor for factor in (1, 2, 5, 10) if magnitude * factor >= rough)
 
 
-def _lane(lane: Lane, y: int, scale: float, hues: dict[str, int], seconds: float) -> str:
+def _lane(lane: Lane, y: int, frame: Frame, hues: dict[str, int]) -> list[str]:
     values = [tick for tick in lane.ticks if tick.kind == "next"]
     ends = [tick for tick in lane.ticks if tick.kind in ("completed", "error")]
-    end = LEFT + (ends[0].at if ends else seconds) * scale
-    name = one_line(lane.name, 18)
+    marbles, edge = _marbles(values, y, frame, hues)
+    end = max(frame.x(ends[0].at), edge + 5) if ends else frame.x(frame.seconds)
+    count = f"{len(values):,} values" + (f", {len(marbles):,} drawn" if len(marbles) < len(values) else "")
+    longest = int((frame.left - 24) / 8)
     parts = [
-        f'<text class="rx-name" x="8" y="{y + 1}">{markup(name)}</text>',
-        f'<text class="rx-soft" x="8" y="{y + 16}">{len(values)} values</text>',
-        f'<path class="rx-line" d="M{LEFT} {y}H{end:.1f}"/>',
+        f'<text class="rx-name" x="10" y="{y + 1}">{markup(one_line(lane.name, longest))}'
+        f"<title>{markup(lane.name)}</title></text>",
+        f'<text class="rx-soft" x="10" y="{y + 16}">{count}</text>',
+        f'<path class="rx-line" d="M{frame.left} {y}H{end:.1f}"/>',
     ]
     if not ends:
         parts.append(
             f'<path class="rx-line" d="M{end - 6:.1f} {y - 4}L{end:.1f} {y}L{end - 6:.1f} {y + 4}"/>'
         )
-    crowded = _crowded(values, scale)
-    for tick in sorted(lane.ticks, key=lambda tick: tick.kind == "next"):  # marbles lie on top
-        x = LEFT + tick.at * scale
-        if tick.kind == "next":
-            parts.append(_marble(tick, x, y, hues[tick.group], crowded))
-        elif tick.kind == "completed":
-            parts.append(
-                f'<path class="rx-end" d="M{x:.1f} {y - 12}V{y + 12}"><title>completed</title></path>'
-            )
-        elif tick.kind == "error":
-            parts.append(
-                f'<path class="rx-bad" d="M{x - 7:.1f} {y - 7}L{x + 7:.1f} {y + 7}M{x - 7:.1f} {y + 7}'
-                f'L{x + 7:.1f} {y - 7}"><title>{markup(tick.label)}</title></path>'
-            )
-        else:
-            label = markup(tick.label)
-            parts.append(
-                f'<path class="rx-gap" d="M{x - 4:.1f} {y + 9}L{x:.1f} {y - 9}M{x + 2:.1f} {y + 9}'
-                f'L{x + 6:.1f} {y - 9}"><title>gap: {label} missing</title></path>'
-                f'<text class="rx-gaptext" x="{x + 1:.1f}" y="{y - 14}" text-anchor="middle">−{label}</text>'
-            )
-    return "".join(parts)
+    for tick in ends:
+        parts.append(_end(tick, max(end, frame.x(tick.at)), y))
+    parts.extend(_gaps([tick for tick in lane.ticks if tick.kind == "gap"], y, frame))
+    return [*parts, *marbles]
 
 
-def _crowded(values: Sequence[Tick], scale: float) -> bool:
-    """True if labelled marbles would lie on each other: then they become dots."""
-    pairs = itertools.pairwise(values)
-    close = sum((after.at - before.at) * scale < RADIUS * 1.5 for before, after in pairs)
-    return close > len(values) / 4
+def _end(tick: Tick, x: float, y: int) -> str:
+    if tick.kind == "completed":
+        return f'<path class="rx-end" d="M{x:.1f} {y - 12}V{y + 12}"><title>completed</title></path>'
+    title = f"<title>{markup(tick.label)}</title>"
+    return f'<path class="rx-bad" d="M{x:.1f} {y - 7}l14 14m-14 0l14 -14">{title}</path>'
 
 
-def _marble(tick: Tick, x: float, y: int, hue: int, crowded: bool) -> str:
-    title = f"<title>{tick.at:.3f} s: {markup(tick.label[:200])}</title>"
-    if crowded:
-        return (
-            f'<circle class="rx-dot" cx="{x:.1f}" cy="{y}" r="4" fill="hsl({hue} 65% 50%)">{title}</circle>'
+def _gaps(gaps: Sequence[Tick], y: int, frame: Frame) -> Iterator[str]:
+    mark, words = -math.inf, -math.inf  # where the last mark and the last label end
+    for tick in gaps:
+        x = frame.x(tick.at)
+        if x - 4 < mark:
+            continue
+        mark = x + 6
+        label = f"−{_cut(tick.label)}"
+        yield (
+            f'<path class="rx-gap" d="M{x - 4:.1f} {y + 9}L{x:.1f} {y - 9}M{x + 2:.1f} {y + 9}'
+            f'L{x + 6:.1f} {y - 9}"><title>gap: {markup(tick.label)} missing</title></path>'
         )
-    label = _cut(tick.label)
-    half = max(RADIUS, 4 + 3.7 * len(label))
+        half = 3.4 * len(label) + 2
+        middle = min(max(x + 1, half + 4), WIDTH - half - 4)
+        if middle - half >= words:
+            words = middle + half
+            place = f'x="{middle:.1f}" y="{y - 16}" text-anchor="middle"'
+            yield f'<text class="rx-gaptext" {place}>{markup(label)}</text>'
+
+
+def _marbles(values: Sequence[Tick], y: int, frame: Frame, hues: dict[str, int]) -> tuple[list[str], float]:
+    """The marks of the values, and the pixel where the last of them ends."""
+    spots = _thinned(values, frame)
+    parts: list[str] = []
+    edge = -math.inf
+    for index, (x, tick, count) in enumerate(spots):
+        label = _cut(tick.label)
+        half = max(RADIUS, 5 + 3.7 * len(label))
+        # A label at an edge is moved inwards, so that nothing is cut.
+        middle = min(max(x, frame.left + half - RADIUS), WIDTH - half - 10)
+        behind = spots[index + 1][0] if index + 1 < len(spots) else math.inf
+        if count == 1 and middle - half > edge and middle + half < behind - DOT:
+            parts.append(_marble(tick, label, middle, half, y, hues[tick.group]))
+            edge = middle + half + 1
+        else:
+            parts.append(_dot(tick, count, x, y, hues[tick.group]))
+            edge = max(edge, x + DOT + 1)
+    return parts, edge
+
+
+def _thinned(values: Sequence[Tick], frame: Frame) -> list[tuple[float, Tick, int]]:
+    """Pixel, first value, and number of values of each place: one every `APART` pixels at most."""
+    found: list[tuple[float, Tick, int]] = []
+    for tick in values:
+        x = frame.x(tick.at)
+        if found and x - found[-1][0] < APART:
+            where, first, count = found[-1]
+            found[-1] = where, first, count + 1
+        else:
+            found.append((x, tick, 1))
+    return found
+
+
+def _dot(tick: Tick, count: int, x: float, y: int, hue: int) -> str:
+    more = f", and {count - 1:,} more" if count > 1 else ""
+    title = f"<title>{tick.at:.3f} s: {markup(tick.label[:200])}{more}</title>"
+    return (
+        f'<circle class="rx-dot" cx="{x:.1f}" cy="{y}" r="{DOT}" fill="hsl({hue} 65% 50%)">{title}</circle>'
+    )
+
+
+def _marble(tick: Tick, label: str, x: float, half: float, y: int, hue: int) -> str:
+    title = f"<title>{tick.at:.3f} s: {markup(tick.label[:200])}</title>"
     return (
         f'<rect class="rx-marble" x="{x - half:.1f}" y="{y - RADIUS}" rx="{RADIUS}" '
         f'width="{2 * half:.1f}" height="{2 * RADIUS}" '
-        f'fill="hsl({hue} 70% 55% / .22)" stroke="hsl({hue} 65% 50%)">{title}</rect>'
+        f'fill="hsl({hue} 70% 93%)" stroke="hsl({hue} 65% 50%)">{title}</rect>'
         f'<text class="rx" x="{x:.1f}" y="{y + 4}" text-anchor="middle">{markup(label)}</text>'
     )
 
@@ -202,3 +273,18 @@ def _marble(tick: Tick, x: float, y: int, hue: int, crowded: bool) -> str:
 def _cut(label: str) -> str:
     label = " ".join(harmless(label[: 2 * MOST]).split())
     return label if len(label) <= MOST else label[: MOST - 1] + "…"
+
+
+def mimebundle(plain: str, picture: str) -> dict[str, str]:
+    """A picture as Jupyter wants it: text, SVG, and an image in HTML.
+
+    The image is for JupyterLab, which shows no SVG of a notebook that it does not trust.
+
+    Args:
+        plain: the same as text.
+        picture: the SVG.
+    """
+    encoded = b64encode(picture.encode()).decode()
+    alt = markup(plain if len(plain) <= ALT else plain[: ALT - 1] + "…").replace("\n", "&#10;")
+    html = f'<img alt="{alt}" width="{WIDTH}" src="data:image/svg+xml;base64,{encoded}">'
+    return {"text/plain": plain, "image/svg+xml": picture, "text/html": html}

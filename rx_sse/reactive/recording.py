@@ -3,6 +3,10 @@
 A `Recording` shows itself (a marble diagram in a notebook, a line of text elsewhere), is saved as one JSON
 value a line, and is replayed at any speed, with the same gaps in time.
 
+What a file holds is JSON, so a value comes back as JSON gives it: a tuple as a list, a number of numpy as a
+number, a dataclass as a dict. Two recordings are equal if their files would be; so what was saved and loaded
+is equal to what it was. JSON has no NaN and no infinity: the file has ``{"$float": "nan"}`` for them.
+
 Standard: JSON Lines for the file; the marble diagrams of ReactiveX for the picture.
 Never: it changes after it was made.
 """
@@ -10,8 +14,10 @@ Never: it changes after it was made.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, Self, cast
 
@@ -19,14 +25,16 @@ from reactivex import Observable, abc
 from reactivex.disposable import CompositeDisposable
 
 from rx_sse import arguments
-from rx_sse.errors import UsageError
-from rx_sse.reactive.diagram import Lane, Tick, svg, text
+from rx_sse.errors import EncodeError, UsageError
+from rx_sse.reactive.diagram import Lane, Tick, mimebundle, svg, text
 from rx_sse.reactive.scheduler import LoopScheduler
 from rx_sse.wire import ServerSentEvent
 from rx_sse.wire.jsontext import dumps
 
 Kind = Literal["next", "error", "completed"]
 VERSION = 1
+_FLOAT = "$float"
+"""The key of an object that stands for NaN or an infinity; a dict with this key alone is put inside one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +93,14 @@ class Recording:
         return iter(self.moments)
 
     def __eq__(self, other: object) -> bool:
-        return (
-            (self.moments, self.seconds, self.name) == (other.moments, other.seconds, other.name)
-            if isinstance(other, Recording)
-            else NotImplemented
-        )
+        if not isinstance(other, Recording):
+            return NotImplemented
+        if (self.seconds, self.name, len(self.moments)) != (other.seconds, other.name, len(other.moments)):
+            return False
+        try:
+            return all(map(_same, self.moments, other.moments))
+        except EncodeError:  # a value that no file can hold
+            return self.moments == other.moments
 
     def replay(self, speed: float = 1.0) -> Observable[Any]:
         """The recording as a cold Observable, with its pauses.
@@ -137,6 +148,32 @@ class Recording:
 
         return Observable(subscribe)
 
+    def to_pandas(self) -> Any:
+        """The values as a `pandas.DataFrame`, its index the seconds since the recording began.
+
+        Columns: of events ``type``, ``id`` and ``data``; of values that are all dicts, a column for each key;
+        otherwise ``value``.
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        try:
+            pandas: Any = import_module("pandas")  # an extra that nothing else here knows
+        except ImportError as error:
+            raise ImportError("to_pandas() needs pandas: pip install pandas") from error
+        values = self.values
+        rows: list[Any] | dict[str, list[Any]]
+        if values and all(isinstance(value, ServerSentEvent) for value in values):
+            rows = [{"type": event.type, "id": event.id, "data": event.data} for event in values]
+        elif values and all(isinstance(value, dict) for value in values):
+            rows = values
+        else:
+            rows = {"value": values}
+        index: Any = pandas.Index(
+            [moment.at for moment in self.moments if moment.kind == "next"], name="seconds", dtype=float
+        )
+        return pandas.DataFrame(rows, index=index)
+
     # -- files -----------------------------------------------------------------------------------------------
 
     def save(self, path: str | Path) -> None:
@@ -181,22 +218,53 @@ class Recording:
         return text([self.lane()], self.seconds)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Mapping[str, str]:
-        return {"text/plain": repr(self), "image/svg+xml": svg([self.lane()], self.seconds)}
+        return mimebundle(repr(self), svg([self.lane()], self.seconds))
+
+
+def _same(one: Moment, other: Moment) -> bool:
+    return dumps(_written(one)) == dumps(_written(other))
 
 
 def _written(moment: Moment) -> dict[str, Any]:
-    record: dict[str, Any] = {"at": round(moment.at, 6), "kind": moment.kind}
+    record: dict[str, Any] = {"at": moment.at, "kind": moment.kind}
     event = moment.value
     if isinstance(event, ServerSentEvent):
-        fields = {"data": event.data, "event": event.event, "id": event.id}
+        fields = {name: getattr(event, name) for name in ("data", "event", "id", "retry", "comment")}
         record["event"] = {name: value for name, value in fields.items() if value is not None}
     elif moment.kind != "completed":
-        record["value"] = moment.value
+        record["value"] = _plain(moment.value)
     return record
 
 
+def _plain(value: Any) -> Any:
+    """The value with what JSON has no word for in the file's own words."""
+    if type(value).__module__ == "numpy":
+        value = value.tolist()
+    if isinstance(value, float) and not math.isfinite(value):
+        return {_FLOAT: str(value)}
+    if isinstance(value, dict):
+        found = {key: _plain(item) for key, item in cast("dict[object, object]", value).items()}
+        return {_FLOAT: found} if set(found) == {_FLOAT} else found
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in cast("Sequence[object]", value)]
+    return value
+
+
+def _value(written: Any) -> Any:
+    """The other way round."""
+    if isinstance(written, list):
+        return [_value(item) for item in cast("list[object]", written)]
+    if not isinstance(written, dict):
+        return written
+    record = cast("dict[str, Any]", written)
+    if set(record) == {_FLOAT}:
+        inner = record[_FLOAT]
+        return float(inner) if isinstance(inner, str) else {_FLOAT: _value(inner[_FLOAT])}
+    return {key: _value(item) for key, item in record.items()}
+
+
 def _read(record: dict[str, Any]) -> Moment:
-    value = record.get("value")
+    value = _value(record.get("value"))
     if (fields := record.get("event")) is not None:
         value = ServerSentEvent(**cast(dict[str, Any], fields))
     if record["kind"] not in ("next", "error", "completed"):

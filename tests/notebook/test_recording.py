@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
+import json
+import math
+import re
 import string
 import tempfile
+from base64 import b64decode
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -116,7 +123,7 @@ def test_moments_out_of_order_are_refused() -> None:
 @given(recordings())
 def test_a_recording_shows_itself(recording: Recording) -> None:
     shown = recording._repr_mimebundle_()
-    assert set(shown) == {"text/plain", "image/svg+xml"}
+    assert set(shown) == {"text/plain", "image/svg+xml", "text/html"}
     assert "\n" not in shown["text/plain"].replace(recording.name, "")
 
 
@@ -157,3 +164,94 @@ def test_groups_have_colours() -> None:
     ]
     colours = [rect.get("stroke") for rect in rects]
     assert colours[0] == colours[2] != colours[1]
+
+
+def boxes(image: str) -> list[tuple[float, float]]:
+    """Left and right of what stands on the first lane: labelled marbles, dots and the end."""
+    found: list[tuple[float, float]] = []
+    for node in ElementTree.fromstring(image).iter():
+        kind = node.get("class")
+        if kind == "rx-marble":
+            left = float(node.get("x", ""))
+            found.append((left, left + float(node.get("width", ""))))
+        elif kind == "rx-end":
+            x = float(re.findall(r"M([\d.]+)", node.get("d", ""))[0])
+            found.append((x - 1, x + 1))
+    return sorted(found)
+
+
+@given(times(12), st.lists(st.text(string.ascii_letters, max_size=12), min_size=12, max_size=12))
+def test_labels_overlap_neither_each_other_nor_the_end_and_none_is_cut(
+    at: list[float], labels: list[str]
+) -> None:
+    ticks = [Tick(time, "next", label) for time, label in zip(at, labels, strict=True)]
+    found = boxes(svg([Lane("x", [*ticks, Tick(at[-1], "completed")], 10.0)], 10.0))
+    assert all(left >= 0 and right <= 860 for left, right in found)
+    assert all(before[1] <= after[0] for before, after in itertools.pairwise(found)), found
+
+
+def test_a_hundred_thousand_values_are_a_bounded_picture_that_says_so() -> None:
+    moments = [Moment(n / 10_000, "next", n) for n in range(100_000)]
+    shown = Recording(moments, seconds=10.0, name="many")._repr_mimebundle_()
+    assert len(shown["image/svg+xml"]) < 100_000
+    assert re.search(r"100,000 values, 3\d\d drawn", shown["image/svg+xml"])
+    assert shown["text/plain"].endswith("100000 in 10.0 s")
+
+
+def test_a_picture_has_its_own_background_and_follows_no_theme() -> None:
+    """It is shown on pages of any theme, which the picture cannot see."""
+    shown = Recording([Moment(0.5, "next", 1)], seconds=1.0)._repr_mimebundle_()
+    assert "prefers-color-scheme" not in shown["image/svg+xml"]
+    assert ".rx-page{fill:#fff" in shown["image/svg+xml"]
+    source = re.findall(r'src="data:image/svg\+xml;base64,([^"]+)"', shown["text/html"])[0]
+    assert b64decode(source).decode() == shown["image/svg+xml"]
+
+
+ODD: list[Any] = [
+    float("nan"),
+    {"a": [float("inf"), {"b": -float("inf")}]},
+    {"$float": "nan"},
+    {"$float": {"$float": 1}},
+    {"$float": float("nan")},
+    (1, (2, 3)),
+    numpy.float64("nan"),
+    numpy.float32(0.5),
+    numpy.int64(7),
+    numpy.bool_(True),
+    numpy.array([[1.0, float("nan")]]),
+    {"reading": numpy.float64(2.5)},
+    datetime(2026, 1, 2, tzinfo=UTC),
+    ServerSentEvent("x", event="a", id="1", retry=5, comment="hi"),
+]
+
+
+@pytest.mark.parametrize("value", ODD, ids=repr)
+def test_what_json_has_no_word_for_is_saved_and_is_equal_when_it_is_loaded(
+    value: Any, tmp_path: Path
+) -> None:
+    recording = Recording([Moment(1 / 3, "next", value)], seconds=2 / 3, name="odd")
+    recording.save(tmp_path / "r.jsonl")
+    loaded = Recording.load(tmp_path / "r.jsonl")
+    assert loaded == recording == recording
+    assert loaded.moments[0].at == 1 / 3
+    assert loaded != Recording([Moment(1 / 3, "next", "other")], seconds=2 / 3, name="odd")
+    for line in (tmp_path / "r.jsonl").read_text("utf-8").splitlines():
+        json.loads(line, parse_constant=pytest.fail)
+
+
+def test_nan_comes_back_as_nan(tmp_path: Path) -> None:
+    Recording([Moment(0.0, "next", [float("nan"), {"$float": "nan"}])], seconds=1.0).save(tmp_path / "r")
+    first, second = Recording.load(tmp_path / "r").values[0]
+    assert math.isnan(first) and second == {"$float": "nan"}
+
+
+def test_values_become_a_data_frame() -> None:
+    numbers = Recording([Moment(0.5, "next", 1), Moment(1.0, "next", 2), Moment(1.5, "completed")], seconds=2)
+    frame = numbers.to_pandas()
+    assert frame["value"].tolist() == [1, 2] and frame.index.tolist() == [0.5, 1.0]
+    assert frame.index.name == "seconds"
+    dicts = Recording([Moment(0.0, "next", {"a": 1}), Moment(1.0, "next", {"a": 2, "b": 3})], seconds=2)
+    assert dicts.to_pandas()["a"].tolist() == [1, 2] and list(dicts.to_pandas().columns) == ["a", "b"]
+    events = Recording([Moment(0.0, "next", ServerSentEvent({"x": 1}, event="e", id="7"))], seconds=1)
+    assert events.to_pandas().iloc[0].to_dict() == {"type": "e", "id": "7", "data": '{"x":1}'}
+    assert len(Recording([], seconds=1).to_pandas()) == 0

@@ -1,0 +1,70 @@
+"""Where a picture is shown: in its place in a notebook, or as text.
+
+Standard: Jupyter's `display` with an id, updated at most five times a second; the last state stays in the
+notebook.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Mapping
+from typing import Any, Protocol, cast
+
+EVERY = 0.2
+"""Seconds between two updates of what is shown."""
+
+
+class Picture(Protocol):
+    """Something that a notebook, or a terminal, can show."""
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Mapping[str, str]: ...
+
+
+def bundle_of(picture: Picture) -> Mapping[str, str]:
+    """The picture as Jupyter wants it."""
+    return picture._repr_mimebundle_()  # pyright: ignore[reportPrivateUsage]
+
+
+class Screen:
+    """Shows a picture and keeps it up to date: in a notebook in its place, elsewhere once, at the end."""
+
+    def __init__(self, picture: Picture) -> None:
+        self._picture = picture
+        self._handle: Any = None
+        self._due = 0.0
+        if in_notebook():
+            from IPython import display
+
+            self._handle = cast(Any, display).display(picture, display_id=True)
+
+    def changed(self) -> None:
+        """The picture has changed; show it unless that was a moment ago."""
+        now = asyncio.get_running_loop().time()
+        if self._handle is not None and now >= self._due:
+            self._due = now + EVERY
+            self._handle.update(self._picture)
+
+    def finish(self) -> None:
+        """Show it as it stays."""
+        if self._handle is not None:
+            self._handle.update(self._picture)
+        else:
+            print(self._picture)
+
+
+def in_notebook() -> bool:
+    """Whether IPython runs this program."""
+    module = sys.modules.get("IPython")
+    return module is not None and module.get_ipython() is not None
+
+
+def interrupted() -> bool:
+    """Whether the cancellation of the current task is a notebook's interrupt of its cell. If so it is taken
+    back, so that the cell goes on and can show what there is.
+    """
+    task = asyncio.current_task()
+    if task is None or not in_notebook():
+        return False
+    task.uncancel()
+    return True
