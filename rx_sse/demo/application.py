@@ -11,6 +11,7 @@ from aiohttp import web
 
 import rx_sse
 from rx_sse.demo.guard import own_pages
+from rx_sse.demo.history import make_bus
 from rx_sse.demo.job import Jobs
 from rx_sse.demo.live import Live
 from rx_sse.demo.people import People
@@ -55,6 +56,7 @@ def make_app(
     folder: Path = PACKAGE,
     names: tuple[str, ...] = (),
     pause: float = PAUSE,
+    supervised: bool = False,
 ) -> web.Application:
     """The demo's application.
 
@@ -64,12 +66,18 @@ def make_app(
         folder: the one whose files a job may read.
         names: of this machine, beside ``localhost``.
         pause: seconds that a job waits for between two files.
+        supervised: whether another process takes the place of this one if it dies; then the page may kill it.
     """
-    bus = bus or rx_sse.MemoryBus(history=1_000)
+    bus = bus or make_bus(db="")
     app = rx_sse.setup(web.Application(middlewares=[own_pages(*names)]), bus=bus, retry=1000)
     viewers = Viewers(secret)
     auth = viewers.auth
-    for part in (viewers, People(bus, auth), Live(bus, auth), Jobs(bus, auth, folder, pause)):
+    for part in (
+        viewers,
+        People(bus, auth),
+        Live(bus, auth, supervised=supervised),
+        Jobs(bus, auth, folder, pause),
+    ):
         part.add_to(app)
     app.add_subapp("/admin", rx_sse.admin_app())
     app.router.add_get("/docs/{name}", document)

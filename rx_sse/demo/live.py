@@ -10,7 +10,8 @@ A page that is new has `history` first: the stream may be open already, and go o
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import signal
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import reactivex as rx
@@ -27,6 +28,8 @@ from rx_sse.demo.settings import Settings
 from rx_sse.demo.slow import SlowReader
 
 EVERYONE = "everyone"
+KILL = "kill"
+"""The topic in which processes hear which of them shall die."""
 LAST = 20
 """Entries of each topic that a new page shows."""
 
@@ -37,11 +40,13 @@ class Live:
     Args:
         bus: has the topics.
         auth: reads a viewer's token.
+        supervised: whether a page may kill this process.
     """
 
-    def __init__(self, bus: rx_sse.Bus, auth: rx_sse.JWTAuth) -> None:
+    def __init__(self, bus: rx_sse.Bus, auth: rx_sse.JWTAuth, *, supervised: bool = False) -> None:
         self._bus = bus
         self._auth = auth
+        self._supervised = supervised
         self._machine = readings()
         self._settings = Settings(bus, auth)
         self._slow = SlowReader()
@@ -54,6 +59,9 @@ class Live:
         app.router.add_get("/viewers/{viewer}/history", self.history)
         app.router.add_post("/viewers/{viewer}/marble", self.marble)
         app.router.add_post("/say", self.say)
+        if self._supervised:
+            app.router.add_post("/viewers/{viewer}/kill", self.kill)
+            app.cleanup_ctx.append(self._mortal)
 
     def stream(self, request: web.Request) -> rx.Observable[Any]:
         """Everything that the pages of one browser show, on one connection."""
@@ -78,11 +86,12 @@ class Live:
         viewer = await self._auth(request)
         pages = [await self._bus.history(topic, last=LAST) for topic in _kept(viewer)]
         found = [
-            {"type": entry.event, "data": entry.json(), "time": entry.time.timestamp()}
+            {"type": entry.event or "message", "data": entry.data, "time": entry.time.timestamp()}
             for page in pages
             for entry in page
         ]
-        return web.json_response({"settings": self._settings.now(viewer.user), "entries": found})
+        settings = self._settings.now(viewer.user)
+        return web.json_response({"settings": settings, "supervised": self._supervised, "entries": found})
 
     async def marble(self, request: web.Request) -> web.Response:
         """Push a marble into the viewer's own pipeline."""
@@ -99,6 +108,19 @@ class Live:
         text = str(said)[:500]
         await self._bus.publish(EVERYONE, {"text": text, "key": new_key()}, event="said")
         return web.json_response({"text": text})
+
+    async def kill(self, request: web.Request) -> web.Response:
+        """Have a process of the demo die as in a crash: nothing is said to anybody, nothing is cleaned up."""
+        await self._auth(request)
+        (process,) = await fields(request, "process")
+        await self._bus.publish(KILL, process)
+        return web.json_response({"process": process})
+
+    async def _mortal(self, _: web.Application) -> AsyncIterator[None]:
+        """Die when a page says so, whichever process it has told."""
+        here = self._bus.topic(KILL).filter(lambda process: process == os.getpid())
+        with here.subscribe(lambda pid: os.kill(pid, signal.SIGKILL), scheduler=rx_sse.LoopScheduler()):
+            yield
 
     def _clock(self, ticks: int) -> dict[str, int]:
         """The tick, how many people are here, and which process says so."""

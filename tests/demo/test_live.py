@@ -124,7 +124,7 @@ async def test_a_message_reaches_every_open_page_and_is_in_the_history_of_a_late
             said = await next_of(one, "said")
             assert said == await next_of(two, "said") and said["text"] == "héllo\n<b>"
         (entry,) = json.loads(await viewers[2].get("history"))["entries"]
-        assert (entry["type"], entry["data"]) == ("said", said)
+        assert (entry["type"], json.loads(entry["data"])) == ("said", said)
         assert abs(entry["time"] - time.time()) < 60
 
 
@@ -150,7 +150,7 @@ async def test_the_job_hashes_the_files_of_a_folder_and_ends(tmp_path: Path) -> 
             done = await next_of(stream, "done")
             assert done["files"] == 2 and done["seconds"] > 0
             entries = json.loads(await viewer.get("history"))["entries"]
-            assert [entry["data"] for entry in entries] == [total, first, second, done]
+            assert [json.loads(entry["data"]) for entry in entries] == [total, first, second, done]
             assert not {event.type for event in others.rest()} & {"total", "progress", "done"}
 
 

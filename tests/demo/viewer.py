@@ -20,13 +20,18 @@ class Viewer:
 
     def __init__(self, url: str, name: str, cookie: str) -> None:
         self.url = url
+        self.name = name
         self.path = f"/viewers/{name}"
         self.headers = {**SAME, "Cookie": f"rx_sse_demo={cookie}"}
 
     @classmethod
-    async def sign_in(cls, url: str) -> Viewer:
-        """A new viewer."""
-        async with aiohttp.ClientSession(headers=SAME) as session, session.post(f"{url}/viewers") as answer:
+    async def sign_in(cls, url: str, name: str = "") -> Viewer:
+        """A new viewer, or the one of that name with a new token."""
+        headers = {**SAME, "Cookie": f"rx_sse_demo_viewer={name}"}
+        async with (
+            aiohttp.ClientSession(headers=headers) as session,
+            session.post(f"{url}/viewers") as answer,
+        ):
             assert answer.status == 200, await answer.text()
             return cls(url, (await answer.json())["viewer"], answer.cookies["rx_sse_demo"].value)
 

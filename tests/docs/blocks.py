@@ -158,6 +158,7 @@ PAGES = [README, Page(ROOT / "CONTRIBUTING.md"), *map(Page, sorted((ROOT / "docs
 ELSEWHERE = {
     "docs/ai-clients.md": "tests/clients/test_ai_clients.py",
     "docs/browser.md": "tests/js/test_docs.py",
+    "docs/demo.md": "tests/demo/test_workers.py",
     "docs/proxies.md": "tests/test_proxies.py",
     "docs/wrappers.md": "tests/clients/test_wrappers.py",
 }

@@ -93,6 +93,7 @@ handlers.machine = (reading) => {
   }
 };
 handlers.clock = ({ ticks, people, process }) => {
+  serving = process;
   $("#page output").textContent = ticks;
   $("#process").textContent = `, from process ${process}`;
   $("#people").textContent = people;
@@ -122,7 +123,7 @@ kept.done = ({ files, seconds }) => {
   job.said.textContent = `${files} files in ${seconds.toPrecision(2)} s: done`;
 };
 
-const called = (name) => name[0].toUpperCase() + name.slice(1);
+const called = (name) => String(name).replace(/^./, (first) => first.toUpperCase());
 const cards = [];
 function person(name, other) {
   const card = $("template").content.firstElementChild.cloneNode(true), list = $("ol", card);
@@ -130,7 +131,8 @@ function person(name, other) {
   $("input", card).placeholder = `to ${called(other)}`;
   $("#break .pair").append(card);
   cards.push(list);
-  kept[name] = ({ from, to, text }) => line(list, from === name ? `→ ${called(to)}: ${text}` : `${called(from)}: ${text}`);
+  kept[name] = ({ from = "somebody", to = "", text }) =>
+    line(list, from === name ? `→ ${called(to)}: ${text}` : `${called(from)}: ${text}`);
   on_submit($("form", card), (text) => text && post("/viewers/{viewer}/send", { from: name, to: other, text }));
 }
 person("ada", "ben");
@@ -145,15 +147,27 @@ $("[data-do=shorten]").addEventListener("click", async () => {
   if (await post("/viewers/{viewer}/token", { seconds: 5 }) && await post("/viewers/{viewer}/cut")) note("a token of 5 s");
 });
 
+let serving;  // the process that has this connection: a post may reach another one
+$("[data-do=kill]").addEventListener("click", () => post("/viewers/{viewer}/kill", { process: serving }));
+
 // --- the stream ------------------------------------------------------------------------------------------------------
 
 let count = 0, shown, waiting = [], since = 0;
 
-function keep({ type, data, time: at }) {
-  const key = `${type} ${data.key}`;
-  if (shown.has(key)) return;
-  shown.add(key);
-  kept[type]?.(data, at);
+// What was published by hand may be any text, and has no key.
+function entry(type, text, time) {
+  let data;
+  try {
+    data = JSON.parse(text);
+  } catch {}
+  if (typeof data !== "object" || !data) data = { from: "somebody", text: String(data ?? text) };
+  return { type, data, time, key: data.key ?? String(Math.round(time * 1e6) * 1e3).padStart(20, "0") };
+}
+
+function keep({ type, data, time, key }) {
+  if (shown.has(type + key)) return;
+  shown.add(type + key);
+  kept[type]?.(data, time);
 }
 
 // A page that is new, or that has missed something, begins with what the topics have kept; the stream goes on meanwhile.
@@ -170,9 +184,10 @@ async function begin() {
   shown = new Set();
   for (const list of [$("#said"), ...cards, job.list]) list.replaceChildren();
   handlers.settings(found.settings);
-  const entries = [...found.entries, ...waiting];
+  $("[data-do=kill]").hidden = !found.supervised;
+  const entries = [...found.entries.map(({ type, data, time: at }) => entry(type, data, at)), ...waiting];
   waiting = [];
-  entries.sort((one, other) => one.data.key < other.data.key ? -1 : 1).forEach(keep);
+  entries.sort((one, other) => one.key < other.key ? -1 : 1).forEach(keep);
 }
 
 function tell({ state, failure, offline }) {
@@ -199,8 +214,8 @@ for (const [type, handle] of Object.entries(handlers))
 for (const type of Object.keys(kept))
   me.addEventListener(type, (event) => {
     count++;
-    const entry = { type, data: event.json(), time: Date.now() / 1000 };
-    shown ? keep(entry) : waiting.push(entry);
+    const found = entry(type, event.data, Date.now() / 1000);
+    shown ? keep(found) : waiting.push(found);
   });
 me.addEventListener("gap", ({ detail: { reason, missed } }) => {
   begin().then(() => note(`a gap: ${missed ?? "some"} events were missing (${reason}); read again`));

@@ -1,0 +1,63 @@
+"""Several processes on one port: each may die, and another takes its place.
+
+Never: a worker that cannot start is started for ever; what it says at its end is what the demo says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+
+PAUSE = 0.3
+"""Seconds until a worker that died is replaced."""
+DONE = (0, 1, 2)
+"""Statuses of a worker that ended by itself, and has said why."""
+
+
+def probe(host: str, port: int) -> None:
+    """Look whether the port is free: processes that share one would join those of another demo.
+
+    Raises:
+        OSError: it is not, or there is no such address.
+    """
+    for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        with socket.socket(family, kind, protocol) as tried:
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            tried.bind(address)
+
+
+async def supervise(command: Sequence[str], count: int) -> int:
+    """Run so many workers until SIGINT or SIGTERM; returns the exit status.
+
+    Args:
+        command: starts one.
+        count: how many.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    return max(await asyncio.gather(*(_kept(command, stop) for _ in range(count))))
+
+
+async def _kept(command: Sequence[str], stop: asyncio.Event) -> int:
+    """One worker after another."""
+    stopping = asyncio.create_task(stop.wait())
+    while not stop.is_set():
+        worker = await asyncio.create_subprocess_exec(*command)
+        waiting = asyncio.create_task(worker.wait())
+        await asyncio.wait([waiting, stopping], return_when=asyncio.FIRST_COMPLETED)
+        if worker.returncode is None:
+            worker.terminate()
+        status = await waiting
+        if status in DONE:
+            stop.set()
+            return status
+        if not stop.is_set():
+            cause = signal.Signals(-status).name if status < 0 else f"status {status}"
+            print(f"rx_sse: process {worker.pid} died ({cause}); another one starts", file=sys.stderr)
+            await asyncio.wait([stopping], timeout=PAUSE)
+    return 0
