@@ -97,6 +97,7 @@ def connections(app: web.Application) -> list[Stream]:
     return [stream for stream in app[REGISTRY].streams if stream.principal is not None]
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 async def test_more_than_six_visible_windows_share_one_connection(chromium: str) -> None:
     """A browser opens six HTTP/1.1 connections to an origin, over all of its tabs."""
@@ -122,6 +123,7 @@ async def test_more_than_six_visible_windows_share_one_connection(chromium: str)
         assert len(connections(app)) == 1 and stream not in connections(app)
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 async def test_a_reload_shows_what_was_there_and_a_server_that_is_gone_makes_the_page_old(
     chromium: str, tmp_path: Path

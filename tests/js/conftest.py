@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
@@ -62,8 +63,9 @@ Run = Callable[..., AbstractAsyncContextManager[Script]]
 
 @pytest.fixture(scope="session")
 def node() -> str:
-    """The path of Node."""
-    return require("node")
+    """The path of Node itself: pip's `node` is a Python program that starts it."""
+    asked = [require("node"), "-p", "process.execPath"]
+    return subprocess.run(asked, check=True, capture_output=True, text=True, timeout=30).stdout.strip()
 
 
 @pytest.fixture
@@ -82,7 +84,7 @@ def run(node: str, tmp_path: Path) -> Run:
         try:
             yield Script(process)
         finally:
-            with suppress(ProcessLookupError):  # pip's `node` is a program that starts Node
+            with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
 

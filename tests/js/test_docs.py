@@ -161,6 +161,7 @@ def bundled(heading: str, folder: Path) -> str:
     return done.stdout.decode().replace("</script", "<\\/script")
 
 
+@pytest.mark.slow
 async def test_the_module_shows_each_event_twice_and_ends_with_the_stream(chromium: str) -> None:
     site = Site(bundled("Streams in a page", Path()))
     async with serve(site.app) as url, visiting(chromium, url):
