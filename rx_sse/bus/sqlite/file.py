@@ -17,6 +17,7 @@ from typing import cast
 
 from rx_sse.bus.log.draft import Retention
 from rx_sse.bus.sqlite import schema
+from rx_sse.bus.sqlite.file_clock import FileClock, begin, known
 from rx_sse.errors import UsageError
 
 BUSY = 0.1
@@ -69,7 +70,7 @@ class File:
         UsageError: no path, or no such durability.
     """
 
-    __slots__ = ("_retention", "_synchronous", "path")
+    __slots__ = ("_clock", "_retention", "_synchronous", "path")
 
     def __init__(self, path: str | os.PathLike[str], durability: str, retention: Retention | None) -> None:
         self.path = path_of(path)
@@ -80,6 +81,11 @@ class File:
             )
         self._synchronous = DURABILITY[durability]
         self._retention = retention
+        self._clock = FileClock("", 0)
+
+    def now(self) -> int:
+        """Milliseconds of the file, once it was opened. From any thread."""
+        return self._clock.now()
 
     def identity(self) -> Identity | None:
         """Which file is there now; None if none is."""
@@ -166,14 +172,18 @@ class File:
         ask(f"PRAGMA synchronous = {self._synchronous}")
         ask(f"PRAGMA journal_size_limit = {WAL_LIMIT}")
         there = schema.check_layout(schema.layout_of(connection), self.path)
-        if there and (self._retention is None or schema.kept(connection) == self._retention):
+        same = there and (self._retention is None or schema.kept(connection) == self._retention)
+        if same and (clock := known(connection)) is not None:
+            self._clock = clock
             return
         ask("BEGIN IMMEDIATE")
         try:
             schema.create(connection)
             if self._retention is not None:
                 schema.keep(connection, self._retention)
+            clock = begin(connection)
             ask("COMMIT")
+            self._clock = clock
         except BaseException:
             if connection.in_transaction:
                 ask("ROLLBACK")

@@ -43,11 +43,6 @@ LOCKED = 1.0
 """Seconds for which another program may hold the lock before the bus is not ready."""
 
 
-def wall() -> int:
-    """Milliseconds of the file, now."""
-    return time.time_ns() // 1_000_000
-
-
 class SQLiteLog:
     """A log in a file.
 
@@ -76,7 +71,7 @@ class SQLiteLog:
         self._file = file
         self._retention = retention
         self.retention_of: Callable[[str], Retention] = lambda topic: retention
-        self._dates = Clock(clock(), wall())
+        self._dates = Clock(0.0, 0)
         self._timeout = timeout
         self._clock = clock
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -127,7 +122,7 @@ class SQLiteLog:
             clock = self._dates
             found = Pages(connection).page(query, clock)
             if found is None and connection.in_transaction:
-                appender.ensure(query.topic, self.retention_of(query.topic), wall())
+                appender.ensure(query.topic, self.retention_of(query.topic), self._file.now())
                 found = Pages(connection).page(query, clock)
             return found or MUST_WRITE
 
@@ -161,10 +156,10 @@ class SQLiteLog:
         self.watches.seen = None
         writing, reading = WriterSide(self), ReaderSide(self)
         self._ended = writing.over, reading.over
-        self._writer = Writer(writing, self._file, wall)
-        self._dates = Clock(self._clock(), wall())
+        self._writer = Writer(writing, self._file)
         self._reader = Reader(reading, self._file, lambda: self._dates)
         self._queue = AppendQueue(self._writer, self._timeout, self._why, self._dropped)
+        writing.stop, reading.stop = self._writer.stop, self._reader.stop
         self._writer.thread.start()
         self._reader.thread.start()
         try:
@@ -202,10 +197,6 @@ class SQLiteLog:
         append_queue.close(left, unknown)
         self._queue = None
 
-    def wall(self, at: float) -> float:
-        """When an entry was appended, in seconds of the epoch, as the file says."""
-        return self._dates.wall(at)
-
     @property
     def ready(self) -> bool:
         """Whether entries appended now reach the watchers of this process."""
@@ -235,13 +226,13 @@ class SQLiteLog:
         """Once a second: let what is watched live on, and what is over go."""
         if self._writer is None or not self._opened:
             return False
-        dates = Clock(self._clock(), wall())
-        if self._dates.differs(dates):  # the clock of the machine was set
+        dates = self._now()
+        if self._dates.differs(dates):
             self._dates = dates
         self._touched |= dict.fromkeys(self.watches.due(max(self._retention.age / 4, 0.5)))
         if self._touched:
             names, self._touched = list(self._touched), {}
-            self._writer.work(Work(lambda connection, _: touch(connection, names, wall()), _ignore))
+            self._writer.work(Work(lambda connection, _: touch(connection, names, self._file.now()), _ignore))
         self._writer.sweep()
         return False
 
@@ -255,7 +246,7 @@ class SQLiteLog:
         """Say who listens here, and ask who listens elsewhere; see `presence`."""
         if self._writer is None or self._reader is None:
             return
-        present(self._writer, self._reader, process, life, said, told)
+        present(self._writer, self._reader, self._file, process, life, said, told)
 
     # -- what it says about itself ---------------------------------------------------------------------------
 
@@ -291,6 +282,7 @@ class SQLiteLog:
             return
         self.watches.seen = None
         self._opened = True
+        self._dates = self._now()
         if self._reader is not None:
             self._reader.begin()
 
@@ -306,7 +298,7 @@ class SQLiteLog:
             if not isinstance(part, Appended):
                 part[0](part[1])
             elif self._queue is not None:
-                if part.stored and not self.watches.stored(part.stored, self._at(now)) and self._reader:
+                if part.stored and not self.watches.stored(part.stored, self._dates.at(now)) and self._reader:
                     self._reader.poke()
                 self._queue.done(part.drafts, part.outcomes)
 
@@ -344,20 +336,14 @@ class SQLiteLog:
         if (writer := self._writer) is not None:
             writer.look()
 
-    def stop(self) -> None:
-        """End the threads. From any thread."""
-        for thread in (self._writer, self._reader):
-            if thread is not None:
-                thread.stop()
-
     # -- inside ----------------------------------------------------------------------------------------------
 
-    def _at(self, moment: int) -> float:
-        return self._dates.at(moment)
+    def _now(self) -> Clock:
+        return Clock(self._clock(), self._file.now())
 
     def _touch(self, topic: str, touched: int) -> None:
         """A topic was read: its life begins again."""
-        if wall() - touched > self._retention.age * 125:  # an eighth of it
+        if self._file.now() - touched > self._retention.age * 125:  # an eighth of it
             self._touched[topic] = None
 
     def _dropped(self, topic: str, error: Exception) -> None:

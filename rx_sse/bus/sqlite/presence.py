@@ -8,10 +8,10 @@ Never: a topic's trouble is another topic's.
 from __future__ import annotations
 
 import sqlite3
-import time
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
+from rx_sse.bus.sqlite.file import File
 from rx_sse.bus.sqlite.pages import Pages
 from rx_sse.bus.sqlite.reader import Reader
 from rx_sse.bus.sqlite.rows import Clock
@@ -22,6 +22,7 @@ from rx_sse.bus.sqlite.writer import Writer
 def present(
     writer: Writer,
     reader: Reader,
+    file: File,
     process: str,
     life: float,
     said: Mapping[str, tuple[str, bool]],
@@ -30,7 +31,7 @@ def present(
     """Say who listens here, and ask who listens elsewhere.
 
     Args:
-        writer, reader: the log's.
+        writer, reader, file: the log's.
         process: this one's name.
         life: seconds for which what is said counts.
         said: for each topic what to say (empty: nothing new, ``-``: nobody), and whether to ask.
@@ -40,7 +41,7 @@ def present(
     news = {topic: text for topic, (text, _) in said.items() if text}
 
     def question(pages: Pages, _: Clock) -> dict[str, list[bytes]]:
-        return pages.others(asked, process, time.time_ns() // 1_000_000)
+        return pages.others(asked, process, file.now())
 
     def answered(found: Any) -> None:
         if isinstance(found, dict):
@@ -52,13 +53,14 @@ def present(
             reader.ask(question, answered)
 
     if news:
-        writer.work(Work(lambda connection, _: _say(connection, process, life, news), ask))
+        writer.work(
+            Work(lambda connection, _: _say(connection, process, file.now() + int(life * 1000), news), ask)
+        )
     else:
         ask(None)
 
 
-def _say(connection: sqlite3.Connection, process: str, life: float, news: Mapping[str, str]) -> None:
-    till = time.time_ns() // 1_000_000 + int(life * 1000)
+def _say(connection: sqlite3.Connection, process: str, till: int, news: Mapping[str, str]) -> None:
     gone = [(topic, process) for topic, text in news.items() if text == "-"]
     here = [(topic, process, till, text) for topic, text in news.items() if text != "-"]
     connection.executemany("DELETE FROM rx_sse_presence WHERE topic = ? AND process = ?", gone)

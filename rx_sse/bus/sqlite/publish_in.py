@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,6 +22,7 @@ from rx_sse.bus.names import check_topic
 from rx_sse.bus.sqlite import schema
 from rx_sse.bus.sqlite.appending import Appender
 from rx_sse.bus.sqlite.file import transient
+from rx_sse.bus.sqlite.file_clock import begin
 from rx_sse.errors import PublishRefused, UsageError
 from rx_sse.wire.dumps import Dumps
 
@@ -89,7 +89,7 @@ def _insert(connection: sqlite3.Connection, draft: Draft) -> Position:
     if not schema.check_layout(schema.layout_of(connection), "this database"):
         schema.create(connection)
     draft.retention = schema.kept(connection)
-    outcomes, _ = Appender(connection, remember=False).append([draft], time.time_ns() // 1_000_000)
+    outcomes, _ = Appender(connection, remember=False).append([draft], begin(connection).now())
     if isinstance(outcomes[0], Exception):
         raise outcomes[0]
     return outcomes[0]

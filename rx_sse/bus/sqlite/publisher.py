@@ -139,7 +139,7 @@ class SQLitePublisher:
                 try:
                     draft.retention = state.retention
                     outcomes, _ = Appender(connection, remember=False).append(
-                        [draft], time.time_ns() // 1_000_000, [draft] if unsure else ()
+                        [draft], self._file.now(), [draft] if unsure else ()
                     )
                     committing = True
                     connection.execute("COMMIT")

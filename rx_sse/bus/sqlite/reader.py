@@ -24,7 +24,7 @@ from rx_sse.bus.sqlite.pages import NEWS, News, Pages
 from rx_sse.bus.sqlite.rows import Clock
 
 BUSY_PACE = 0.004
-PACE = 0.015
+PACE = 0.025
 """Seconds between two looks: while other processes are writing, and otherwise."""
 ALONE = 0.25
 """The same while no topic is watched; also between two looks whether the file is still there."""

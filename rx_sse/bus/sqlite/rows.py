@@ -19,7 +19,7 @@ COLUMNS = "e.seq, e.nonce, e.prev, e.at, e.kind, e.event, e.data"
 OVERHEAD = 100
 """Bytes that an entry takes beside its text, in the table and its index."""
 STEP = 0.5
-"""Seconds by which two clocks differ of which one was set."""
+"""Seconds by which two differ if the machine slept in between."""
 KINDS = frozenset((JSON, TEXT, GAP, END))
 
 
@@ -40,12 +40,8 @@ class Clock:
         """Monotonic seconds of a moment in the file."""
         return wall / 1000 + self._offset
 
-    def wall(self, at: float) -> float:
-        """Seconds of the epoch, to the millisecond as the file has it, of monotonic seconds."""
-        return round((at - self._offset) * 1000) / 1000
-
     def differs(self, other: Clock) -> bool:
-        """Whether another one is of a clock that was set meanwhile."""
+        """Whether the machine slept between this one and another."""
         return abs(self._offset - other._offset) > STEP
 
 

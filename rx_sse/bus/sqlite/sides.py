@@ -43,10 +43,6 @@ class Threads(Protocol):
         """Let the writer see whether the file is still there. Any thread."""
         ...
 
-    def stop(self) -> None:
-        """End both threads. Any thread."""
-        ...
-
 
 class Side:
     """A thread's way to the loop.
@@ -56,12 +52,14 @@ class Side:
 
     Attributes:
         over: set when the thread has ended.
+        stop: ends the thread.
     """
 
     def __init__(self, log: Threads) -> None:
         self._log = log
         self._loop = asyncio.get_running_loop()
         self.over = asyncio.Event()
+        self.stop: Callable[[], None] = asyncio.Event
 
     def ended(self) -> None:
         """The thread ends."""
@@ -72,7 +70,7 @@ class Side:
         try:
             self._loop.call_soon_threadsafe(function, *args)
         except RuntimeError:  # the loop was closed, and the bus was not
-            self._log.stop()
+            self.stop()
 
 
 class WriterSide(Side):

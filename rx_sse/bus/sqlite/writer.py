@@ -17,7 +17,6 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
 from typing import Protocol
 
 from rx_sse.bus.log.draft import Draft
@@ -67,7 +66,6 @@ class Writer:
     Args:
         owner: what it reports to.
         file: where.
-        wall: milliseconds of the file.
 
     Attributes:
         lock: held for an instant while drafts are chosen for a transaction, and while they are expired.
@@ -77,10 +75,9 @@ class Writer:
         commits: transactions.
     """
 
-    def __init__(self, owner: WriterOwner, file: File, wall: Callable[[], int]) -> None:
+    def __init__(self, owner: WriterOwner, file: File) -> None:
         self._owner = owner
         self._file = file
-        self._wall = wall
         self._jobs: queue.SimpleQueue[list[Draft] | Work | None] = queue.SimpleQueue()
         self._items: deque[Draft | Work] = deque()
         self._unsure: set[Draft] = set()
@@ -222,7 +219,7 @@ class Writer:
         items = self._chosen()
         committing = False
         try:
-            now = self._wall()
+            now = self._file.now()
             parts = [self._part(part, now) for part in in_rows(items)]
             if self._troubled:  # a transaction without a change would prove nothing
                 connection.execute("UPDATE rx_sse_meta SET value = value WHERE name = 'floor'")
@@ -324,7 +321,7 @@ class Writer:
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             if isinstance(item, Draft):
-                self._appender.append([item], self._wall())
+                self._appender.append([item], self._file.now())
             else:
                 item.run(self._connection, self._appender)
         except (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError):
@@ -341,7 +338,7 @@ class Writer:
         if not self._sweep:
             return
         assert self._connection is not None
-        now = self._wall()
+        now = self._file.now()
         if self._sweeper.due(now):
             self._connection.execute("BEGIN IMMEDIATE")
             try:

@@ -1,0 +1,301 @@
+"""A file that is locked, full, gone, replaced, cut or restored: nothing is lost in silence, or repeated."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rx_sse import SQLiteBus, SQLitePublisher
+from rx_sse.bus.bus import core_of
+from rx_sse.bus.sqlite.work import Work
+from rx_sse.errors import PublishRefused, RxSseError
+from rx_sse.testing.listener import Listener
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "app.db"
+
+
+@pytest.fixture
+async def bus(path: Path) -> AsyncIterator[SQLiteBus]:
+    async with SQLiteBus(path, publish_timeout=0.5) as bus:
+        yield bus
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not true():
+            await asyncio.sleep(0.01)
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[sqlite3.Connection]:
+    """A transaction of another program's, which has written."""
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    other.execute("CREATE TABLE other (x)")
+    yield other
+    if other.in_transaction:
+        other.execute("ROLLBACK")
+    other.close()
+
+
+def remove(path: Path) -> None:
+    for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
+        with contextlib.suppress(FileNotFoundError):
+            (path.parent / name).unlink()
+
+
+async def test_a_long_transaction_of_another_program_delays_and_loses_nothing(
+    bus: SQLiteBus, path: Path
+) -> None:
+    listener = await Listener(bus, "t").opened()
+    with locked(path):
+        for number in range(50):
+            bus.topic("t").on_next(number)
+        with pytest.raises(PublishRefused, match="nothing was stored") as refused:
+            await bus.publish("t", "refused")
+        assert refused.value.retry_after and "locked" in str(refused.value)
+        opened = await Listener(bus, "t", last=5).opened()
+        assert opened.error is None, "reading needs no lock"
+        await until(lambda: not bus.ready())
+    await listener.received(50)
+    await until(bus.ready)
+    await bus.publish("t", 50)
+    await listener.received(51)
+    assert listener.values == list(range(51)) and not listener.gaps
+
+
+async def test_a_start_while_the_file_is_locked_waits_for_it(path: Path) -> None:
+    async with SQLiteBus(path):
+        pass
+    with locked(path) as other:
+        async with SQLiteBus(path, publish_timeout=0.3) as bus:
+            bus.topic("t").on_next(1)
+            with pytest.raises(PublishRefused):
+                await bus.publish("t", 2)
+            listener = Listener(bus, "new")
+            assert not listener.written, "it was told a position that is none"
+            other.execute("ROLLBACK")
+            await listener.opened()
+            await bus.publish("t", 2)
+            first = await Listener(bus, "t", last=5).received(2)
+            assert first.values == [1, 2]
+    async with SQLiteBus(path) as bus:
+        await bus.publish("t", 3)
+
+
+async def test_a_full_disk_refuses_and_heals_by_itself(bus: SQLiteBus, path: Path) -> None:
+    listener = await Listener(bus, "t").opened()
+    await bus.publish("t", 0)
+    errors: list[Any] = []
+    bus.errors.subscribe(errors.append)
+    writer = core_of(bus).log._writer  # type: ignore[attr-defined]
+    loop = asyncio.get_running_loop()
+
+    def limit(connection: sqlite3.Connection, pages: int) -> int:
+        count = connection.execute("PRAGMA page_count").fetchone()[0]
+        return int(connection.execute(f"PRAGMA max_page_count = {pages or count}").fetchone()[0])
+
+    full = loop.create_future()
+    writer.work(Work(lambda connection, _: limit(connection, 0), full.set_result, reads=True))
+    await full
+    taken = 1
+    with pytest.raises(PublishRefused, match="full"):
+        for taken in range(1, 200):
+            await bus.publish("t", {"n": taken, "pad": "x" * 500})
+    assert not bus.ready()
+    bus.topic("t").on_next({"n": "pushed", "pad": "x" * 5000})
+    healed = loop.create_future()
+    writer.work(
+        Work(lambda connection, _: limit(connection, 1_000_000), lambda it: healed.set_result(it), reads=True)
+    )
+    await healed
+    await until(bus.ready)
+    await bus.publish("t", "after")
+    await listener.until(lambda it: bool(it.events) and it.events[-1].data == "after")
+    got = [event.json()["n"] for event in listener.events[1:-1]]
+    assert got == [*range(1, taken), "pushed"] and not listener.gaps
+    assert any("full" in str(it.error) for it in errors), "nobody was told"
+
+
+async def test_a_file_that_is_deleted_is_made_anew_and_readers_are_told(bus: SQLiteBus, path: Path) -> None:
+    listener = await Listener(bus, "t").opened()
+    for number in range(5):
+        await bus.publish("t", number)
+    await listener.received(5)
+    cursor = listener.cursor
+    remove(path)
+    await until(lambda: path.exists() and bool(listener.gaps))
+    await until(bus.ready)
+    await bus.publish("t", "new")
+    await listener.received(6)
+    assert listener.events[-1].data == "new" and len(listener.gaps) == 1
+    late = await Listener(bus, "t", cursor=cursor).until(lambda it: bool(it.gaps))
+    assert late.gaps, "a cursor of the file that is gone was taken for one of this"
+    with SQLitePublisher(path) as publisher:
+        publisher.publish("t", "from elsewhere")
+    await listener.received(7)
+
+
+async def test_a_publisher_goes_on_with_the_file_that_is_there(path: Path) -> None:
+    with SQLitePublisher(path) as publisher:
+        publisher.publish("t", 1)
+        remove(path)
+        publisher.publish("t", 2)
+    async with SQLiteBus(path) as bus:
+        listener = await Listener(bus, "t", last=5).received(1)
+        assert listener.values == [2]
+
+
+async def test_a_backup_put_in_its_place_is_noticed(path: Path, tmp_path: Path) -> None:
+    backup = tmp_path / "backup.db"
+    async with SQLiteBus(path) as bus:
+        for number in range(5):
+            await bus.publish("t", number)
+        source, target = sqlite3.connect(path), sqlite3.connect(backup)
+        source.backup(target)
+        source.close()
+        target.close()
+        listener = await Listener(bus, "t").opened()
+        for number in range(5, 10):
+            await bus.publish("t", number)
+        await listener.received(5)
+        remove(path)
+        shutil.copy(backup, path)
+        await until(lambda: bool(listener.gaps))
+        assert listener.gaps[0].json()["reason"] == "withdrawn"
+        await until(bus.ready)
+        await bus.publish("t", 10)
+        await listener.received(6)
+        assert listener.values == [5, 6, 7, 8, 9, 10], "what was delivered came again"
+
+
+async def test_a_client_ahead_of_a_restored_backup_is_told(path: Path, tmp_path: Path) -> None:
+    backup = tmp_path / "backup.db"
+    async with SQLiteBus(path) as bus:
+        await bus.publish("t", 0)
+    shutil.copy(path, backup)
+    async with SQLiteBus(path) as bus:
+        behind = await bus.publish("t", 1)
+    remove(path)
+    shutil.copy(backup, path)
+    async with SQLiteBus(path) as bus:
+        await bus.publish("t", "another 1")
+        back = await Listener(bus, "t", cursor=behind).opened()
+        assert len(back.gaps) == 1
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.35, 0.8, 0.99])
+async def test_a_power_cut_takes_the_last_commits_and_clients_behind_it_are_told(
+    path: Path, tmp_path: Path, kept: float
+) -> None:
+    """The file and its WAL as they were at an earlier moment: the WAL's tail is cut off."""
+    cut = tmp_path / "cut.db"
+    ids: list[str] = []
+    async with SQLiteBus(path) as bus:
+        for number in range(200):
+            ids.append(await bus.publish("t", number))
+        shutil.copy(path, cut)
+        shutil.copy(f"{path}-wal", f"{cut}-wal")
+    os.truncate(f"{cut}-wal", int(os.stat(f"{cut}-wal").st_size * kept))
+    async with SQLiteBus(cut) as bus:
+        page = await bus.history("t", limit=500)
+        left = len(page)
+        assert [entry.data for entry in page] == [str(number) for number in range(left)] and left < 200
+        await bus.publish("t", "after")
+        for place in (left - 1, left, 150, 199):
+            if place < 0:
+                continue
+            back = await Listener(bus, "t", cursor=ids[place]).opened()
+            await bus.publish("t", f"live {place}")
+            await back.until(lambda it: bool(it.events) and it.events[-1].data[:4] == "live")
+            assert len(back.gaps) == (place >= left), f"{place} of {left}"
+            again = [int(event.data) for event in back.events if event.data.isdigit()]
+            assert again == list(range(place + 1, left)), "something is missing, or came again"
+
+
+@pytest.mark.parametrize("step", [3600.0, -3600.0])
+async def test_a_clock_that_is_set_loses_nothing_in_silence(
+    path: Path, step: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, real_ns = time.time, time.time_ns
+    async with SQLiteBus(path, ttl=1800.0, history=10) as bus:
+        listener = await Listener(bus, "t").opened()
+        for number in range(30):
+            await bus.publish("t", number)
+        cursor = listener.cursor
+        monkeypatch.setattr(time, "time", lambda: real() + step)
+        monkeypatch.setattr(time, "time_ns", lambda: real_ns() + int(step * 1e9))
+        core_of(bus).tick(asyncio.get_running_loop().time())
+        for number in range(30, 40):
+            await bus.publish("t", number)
+        await listener.received(40)
+        assert listener.values == list(range(40)) and not listener.gaps
+        back = await Listener(bus, "t", cursor=cursor).received(10)
+        assert back.values == list(range(30, 40)) and not back.gaps, "the clock ended the history's life"
+    async with SQLiteBus(path, ttl=1800.0, history=10) as bus:
+        back = await Listener(bus, "t", cursor=cursor).received(10)
+        assert back.values == list(range(30, 40)) and not back.gaps
+
+
+async def test_a_damaged_row_is_a_gap_in_its_place(bus: SQLiteBus, path: Path) -> None:
+    first = await bus.publish("t", 0)
+    for number in range(1, 6):
+        await bus.publish("t", number)
+    file = sqlite3.connect(path)
+    with file:
+        file.execute("UPDATE rx_sse_entries SET kind = 'j', data = '{broken' WHERE seq = 3")
+        file.execute("DELETE FROM rx_sse_entries WHERE seq = 5")
+    file.close()
+    async with SQLiteBus(path) as other:
+        back = await Listener(other, "t", cursor=first).until(
+            lambda it: bool(it.events) and it.events[-1].data == "5"
+        )
+        assert [event.data for event in back.events] == ["1", "3", "5"] and len(back.gaps) == 2
+
+
+async def test_a_tables_row_that_sqlite_refuses_is_its_publishers_alone(bus: SQLiteBus, path: Path) -> None:
+    """An application's trigger refuses one topic; the others of the same batch are stored."""
+    file = sqlite3.connect(path)
+    with file:
+        file.execute(
+            "CREATE TRIGGER no_pears BEFORE INSERT ON rx_sse_entries WHEN NEW.data = '\"pear\"' OR "
+            "NEW.data = 'pear' BEGIN SELECT RAISE(ABORT, 'no pears'); END"
+        )
+    file.close()
+    outcomes = await asyncio.gather(
+        *(bus.publish("fruit", it) for it in ("apple", "pear", "plum")), return_exceptions=True
+    )
+    assert isinstance(outcomes[1], RxSseError) and "no pears" in str(outcomes[1])
+    listener = await Listener(bus, "fruit", last=5).received(2)
+    assert [event.data for event in listener.events] == ["apple", "plum"]
+
+
+def test_a_bus_goes_on_in_another_loop_and_after_a_loop_that_was_not_closed(path: Path) -> None:
+    bus = SQLiteBus(path)
+
+    async def use(number: int) -> list[Any]:
+        await bus.start()
+        await bus.publish("t", number)
+        listener = await Listener(bus, "t", last=10).received(number + 1)
+        return listener.values
+
+    assert asyncio.run(use(0)) == [0]
+    assert asyncio.run(use(1)) == [0, 1]
+
+    async def last() -> None:
+        async with bus:
+            await bus.publish("t", 2)
+
+    asyncio.run(last())
