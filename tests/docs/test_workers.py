@@ -1,4 +1,5 @@
-"""docs/redis.md, several processes on one port: the program and the command, over a real Redis."""
+"""docs/redis.md and docs/buses.md, several processes on one port: the program and the command, over a real
+Redis and over a file."""
 
 from __future__ import annotations
 
@@ -23,14 +24,12 @@ from ..conftest import ROOT
 from ..redis_server import RedisServer
 from .blocks import Page, free_port
 
-PAGE = Page(ROOT / "docs" / "redis.md")
-
 
 @asynccontextmanager
-async def workers(folder: Path, redis: str) -> AsyncIterator[tuple[str, set[int]]]:
+async def workers(page: Page, folder: Path, redis: str) -> AsyncIterator[tuple[str, set[int]]]:
     """What the page's line starts, on a port of our choice: its address, and the processes."""
-    (block,) = [block for block in PAGE.servers if "reuse_port" in block.text]
-    (command,) = [command for _, command, _, _ in PAGE.sessions() if "orders.py" in command]
+    (block,) = [block for block in page.servers if "reuse_port" in block.text]
+    (command,) = [command for _, command, _, _ in page.sessions() if "orders.py" in command]
     port = free_port()
     (folder / "orders.py").write_text(block.text.replace("8080", str(port)), "utf-8")
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -77,6 +76,16 @@ async def until(true: Callable[[], bool]) -> None:
 async def test_what_one_process_takes_reaches_the_clients_of_all_also_when_theirs_is_gone(
     tmp_path: Path, redis_server: str
 ) -> None:
+    with RedisServer() as redis:
+        await processes_share(Page(ROOT / "docs" / "redis.md"), tmp_path, redis.url)
+
+
+async def test_processes_on_one_file_do_the_same(tmp_path: Path) -> None:
+    await processes_share(Page(ROOT / "docs" / "buses.md"), tmp_path, "")
+
+
+async def processes_share(page: Page, folder: Path, redis: str) -> None:
+    """Each event reaches the clients of all processes, once, also of those that are killed or stopped."""
     reading = CompositeDisposable()
     readers: list[list[int]] = []
     placed: list[int] = []
@@ -93,17 +102,16 @@ async def test_what_one_process_takes_reaches_the_clients_of_all_also_when_their
         numbers = orders.map(lambda event: int(event.json()["order"])).filter(bool)
         return numbers.subscribe(seen.append, scheduler=rx_sse.LoopScheduler())
 
-    with RedisServer() as redis:
-        async with workers(tmp_path, redis.url) as (address, processes), asyncio.timeout(40):
-            with reading:
-                # The kernel deals connections out as it likes: until every process has a client.
-                while not all(connections(each, address) for each in processes):
-                    reading.add(read())
-                    await until(lambda: sum(connections(it, address) for it in processes) == len(readers))
+    async with workers(page, folder, redis) as (address, processes), asyncio.timeout(40):
+        with reading:
+            # The kernel deals connections out as it likes: until every process has a client.
+            while not all(connections(each, address) for each in processes):
+                reading.add(read())
+                await until(lambda: sum(connections(it, address) for it in processes) == len(readers))
+            await place_one_with_each()
+            for number in (signal.SIGKILL, signal.SIGTERM):
+                os.kill(leaving := processes.pop(), number)
+                await until(lambda it=leaving: not psutil.pid_exists(it))
                 await place_one_with_each()
-                for number in (signal.SIGKILL, signal.SIGTERM):
-                    os.kill(leaving := processes.pop(), number)
-                    await until(lambda it=leaving: not psutil.pid_exists(it))
-                    await place_one_with_each()
-                await until(lambda: all(len(seen) >= len(placed) for seen in readers))
-                assert all(seen == placed for seen in readers), (placed, readers)
+            await until(lambda: all(len(seen) >= len(placed) for seen in readers))
+            assert all(seen == placed for seen in readers), (placed, readers)

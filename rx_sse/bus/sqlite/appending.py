@@ -21,7 +21,7 @@ from rx_sse.bus.sqlite.rows import OVERHEAD, fingerprint
 from rx_sse.errors import PublishRefused, PublishUnknown
 
 YOUNG = 3000
-"""Milliseconds for which an entry stays whatever the limits say: other processes read it within some 25 ms.
+"""Milliseconds for which an entry stays whatever the limits say: other processes read it within some 30 ms.
 """
 SLACK = 64
 """Entries over the limit before they are deleted, in one statement; a quarter of the limit if that is less.

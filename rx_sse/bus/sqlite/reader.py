@@ -23,8 +23,8 @@ from rx_sse.bus.sqlite.file import File, Identity
 from rx_sse.bus.sqlite.pages import NEWS, News, Pages
 from rx_sse.bus.sqlite.rows import Clock
 
-BUSY_PACE = 0.004
-PACE = 0.025
+BUSY_PACE = 0.002
+PACE = 0.03
 """Seconds between two looks: while other processes are writing, and otherwise."""
 ALONE = 0.25
 """The same while no topic is watched; also between two looks whether the file is still there."""

@@ -43,13 +43,17 @@ class Worker:
             )
         )
 
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        self._process.send_signal(number)
+
     async def publish_until_killed(self, topic: str, first: int, *, after: int) -> list[int]:
         """Let it publish numbers from `first` on, and kill it when so many were accepted; those that were."""
         process = self._process
         assert process.stdin is not None and process.stdout is not None
         process.stdin.write(f"{topic} {first}\n".encode())
         accepted: list[int] = []
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while len(accepted) < after:
                 accepted.append(int(await process.stdout.readline()))
             process.kill()
