@@ -59,7 +59,7 @@ class Side:
         self._log = log
         self._loop = asyncio.get_running_loop()
         self.over = asyncio.Event()
-        self.stop: Callable[[], None] = asyncio.Event
+        self.stop: Callable[[], None] = _nothing
 
     def ended(self) -> None:
         """The thread ends."""
@@ -126,6 +126,10 @@ class ReaderSide(Side):
     def moved(self) -> None:
         """The file is not the one that was opened."""
         self._log.look()
+
+
+def _nothing() -> None:
+    """There is no thread yet."""
 
 
 def _answer(answers: list[tuple[Callable[[Any], None], Any]]) -> None:

@@ -114,6 +114,7 @@ async def test_a_process_that_is_stopped_for_a_while_comes_back_whole(tmp_path: 
     path = tmp_path / "app.db"
     async with SQLiteBus(path, history=1_000_000, publish_timeout=60.0) as bus:
         listener = await Listener(bus, "t").opened()
+        got: list[str] = []
         for life in range(4):
             worker = await Worker.start(path)
             publishing = asyncio.create_task(worker.publish_until_killed("t", life * 100_000, after=5000))
