@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from functools import partial
 from html import unescape
 from importlib.resources import files
 from pathlib import Path
@@ -19,7 +22,7 @@ from rx_sse.demo.pipeline import OPERATORS
 from rx_sse.testing import serve
 from rx_sse.web.registry import REGISTRY
 from rx_sse.web.stream import Stream
-from tests.browser import Page, visiting
+from tests.browser import Page, visiting, visiting_firefox
 from tests.devtools import browsing
 from tests.pictures import photograph, show
 
@@ -70,11 +73,22 @@ frame.addEventListener("load", async () => {
 
 @pytest.mark.browser
 async def test_the_page_works_in_a_browser(chromium: str) -> None:
+    await works(partial(visiting, chromium))
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+async def test_the_page_works_in_firefox(firefox: str) -> None:
+    await works(partial(visiting_firefox, firefox))
+
+
+async def works(visit: Callable[[str], AbstractAsyncContextManager[None]]) -> None:
+    """A browser does what SCRIPT says."""
     page = Page(SCRIPT)
     app: web.Application = make_app(pause=0.0)
     page.add_to(app, "/test/page")
-    async with serve(app) as url, visiting(chromium, url + "/test/page"):
-        assert await page.seen() == ["open"]
+    async with serve(app) as url, visit(url + "/test/page"):
+        assert await page.seen(30) == ["open"]
         assert (await page.seen())[0] == "live"
         assert await page.seen() == ["said"]
         assert await page.seen() == ["filter"]

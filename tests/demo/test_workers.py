@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
+import psutil
 import pytest
 
 import rx_sse
@@ -117,7 +118,10 @@ async def test_a_restart_resumes_with_what_was_written_meanwhile(tmp_path: Path)
     async with running(port=port, home=tmp_path) as url:
         viewer = await first_sign_in(url)
         async with viewer.stream() as stream:
-            await next_of(stream, "clock")
+            process = psutil.Process((await next_of(stream, "clock"))["process"])
+            sockets = process.net_connections("inet")
+            listening = {it.laddr.ip for it in sockets if it.status == psutil.CONN_LISTEN}
+            assert listening == {"127.0.0.1"}, "unless it is told otherwise"
             await sent(viewer, "before")
             assert (await next_of(stream, "ada"))["text"] == "before"
             cursor = stream.last_event_id
