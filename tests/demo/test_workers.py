@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 import rx_sse
-from rx_sse.demo import main
+from rx_sse.demo import SECRET, main
 from rx_sse.demo.history import default_file, make_bus
 from tests.conftest import ROOT
 from tests.demo.viewer import Viewer, next_of
@@ -196,8 +196,9 @@ async def test_a_second_demo_does_not_join_the_workers_of_the_first(tmp_path: Pa
     ],
 )
 def test_options_that_contradict_each_other_are_refused(
-    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv(SECRET, "of this test, and taken back after it")
     with pytest.raises(SystemExit, match="2"):
         main(arguments)
     assert told in capsys.readouterr().err

@@ -63,6 +63,7 @@ async def test_whatever_is_refused_is_tried_again(run: Run, endpoint: Endpoint, 
         assert await node.until("message", "back")
 
 
+@pytest.mark.slow
 async def test_retry_after_is_honoured(run: Run, endpoint: Endpoint) -> None:
     async with run(WATCH, endpoint.url) as node:
         await (await endpoint.visit()).answer(503, {"Retry-After": "1"})

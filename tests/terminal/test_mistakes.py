@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 import subprocess
 import sys
@@ -63,9 +64,15 @@ NOBODY = "http://127.0.0.1:9"  # the discard port, where nothing listens
     ],
 )
 def test_a_mistake_is_told(
-    call: str, status: int, told: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    call: str,
+    status: int,
+    told: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     monkeypatch.delenv("RX_SSE_DEMO_SECRET", raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))  # the demo's history
     try:
         ended = main(call.split(" "))
     except SystemExit as error:
@@ -91,8 +98,9 @@ def test_a_missing_extra_is_asked_for(call: str, module: str, told: str, tmp_pat
         f"import sys; sys.modules[{module!r}] = None; from rx_sse.__main__ import main; main(sys.argv[1:])"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program, *call.split()], capture_output=True, text=True, timeout=30
-    )
+        [sys.executable, "-c", program, *call.split()], capture_output=True, text=True, timeout=30,
+        env={**os.environ, "XDG_STATE_HOME": str(tmp_path)},
+    )  # fmt: skip
     assert told in done.stderr.splitlines()[-1] and "Traceback" not in done.stderr
 
 
