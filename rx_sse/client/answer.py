@@ -59,9 +59,9 @@ def retry_after(response: aiohttp.ClientResponse) -> float:
 
 
 async def read(content: aiohttp.StreamReader) -> bytes:
-    """What has come; ``b""`` at the end. A lost connection raises when what came before it was read.
+    """The bytes received; ``b""`` at the end. A lost connection raises after the bytes before it were read.
 
-    aiohttp keeps what came, but raises first. The standard dispatches it: it was received.
+    aiohttp keeps the received bytes, but raises first. The standard dispatches it: it was received.
     """
     try:
         return await content.readany()

@@ -3,8 +3,8 @@
 Standard: WHATWG HTML §9.2.2 and §9.2.3; its words stand beside the lines that follow them.
 
 It is pulled: bytes are read when the events of the last ones have been taken. So a slow consumer slows the
-server down, and what waits here is bounded. This is the one place that decides whether to go on; whoever
-drives it (`subscription`, `source`) only hands events over.
+server down, and what waits here is bounded. This is the one place that decides whether to go on; its drivers
+(`subscription`, `source`) only hand events over.
 
 Never hands on an unfinished event, never opens a second connection beside the first, and leaves no socket and
 no session of its own behind, however it ends.
@@ -63,7 +63,7 @@ _FUTILE: Final = (aiohttp.TooManyRedirects, *_ASTRAY)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What `EventSource` was told beside the request."""
+    """The settings of an `EventSource` beside the request."""
 
     last_event_id: str
     session: aiohttp.ClientSession | None
@@ -113,7 +113,7 @@ class Connection:
         self._last_control = ""
 
     async def batches(self) -> AsyncGenerator[list[ServerSentEvent], None]:
-        """The events, in the pieces in which they came. To be iterated once, and closed.
+        """The events, in the pieces in which they were received. To be iterated once, and closed.
 
         Raises:
             ConnectionFailed: the standard, or `reconnect`, says that trying again is of no use.
@@ -317,7 +317,7 @@ class Connection:
 
 
 def _guarded(callback: Callable[[T], object], value: T) -> None:
-    """Call what the user gave; what it raises is reported and hurts nobody."""
+    """Call what the user gave; what it raises is reported and stops nothing."""
     try:
         callback(value)
     except Exception as error:

@@ -131,7 +131,7 @@ def http_url(url: str | URL) -> URL:
         UsageError: it is none.
     """
     # [spec] If urlRecord is failure, then throw a "SyntaxError" DOMException. Another scheme would fail with
-    # the first request, and for good; a program is told at once.
+    # the first request, and for good; here the error is immediate.
     try:
         parsed = URL(url)
     except (ValueError, TypeError) as error:

@@ -72,7 +72,7 @@ class EventSource(Observable[ServerSentEvent]):
             no-cache``, which are sent otherwise.
         body: bytes and str as they are, anything else as JSON.
         token: sent as ``Authorization: Bearer``. A function, which may be a coroutine function, is asked for
-            a fresh one before every attempt. BusError of the network in it (`OSError`, `aiohttp.ClientError`)
+            a fresh one before every attempt. A network error in it (`OSError`, `aiohttp.ClientError`)
             is retried like a lost connection; whatever else it raises ends the stream.
         last_event_id: where to resume; every subscription starts from it.
         session: the `aiohttp.ClientSession` to use, for a proxy, a client certificate or shared cookies. It

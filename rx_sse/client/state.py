@@ -1,7 +1,7 @@
 """What a connection tells about itself.
 
 Standard: the three ready states of WHATWG HTML §9.2.2, by their names there. A record is frozen, holds no
-token, and says all that a status line or a log wants: nobody has to remember the one before it.
+token, and says all that a status line or a log wants: the record before it need not be remembered.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class ConnectionState:
 
 
 def log_state(state: ConnectionState) -> None:
-    """What happens to a record that nobody asked for: trouble is a warning, the rest is for debugging."""
+    """What happens to a record without `on_state`: trouble is a warning, the rest is for debugging."""
     again = f"; next attempt in {state.delay:.1f} s" if state.delay else ""
     level = logging.DEBUG if state.error is None else logging.WARNING
     _log.log(level, "%s: %s (%s)%s", state.url, state.state, harmless(state.reason), again)

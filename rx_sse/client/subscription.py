@@ -3,7 +3,7 @@
 Standard: the observer contract of ReactiveX: values one after another, then at most one of completion and
 error, and nothing after `dispose`.
 
-Never holds the loop for long, never lets an observer that raises hurt anybody but its own stream, and never
+Never holds the loop for long, never lets an observer that raises affect another stream, and never
 ends an observer before everything behind it is cleaned up.
 """
 
@@ -31,7 +31,7 @@ _RUN: Final = 64
 
 
 class Subscription(abc.DisposableBase):
-    """Runs until the connection ends, or somebody disposes of it, from whichever thread."""
+    """Runs until the connection ends, or until it is disposed of, on any thread."""
 
     def __init__(
         self,

@@ -1,6 +1,6 @@
 """An application inside the kernel.
 
-Never: two of them for one cell: what the cell served before is closed first.
+Never: two applications for one cell; the one that the cell served before is closed first.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Served:
         self.paths = paths
 
     async def close(self) -> None:
-        """Serve no more; open streams are told to come back."""
+        """Stop serving; open streams send their clients a time to reconnect."""
         await self._runner.cleanup()
 
     def __repr__(self) -> str:

@@ -109,7 +109,7 @@ class Buffer(Generic[T]):
             self._wake_from_anywhere()
 
     def end(self, error: Exception | None = None) -> None:
-        """What waits is still read; then the reader is told of the end, or the error."""
+        """What waits is still read; then the reader gets the end, or the error."""
         with self._lock:
             if self._ended:
                 return
@@ -136,7 +136,7 @@ class Buffer(Generic[T]):
         Raises:
             Exhausted: The source has completed.
             Exception: The source failed, or the buffer overflowed; raised once.
-            RuntimeError: Somebody else is waiting already.
+            RuntimeError: Another task is waiting already.
         """
         while True:
             with self._lock:

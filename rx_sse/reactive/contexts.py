@@ -2,7 +2,7 @@
 
 One callback of the loop does the work of many subscriptions: a timer, an entry of a topic, a value of a
 shared source. It runs in one context, that of its first cause. What a user's code reads there (a tenant, a
-trace, a language) must be its own all the same; so whoever calls it for a subscription calls it like this.
+trace, a language) must be its own all the same; so code that calls it for a subscription calls it like this.
 
 A copy is entered, because a context can be entered once at a time, and a call may lead to another one: what
 is set in one call is not seen by the next. That costs 0.15 µs.

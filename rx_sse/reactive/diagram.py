@@ -73,7 +73,7 @@ class Lane:
 
 
 def text(lanes: Sequence[Lane], seconds: float) -> str:
-    """The diagram as lines of text: `-` is time, a value stands where it came, `|` completion, `#` error, `/`
+    """The diagram as lines of text: `-` is time, a value stands at its time, `|` completion, `#` error, `/`
     a gap. Behind it, how many values there were, and the error."""
     seconds = seconds or 1.0
     names = [one_line(lane.name, LEFT) for lane in lanes]

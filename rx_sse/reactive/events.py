@@ -47,8 +47,8 @@ def as_events(
     A `ServerSentEvent` or `RawFrame` passes as it is; a `str` becomes its text, everything else JSON. A value
     that cannot be encoded ends the sequence with `EncodeError`.
 
-    With `shared=True` the result is shared (`share()`): the source is subscribed while somebody listens, once
-    for all. As with every `share()`: it runs on the scheduler of whoever came first, and after an error it
+    With `shared=True` the result is shared (`share()`): the source is subscribed once, while there are
+    subscribers. As with every `share()`: it runs on the first subscriber's scheduler, and after an error it
     does not start again, so `retry_backoff` belongs before it. Build it once, at module level or in
     `on_startup`, not per request: the source runs with the context variables of that place, and each
     subscriber's operators with the subscriber's. (`share()` itself runs both with those of the first.)
@@ -70,7 +70,7 @@ def as_events(
         EncodeError: The name cannot go on the wire.
     """
     if isinstance(event, str):
-        ServerSentEvent("", event=event)  # a bad name is told here, not at the first value
+        ServerSentEvent("", event=event)  # a bad name raises here, not at the first value
 
     def convert(value: T) -> ServerSentEvent | RawFrame:
         converted = named(value)
@@ -93,7 +93,7 @@ def as_events(
 
 
 def _in_context_of_now(source: Observable[T]) -> Observable[T]:
-    """A source whose own work runs in the present context, whoever subscribes to it."""
+    """A source whose own work runs in the present context, whichever subscription starts it."""
     context = copy_context()
 
     def subscribe(

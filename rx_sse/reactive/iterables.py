@@ -5,7 +5,7 @@ pushes and cannot be slowed down, so on the way to an async iterable there is a 
 policy for what happens at it.
 
 Standard: PEP 492 and PEP 525 (`aclose` runs a generator's `finally`); the policies are those of `Overflow`.
-Never: leaves a generator open, a task that nobody hears of, or a subscription whose reader has gone.
+Never: leaves a generator open, a task that is not supervised, or a subscription whose reader has gone.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def to_async_iterable(
 
 
 class AsyncIterableObservable(Observable[T]):
-    """An Observable that pulls. Whoever can pull may take the `iterable()` instead, and needs no buffer."""
+    """An Observable that pulls. A consumer that can pull takes `iterable()` instead, and needs no buffer."""
 
     def __init__(self, source: AsyncIterable[T] | Callable[[], AsyncIterable[T]]) -> None:
         super().__init__(self._pull)
@@ -136,7 +136,7 @@ class _Pull(abc.DisposableBase, Generic[T]):
         self._iterable = iterable
         self._outlive = outlive
         self._loop = loop
-        self._observer: abc.ObserverBase[T] | None = observer  # None when nobody listens any more
+        self._observer: abc.ObserverBase[T] | None = observer  # None after disposal
         self._task: asyncio.Task[None] | None = None
         self._call(self._start)
 
@@ -200,7 +200,7 @@ class _Pull(abc.DisposableBase, Generic[T]):
             error = RuntimeError("the task that pulls an async iterable was cancelled")
         if observer is None:
             if error is not None:
-                message = "rx_sse: an async iterable failed, and nobody listens any more"
+                message = "rx_sse: an async iterable failed after its subscription was disposed of"
                 self._loop.call_exception_handler({"message": message, "exception": error})
         elif error is None:
             observer.on_completed()

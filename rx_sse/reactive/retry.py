@@ -36,7 +36,7 @@ def retry_backoff(
     """Subscribes again when the source fails, after a delay that grows with each failure in a row.
 
     The delays are `initial`, `initial * factor`, … up to `cap`, each cut by a random part, so that a thousand
-    clients that lost the same server do not come back at once. An attempt that succeeded (see `reset_after`)
+    clients that lost the same server do not reconnect at once. An attempt that succeeded (see `reset_after`)
     starts the counting anew. Put it before `share()`, which never restarts after an error.
 
     Args:
@@ -49,7 +49,7 @@ def retry_backoff(
         reset_after: Seconds that an attempt must have lasted to count as a success, if it emitted anything.
             The default is that one value is enough; give more for a source that greets before it fails.
         retry_if: Says of an error whether it is worth another attempt; what it rejects is passed on at once.
-        scheduler: Instead of the one that comes with the subscription. Without either it is a `LoopScheduler`
+        scheduler: Instead of that of the subscription. Without either it is a `LoopScheduler`
             of the running loop, or reactivex's threads where no loop runs.
 
     Returns:

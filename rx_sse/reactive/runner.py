@@ -1,7 +1,7 @@
 """The queue of one event loop: what all `LoopScheduler`s of a loop share.
 
 Work belongs to a group (one per stream), and groups take turns. Each piece of work runs in a context of its
-own (`contextvars`), whoever had the queue run: a timer that rings for two streams runs each stream's action
+own (`contextvars`), whatever made the queue run: a timer that rings for two streams runs each stream's action
 where that stream was subscribed.
 
 Standard: the order of reactivex's `CurrentThreadScheduler`.
@@ -40,7 +40,7 @@ class Runner:
 
     Args:
         loop: the loop.
-        scheduler: told to reactivex's trampoline, which wants one.
+        scheduler: passed to reactivex's trampoline, which requires one.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, scheduler: Scheduler) -> None:
@@ -111,7 +111,7 @@ class Runner:
             self.loop.call_soon_threadsafe(self.timers.add, when, work, context=Context())
 
     def outlive(self, task: asyncio.Task[Any]) -> None:
-        """Remember a task that is closing what nobody listens to any more, until it is done."""
+        """Keep a task that closes a source after its disposal, until it is done."""
         if not task.done():
             self.ending.add(task)
             task.add_done_callback(self.ending.discard)
@@ -213,7 +213,7 @@ class Runner:
         told = {"message": f"rx_sse: {message}", "exception": error}
         if context is None:
             self.loop.call_exception_handler(told)
-        else:  # whoever collects errors sees in whose stream it was
+        else:  # an error collector sees the stream that it belongs to
             context.copy().run(self.loop.call_exception_handler, told)
 
 

@@ -10,8 +10,8 @@ own `AsyncIOScheduler` is what a server needs:
 * Work belongs to a group (one per stream), and groups take turns, so a greedy stream hurts itself alone.
 * Timers are kept by absolute, monotonic time: no drift, and a wall clock that is set back changes nothing.
 * An action runs in the context (`contextvars`) in which it was scheduled, or the scheduler's own
-  (`in_context`), whoever had it run.
-* An action that raises is reported to the loop's exception handler and stops nobody else.
+  (`in_context`), whatever made it run.
+* An action that raises is reported to the loop's exception handler and stops no other action.
 
 Standard: reactivex's `PeriodicScheduler`; where that leaves room, the order of its `CurrentThreadScheduler`.
 Never: it blocks, makes a thread, or touches the loop from a foreign thread except through
@@ -78,8 +78,8 @@ class LoopScheduler(PeriodicScheduler):
     def in_context(self, context: Context) -> LoopScheduler:
         """A scheduler on the same queue, all of whose work runs in one context.
 
-        An operator schedules when a value comes: in the context of whoever pushed it. With this scheduler its
-        work runs in that of its subscriber all the same.
+        An operator schedules when it receives a value: in the context of the code that pushed it. With this
+        scheduler its work runs in that of its subscriber all the same.
 
         Args:
             context: Entered for each action; give it to one scheduler alone, and enter it nowhere else.
@@ -192,7 +192,7 @@ class LoopScheduler(PeriodicScheduler):
             action: The first action.
             settled: Called once, on the loop.
             failed: Called with what work of the group raises, now or later, that of timers included; returns
-                False if nobody is told, and the loop's exception handler is to be.
+                False if it was not reported, so that the loop's exception handler must be called.
 
         Returns:
             Disposing it means that `settled` and `failed` are not called, nor `action` if it has not been
@@ -206,7 +206,7 @@ class LoopScheduler(PeriodicScheduler):
         return _Run(group, work)
 
     def outlive(self, task: asyncio.Task[Any]) -> None:
-        """Remembers a task that is closing what nobody listens to any more, until it is done.
+        """Keeps a task that closes a source after its disposal, until it is done.
 
         Args:
             task: Cancelled already, and running its `finally` blocks.
@@ -215,7 +215,7 @@ class LoopScheduler(PeriodicScheduler):
 
     @property
     def ending(self) -> frozenset[asyncio.Task[Any]]:
-        """The tasks that are closing what nobody listens to any more; a shutdown waits for them."""
+        """The tasks that close sources after their disposal; a shutdown waits for them."""
         return frozenset(self._runner.ending)
 
 

@@ -1,7 +1,7 @@
-"""Notifications from several threads, one at a time and in order, without anyone waiting.
+"""Notifications from several threads, one at a time and in order, without a thread that waits.
 
 An operator with a timer has two sources: its upstream, pushed from any thread, and the loop. Downstream may
-rely on the Observable contract all the same: notifications do not overlap. A thread that comes while another
+rely on the Observable contract all the same: notifications do not overlap. A thread that calls while another
 delivers leaves its notification behind and goes; a notification that is made inside a delivery is appended,
 never nested.
 
@@ -28,7 +28,7 @@ class Serial:
         self._busy = False
 
     def put(self, call: Callable[..., None], *values: Any) -> None:
-        """Run `call(*values)`, here and now or after those that are before it, by whoever runs them."""
+        """Run `call(*values)`, now or after the calls before it, by the thread that runs those."""
         with self._lock:
             if self._calls is None:
                 self._calls = deque()
@@ -53,7 +53,7 @@ class Serial:
                 raise
 
     def _failed(self) -> None:
-        """A call raised: that goes to whoever pushed, as in reactivex. What waits is delivered with the next
-        call."""
+        """A call raised: that goes to the caller that pushed, as in reactivex. Waiting calls run with the
+        next one."""
         with self._lock:
             self._busy = False

@@ -34,14 +34,14 @@ def throttle_latest(
     """Lets at most one value pass in each window of `seconds`, and never loses the last one.
 
     The first value passes at once and opens a window. Of those that come in a window the newest passes when
-    it is over, and opens the next. A window in which nothing came is the last: the value after it passes at
+    it is over, and opens the next. A window without a value is the last: the value after it passes at
     once again.
 
     With a `key` each key has windows of its own, so that a quiet one is not hidden by a busy one::
 
         prices.pipe(rx_sse.throttle_latest(0.5, key=lambda price: price["symbol"]))
 
-    Values of different keys may then change their order: a value that waited comes after later ones of other
+    Values of different keys may then change their order: a value that waited follows later values of other
     keys. On a resumable stream of a bus that is a position that goes back, and makes the stream live-only.
 
     When the source completes, what still waits is emitted first, in the order of its arrival. When it fails,
@@ -50,7 +50,7 @@ def throttle_latest(
     Args:
         seconds: The length of a window: seconds or a timedelta, more than zero.
         key: Gives the key of a value. State is kept only for keys whose window is open.
-        scheduler: Instead of the one that comes with the subscription. Without either it is a `LoopScheduler`
+        scheduler: Instead of that of the subscription. Without either it is a `LoopScheduler`
             of the running loop, or reactivex's threads where no loop runs.
 
     Returns:

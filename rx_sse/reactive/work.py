@@ -35,7 +35,7 @@ class Work(abc.DisposableBase):
         self.action: Callable[..., Any] | None = action
         self.state = state
         self.scheduler = scheduler
-        self.context = context  # None for that of whoever invokes it
+        self.context = context  # None for that of the caller
         self.group: Group | None = None
         self.following: Work | None = None
         self.inner: abc.DisposableBase | None = None
@@ -118,7 +118,7 @@ class Group:
         self._head: Work | None = None
         self._tail: Work | None = None
         self.settled = settled  # called when nothing is left for the first time
-        self.failed = failed  # told what its work raises; answers whether somebody hears of it
+        self.failed = failed  # called with what its work raises; returns whether it was reported
         self.waiting = False  # it has its place among the groups that have work
 
     def __bool__(self) -> bool:

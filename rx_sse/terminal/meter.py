@@ -34,7 +34,7 @@ class Meter:
         self._last = now
 
     def event(self, lag: float | None) -> None:
-        """An event came, `lag` seconds after it was made."""
+        """An event was received, `lag` seconds after it was made."""
         self.count += 1
         self._new += 1
         if lag is not None:
@@ -47,7 +47,7 @@ class Meter:
             share = 1 - exp(-passed / _MEMORY)
             self._rate += (self._new / passed - self._rate) * share
             self._new, self._last = 0, now
-        # What came before the first look has not faded, though it never was.
+        # Before the first look nothing has faded yet.
         seen = 1 - exp(-(self._last - self.start) / _MEMORY)
         return self._rate / seen if seen else 0.0
 

@@ -123,7 +123,7 @@ def sent_headers(given: argparse.Namespace, parser: Parser) -> tuple[dict[str, s
 
 
 def texts(data: str | None, lines: bool) -> Iterator[str]:
-    """What to publish: the argument, all of standard input, or each line of it as it comes."""
+    """What to publish: the argument, all of standard input, or each line of it as it arrives."""
     if data not in (None, "-"):
         yield data
     elif lines:
@@ -256,7 +256,7 @@ def accepted(answer: str) -> str:
 
 
 def pause(attempt: int, retry_after: float | None) -> float:
-    """Seconds before an attempt, 1 being the second one: what was asked for, and longer each time."""
+    """Seconds before an attempt, 1 being the second one: the requested delay, and longer each time."""
     return max(min(retry_after or 0.0, _LONGEST_WAIT), _FIRST_WAIT * 2.0 ** (attempt - 1))
 
 
@@ -272,7 +272,7 @@ def _parser() -> Parser:
     )
     add("topic", metavar="TOPIC", nargs="?")
     add("data", metavar="DATA", nargs="?", help="JSON, or else text; without it, or with -, standard input")
-    add("--lines", action="store_true", help="every line of standard input is an event, as it comes")
+    add("--lines", action="store_true", help="every line of standard input is an event, as it arrives")
     add("--text", action="store_true", help="publish text even if it is JSON")
     add("--event", metavar="NAME", help="the event's name")
     add("--key", metavar="KEY", help="the idempotency key, for a command that may be repeated")

@@ -60,7 +60,7 @@ def main(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # Whoever read has enough, as `head` does. Python would complain when it flushes at its end.
+        # The reader of the pipe has enough, as `head` does. Python would complain when it flushes at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 
@@ -190,7 +190,7 @@ class Tail:
             self._opened = time.monotonic()
             self._screen.note(f"{notes.good('● open')} {harmless(state.url)} {notes.faint(reason)}")
         elif state.state == "closed":
-            if state.error is not None or self._futile:  # which is told as the command's own
+            if state.error is not None or self._futile:  # which the command reports itself
                 return
             self._screen.note(f"{notes.faint('■ closed')} {reason}")
         elif isinstance(state.error, aiohttp.ClientConnectorCertificateError):
@@ -243,7 +243,7 @@ def _parser() -> Parser:
     )
     add("--since", metavar="ID", help="resume after this event")
     add("-n", "--count", type=positive, metavar="N", help="stop after N events")
-    add("--raw", action="store_true", help="the data alone, as it came")
+    add("--raw", action="store_true", help="the data alone, as it was sent")
     add("--lag", metavar="FIELD", help="the field that holds an event's time, to show how old it is")
     add("--comments", action="store_true", help="show comments, heartbeats among them")
     add("--quiet", action="store_true", help="events only: no connection states, no rate")

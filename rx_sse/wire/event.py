@@ -1,4 +1,4 @@
-"""One event, checked and encoded when it is made; and a frame that somebody else made.
+"""One event, checked and encoded when it is made; and a frame that other code made.
 
 Standard: WHATWG HTML §9.2 (server-sent events). What is written here, every conforming parser reads back as
 it was: data is cut at exactly CR LF, LF and CR, and a field that could not come through whole is refused,
@@ -49,7 +49,7 @@ TRANSIENT = Transient.TRANSIENT
 class _Draft:
     """An event while it is being made: its slots are set here, and then it becomes a `ServerSentEvent`.
 
-    That takes a quarter of the time of `object.__setattr__` in a frozen class. Slots that nobody set are
+    That takes a quarter of the time of `object.__setattr__` in a frozen class. Slots that are not set are
     filled at first use, by `ServerSentEvent.__getattr__`.
     """
 
@@ -91,14 +91,14 @@ class ServerSentEvent(_Draft):
         event: the name that a page listens for with ``addEventListener``; without one it is ``"message"``.
         id: what the client sends back as ``Last-Event-ID`` when it reconnects; ``""`` makes it forget.
         retry: milliseconds that the client waits before it reconnects.
-        comment: text that clients skip, for whoever reads the stream with ``curl``.
+        comment: text that clients skip, for a person that reads the stream with ``curl``.
         dumps: replaces the JSON encoder for this event; without it the stream's own `dumps=` is used.
 
     Attributes:
         data: the text on the wire, which is what ``e.data`` is in a browser; ``""`` if there was no data.
         has_data: whether there was any.
         event, id, retry, comment: as given, None if not. The `id` of a received event is the one in force
-            when it came, whichever event brought it; comments are not kept.
+            when it was received, whichever event set it; comments are not kept.
         topic: the topic that the event came from, None unless it came from a bus.
 
     Raises:
@@ -333,7 +333,7 @@ def made(
 
 
 def received(data: str, event: str | None, id: str | None, retry: int | None) -> ServerSentEvent:
-    """For the parser: an event from the wire. Its frame is made if somebody asks for it."""
+    """For the parser: an event from the wire. Its frame is made when it is first read."""
     draft = _Draft()
     draft.data = data
     draft.event = event
@@ -345,7 +345,7 @@ def received(data: str, event: str | None, id: str | None, retry: int | None) ->
 
 
 def from_json(text: bytes) -> ServerSentEvent:
-    """For the encoder: an event of nothing but JSON; `data` is decoded if somebody asks for it."""
+    """For the encoder: an event of nothing but JSON; `data` is decoded when it is first read."""
     draft = _Draft()
     draft.frame = b"data: %b\n\n" % text
     draft.has_data = True
@@ -356,7 +356,7 @@ def from_json(text: bytes) -> ServerSentEvent:
 def framed(
     frame: bytes, id: str | None = None, topic: str | None = None, position: object = None
 ) -> ServerSentEvent:
-    """An event of a frame that this library wrote; its fields are read from it if somebody asks for them."""
+    """An event of a frame that this library wrote; its fields are decoded when they are first read."""
     draft = _Draft()
     draft.frame = frame
     draft.id = id

@@ -26,7 +26,7 @@ __all__ = [
     "utf8",
 ]
 
-# The id comes back in a request header. aiohttp takes 8,190 bytes of one, others 8 KB for all headers
+# The client sends the id back in a request header. aiohttp takes 8,190 bytes of a header, others 8 KB for all
 # together; a request that is refused for its size ends a browser's EventSource for good.
 MAX_ID_BYTES: Final = 4096
 

@@ -1,6 +1,6 @@
 """What a stream sent, as people are shown it in a terminal, a log or a picture: what could act is spelt out.
 
-Every place that shows what came from outside shows it through here: the commands, the helpers of notebooks,
+Every place that shows text from outside shows it through here: the commands, the helpers of notebooks,
 diagrams, the inspector page, errors that quote an answer.
 
 Standard: ECMA-48 for what a terminal obeys, UAX #9 for what turns the direction of text, XML 1.0 §2.2 for the

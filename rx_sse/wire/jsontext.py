@@ -1,6 +1,6 @@
 """The one JSON encoder: any value that a handler may emit → compact JSON text.
 
-Standard: RFC 8259. The text is canonical, whoever makes it: no spaces, members in their order, non-ASCII
+Standard: RFC 8259. The text is canonical with every encoder: no spaces, members in their order, non-ASCII
 characters as they are, floats as Python's ``repr`` gives them.
 
 ================================  ==========================================================================

@@ -1,8 +1,8 @@
 """A frame as a zstd frame of its own, for streams that are sent compressed.
 
 Why one for each event, or for each batch of them: it is made once and serves every client, whenever that
-came. A compressor for each client would do the same work as often as there are clients, and hold a window for
-each of them. A decoder takes the frames as one text, and gives each event as it comes. The price is what an
+connected. A compressor for each client would repeat the work for each client, and hold a window for
+each of them. A decoder takes the frames as one text, and gives each event at once. The price is what an
 event does not share with the one before it: 128 bytes of JSON become a tenth smaller, 1 KB half as big, 8 KB
 less than a third.
 
