@@ -58,7 +58,7 @@ async def demo(chromium: str, file: Path = DEMO) -> None:
         await show(tab, url)
         await tab.until("document.querySelector('#live-state').dataset.state === 'open'")
         await tab.run(USE)
-        await tab.until("document.querySelector('#job-line').textContent.includes('done')")
+        await tab.until("document.querySelector('#job-line').textContent.includes('done')", timeout=90)
         await tab.until("document.querySelector('[data-count=missed]').textContent > '0'")
         await asyncio.sleep(3)
         await photograph(tab, file)
