@@ -267,7 +267,7 @@ class Bus:
         """
         core = self._core
         core.retentions.retain(pattern, history=history, history_bytes=history_bytes, ttl=ttl)
-        core.runtime.run_on_loop(core.topics.retain)
+        core.runtime.run_on_loop(core.retained)
 
     async def publish(
         self,

@@ -14,7 +14,7 @@ from typing import Any
 
 from rx_sse.arguments import count, function, seconds
 from rx_sse.bus.log.draft import Draft, Retention
-from rx_sse.bus.log.port import Flushing, Log, Opening, Probing, Sweeping
+from rx_sse.bus.log.port import Flushing, Log, Opening, Probing, Retaining, Sweeping
 from rx_sse.bus.publisher import Publisher
 from rx_sse.bus.resume.limiter import ReplayLimiter
 from rx_sse.bus.resume.snapshot import Snapshots
@@ -174,6 +174,12 @@ class Core:
         if isinstance(self.log, Flushing):
             await self.log.flushed()
             await self._passed()
+
+    def retained(self) -> None:
+        """Another part of some topics is kept from now on."""
+        self.topics.retain()
+        if isinstance(self.log, Retaining):
+            self.log.retained()
 
     # -- publishing ------------------------------------------------------------------------------------------
 

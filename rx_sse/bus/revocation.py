@@ -58,7 +58,7 @@ class Revocations:
         self._topics = topics
         self._life = max_token_life
         kept = Retention(entries=ALL, bytes=256 * ALL, age=max_token_life + SLACK)
-        runtime.retentions.own(TOPIC, kept)
+        runtime.retentions.put(TOPIC, kept)
         self._blind_limit = blind_limit
         self._blind_since: float | None = None
         self._users: dict[str, tuple[float, float]] = {}

@@ -22,8 +22,8 @@ Fresh = Callable[[Entry], bool]
 """Whether an entry is not older than a time."""
 
 
-def check_since(since: object) -> Since | None:
-    """What was given as `since=`.
+def check_since(since: object, name: str = "since") -> Since | None:
+    """What was given as `since=`, or as another time of that kind.
 
     Raises:
         UsageError: no duration of at least 0, no moment, or one without a time zone.
@@ -32,14 +32,14 @@ def check_since(since: object) -> Since | None:
         return None
     if isinstance(since, timedelta):
         if since < timedelta(0):
-            raise UsageError(f"since={since!r} begins in the future: give a timedelta of at least 0")
+            raise UsageError(f"{name}={since!r} begins in the future: give a timedelta of at least 0")
         return since
     if not isinstance(since, datetime):
-        raise UsageError(f"since={since!r} must be a timedelta, or a datetime with a time zone")
+        raise UsageError(f"{name}={since!r} must be a timedelta, or a datetime with a time zone")
     if since.utcoffset() is None:
         raise UsageError(
-            f"since={since!r} has no time zone, so it is another moment on every machine: give one, as in "
-            "datetime.now(UTC) - timedelta(minutes=5), or since.astimezone() for the zone of this machine"
+            f"{name}={since!r} has no time zone, so it is another moment on every machine: give one, as in "
+            "datetime.now(UTC) - timedelta(minutes=5), or its astimezone() for the zone of this machine"
         )
     return since
 

@@ -4,11 +4,12 @@
 * `await marbles({"source": a, "throttled": b}, seconds=3)`: several streams on one axis of time.
 * `await plot({"a": a, "b": b}, seconds=5)`: numbers as lines.
 * `await record(stream, seconds=5)`: a `Recording`, to save, load and replay.
+* `history("app.db", "orders", since=…)`: what a `SQLiteBus` has kept, as a `Recording`.
 * `await serve(app)`: an application in the kernel, replaced when its cell runs again.
 
-Each takes an Observable, an `EventSource`, an async iterable or a URL, and ends by `n`, by `seconds`, with
-the stream, or by an interrupt of the cell, which keeps what there is. With `live=True` it returns a `Live`
-recording at once and goes on beside other cells. In plain Python they do the same, and show text.
+The first four take an Observable, an `EventSource`, an async iterable or a URL, and end by `n`, by `seconds`,
+with the stream, or by an interrupt of the cell, which keeps what there is. With `live=True` they return a
+`Live` recording at once and go on beside other cells. In plain Python they do the same, and show text.
 
 Standard: Jupyter's display protocol (`_repr_mimebundle_`); no widgets, so that a saved notebook shows what
 was seen.
@@ -17,10 +18,23 @@ Never: a task that goes on after its cell has ended, except what `serve` serves 
 
 from __future__ import annotations
 
+from rx_sse.notebook.kept import history
 from rx_sse.notebook.live import Live
 from rx_sse.notebook.looking import peek, plot
 from rx_sse.notebook.recording import Diagram, marbles, record
 from rx_sse.notebook.serving import Served, serve
 from rx_sse.reactive.recording import Moment, Recording
 
-__all__ = ["Diagram", "Live", "Moment", "Recording", "Served", "marbles", "peek", "plot", "record", "serve"]
+__all__ = [
+    "Diagram",
+    "Live",
+    "Moment",
+    "Recording",
+    "Served",
+    "history",
+    "marbles",
+    "peek",
+    "plot",
+    "record",
+    "serve",
+]

@@ -15,14 +15,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, Self, cast
 
 from reactivex import Observable, abc
-from reactivex.disposable import CompositeDisposable
+from reactivex.disposable import CompositeDisposable, SerialDisposable
+from reactivex.scheduler import VirtualTimeScheduler
 
 from rx_sse import arguments
 from rx_sse.errors import EncodeError, UsageError
@@ -147,6 +149,82 @@ class Recording:
             return timers
 
         return Observable(subscribe)
+
+    def through(self, *operators: Callable[[Observable[Any]], Observable[Any]], name: str = "") -> Recording:
+        """What operators make of the recording, in virtual time: a day takes no longer than its values take.
+
+        The timers of operators (a throttle, a debounce) run by the recording's clock, because the scheduler
+        comes with the subscription. What waits for something else, a task or a thread, has no virtual time,
+        and its values are not seen. At the end of a recording that goes on, the source completes, so that
+        what an operator holds back is seen as well; that completion is not part of the result.
+
+        Args:
+            *operators: as for `pipe`: each is given an Observable and returns one.
+            name: what its diagram calls it.
+
+        Returns:
+            What came out, and when.
+
+        Raises:
+            UsageError: no operator.
+        """
+        if not operators or not all(map(callable, operators)):
+            raise UsageError(
+                "through() takes operators, as pipe() does: recording.through(rx_sse.throttle_latest(0.5))"
+            )
+        clock = VirtualTimeScheduler()
+        end = max([self.seconds, *(moment.at for moment in self.moments[-1:])])
+        came: list[Moment] = []
+
+        def hear(kind: Kind, value: Any) -> None:
+            came.append(Moment(clock.to_seconds(clock.now), kind, value))
+
+        made: Observable[Any] = Observable(partial(self._emit, clock, end))
+        for operator in operators:
+            made = operator(made)
+        subscription = made.subscribe(
+            lambda value: hear("next", value),
+            lambda error: hear("error", f"{type(error).__name__}: {error}"),
+            lambda: hear("completed", None),
+            scheduler=clock,
+        )
+        clock.advance_to(end + 1e-6)
+        subscription.dispose()
+        if came and came[-1].kind == "completed" and came[-1].at >= end and not self._completes:
+            came.pop()
+        return Recording(came, seconds=self.seconds, name=name)
+
+    @property
+    def _completes(self) -> bool:
+        return bool(self.moments) and self.moments[-1].kind == "completed"
+
+    def _emit(
+        self,
+        clock: VirtualTimeScheduler,
+        end: float,
+        observer: abc.ObserverBase[Any],
+        scheduler: abc.SchedulerBase | None = None,
+    ) -> abc.DisposableBase:
+        """Emit the moments at their times, by a virtual clock, and complete at `end`."""
+        following = SerialDisposable()
+
+        def plan(index: int) -> None:
+            at = self.moments[index].at if index < len(self.moments) else end
+            following.disposable = clock.schedule_absolute(at, step, index)
+
+        def step(_: abc.SchedulerBase, index: int | None) -> None:
+            assert index is not None
+            moment = self.moments[index] if index < len(self.moments) else Moment(end, "completed")
+            if moment.kind == "error":
+                observer.on_error(RuntimeError(str(moment.value)))
+            elif moment.kind == "completed":
+                observer.on_completed()
+            else:
+                observer.on_next(moment.value)
+                plan(index + 1)
+
+        plan(0)
+        return following
 
     def to_pandas(self) -> Any:
         """The values as a `pandas.DataFrame`, its index the seconds since the recording began.

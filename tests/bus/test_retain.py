@@ -66,6 +66,7 @@ async def test_what_the_library_appends_keeps_to_the_rule_too(make_bus: MakeBus)
         assert await kept(bus, "t") == 251
 
 
+@pytest.mark.slow
 async def test_an_entry_lives_as_long_as_its_rule_says(make_bus: MakeBus) -> None:
     async with make_bus(ttl=3600) as bus:
         bus.retain("short", ttl=0.05)

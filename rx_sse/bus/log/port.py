@@ -182,6 +182,15 @@ class Dated(Protocol):
 
 
 @runtime_checkable
+class Retaining(Protocol):
+    """A log that notes how much of which topic is kept, beyond what each draft says."""
+
+    def retained(self) -> None:
+        """That has changed."""
+        ...
+
+
+@runtime_checkable
 class Resident(Protocol):
     """A log whose entries are in this process: a topic's history here is the log's own."""
 

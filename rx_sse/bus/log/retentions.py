@@ -67,13 +67,19 @@ class Retentions:
         if ttl is not None:
             zero = "would keep nothing, not even the place to come back to"
             kept = replace(kept, age=seconds("ttl", ttl, zero=zero))
-        self._set(pattern, kept)
+        self.put(pattern, kept)
 
-    def own(self, topic: str, kept: Retention) -> None:
-        """Set the retention of one of the library's own topics."""
-        self._set(topic, kept)
+    @property
+    def rules(self) -> dict[str, Retention]:
+        """The rules of users, by their patterns."""
+        return {name: kept for name, kept in self._rules.items() if not name.startswith(CONTROL)}
 
-    def _set(self, pattern: str, kept: Retention) -> None:
+    def put(self, pattern: str, kept: Retention) -> None:
+        """Set a rule that was checked, or is for one of the library's own topics.
+
+        Raises:
+            UsageError: there are too many.
+        """
         with self._lock:
             rules = {**self._rules, pattern: kept}
             if len(rules) > MOST:

@@ -97,8 +97,7 @@ class Appender:
     Args:
         connection: as it is used by one thread at a time.
         remember: whether topics are remembered from one transaction to the next; only where all transactions
-            of the connection are the appender's owner's. Otherwise one draft at a time is appended, and how
-            much is kept of a topic that is there is not for it to say.
+            of the connection are the appender's owner's. Otherwise one draft at a time is appended.
     """
 
     __slots__ = ("_known", "_nonces", "_remember", "_rows", "_version")
@@ -256,7 +255,7 @@ class Appender:
 
     def _keep(self, topic: TopicState, retention: Retention, now: int) -> None:
         """Trim a topic, and note how long its entries are kept."""
-        if self._remember and retention is not topic.retention:
+        if retention is not topic.retention:
             topic.retention = retention
             if (said := numbers(retention)) != topic.kept:
                 topic.kept = said

@@ -60,8 +60,9 @@ class SQLiteBus(Bus):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         retention = Retention.of(history, history_bytes, ttl)
+        file = File(path, durability, None)
         log = SQLiteLog(
-            File(path, durability, retention),
+            file,
             retention,
             timeout=seconds("publish_timeout", publish_timeout, zero="leaves the disk no time to answer"),
             clock=clock,
@@ -78,5 +79,6 @@ class SQLiteBus(Bus):
             dumps=dumps,
         )
         log.retention_of = self._core.runtime.retention_of
+        file.retentions = self._core.retentions
         log.on_trouble = self._core.runtime.error
         self._sqlite = log

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import cast
 
-from rx_sse.bus.log.draft import Retention
+from rx_sse.bus.log.retentions import Retentions
 from rx_sse.bus.sqlite import schema
 from rx_sse.bus.sqlite.file_clock import FileClock, begin, known
 from rx_sse.errors import UsageError
@@ -64,15 +64,15 @@ class File:
     Args:
         path: of the file; it need not be there yet.
         durability: ``"process"`` or ``"power"``.
-        retention: how much of a topic is kept; noted in the file.
+        retentions: how much of which topic is kept; noted in the file. None if that is not to be said.
 
     Raises:
         UsageError: no path, or no such durability.
     """
 
-    __slots__ = ("_clock", "_retention", "_synchronous", "path")
+    __slots__ = ("_clock", "_synchronous", "path", "retentions")
 
-    def __init__(self, path: str | os.PathLike[str], durability: str, retention: Retention | None) -> None:
+    def __init__(self, path: str | os.PathLike[str], durability: str, retentions: Retentions | None) -> None:
         self.path = path_of(path)
         if durability not in DURABILITY:
             raise UsageError(
@@ -80,7 +80,7 @@ class File:
                 'process) or "power" (and a power cut; each commit waits for the disk)'
             )
         self._synchronous = DURABILITY[durability]
-        self._retention = retention
+        self.retentions = retentions
         self._clock = FileClock("", 0)
 
     def now(self) -> int:
@@ -159,6 +159,11 @@ class File:
             raise
         return connection
 
+    def note(self, connection: sqlite3.Connection) -> None:
+        """Note how much is kept, inside a transaction."""
+        if self.retentions is not None:
+            schema.keep(connection, self.retentions)
+
     def _prepare(self, connection: sqlite3.Connection) -> None:
         ask = connection.execute
         if ask("PRAGMA page_count").fetchone()[0] == 0:
@@ -172,15 +177,14 @@ class File:
         ask(f"PRAGMA synchronous = {self._synchronous}")
         ask(f"PRAGMA journal_size_limit = {WAL_LIMIT}")
         there = schema.check_layout(schema.layout_of(connection), self.path)
-        same = there and (self._retention is None or schema.kept(connection) == self._retention)
+        same = there and (self.retentions is None or schema.same(schema.kept(connection), self.retentions))
         if same and (clock := known(connection)) is not None:
             self._clock = clock
             return
         ask("BEGIN IMMEDIATE")
         try:
             schema.create(connection)
-            if self._retention is not None:
-                schema.keep(connection, self._retention)
+            self.note(connection)
             clock = begin(connection)
             ask("COMMIT")
             self._clock = clock

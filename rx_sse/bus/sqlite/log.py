@@ -67,10 +67,9 @@ class SQLiteLog:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.on_trouble: Callable[[Exception, str | None], None] = _no_trouble
-        self.watches = Watches(clock)
-        self._file = file
-        self._retention = retention
         self.retention_of: Callable[[str], Retention] = lambda topic: retention
+        self.watches = Watches(clock, lambda topic: self.retention_of(topic).age)
+        self._file = file
         self._dates = Clock(0.0, 0)
         self._timeout = timeout
         self._clock = clock
@@ -197,6 +196,12 @@ class SQLiteLog:
         append_queue.close(left, unknown)
         self._queue = None
 
+    def retained(self) -> None:
+        """The bus keeps another part of some topics: the file notes it, for publishers without a bus."""
+        self.watches.retained()
+        if self._writer is not None:
+            self._writer.work(Work(lambda connection, _: self._file.note(connection), _ignore))
+
     @property
     def ready(self) -> bool:
         """Whether entries appended now reach the watchers of this process."""
@@ -229,7 +234,7 @@ class SQLiteLog:
         dates = self._now()
         if self._dates.differs(dates):
             self._dates = dates
-        self._touched |= dict.fromkeys(self.watches.due(max(self._retention.age / 4, 0.5)))
+        self._touched |= dict.fromkeys(self.watches.due())
         if self._touched:
             names, self._touched = list(self._touched), {}
             self._writer.work(Work(lambda connection, _: touch(connection, names, self._file.now()), _ignore))
@@ -343,7 +348,7 @@ class SQLiteLog:
 
     def _touch(self, topic: str, touched: int) -> None:
         """A topic was read: its life begins again."""
-        if self._file.now() - touched > self._retention.age * 125:  # an eighth of it
+        if self._file.now() - touched > self.retention_of(topic).age * 125:  # an eighth of it
             self._touched[topic] = None
 
     def _dropped(self, topic: str, error: Exception) -> None:

@@ -88,7 +88,7 @@ def publish_in(
 def _insert(connection: sqlite3.Connection, draft: Draft) -> Position:
     if not schema.check_layout(schema.layout_of(connection), "this database"):
         schema.create(connection)
-    draft.retention = schema.kept(connection)
+    draft.retention = schema.kept(connection).of(draft.topic)
     outcomes, _ = Appender(connection, remember=False).append([draft], begin(connection).now())
     if isinstance(outcomes[0], Exception):
         raise outcomes[0]

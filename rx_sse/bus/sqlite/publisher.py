@@ -17,7 +17,7 @@ import time
 from typing import Any, Self
 
 from rx_sse.arguments import function, seconds
-from rx_sse.bus.log.draft import Draft, Retention, draft_of, hashed_key
+from rx_sse.bus.log.draft import Draft, draft_of, hashed_key
 from rx_sse.bus.log.position import Position, cursor_of, part_of, ref_of
 from rx_sse.bus.names import check_topic
 from rx_sse.bus.sqlite import schema
@@ -33,14 +33,13 @@ PAUSE = 0.02
 class _State:
     """What belongs to one process."""
 
-    __slots__ = ("connection", "identity", "lock", "pid", "retention")
+    __slots__ = ("connection", "identity", "lock", "pid")
 
     def __init__(self) -> None:
         self.pid = os.getpid()
         self.lock = threading.Lock()
         self.connection: sqlite3.Connection | None = None
         self.identity: Identity | None = None
-        self.retention = Retention()
 
 
 class SQLitePublisher:
@@ -137,7 +136,7 @@ class SQLitePublisher:
                 connection = self._connection(state)
                 connection.execute("BEGIN IMMEDIATE")
                 try:
-                    draft.retention = state.retention
+                    draft.retention = schema.kept(connection).of(draft.topic)
                     outcomes, _ = Appender(connection, remember=False).append(
                         [draft], self._file.now(), [draft] if unsure else ()
                     )
@@ -171,7 +170,6 @@ class SQLitePublisher:
         self._file.check()
         connection = self._file.connect()
         state.connection, state.identity = connection, self._file.identity()
-        state.retention = schema.kept(connection)
         return connection
 
     @staticmethod

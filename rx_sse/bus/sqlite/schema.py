@@ -16,10 +16,12 @@ Never: a table without the prefix, a trigger, or a setting that the application'
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 
 from rx_sse.bus.log.draft import Retention
+from rx_sse.bus.log.retentions import Retentions
 from rx_sse.errors import UsageError
 
 LAYOUT = 1
@@ -111,16 +113,23 @@ def create(connection: sqlite3.Connection) -> None:
     )
 
 
-def keep(connection: sqlite3.Connection, retention: Retention) -> None:
-    """Note how much of a topic is kept, for those who publish without saying it."""
+def keep(connection: sqlite3.Connection, retentions: Retentions) -> None:
+    """Note how much of which topic is kept, for those who publish without saying it."""
+    kept = retentions.default
+    rules = [[name, it.entries, it.bytes, it.age] for name, it in retentions.rules.items()]
     connection.cursor().executemany(
         "INSERT OR REPLACE INTO rx_sse_meta VALUES (?, ?)",
-        [("history", retention.entries), ("history_bytes", retention.bytes), ("ttl", retention.age)],
+        [
+            ("history", kept.entries),
+            ("history_bytes", kept.bytes),
+            ("ttl", kept.age),
+            ("rules", json.dumps(rules)),
+        ],
     )
 
 
-def kept(connection: sqlite3.Connection) -> Retention:
-    """How much of a topic the bus on this file keeps."""
+def kept(connection: sqlite3.Connection) -> Retentions:
+    """How much of which topic the bus on this file keeps."""
     rows = connection.cursor()
     rows.row_factory = None
     said = [
@@ -128,5 +137,15 @@ def kept(connection: sqlite3.Connection) -> Retention:
         for name in ("history", "history_bytes", "ttl")
     ]
     if None in said:
-        return PLAIN
-    return Retention(int(said[0][0]), int(said[1][0]), float(said[2][0]))
+        return Retentions(PLAIN)
+    found = Retentions(Retention(int(said[0][0]), int(said[1][0]), float(said[2][0])))
+    # As bytes, because a connection of the application's may give texts as anything.
+    rules = rows.execute("SELECT CAST(value AS BLOB) FROM rx_sse_meta WHERE name = 'rules'").fetchone()
+    for name, entries, size, age in json.loads(rules[0]) if rules is not None else ():
+        found.put(str(name), Retention(int(entries), int(size), float(age)))
+    return found
+
+
+def same(one: Retentions, other: Retentions) -> bool:
+    """Whether two say the same."""
+    return one.default == other.default and one.rules == other.rules

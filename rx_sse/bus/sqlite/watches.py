@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from math import inf
 
 from rx_sse.bus.log.entry import Entry
 from rx_sse.bus.log.port import Listener
@@ -23,17 +24,21 @@ class Watches:
 
     Args:
         clock: monotonic seconds.
+        life: seconds that a topic lives untouched.
 
     Attributes:
         seen: the id up to which entries were handed over; None until the file is read. Read on any thread.
         restarts: how often all watchers had to read the log again.
     """
 
-    __slots__ = ("_clock", "_watched", "restarts", "seen")
+    __slots__ = ("_clock", "_life", "_touched", "_watched", "restarts", "seen")
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], life: Callable[[str], float]) -> None:
         self._clock = clock
-        self._watched: OrderedDict[str, tuple[Listener, float]] = OrderedDict()
+        self._life = life
+        self._watched: dict[str, tuple[Listener, float]] = {}
+        # By the seconds within which they are to be touched: when they were.
+        self._touched: dict[float, OrderedDict[str, float]] = {}
         self.seen: int | None = None
         self.restarts = 0
 
@@ -42,17 +47,31 @@ class Watches:
 
     def watch(self, topic: str, listener: Listener) -> Callable[[], None]:
         """Hand over what is new of a topic, until what is returned is called."""
-        self._watched[topic] = (listener, self._clock())
+        self._add(topic, listener, self._clock())
 
         def stop() -> None:
             if (found := self._watched.get(topic)) is not None and found[0] is listener:
                 del self._watched[topic]
+                self._touched[found[1]].pop(topic, None)
 
         return stop
+
+    def retained(self) -> None:
+        """Topics may have other lives from now on; all are due."""
+        watched = list(self._watched.items())
+        self._touched.clear()
+        for topic, (listener, _) in watched:
+            self._add(topic, listener, -inf)
+
+    def _add(self, topic: str, listener: Listener, touched: float) -> None:
+        pace = max(self._life(topic) / 4, 0.5)
+        self._watched[topic] = (listener, pace)
+        self._touched.setdefault(pace, OrderedDict())[topic] = touched
 
     def clear(self) -> None:
         """Nobody watches any more."""
         self._watched.clear()
+        self._touched.clear()
         self.seen = None
 
     def begin(self, last: int) -> None:
@@ -88,15 +107,16 @@ class Watches:
                 if (found := self._watched.get(topic)) is not None:
                     found[0].arrived(entry)
 
-    def due(self, interval: float) -> list[str]:
-        """The topics that were not touched for so many seconds; they count as touched now."""
+    def due(self) -> list[str]:
+        """The topics that were not touched for a quarter of their life; they count as touched now."""
         now = self._clock()
         topics: list[str] = []
-        while self._watched:
-            topic, (listener, at) = next(iter(self._watched.items()))
-            if at + interval > now:
-                break
-            self._watched[topic] = (listener, now)
-            self._watched.move_to_end(topic)
-            topics.append(topic)
+        for pace, table in self._touched.items():
+            while table:
+                topic, touched = next(iter(table.items()))
+                if touched + pace > now:
+                    break
+                table[topic] = now
+                table.move_to_end(topic)
+                topics.append(topic)
         return topics

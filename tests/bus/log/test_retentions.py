@@ -47,7 +47,7 @@ def test_what_a_rule_leaves_out_is_the_buss_whatever_a_wider_one_says() -> None:
 def test_the_librarys_own_topics_are_under_no_rule_of_a_users() -> None:
     made = rules(("*", 0))
     assert made.of("!revocations") == Retention()
-    made.own("!revocations", Retention(entries=7))
+    made.put("!revocations", Retention(entries=7))
     assert made.of("!revocations").entries == 7
 
 
