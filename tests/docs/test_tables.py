@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import inspect
 import re
 import shlex
@@ -18,6 +19,7 @@ from ..conftest import PROJECT, ROOT
 from .blocks import HERE, README, Block, Page, cases
 
 STREAMS = Page(ROOT / "docs" / "streams.md")
+DEPLOYING = Page(ROOT / "docs" / "deploying.md")
 
 
 @pytest.mark.parametrize(("page", "block", "command", "shown"), cases("python3", "python", "rx-sse"))
@@ -100,6 +102,43 @@ def test_the_operators_take_what_is_shown() -> None:
                 parameter, _, default = argument.partition("=")
                 assert not default or parameters[parameter].default == eval(default), call
                 assert parameter in parameters, call
+
+
+def test_the_reasons_of_an_end_are_the_code() -> None:
+    from rx_sse.web.end_reason import End
+
+    assert list(STREAMS.table("Why a stream ended")) == [end.value for end in End]
+
+
+def test_the_limits_are_the_code() -> None:
+    from dataclasses import fields
+
+    shown = {name: eval(cells[0]) for name, cells in STREAMS.table("Limits").items()}
+    assert shown == {field.name: field.default for field in fields(rx_sse.Limits)}
+
+
+def logged() -> set[tuple[str, str]]:
+    """Level and text of the lines that the library logs, `%s` and the like as …"""
+    found: set[tuple[str, str]] = set()
+    for path in (ROOT / "rx_sse").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+                continue
+            of, texts = node.func.value, [it.value for it in node.args if isinstance(it, ast.Constant)]
+            if isinstance(of, ast.Name) and of.id == "logger" and texts and isinstance(texts[0], str):
+                level = {"exception": "error", "log": "info"}.get(node.func.attr, node.func.attr)
+                found.add((level, re.sub(r"%[-+.\d]*\w", "…", texts[0])))
+    return found
+
+
+def test_the_log_lines_are_the_code() -> None:
+    (section,) = re.findall(r"^## Log lines$(.*?)^## ", DEPLOYING.text, re.MULTILINE | re.DOTALL)
+    shown = re.findall(r"^\| (\w+) \| `(.+?)` \|", section, re.MULTILINE)
+    assert len(shown) > 10
+    lines = logged()
+    for level, text in shown:
+        start = text.removesuffix("…")
+        assert any(level == known and line.startswith(start) for known, line in lines), text
 
 
 def test_the_control_events_are_the_code() -> None:
