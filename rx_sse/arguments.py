@@ -1,7 +1,7 @@
 """What users hand over, checked the same way in every room: durations, numbers of things, functions.
 
 A value that cannot work is refused where it is handed over, with its name, the value and what would do. Later
-it would be an exception in somebody else's event, or a limit that is none: no number is under `nan`.
+it would be an exception in another client's event, or a limit that is none: no number is under `nan`.
 
 Never: a value is changed to one that would do. A bool is no number.
 """

@@ -91,7 +91,7 @@ class StreamError(RxSseError):
         title: what kind of problem it is, for a person; the same for every occurrence.
         type: a URI that names the kind of problem, for programs. ``about:blank`` says that there is none.
         status: an HTTP status, 400 to 599, used when the headers have not left yet.
-        retry: milliseconds after which the client should come back, as in a ``retry:`` line.
+        retry: milliseconds after which the client should reconnect, as in a ``retry:`` line.
         **extra: further members of the problem document; JSON values.
     """
 

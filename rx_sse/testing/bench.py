@@ -35,5 +35,5 @@ class Bench:
             yield bus
 
     def topic(self) -> str:
-        """A name that nobody has used."""
+        """A name that was never used."""
         return f"check:{os.urandom(6).hex()}"

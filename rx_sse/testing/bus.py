@@ -9,7 +9,7 @@ A third backend is one file with a `Log` in it, and this is how its author knows
     async def test_my_bus() -> None:
         await rx_sse.testing.check_bus(make_bus)
 
-Each check makes its own bus and uses topics that nobody has used before, so a log that persists needs no
+Each check makes its own bus and uses topics that were never used before, so a log that persists needs no
 cleaning.
 
 Precedents: trio's `check_one_way_stream` and the Reactive Streams TCK.

@@ -36,7 +36,7 @@ class Listener:
 
     Attributes:
         written: every event on the wire, in order, control events included.
-        cursor: what the client would come back with.
+        cursor: the id that the client would send when it reconnects.
         completed: whether the topics were ended.
         error: what the stream failed with.
     """
@@ -121,7 +121,7 @@ class Listener:
         return self
 
     async def opened(self) -> Listener:
-        """Wait until the stream has told where it stands."""
+        """Wait until the stream has sent its position."""
         return await self.until(lambda it: bool(it.written))
 
     async def received(self, count: int) -> Listener:

@@ -30,7 +30,7 @@ run."""
 
 
 EXCERPT = 2000
-"""Bytes of an answer, or of what came last, that an error quotes."""
+"""Bytes of an answer, or of the last events, that an error quotes."""
 
 
 class StreamClosed(AssertionError):
@@ -45,9 +45,9 @@ class OpenStream:
         status: the HTTP status.
         reason: its reason phrase.
         headers: the response headers, names in lower case.
-        last_event_id: the id with which a browser would come back now.
+        last_event_id: the id with which a browser would reconnect now.
         retry: the reconnection time that the stream has set, in milliseconds; None if it has not.
-        comments: how many comments came, heartbeats included.
+        comments: how many comments were received, heartbeats included.
     """
 
     def __init__(
@@ -225,7 +225,7 @@ class OpenStream:
         return f":\n{text}" if text else ", without a body"
 
     def _story(self) -> str:
-        """What came, for whoever waited for something else."""
+        """What was received, for the error of a wait for something else."""
         came = [f"{self._taken} events before it"] if self._taken else []
         came += [f"{self.comments} comments"] if self.comments else []
         came += self._skipped[-5:]

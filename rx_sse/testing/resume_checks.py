@@ -83,7 +83,7 @@ async def a_gap_is_told_once(bench: Bench) -> None:
 
 
 async def an_empty_topic_has_a_position(bench: Bench) -> None:
-    """Whoever has received nothing yet resumes right."""
+    """A client that has received nothing yet resumes in the right place."""
     async with bench.bus() as bus:
         name = bench.topic()
         cursor = (await Listener(bus, name).opened()).cut()
@@ -173,7 +173,7 @@ async def a_slow_client_gets_everything_and_delays_nobody(bench: Bench) -> None:
 
 
 async def filters_move_the_cursor(bench: Bench) -> None:
-    """A client whose filter passes nothing comes back to no gap, even with a short history."""
+    """A client whose filter passes nothing reconnects without a gap, even with a short history."""
     async with bench.bus(history=40) as bus:
         name = bench.topic()
         listener = await Listener(bus, name, filter=_negative).opened()

@@ -1,4 +1,4 @@
-"""Checks of `check_bus`: what goes in comes out, and who may.
+"""Checks of `check_bus`: what is published is delivered, and revocations hold.
 
 Standard: the Observable contract (ReactiveX).
 Never: a sleep where an event can be awaited.
@@ -164,7 +164,7 @@ async def leaving_and_raising_hurt_nobody_else(bench: Bench) -> None:
 
 
 async def an_end_is_an_entry(bench: Bench) -> None:
-    """Readers get what there is, then the end; so does who comes later. A source that completes ends
+    """Readers get what there is, then the end; so do later readers. A source that completes ends
     nothing.
     """
     async with bench.bus() as bus:

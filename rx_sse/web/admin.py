@@ -42,8 +42,8 @@ def admin_app(*, auth: Auth | None = None) -> web.Application:
     """An application with health and the inspector page.
 
     Args:
-        auth: who may see the page; the health endpoints are open to all. Without it the page is as open as
-            its address is: mount it where only operators come.
+        auth: the authenticator of the page; the health endpoints are open to all. Without it the page is as
+            open as its address is: mount it where only operators reach it.
 
     Returns:
         An application for `app.add_subapp("/admin", …)`, below one that was set up.

@@ -119,8 +119,8 @@ def bus_app(bus: Bus, *, auth: Auth, allow: Allow = by_claim) -> web.Application
     """An application that serves the topics of a bus.
 
     Args:
-        bus: the bus; the mount starts and closes it if nobody else does.
-        auth: who asks; see `sse`.
+        bus: the bus; the mount starts and closes it unless `setup` does.
+        auth: the authenticator; see `sse`.
         allow: `(principal, topic, "subscribe" | "publish") -> bool`, plain or async. By default the token's
             claim `{"rx_sse": {"subscribe": ["news", "team:*"], "publish": ["team:7"]}}`. Publishing needs the
             scope `publish` as well, whatever `allow` says.

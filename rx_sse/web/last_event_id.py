@@ -1,7 +1,7 @@
 """Where a request's client was: `last_event_id`.
 
 Standard: HTML Living Standard §9.2.4 (`Last-Event-ID`).
-Never: it trusts the value; whoever uses it parses it.
+Never: it trusts the value; its user parses it.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ STREAM_CURSOR: web.RequestKey[StreamCursor] = web.RequestKey("rx_sse.resume", St
 
 
 def last_event_id(request: web.Request, default: str | None = None) -> StreamCursor:
-    """The `Last-Event-ID` with which the client comes back.
+    """The `Last-Event-ID` with which the client reconnects.
 
     Give it to `bus.events(..., after=...)`: the bus then resumes there, and through it gives the connection
     positions and gaps beside your pipeline. For ids of your own, `.value` is the text, or None.
 
     Args:
         request: the request that the handler got.
-        default: where a client begins that comes for the first time: a cursor that your server knows, such as
-            what `bus.position` returned when it rendered the page.
+        default: where a client begins that connects for the first time: a cursor that your server knows, such
+            as what `bus.position` returned when it rendered the page.
 
     Returns:
         One object per request. `str()` of it is the id, `""` if there is none; it is true if there is one.

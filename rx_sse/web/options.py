@@ -36,8 +36,8 @@ class StreamOptions(TypedDict, total=False):
             Default `"disconnect"`.
         heartbeat: Seconds without traffic after which a comment is sent; 0 or None for never.
             Default 15; with `control="none"` never, unless it is asked for.
-        retry: Milliseconds after which the client is told to reconnect. None, the default, leaves
-            the client its own; what reconnects by itself is told 3000, because it may still have
+        retry: Milliseconds after which the client shall reconnect. None, the default, leaves
+            the client its own; a client that reconnects is sent 3000, because it may still have
             what another connection said.
         hold_headers: Seconds that the response headers wait for a first emission or failure.
             Default 0.05.
@@ -75,8 +75,8 @@ class StreamOptions(TypedDict, total=False):
     """Seconds without traffic after which a comment is sent; 0 or None for never. Default 15; with
     `control="none"` never, unless it is asked for."""
     retry: int | None
-    """Milliseconds after which the client is told to reconnect. None, the default, leaves the client its own;
-    what reconnects by itself is told 3000, because it may still have what another connection said."""
+    """Milliseconds after which the client shall reconnect. None, the default, leaves the client its own;
+    a client that reconnects is sent 3000, because it may still have what another connection said."""
     hold_headers: float
     """Seconds that the response headers wait for a first emission or failure. Default 0.05."""
     write_timeout: float
@@ -194,5 +194,5 @@ def resolve(*layers: Mapping[str, Any]) -> Options:
     if given.get("compress") is not None:
         if given["compress"] != "zstd":
             raise UsageError(f"compress={given['compress']!r} must be 'zstd' or None")
-        import_module("rx_sse.wire.zstd")  # what it needs is missed here, not when the first client comes
+        import_module("rx_sse.wire.zstd")  # what it needs is missed here, not when the first client connects
     return Options(**given)

@@ -1,4 +1,4 @@
-"""Who a request speaks for: a `Principal`, and the places where the rest of the web edge finds one.
+"""The user of a request: a `Principal`, and the places where the rest of the web edge finds one.
 
 An authenticator is any ``(request) -> Principal | None``, plain or awaitable; `rx_sse.JWTAuth` is one. Its
 answer is kept with the request, so that a handler, a bus and a limit all ask `principal(request)` and mean
@@ -32,7 +32,7 @@ class Principal:
     """The user that a request speaks for. Immutable, and shared by all requests that bring the same token.
 
     Args:
-        user: who it is; never empty. `JWTAuth` takes ``sub``.
+        user: the user's id; never empty. `JWTAuth` takes ``sub``.
         scopes: what the token was issued for.
         claims: everything the token says, read-only to the last level (lists are tuples).
         expires_at: when it ends, in seconds of the epoch. A stream that was opened with it ends then; None:
@@ -78,7 +78,7 @@ ordinary handlers as well."""
 
 
 def principal(request: web.Request) -> Principal:
-    """Return who ``request`` speaks for.
+    """Return the principal of ``request``.
 
     Raises:
         UsageError: the request was not authenticated.

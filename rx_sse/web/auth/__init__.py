@@ -1,4 +1,4 @@
-"""Who asks: JSON Web Tokens, the carriers that bring them, the keys that vouch for them.
+"""Authentication: JSON Web Tokens, the carriers that bring them, the keys that verify them.
 
 `authenticator` is `JWTAuth`; a request meets `credentials` (the carrier), `cache`, `verify` (PyJWT), `keys`
 and `jwks` (what verifies), `scopes`; `challenge` is how a refusal reads to the client, `reasons` and

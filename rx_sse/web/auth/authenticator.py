@@ -1,4 +1,4 @@
-"""JSON Web Tokens as an authenticator: who does this request speak for?
+"""JSON Web Tokens as an authenticator: which user does this request speak for?
 
 ::
 
@@ -79,7 +79,7 @@ class AuthStats:
 
 
 class JWTAuth:
-    """Lets in who brings a good JSON Web Token. Give it to ``sse(auth=…)``, or call it with a request.
+    """Admits requests with a valid JSON Web Token. Give it to ``sse(auth=…)``, or call it with a request.
 
     Args:
         key: what verifies the tokens: an HMAC secret of at least 32 random bytes, or a public key as PEM.
@@ -87,9 +87,9 @@ class JWTAuth:
             set its times.
         algorithms: what the issuer signs with, one name or several for one type of key. Never read from a
             token.
-        audience: who we are to the issuer; one of these must be in ``aud``. Without it, a token with ``aud``
-            is refused.
-        issuer: who may have made the token (``iss``).
+        audience: the issuer's names for this application; one of these must be in ``aud``. Without it, a
+            token with ``aud`` is refused.
+        issuer: the issuer that tokens must name (``iss``).
         cookie: the cookie that may carry the token, beside the header; it begins with ``__Host-`` or
             ``__Secure-``.
         leeway: seconds by which the issuer's clock may be ahead of ours. ``exp`` is never stretched: streams
@@ -132,7 +132,7 @@ class JWTAuth:
         self._refusals = Refusals()
 
     async def __call__(self, request: web.Request) -> Principal:
-        """Return who ``request`` speaks for, and keep it with the request.
+        """Return the principal of ``request``, and keep it with the request.
 
         Raises:
             web.HTTPUnauthorized: it brings no token, or one that is not good.
@@ -168,13 +168,13 @@ class JWTAuth:
         return find_credential(request.headers, self._cookie) is not None
 
     def require(self, *scopes: str) -> Scoped:
-        """Return an authenticator that asks for these scopes too, and answers 403 to who lacks one."""
+        """Return an authenticator that asks for these scopes too, and answers 403 without one of them."""
         return Scoped(self, scopes)
 
     def watch(self, callback: Withdrawn) -> Callable[[], None]:
         """Be told when the issuer takes back a key.
 
-        While anybody watches, the key set is kept fresh without any request; with a fixed key nothing ever
+        While there is a watcher, the key set is kept fresh without any request; with a fixed key nothing ever
         comes.
 
         Args:

@@ -2,7 +2,7 @@
 
 Verifying a signature costs 75 to 200 µs and a browser brings the same token with every reconnect, so an
 answer is kept: under the SHA-256 of the token, until its ``exp``, and for the `SIZE` tokens used last. Only
-good tokens are kept, so nobody without one can push others out.
+good tokens are kept, so a client without one cannot push others out.
 
 Never: it holds no token; and it knows nothing of revocation, which is asked after it.
 """
@@ -39,7 +39,7 @@ class TokenCache:
         return len(self._kept)
 
     def get(self, fingerprint: Fingerprint, now: float) -> Principal | None:
-        """Return whom the token speaks for, if it was verified and has not ended at ``now`` (epoch
+        """Return the principal of the token, if it was verified and has not ended at ``now`` (epoch
         seconds)."""
         found = self._kept.get(fingerprint)
         if found is None:

@@ -6,11 +6,11 @@ How it behaves, in the order in which things go wrong:
 * An unknown ``kid`` asks for the set, once per ``cooldown`` for all requests together, and they share
   the answer.
 * A fetch that fails changes nothing, for ``max_age``; then the keys are gone, as if there had never been any.
-* A key that is missing from a good answer is withdrawn: whoever watches is told, and `version` moves.
-* While somebody watches (an open stream does), the set is refreshed without any request.
+* A key that is missing from a good answer is withdrawn: watchers are called, and `version` moves.
+* While there is a watcher (an open stream is one), the set is refreshed without any request.
 
 There is nothing to close but what is under way: a fetch opens its own session, and a timer runs only while
-somebody watches or between `start` and `close`.
+there is a watcher or between `start` and `close`.
 
 Standard: RFC 7517 §5 (JWK Set); RFC 8725 §3.10 (no URL from a token is ever fetched).
 Never: it blocks the loop, follows a redirect, reads more than `MAX_DOCUMENT`, or logs what the issuer sent.
@@ -154,7 +154,7 @@ class JWKS:
         """Have ``callback`` called on the loop with the keys that were withdrawn; what is returned stops
         that.
 
-        While anybody watches, the set is kept fresh. Call it on the loop.
+        While there is a watcher, the set is kept fresh. Call it on the loop.
         """
         place = object()
         self._watchers[place] = callback

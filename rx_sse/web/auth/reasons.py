@@ -1,4 +1,4 @@
-"""Why a token speaks for nobody, in words for the developer of the application.
+"""Why a token is refused, in words for the developer of the application.
 
 The client gets the same answer for every reason (`challenge`); these words go to the log alone. They name the
 claim and what the configuration wants. Of the token they hold no text: how long ago it ended and of which
@@ -86,7 +86,7 @@ def kind_of(value: object) -> str:
 
 
 def _claims(token: str) -> Mapping[str, Any]:
-    """What a token says, once it is known who signed it."""
+    """What a token says, once its signature is verified."""
     try:
         return jwt.decode(token, options={"verify_signature": False})
     except (jwt.PyJWTError, RecursionError):

@@ -1,4 +1,4 @@
-"""What the developer is told of the requests that are not let in.
+"""What the log says of requests that are refused.
 
 A 401 or a 403 says little to the client, on purpose. Here is the rest: a line at INFO with the method, the
 path and the reason in words. Of each kind of reason a few lines come at once and then one in a while, with

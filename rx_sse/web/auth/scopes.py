@@ -27,7 +27,7 @@ class Authenticator(Protocol):
     """What `JWTAuth` and its kind offer beyond being called."""
 
     def __call__(self, request: web.Request, /) -> Awaitable[Principal]:
-        """Return who the request speaks for, or raise the answer that refuses it."""
+        """Return the request's principal, or raise the answer that refuses it."""
         ...
 
     def watch(self, callback: Withdrawn, /) -> Callable[[], None]:
@@ -36,7 +36,7 @@ class Authenticator(Protocol):
 
 
 class Scoped:
-    """Lets in whom another authenticator lets in and whose token has all of some scopes; 403 for the rest."""
+    """Admits requests that another authenticator admits and whose token has all scopes; 403 for others."""
 
     __slots__ = ("_auth", "_refusals", "_scopes")
 
@@ -52,7 +52,7 @@ class Scoped:
         self._refusals = Refusals()
 
     async def __call__(self, request: web.Request) -> Principal:
-        """Return who ``request`` speaks for.
+        """Return the principal of ``request``.
 
         Raises:
             web.HTTPForbidden: a scope is missing.

@@ -17,7 +17,7 @@ for a ticket, and opens its stream with that::
 What it costs: a ticket stands in URLs, and so in the access logs of this server and of every proxy before it.
 That is why an access token must never stand there, and why a ticket lives for minutes, has an audience of its
 own, opens streams and does nothing else, and is revoked with the token that it was made from. It may be used
-again until it ends, because an EventSource comes back with the URL that it has; after that it is answered
+again until it ends, because an EventSource reconnects with the URL that it has; after that it is answered
 401, and the page fetches a new one.
 
 Standard: RFC 9700 §4.3.2 (no access token in the query), RFC 7519.
@@ -51,13 +51,13 @@ _OURS = frozenset({"aud", "exp", "iat", "iss", "jti", "nbf", "scope", "scp", "su
 
 
 class Tickets:
-    """Lets in who brings a ticket, and whom ``auth`` lets in. Give it to ``sse(auth=…)`` of the streams it is
-    for.
+    """Admits requests with a ticket, and those that ``auth`` admits. Give it to ``sse(auth=…)`` of its
+    streams.
 
     A header or a cookie that ``auth`` judges comes first, and is not rescued by a ticket.
 
     Args:
-        auth: who else is let in, and whose principals get tickets.
+        auth: the authenticator of all other requests; its principals get tickets.
         key: the secret of this application that signs its tickets: at least 32 random bytes.
         query: the parameter of the URL that carries a ticket.
         audience: what tells a ticket from every other token; ``auth`` must not take it.
@@ -116,7 +116,7 @@ class Tickets:
         return jwt.encode(claims, self._key.material, algorithm="HS256")
 
     async def __call__(self, request: web.Request) -> Principal:
-        """Return who ``request`` speaks for, and keep it with the request.
+        """Return the principal of ``request``, and keep it with the request.
 
         Raises:
             web.HTTPException: what ``auth`` raises; 401 for a ticket that is not good, or not good for this.
@@ -138,7 +138,7 @@ class Tickets:
         return Scoped(self, scopes)
 
     def watch(self, callback: Withdrawn) -> Callable[[], None]:
-        """Be told when the issuer of the access tokens takes back a key. Tickets end by themselves."""
+        """Call ``callback`` when the issuer of access tokens withdraws a key. Tickets end by themselves."""
         return self._auth.watch(callback)
 
     def _verified(self, values: list[str]) -> Principal | Refused:

@@ -1,8 +1,8 @@
-"""From a token to the principal that it speaks for, or the reason why it speaks for nobody.
+"""From a token to the principal that it speaks for, or the reason why it is refused.
 
 What is asked of every token, beyond its signature: an ``exp`` that has not come, a ``sub`` that is a text and
 not empty, the audience and the issuer of the configuration, and claims of the right type. A token with an
-``aud`` is refused where no audience is configured: it was made for somebody, and nobody said that this is us
+``aud`` is refused where no audience is configured: it was made for some audience, and none is configured here
 (RFC 7519 §4.1.3).
 
 Standard: RFC 7519 §4.1, RFC 8725; scopes from ``scope`` (RFC 8693 §4.2) or else ``scp``.
@@ -93,7 +93,7 @@ def claimed_birth(token: str) -> float:
 def verify(
     token: str, keys: Sequence[Key], algorithms: frozenset[str], rules: Rules, carrier: Carrier
 ) -> Principal:
-    """Return who a token speaks for.
+    """Return the principal of a token.
 
     Args:
         token: what the carrier held.
@@ -103,7 +103,7 @@ def verify(
         carrier: where it was found.
 
     Raises:
-        Refused: it speaks for nobody.
+        Refused: it is not valid.
     """
     reason = Refused("unknown key", "no key that it names is known")
     for key in keys:
@@ -182,7 +182,7 @@ def _scopes(value: object) -> frozenset[str]:
 
 
 def _frozen(claims: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return JSON that nobody can change: one principal serves many requests."""
+    """Return immutable JSON: one principal serves many requests."""
     return MappingProxyType({name: _frozen_value(value) for name, value in claims.items()})
 
 
