@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from .bus.names import topic_name as topic_name
     from .bus.redis.bus import RedisBus as RedisBus
     from .bus.redis.publisher import RedisPublisher as RedisPublisher
+    from .bus.runs.run import Run as Run
+    from .bus.runs.run import RunStatus as RunStatus
     from .bus.sqlite.bus import SQLiteBus as SQLiteBus
     from .bus.sqlite.publish_in import publish_in as publish_in
     from .bus.sqlite.publisher import SQLitePublisher as SQLitePublisher
@@ -109,6 +111,8 @@ else:
         "RedisBus": "bus.redis.bus",
         "RedisPublisher": "bus.redis.publisher",
         "retry_backoff": "reactive.retry",
+        "Run": "bus.runs.run",
+        "RunStatus": "bus.runs.run",
         "RxSseError": "errors",
         "ServerSentEvent": "wire.event",
         "setup": "web.setup",

@@ -31,7 +31,7 @@ PROMISED = {
     "ServerSentEvent", "RawFrame", "EventParser",
     # topics
     "Bus", "Topic", "topic_name", "MemoryBus", "RedisBus", "RedisPublisher", "bus_app",
-    "SQLiteBus", "SQLitePublisher", "publish_in",
+    "SQLiteBus", "SQLitePublisher", "publish_in", "Run", "RunStatus",
     # auth
     "JWTAuth", "Principal", "Tickets",
     # operators

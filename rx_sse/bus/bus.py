@@ -30,6 +30,7 @@ from rx_sse.bus.names import check_topic
 from rx_sse.bus.presence import Presence
 from rx_sse.bus.resume.stream_cursor import StreamCursor
 from rx_sse.bus.rosters import Rosters
+from rx_sse.bus.runs.methods import RunMethods
 from rx_sse.bus.runtime import BusError, Runtime
 from rx_sse.bus.since import Since, check_since
 from rx_sse.bus.stats import BusStats
@@ -40,7 +41,7 @@ from rx_sse.wire.dumps import Dumps
 from rx_sse.wire.event import ServerSentEvent
 
 
-class Bus:
+class Bus(RunMethods):
     """Topics over a log.
 
     Args:

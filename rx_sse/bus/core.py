@@ -20,6 +20,7 @@ from rx_sse.bus.resume.limiter import ReplayLimiter
 from rx_sse.bus.resume.snapshot import Snapshots
 from rx_sse.bus.revocation import Revocations
 from rx_sse.bus.rosters import Rosters
+from rx_sse.bus.runs.runs import Runs
 from rx_sse.bus.runtime import Runtime
 from rx_sse.bus.topics import Topics
 from rx_sse.errors import BusClosed, UsageError
@@ -74,6 +75,7 @@ class Core:
         )
         self.publisher: Publisher | None = None
         """The way into the log, while the bus runs."""
+        self.runs = Runs(runtime, self.topics, lambda: self.publisher, lambda: self.dumps)
         self._tick: asyncio.TimerHandle | None = None
         self._owners: set[object] = set()
 
@@ -133,6 +135,7 @@ class Core:
         if inbox is None:
             return
         runtime.require_loop()
+        await self.runs.close()
         publisher = self.publisher
         if publisher is not None:
             publisher.close()
@@ -226,6 +229,7 @@ class Core:
         self.runtime.wall_clock.note()
         self.topics.sweep(now)
         self.rosters.sweep(now)
+        self.runs.sweep(now)
         self.limiter.sweep()
         self.revocations.sweep(now, self.ready())
         self._sweep()

@@ -22,19 +22,23 @@ from rx_sse.bus.core import Core
 from rx_sse.bus.gap import Gap
 from rx_sse.bus.local_topic import LocalTopic
 from rx_sse.bus.log.entry import Entry
-from rx_sse.bus.log.position import SEQ_BITS, UNKNOWN, Mark, Place, Position, mark_of, order_of
+from rx_sse.bus.log.position import SEQ_BITS, UNKNOWN, Place, Position, mark_of, order_of
+from rx_sse.bus.names import is_run
 from rx_sse.bus.resume.reader import Reader
 from rx_sse.bus.resume.stream_cursor import StreamCursor
+from rx_sse.bus.runs.failure import failure_of_run
+from rx_sse.bus.shaped import encoded, marked
 from rx_sse.bus.since import Since, fresh_since
 from rx_sse.bus.subscription import takes_batches
 from rx_sse.bus.user_code import NO_FUNCTIONS, Functions, UserCode
 from rx_sse.delivery.batch import EventBatch
-from rx_sse.errors import EncodeError, Overloaded, RxSseError
+from rx_sse.errors import Overloaded, RxSseError
 from rx_sse.reactive.contexts import enter
 from rx_sse.reactive.observer import Callbacks, ignore, unhandled
-from rx_sse.wire.dumps import Dumps
-from rx_sse.wire.encode import encode
-from rx_sse.wire.event import RawFrame, ServerSentEvent
+from rx_sse.wire.event import ServerSentEvent
+
+WHOLE = 1_000_000_000
+"""Entries: all of a run."""
 
 
 class EventsSubscription(abc.DisposableBase):
@@ -56,6 +60,7 @@ class EventsSubscription(abc.DisposableBase):
         "_replaying",
         "_unlocated",
         "_user_code",
+        "_wholes",
         "ready",
     )
 
@@ -70,6 +75,7 @@ class EventsSubscription(abc.DisposableBase):
         self._readers: tuple[Reader, ...] = ()
         self._disposed = False
         self._unlocated = 0
+        self._wholes: set[str] = set()
         self._left = 0
         self._replaying = False
         self._read = 0
@@ -105,7 +111,14 @@ class EventsSubscription(abc.DisposableBase):
             after, past = places[ref] or (None, None)
             emit, receive = self._ways(local)
             context = None if self._user_code is None else self._user_code.context
-            where: dict[str, Any] = {"after": after, "past": past, "last": last, "fresh": fresh}
+            if is_run(topic):
+                core.runs.reads(topic)
+            # A run is read from its beginning, where nothing else is said.
+            whole = is_run(topic) and not last and fresh is None and not self._snapshots
+            if whole and after is None:
+                self._wholes.add(ref)
+            depth = WHOLE if whole else last
+            where: dict[str, Any] = {"after": after, "past": past, "last": depth, "fresh": fresh}
             reader = Reader(local, runtime, self, emit, receive, **where, context=context)
             self._readers += (reader,)
             core.rosters.join(topic, self.user)
@@ -150,6 +163,10 @@ class EventsSubscription(abc.DisposableBase):
                 return
             self._replaying = True
         local, handle = reader.local, self._handle
+        if (
+            local.ref in self._wholes and replay.gap is None and replay.position.seq
+        ):  # it has lost its beginning
+            replay.gap = Gap(local.topic, "trimmed", replay.position.seq, None, replay.position)
         if handle is not None:
             position: Position | None = replay.position
             order = order_of(replay.position, local.epoch)
@@ -207,6 +224,12 @@ class EventsSubscription(abc.DisposableBase):
         """A topic was ended; the stream ends with the last of them."""
         if entry is not None:
             self.passed(reader, entry)
+            detail = entry.detail()
+            if is_run(reader.local.topic) and (problem := detail.get("problem")) is not None:
+                self.fail(failure_of_run(problem))
+                return
+            if self._handle is not None and is_run(reader.local.topic):
+                self._handle.reason = str(detail.get("reason"))
         self._let_go(reader)
         self._left -= 1
         if self._left == 0 and not self._disposed:
@@ -242,6 +265,10 @@ class EventsSubscription(abc.DisposableBase):
             self.fail(error)
 
     # -- inside ----------------------------------------------------------------------------------------------
+
+    @property
+    def _snapshots(self) -> bool:
+        return self._user_code is not None and self._user_code.snapshot is not None
 
     @property
     def _shaped(self) -> bool:
@@ -330,12 +357,12 @@ class EventsSubscription(abc.DisposableBase):
         mark = mark_of(local.ref, position, local.epoch)
         if outcome is not None:
             try:
-                event = _encoded(outcome, self._core.dumps)
+                event = encoded(outcome, self._core.dumps)
             except Exception as error:
                 self.fail(error)
                 return
             try:
-                self._run(self._callbacks.on_next, _marked(event, local.topic, mark))
+                self._run(self._callbacks.on_next, marked(event, local.topic, mark))
             except Exception as error:
                 self.failed(reader, error)
                 return
@@ -357,7 +384,7 @@ class EventsSubscription(abc.DisposableBase):
                 shaped = code.map(event)
                 if shaped is not event:
                     mark = mark_of(local.ref, mark.position, mark.order >> SEQ_BITS)
-                    event = _marked(_encoded(shaped, self._core.dumps), local.topic, mark)
+                    event = marked(encoded(shaped, self._core.dumps), local.topic, mark)
         except Exception as error:
             self._core.runtime.error(error, local.topic)
             reader = next(reader for reader in self._readers if reader.local is local)
@@ -366,22 +393,3 @@ class EventsSubscription(abc.DisposableBase):
         if handle is not None:
             handle.entered(mark)
         self._callbacks.on_next(event)
-
-
-def _marked(event: ServerSentEvent, topic: str, mark: Mark) -> ServerSentEvent:
-    """`event` at the place `mark`, with the cursor of a stream that has this one topic."""
-    made = event.stamped("1_" + mark.part, topic=topic, position=mark)
-    mark.original = id(made)
-    return made
-
-
-def _encoded(value: Any, dumps: Dumps | None) -> ServerSentEvent:
-    """A value as an event that has no id of its own."""
-    event = encode(value, dumps)
-    if isinstance(event, RawFrame):
-        raise EncodeError(
-            "a RawFrame has no place for the cursor of a resumable stream; return a ServerSentEvent"
-        )
-    if event.id is not None and event.position is None:
-        raise EncodeError(f"id: {event.id!r}: on a resumable stream the bus gives the ids; leave it out")
-    return event

@@ -71,6 +71,40 @@ def check_event(name: str) -> str | None:
     return checked
 
 
+RUNS = "run:"
+"""How the topics of runs begin."""
+AGAIN = "~"
+"""What stands before the number of a run's repetition: no name of a run has it."""
+
+
+def run_topic(name: str, generation: int = 1) -> str:
+    """The topic of a run: ``run:<name>``, of one that was started again ``run:<name>~<generation>``."""
+    return f"{RUNS}{name}" if generation == 1 else f"{RUNS}{name}{AGAIN}{generation}"
+
+
+def is_run(topic: str) -> bool:
+    """Whether a topic is that of a run."""
+    return topic.startswith(RUNS)
+
+
+def run_of(topic: str) -> str:
+    """The name of the run that a topic belongs to."""
+    return topic[len(RUNS) :].partition(AGAIN)[0]
+
+
+def check_run(name: str) -> str:
+    """`name`, if a run can have it: what can stand in a topic, without ``~``, up to 240 characters.
+
+    Raises:
+        TopicNameError: it cannot.
+    """
+    if not isinstance(name, str) or len(name) > 240 or AGAIN in name or not _NAME.fullmatch(name):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TopicNameError(
+            f"{shown(name)} is not the name of a run: 1 to 240 characters of A-Z a-z 0-9 _ - . % : / @ + = ,"
+        )
+    return name
+
+
 def topic_name(*parts: str | int) -> str:
     """The name of a topic, from parts that may hold anything.
 

@@ -118,7 +118,7 @@ class Publisher:
 
         draft.settle = settle
         deadline = loop.time() + self._timeout
-        while not (self._has_room() and self._inbox.put(self._append, draft, draft.size)):
+        while not (self.has_room() and self._inbox.put(self._append, draft, draft.size)):
             self._refuse_if_closed()
             if loop.time() > deadline:
                 raise QueueFull(f"{draft.topic}: no room for {self._timeout} s", retry_after=1.0)
@@ -135,7 +135,8 @@ class Publisher:
         self._fanout.expected = True  # the inbox calls it when it has delivered what it holds
         self._log.append(draft)
 
-    def _has_room(self) -> bool:
+    def has_room(self) -> bool:
+        """Whether a push now would find room, as far as readers and the log are concerned. On any thread."""
         fanout = self._fanout
         if fanout.waiting >= MAX_WAITING or fanout.size >= MAX_WAITING_BYTES:
             return False
@@ -145,7 +146,7 @@ class Publisher:
         """Wait for room, on a thread that has no loop."""
         deadline = time.monotonic() + self._timeout
         while (left := deadline - time.monotonic()) > 0:
-            if not self._has_room():
+            if not self.has_room():
                 time.sleep(min(PATIENCE, left))
             elif self._inbox.put(self._append, draft, draft.size, timeout=left):
                 return True
@@ -168,7 +169,7 @@ class Publisher:
         """There is room: tell the readers of what was refused."""
         if self.closed:
             return
-        if not self._has_room():
+        if not self.has_room():
             self._runtime.later(self._tell_refused)
             return
         with self._lock:

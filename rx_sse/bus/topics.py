@@ -30,6 +30,9 @@ class Topics:
     def __len__(self) -> int:
         return len(self._topics)
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._topics
+
     def local(self, name: str) -> LocalTopic:
         """The topic in this process; it lingers until something holds it."""
         topic = self._topics.get(name)

@@ -4,6 +4,8 @@
   `since=300` with those of the last 300 seconds.
 * `GET /me`: the stream of the principal's own topic, `topic_name("user", principal.user)`.
 * `GET /topics/{name}/history`: what a topic has kept, in pages (`topic_history`).
+* `GET /runs/{name}`, `POST /runs/{name}/stop`: what is known of a run, and its stop. They
+  need the grant of its topic `run:{name}`, to read and to publish.
 * `POST /topics/{name}`: publish JSON or text; `?event=` names the event, `Idempotency-Key` makes a repeat
   safe.
 
@@ -23,6 +25,7 @@ import inspect
 import json
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, Literal, cast
 
 from aiohttp import hdrs, web
@@ -32,7 +35,7 @@ from rx_sse.bus import Bus, topic_name
 from rx_sse.bus.asking import history_of
 from rx_sse.bus.bus import core_of
 from rx_sse.bus.log.draft import KEY_LIFE
-from rx_sse.bus.names import check_topic, covers, is_pattern
+from rx_sse.bus.names import check_run, check_topic, covers, is_pattern, run_topic
 from rx_sse.errors import (
     BusClosed,
     EncodeError,
@@ -146,6 +149,8 @@ def bus_app(bus: Bus, *, auth: Auth, allow: Allow = by_claim) -> web.Application
     app.router.add_get("/me", sse(auth=auth)(mount.me))
     app.router.add_get("/topics/{name:.+}/history", mount.history)
     app.router.add_post("/topics/{name:.+}", mount.publish)
+    app.router.add_get("/runs/{name:.+}", mount.run)
+    app.router.add_post("/runs/{name:.+}/stop", mount.stop)
     return app
 
 
@@ -208,18 +213,39 @@ class _Mount:
 
     setattr(history, SHARED, True)
 
+    async def run(self, request: web.Request) -> web.Response:
+        return await self._run(request, "subscribe")
+
+    setattr(run, SHARED, True)
+
+    async def stop(self, request: web.Request) -> web.Response:
+        return await self._run(request, "publish")
+
+    setattr(stop, SHARED, True)
+
+    async def _run(self, request: web.Request, action: Action) -> web.Response:
+        """What is known of a run, for who may read its topic; its stop, for who may publish to it."""
+        who = await self._who(request)
+        name = request.match_info["name"]
+        if action == "publish":
+            self._check_scope(request, who)
+        try:
+            if not await self._allowed(who, run_topic(check_run(name)), action):
+                self._tell(request, who, run_topic(name), action)
+                raise _problem(403, "the token does not grant this run")
+            found = await self._bus.find_run(name)
+            if found is not None and action == "publish":
+                found = await self._bus.stop(name)
+        except RxSseError as error:
+            raise _refused(error) from None
+        if found is None:
+            raise _problem(404, "there is no such run, or its time is over")
+        return web.json_response(asdict(found), headers={hdrs.CACHE_CONTROL: "no-store"})
+
     async def publish(self, request: web.Request) -> web.Response:
         _check_plain(request)
-        edge = registry_of(request)
         who = await self._who(request)
-        if PUBLISH_SCOPE not in who.scopes:
-            edge.refusals.tell(request, 403, f"the token lacks the scope {PUBLISH_SCOPE!r}")
-            challenge = insufficient_scope([PUBLISH_SCOPE]).headers[hdrs.WWW_AUTHENTICATE]
-            raise _problem(
-                403,
-                f"publishing needs a token with the scope {PUBLISH_SCOPE!r} (in its claim 'scope')",
-                {hdrs.WWW_AUTHENTICATE: challenge},
-            )
+        self._check_scope(request, who)
         key = request.headers.get("Idempotency-Key")
         if key is not None and not 1 <= len(key) <= KEY_LENGTH:
             raise _problem(400, f"an Idempotency-Key has 1 to {KEY_LENGTH} characters, not {len(key)}")
@@ -239,6 +265,18 @@ class _Mount:
         return web.json_response({"id": entry}, status=201)
 
     setattr(publish, SHARED, True)
+
+    @staticmethod
+    def _check_scope(request: web.Request, who: Principal) -> None:
+        if PUBLISH_SCOPE in who.scopes:
+            return
+        registry_of(request).refusals.tell(request, 403, f"the token lacks the scope {PUBLISH_SCOPE!r}")
+        challenge = insufficient_scope([PUBLISH_SCOPE]).headers[hdrs.WWW_AUTHENTICATE]
+        raise _problem(
+            403,
+            f"publishing needs a token with the scope {PUBLISH_SCOPE!r} (in its claim 'scope')",
+            {hdrs.WWW_AUTHENTICATE: challenge},
+        )
 
     async def _who(self, request: web.Request) -> Principal:
         """Who asks for something that is no stream."""

@@ -43,6 +43,7 @@ def last_event(
     *,
     error: Exception | None = None,
     retry: int | None = None,
+    reason: str | None = None,
     debug: bool = False,
 ) -> Frame | None:
     """The last event of a stream, None for none.
@@ -53,6 +54,7 @@ def last_event(
         options: of the stream.
         error: what it failed with.
         retry: milliseconds after which the client is to come back, where it is told to; jittered without it.
+        reason: how the run that was read has ended.
         debug: show what an error says.
     """
     if end is not End.COMPLETED and options.on_error is not None and (options.strict or error is not None):
@@ -62,7 +64,7 @@ def last_event(
     if options.strict:
         return None
     if end is End.COMPLETED:
-        return stream_end(id=ended_id(*asked.resource) if options.on_end == "stop" else None)
+        return stream_end(reason, id=ended_id(*asked.resource) if options.on_end == "stop" else None)
     if error is not None:
         return error_event(error, debug=debug)
     if end in (End.EXPIRED, End.REVOKED):

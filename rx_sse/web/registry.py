@@ -96,6 +96,7 @@ class StreamRegistry:
         allow_origins: origins that may read streams from other sites.
         limits: how many streams.
         drain: seconds over which streams are closed at a shutdown.
+        finish_runs: whether runs get that time to end first.
         options: defaults for every stream.
         debug: show the errors of streams to their clients; None for whatever the loop's debug mode is.
 
@@ -112,6 +113,7 @@ class StreamRegistry:
         allow_origins: frozenset[str],
         limits: Limits,
         drain: float,
+        finish_runs: bool = False,
         options: Mapping[str, Any],
         debug: bool | None = None,
     ) -> None:
@@ -122,6 +124,7 @@ class StreamRegistry:
         self.allow_origins = allow_origins
         self.limits = limits
         self.drain = drain
+        self._finish_runs = finish_runs
         self.buses: tuple[Bus, ...] = () if bus is None else (bus,)
         """Whose revocations count: its own, and from the start on those of the applications below."""
         self.refusals = Refusals()
@@ -328,6 +331,8 @@ class StreamRegistry:
     async def shutdown(self, app: web.Application) -> None:
         """Close every stream, each with its own time to come back, and wait for them within the window."""
         self.closing = True
+        if self._finish_runs and self.drain:
+            await asyncio.gather(*(core_of(bus).runs.finish(self.drain) for bus in self.buses))
         loop = asyncio.get_running_loop()
         begin = loop.time()
         streams = list(self.streams)

@@ -40,6 +40,7 @@ def setup(
     allow_origins: Iterable[str] = (),
     limits: Limits | None = None,
     drain: float = 0.0,
+    runs: Literal["stop", "finish"] = "stop",
     debug: bool | None = None,
     client: str | Literal[False] = DEFAULT_PATH,
     **options: Unpack[StreamOptions],
@@ -56,6 +57,9 @@ def setup(
             `"https://app.example"`; with `"*"` any page may, without credentials.
         limits: how many streams; see `Limits`.
         drain: seconds over which open streams are closed at a shutdown. 0 closes all at once.
+        runs: what becomes of the runs of this process at a shutdown. `"stop"`: they are stopped once the
+            streams are closed, and those that can be resumed wait for another process; `"finish"`: they get
+            the `drain` window to end by themselves first, while streams go on.
         debug: True shows the errors of streams in their `stream-error` and in the answer, tracebacks
             included; for development. None, the default, is the debug mode of the loop.
         client: the path of `rx_sse.js`, the module for pages; False serves it nowhere.
@@ -79,6 +83,8 @@ def setup(
         raise UsageError(f"limits={limits!r} must be a rx_sse.Limits")
     if debug is not None and not isinstance(debug, bool):
         raise UsageError(f"debug={debug!r} must be True, False or None")
+    if runs not in ("stop", "finish"):
+        raise UsageError(f"runs={runs!r} must be 'stop' or 'finish'")
     drain = seconds("drain", drain)
     origins = parse_origins(allow_origins)
     edge = StreamRegistry(
@@ -86,6 +92,7 @@ def setup(
         allow_origins=origins,
         limits=limits or Limits(),
         drain=drain,
+        finish_runs=runs == "finish",
         options=cast(Mapping[str, Any], options),
         debug=debug,
     )

@@ -389,7 +389,10 @@ class Stream(Asked):
         self.end = end
         self._sink.closed = True
         self._dispose()
-        last = last_event(end, self, self._options, error=error, retry=retry, debug=self._home.debug)
+        reason = None if self._handle is None else self._handle.reason
+        last = last_event(
+            end, self, self._options, error=error, retry=retry, reason=reason, debug=self._home.debug
+        )
         if last is not None:
             self.outbox.control(self._coding.event(last))
         self.gate.open()

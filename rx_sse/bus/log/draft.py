@@ -16,6 +16,7 @@ from typing import Any
 
 from rx_sse.arguments import count, seconds
 from rx_sse.bus.log.entry import JSON, MAX_EVENT, OVERHEAD, TEXT
+from rx_sse.bus.log.lease import Claim
 from rx_sse.bus.log.position import Position, new_nonce
 from rx_sse.bus.names import check_event
 from rx_sse.errors import EncodeError, EventTooLarge
@@ -66,9 +67,23 @@ class Draft:
         key_life: seconds for which the key is remembered.
         settle: told how it ended: the position, or why there is none.
 
+    Attributes:
+        claim: of the owner of a run; without it the draft is no run's.
     """
 
-    __slots__ = ("_nonce", "data", "event", "key", "key_life", "kind", "retention", "settle", "size", "topic")
+    __slots__ = (
+        "_nonce",
+        "claim",
+        "data",
+        "event",
+        "key",
+        "key_life",
+        "kind",
+        "retention",
+        "settle",
+        "size",
+        "topic",
+    )
 
     def __init__(
         self,
@@ -90,6 +105,7 @@ class Draft:
         self.key = key
         self.key_life = key_life
         self.settle = settle
+        self.claim: Claim | None = None
         self._nonce = 0
         self.size = len(data) + OVERHEAD
 

@@ -84,6 +84,7 @@ class StreamCursor:
         "_waiting",
         "attached",
         "closed",
+        "reason",
         "user",
         "value",
     )
@@ -98,6 +99,7 @@ class StreamCursor:
         self.value = value
         self.user = user
         self.closed = False
+        self.reason: str | None = None
         self.attached = False
         """At least one feed of a bus belongs to this stream. (Plain, because it is asked for every event.)"""
         self._granted = granted

@@ -1,7 +1,8 @@
--- KEYS: log and meta of each topic, then idempotency keys
+-- KEYS: log and meta of each topic, then idempotency keys and leases of runs
 -- ARGV: topics, the command that announces, window, the publisher's name and number, whether to leave it;
 --       for each topic: channel, fresh nonce, entries, bytes, age;
 --       for each entry: topic, nonce, text, key (0: none), fingerprint, life
+-- A fingerprint "#fence:state" is the claim of a run: its key is that of the lease.
 -- A window of 0 says that no entry was sent before; otherwise those of so many ms are searched for nonces.
 -- A publisher that gives a connection up raises its number, and leaves it with the topics that it was sending
 -- to: what that connection still delivers is refused.
@@ -84,12 +85,31 @@ local function catch_up(i, s)
   begin(i, s)
 end
 
+-- Why an entry of a run may not be stored: it has ended, or has another owner; nothing if it may.
+local function outdated(key, fence, ending)
+  local said = redis.pcall('HMGET', key, 'fence', 'state', 'until')
+  if failed(said) then return '!' .. said.err end
+  if said[1] ~= fence or said[2] ~= 'running' or (ending == 'lost' and tonumber(said[3]) > now) then
+    return '!LEASE the run has ended, or has another owner'
+  end
+end
+
+-- The entry that was just stored ends its run.
+local function finished(s, key, state, life)
+  s.life = life
+  redis.pcall('HSET', key, 'state', state, 'since', number(now), 'entries', number(s.seq - 1))
+  redis.pcall('PEXPIRE', key, number(life + 60000))
+  redis.pcall('ZREM', string.match(key, '^(.-}:)') .. 'leases', string.match(key, '}:run:(.*)$'))
+end
+
 for place = at, #ARGV, 6 do
   local i = tonumber(ARGV[place])
   local s = states[i]
   local nonce, packed, key = ARGV[place + 1], ARGV[place + 2], KEYS[tonumber(ARGV[place + 3])]
   local stored = known[ARGV[place] .. ' ' .. nonce]
-  if key and not stored then
+  local fence, ending = string.match(ARGV[place + 4], '^#(%d+):(%l*)$')
+  local lapsed = fence and not stored and outdated(key, fence, ending)
+  if key and not stored and not fence then
     local used = redis.pcall('GET', key)
     if failed(used) then
       s.refused = s.refused or '!' .. used.err
@@ -101,8 +121,8 @@ for place = at, #ARGV, 6 do
   if stored then
     s.found = true
     answer[#answer + 1] = stored
-  elseif s.refused then
-    answer[#answer + 1] = s.refused
+  elseif s.refused or lapsed then
+    answer[#answer + 1] = s.refused or lapsed
   else
     local id, total, done = add(s, nonce, packed)
     if failed(done) and not s.written and string.find(done.err, 'equal or smaller', 1, true) then
@@ -117,7 +137,9 @@ for place = at, #ARGV, 6 do
       s.ended = string.sub(packed, 2, 2) == 'x' and '1' or '0'
       s.heads[#s.heads + 1] = nonce .. ':' .. #packed
       s.texts[#s.texts + 1] = packed
-      if key then redis.pcall('SET', key, ARGV[place + 4] .. ' ' .. id, 'PX', ARGV[place + 5]) end
+      if fence then
+        if ending ~= '' then finished(s, key, ending, ARGV[place + 5]) end
+      elseif key then redis.pcall('SET', key, ARGV[place + 4] .. ' ' .. id, 'PX', ARGV[place + 5]) end
       answer[#answer + 1] = id
     end
   end
@@ -155,8 +177,8 @@ for _, s in ipairs(states) do
   end
   if s.written then
     trim(s)
-    redis.pcall('SET', s.meta, text(s), 'PX', number(s.age + 60000))
-    redis.pcall('PEXPIRE', s.log, s.age)
+    redis.pcall('SET', s.meta, text(s), 'PX', number((s.life or s.age) + 60000))
+    redis.pcall('PEXPIRE', s.log, s.life or s.age)
     redis.pcall(announce, s.channel, number(s.first) .. ' ' .. s.before .. ' ' .. number(now) .. ' '
                 .. table.concat(s.heads, ' ') .. '\n' .. table.concat(s.texts))
   end

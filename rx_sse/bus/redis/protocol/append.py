@@ -79,7 +79,12 @@ class AppendBatch:
         entries: list[Any] = []
         for draft in self.drafts:
             number, text = numbers[draft.topic], pack(draft)
-            if draft.key is None:
+            if (claim := draft.claim) is not None:
+                keys.append(names.run(draft.topic))
+                life = max(int(claim.life * 1000), 1)
+                said = f"#{claim.fence}:{claim.end or ''}"
+                entries += (number, draft.nonce, text, len(keys), said, life)
+            elif draft.key is None:
                 entries += (number, draft.nonce, text, 0, "", 0)
             else:
                 keys.append(names.key(draft.topic, draft.key))

@@ -7,6 +7,9 @@ touch them together::
     rx_sse:{17}:meta:orders     a string: the last position, the lineage, what is stored
     rx_sse:{17}:key:9f86d08...  what an idempotency key was used for
     rx_sse:{17}:here:orders     a hash: who listens, by process
+    rx_sse:{17}:run:report      a hash: the lease and the state of a run
+    rx_sse:{17}:runs            a sorted set: the runs of a partition, by their start
+    rx_sse:{17}:leases          a sorted set: those that run, by the end of their lease
     rx_sse:{17}:orders          the channel
 
 Standard: hash tags as in the Redis Cluster specification.
@@ -19,6 +22,7 @@ import binascii
 import zlib
 from functools import lru_cache
 
+from rx_sse.bus.names import RUNS, is_run, run_of
 from rx_sse.errors import UsageError
 
 SLOTS = 16_384
@@ -76,6 +80,10 @@ class Keys:
         """The key of who listens to a topic, by process."""
         return f"{self.tags[_hash(topic) % self.partitions]}here:{topic}"
 
+    def run(self, topic: str) -> str:
+        """The key of the lease of the run that a topic belongs to."""
+        return f"{self.tags[_hash(topic) % self.partitions]}run:{run_of(topic)}"
+
     def key(self, topic: str, hashed: str) -> str:
         """The key of an idempotency key, beside its topic."""
         return f"{self.tags[_hash(topic) % self.partitions]}key:{hashed}"
@@ -87,7 +95,8 @@ class Keys:
 
 @lru_cache(maxsize=4096)
 def _hash(topic: str) -> int:
-    return zlib.crc32(topic.encode())
+    # The topics of a run that was started again are beside its lease.
+    return zlib.crc32((RUNS + run_of(topic) if is_run(topic) else topic).encode())
 
 
 def slot_of(key: str) -> int:

@@ -1,0 +1,224 @@
+"""Which process owns a run: a lease with a fence, kept where the entries are.
+
+A lease is taken by one owner, renewed while its source runs, and over when it was not renewed for its time,
+by the clock of the log. Each owner has a higher fence than the one before. A draft that carries a `Claim` is
+stored only while the lease has this fence and its run is running; the draft that ends a run changes the state
+in the same step, so a run has one end, whoever writes it.
+
+Standard: leases (Gray and Cheriton, 1989); fencing tokens (Kleppmann, 2016).
+Never: an entry of an owner whose fence is outdated; two ends of one run.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final, Protocol, runtime_checkable
+
+from rx_sse.bus.names import run_topic
+
+RUNNING: Final = "running"
+LOST: Final = "lost"
+MOST = 10_000
+"""Runs that are remembered; in Redis, of each partition. Beyond it those that ended first are forgotten."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a draft says about its run.
+
+    Attributes:
+        fence: of the owner.
+        end: the state that the draft brings the run to; None for an ordinary entry.
+        life: seconds for which the run is kept from then on.
+    """
+
+    fence: int
+    end: str | None = None
+    life: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """The wish to own a run.
+
+    Attributes:
+        owner: who wishes, unique for each wish; the same again gets the same answer.
+        seconds: the lease's time.
+        restart: start again what has ended.
+        key: start again what has ended under another key; empty for none.
+        resumes: take over a run that can be resumed and whose lease is over.
+    """
+
+    owner: str
+    seconds: float
+    restart: bool = False
+    key: str = ""
+    resumes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """What the log knows of a run.
+
+    Attributes:
+        name: the run's.
+        generation: how often it was started; its topic depends on it.
+        fence: of its present or last owner.
+        state: `running`, or how it ended.
+        owner: who took it.
+        left: seconds until the lease is over; negative after that.
+        began, since: epoch seconds of the start, and of the present state.
+        resumes: whether another process may go on with it.
+        key: under which it was started.
+        entries: that its topic has had, the end mark not counted.
+        asked: why its owner is asked to stop it; empty if it is not.
+    """
+
+    name: str
+    generation: int
+    fence: int
+    state: str
+    owner: str
+    left: float
+    began: float
+    since: float
+    resumes: bool
+    key: str
+    entries: int
+    asked: str = ""
+
+    @property
+    def topic(self) -> str:
+        """Where its entries are."""
+        return run_topic(self.name, self.generation)
+
+    @property
+    def overdue(self) -> bool:
+        """Whether its owner has not renewed the lease in time."""
+        return self.state == RUNNING and self.left <= 0
+
+
+Found = Callable[["Lease | Exception | None"], None]
+"""Told the lease, None if there is no such run, or why the log cannot be asked now."""
+
+
+@runtime_checkable
+class Leasing(Protocol):
+    """A log that keeps the leases of runs."""
+
+    def take(self, name: str, wish: Take, done: Found) -> None:
+        """Own a run, if nobody does; the answer's `owner` says who does."""
+        ...
+
+    def renew(self, name: str, fence: int, seconds: float, done: Found) -> None:
+        """Renew a lease for `seconds`, if it has this fence and its run is running; 0 gives it up."""
+        ...
+
+    def look(self, name: str, done: Found) -> None:
+        """The lease of a run."""
+        ...
+
+    def ask(self, name: str, reason: str, done: Found) -> None:
+        """Ask the owner of a run that is running to stop it: its lease says so."""
+        ...
+
+    def leases(self, *, overdue: bool, done: Callable[[list[Lease]], None]) -> None:
+        """The newest leases, or some that are overdue."""
+        ...
+
+
+class LeaseTable:
+    """The leases of a log in this process.
+
+    Args:
+        clock: monotonic seconds.
+        count: the entries that a topic has had.
+    """
+
+    __slots__ = ("_clock", "_count", "_ends", "_leases", "_until")
+
+    def __init__(self, clock: Callable[[], float], count: Callable[[str], int]) -> None:
+        self._clock = clock
+        self._count = count
+        self._leases: dict[str, Lease] = {}
+        self._until: dict[str, float] = {}
+        self._ends: dict[str, tuple[float, list[str]]] = {}
+
+    def take(self, name: str, wish: Take) -> Lease:
+        """See `Leasing.take`."""
+        found, now = self.look(name), time.time()
+        if found is None:
+            found = Lease(name, 1, 1, RUNNING, wish.owner, 0, now, now, wish.resumes, wish.key, 0)
+        elif found.state == RUNNING:
+            if found.owner != wish.owner and not (found.overdue and found.resumes and wish.resumes):
+                return found
+            found = replace(found, owner=wish.owner, fence=found.fence + (found.owner != wish.owner))
+        elif wish.restart or (wish.key and wish.key != found.key):
+            number, fence = found.generation + 1, found.fence + 1
+            found = Lease(name, number, fence, RUNNING, wish.owner, 0, now, now, wish.resumes, wish.key, 0)
+        else:
+            return found
+        while len(self._leases) >= MOST and self._ends:
+            self._forget(next(iter(self._ends)))
+        self._leases[name] = found
+        self._until[name] = self._clock() + wish.seconds
+        return replace(found, left=wish.seconds)
+
+    def renew(self, name: str, fence: int, seconds: float) -> Lease | None:
+        """See `Leasing.renew`."""
+        found = self._leases.get(name)
+        if found is not None and found.fence == fence and found.state == RUNNING:
+            self._until[name] = self._clock() + seconds
+        return self.look(name)
+
+    def ask(self, name: str, reason: str) -> Lease | None:
+        """See `Leasing.ask`."""
+        found = self._leases.get(name)
+        if found is not None and found.state == RUNNING:
+            self._leases[name] = replace(found, asked=reason)
+        return self.look(name)
+
+    def look(self, name: str) -> Lease | None:
+        """See `Leasing.look`."""
+        found = self._leases.get(name)
+        if found is None:
+            return None
+        left = self._until[name] - self._clock()
+        if found.state != RUNNING:
+            return replace(found, left=left)
+        return replace(found, left=left, entries=self._count(found.topic))
+
+    def all(self, *, overdue: bool) -> list[Lease]:
+        """See `Leasing.leases`."""
+        found = [lease for name in self._leases if (lease := self.look(name)) is not None]
+        return [lease for lease in found if lease.overdue] if overdue else found
+
+    def admits(self, name: str, claim: Claim) -> bool:
+        """Whether a draft with this claim may be stored now; if it is an end, this is the one."""
+        found = self._leases.get(name)
+        if found is None or found.fence != claim.fence or found.state != RUNNING:
+            return False
+        if claim.end is None:
+            return True
+        now = self._clock()
+        if claim.end == LOST and self._until[name] > now:
+            return False
+        entries = self._count(found.topic)
+        self._leases[name] = replace(found, state=claim.end, since=time.time(), entries=entries)
+        _, topics = self._ends.pop(name, (0.0, []))
+        self._ends[name] = now + claim.life, [*topics, found.topic]
+        return True
+
+    def over(self) -> list[str]:
+        """Forget the runs whose time is over: their topics."""
+        now = self._clock()
+        due = [name for name, (until, _) in self._ends.items() if until <= now]
+        return [topic for name in due for topic in self._forget(name)]
+
+    def _forget(self, name: str) -> list[str]:
+        _, topics = self._ends.pop(name)
+        if self._leases[name].state != RUNNING:
+            del self._leases[name], self._until[name]
+        return topics

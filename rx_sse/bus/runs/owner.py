@@ -1,0 +1,232 @@
+"""A run in the process that has its source.
+
+One task decides how the run ends: its source has, or it is stopped, or another process owns it by now. So a
+stop that races with the natural end has one outcome; and the log stores one end, whoever writes it.
+
+Never: a source without an owner. The task is done when its source is closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Callable
+from contextvars import Context
+from dataclasses import dataclass
+from typing import Any
+
+from rx_sse.arguments import count, seconds
+from rx_sse.bus.log.draft import Draft, Retention, draft_of
+from rx_sse.bus.log.entry import END
+from rx_sse.bus.log.lease import RUNNING, Claim, Lease
+from rx_sse.bus.publisher import PATIENCE, Publisher
+from rx_sse.bus.runs.failure import problem_of_run
+from rx_sse.bus.runs.source import Source, read
+from rx_sse.errors import BusClosed, Overloaded, PublishRefused, PublishUnknown
+from rx_sse.tasks import start
+from rx_sse.wire.dumps import Dumps
+
+logger = logging.getLogger("rx_sse")
+
+RENEW = 1.0
+"""Seconds between two renewals of a lease, at most; a stop from another process is heard then."""
+CLOSING = 5.0
+"""Seconds that a source has to close; then the run ends without it."""
+TURN = 0.004
+"""Seconds after which a source that never waits lets the loop go on."""
+KEPT = 30 * 86_400.0
+ENTRIES = 100_000_000
+"""A run keeps everything while it runs, up to its bytes and for a month."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How a run is kept.
+
+    Attributes:
+        lease: seconds.
+        ttl: seconds after its end.
+        max_bytes: of its history.
+        resumes: another process may go on with it.
+    """
+
+    lease: float
+    ttl: float
+    max_bytes: int
+    resumes: bool
+
+    @classmethod
+    def of(cls, lease: float, ttl: float, max_bytes: int, resumes: bool) -> Terms:
+        """As users give them.
+
+        Raises:
+            UsageError: a number that makes no sense.
+        """
+        return cls(
+            seconds("lease", lease, zero="would be over at once"),
+            seconds("ttl", ttl, zero="would keep nothing of the run for its readers"),
+            count("max_bytes", max_bytes),
+            resumes,
+        )
+
+
+class Owner:
+    """One run of this process.
+
+    Args:
+        lease: that was taken.
+        source: what runs.
+        terms: how it is kept.
+        publisher: the way into the log.
+        renew: renews the lease for so many seconds.
+        dumps: replaces the JSON encoder.
+        context: of the call that started it.
+        left: called when it is over.
+    """
+
+    def __init__(
+        self,
+        lease: Lease,
+        source: Source,
+        terms: Terms,
+        *,
+        publisher: Publisher,
+        renew: Callable[[float], asyncio.Future[Lease | None]],
+        dumps: Dumps | None,
+        context: Context,
+        left: Callable[[Owner], None],
+    ) -> None:
+        self.lease = lease
+        self.terms = terms
+        self._source = source
+        self._publisher = publisher
+        self._renew = renew
+        self._dumps = dumps
+        self._claim = Claim(lease.fence)
+        self._retention = Retention(ENTRIES, terms.max_bytes, KEPT)
+        self._turn = 0.0
+        self._verdict: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._context = context
+        self.task = start(self._run, name=f"rx_sse run {lease.name}")
+        self.task.add_done_callback(lambda task: self._done(task, left))
+
+    def stop(self, reason: str) -> None:
+        """Stop it, unless its end has been decided. `""` lets go of it without an end."""
+        if not self._verdict.done():
+            self._verdict.set_result(reason)
+
+    async def _run(self) -> None:
+        reading = start(read, self._source, self._emit, self._room, context=self._context)
+        renewing = start(self._keep)
+        try:
+            await asyncio.wait({reading, self._verdict}, return_when=asyncio.FIRST_COMPLETED)
+            natural = reading.done() and not self._verdict.done()
+            if natural:
+                self._verdict.set_result("completed")
+            else:
+                await _closed(reading, self.lease.name)
+        finally:
+            reading.cancel()
+            renewing.cancel()
+        reason = self._verdict.result()
+        if natural:
+            await self._end(*_outcome(reading, self.lease.name))
+        elif reason:
+            await self._end("stopped", reason)
+        elif self.terms.resumes:
+            await self._renew(0.0)
+
+    def _emit(self, value: Any) -> None:
+        """One more entry."""
+        if self._verdict.done():
+            return
+        draft = draft_of(self.lease.topic, value, None, self._retention, self._dumps)
+        draft.claim = self._claim
+        self._publisher.push(draft)
+
+    async def _room(self) -> None:
+        """Wait while the log has no room, and let the loop go on now and then."""
+        now = time.perf_counter()
+        if now - self._turn > TURN:
+            await asyncio.sleep(0)
+            self._turn = time.perf_counter()
+        while not self._publisher.has_room():  # noqa: ASYNC110
+            await asyncio.sleep(PATIENCE)
+
+    async def _keep(self) -> None:
+        """Renew the lease; hear of a stop that another process wants, and of another owner."""
+        pause = min(RENEW, self.terms.lease / 3)
+        while True:
+            await asyncio.sleep(pause)
+            try:
+                lease = await self._renew(self.terms.lease)
+            except Overloaded:
+                continue
+            if lease is not None and lease.asked and lease.fence == self.lease.fence:
+                self.stop(lease.asked)
+            elif lease is None or lease.fence != self.lease.fence or lease.state != RUNNING:
+                logger.warning("run %s has another owner or has ended: its source is closed", self.lease.name)
+                self.stop("")
+            if self._verdict.done():
+                return
+
+    async def _end(self, state: str, reason: str, problem: dict[str, Any] | None = None) -> None:
+        said: dict[str, Any] = {"reason": reason, "state": state}
+        if problem is not None:
+            said["problem"] = problem
+        await write_end(self._publisher, self.lease, state, said, self.terms.ttl, self._retention)
+
+    def _done(self, task: asyncio.Task[None], left: Callable[[Owner], None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("the owner of run %s failed", self.lease.name, exc_info=error)
+        left(self)
+
+
+async def write_end(
+    publisher: Publisher,
+    lease: Lease,
+    state: str,
+    said: dict[str, Any],
+    ttl: float,
+    retention: Retention | None = None,
+) -> bool:
+    """Write the end of a run; False if it has ended, or has another owner. Goes on until the log has
+    answered."""
+    text = json.dumps(said)
+    kept = retention or Retention(ENTRIES, 1 << 40, KEPT)
+    while True:
+        draft = Draft(lease.topic, END, text, None, kept)
+        draft.claim = Claim(lease.fence, state, ttl)
+        try:
+            await publisher.publish(draft)
+            return True
+        except PublishRefused as error:
+            if error.retry_after is None:
+                return False
+        except BusClosed:
+            return False
+        except (PublishUnknown, Overloaded):
+            pass
+        await asyncio.sleep(0.1)
+
+
+async def _closed(reading: asyncio.Task[None], name: str) -> None:
+    """Close a source that is still running."""
+    reading.cancel()
+    await asyncio.wait({reading}, timeout=CLOSING)
+    if not reading.done():
+        logger.error("the source of run %s has not closed within %g s", name, CLOSING)
+    elif not reading.cancelled() and (error := reading.exception()) is not None:
+        logger.error("the source of run %s failed while it was closed", name, exc_info=error)
+
+
+def _outcome(reading: asyncio.Task[None], name: str) -> tuple[str, str, dict[str, Any] | None]:
+    error: BaseException | None
+    error = asyncio.CancelledError() if reading.cancelled() else reading.exception()
+    if error is None:
+        return "completed", "completed", None
+    problem = problem_of_run(error)
+    logger.error("run %s failed", name, exc_info=error)
+    return "failed", "failed", problem

@@ -1,0 +1,289 @@
+"""The runs of one bus: those whose source is here, and what is known of the others.
+
+A process that reads runs, or was asked for one, looks every second for leases that are over, and writes the
+end of their runs; another process every half minute.
+
+Never: readers of a run whose process has died wait longer than its lease and a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+import os
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from reactivex import Observable
+
+from rx_sse.bus.log.entry import JSON, TEXT
+from rx_sse.bus.log.lease import LOST, RUNNING, Found, Lease, Leasing, Take
+from rx_sse.bus.log.port import Page, Query
+from rx_sse.bus.log.position import UNKNOWN
+from rx_sse.bus.names import check_run
+from rx_sse.bus.publisher import Publisher
+from rx_sse.bus.runs.failure import LOST as PROBLEM
+from rx_sse.bus.runs.owner import CLOSING, Owner, Terms, write_end
+from rx_sse.bus.runs.run import Run, RunStatus
+from rx_sse.bus.runs.source import Source
+from rx_sse.bus.runtime import Runtime
+from rx_sse.bus.topics import Topics
+from rx_sse.errors import BusClosed, Overloaded, UsageError
+from rx_sse.wire.dumps import Dumps
+
+RARELY = 30.0
+INTEREST = 60.0
+"""Seconds for which a process looks every second, after it was asked for a run."""
+RESUMABLE = 60.0
+"""Seconds for which a run that can be resumed waits for a process that takes it over."""
+LOST_LIFE = 3600.0
+"""Seconds for which a run is kept that was lost."""
+ANSWER = 5.0
+"""Seconds that the log has to answer."""
+
+
+class Runs:
+    """The runs of one bus. Loop thread only.
+
+    Args:
+        runtime: the bus.
+        topics: its topics.
+        publisher: the way into the log, while the bus runs.
+        dumps: replaces the JSON encoder.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        topics: Topics,
+        publisher: Callable[[], Publisher | None],
+        dumps: Callable[[], Dumps | None],
+    ) -> None:
+        self._runtime = runtime
+        self._topics = topics
+        self._publisher = publisher
+        self._dumps = dumps
+        self._owners: dict[str, Owner] = {}
+        self._ending: set[str] = set()
+        self._read: set[str] = set()
+        self._interest = 0.0
+        self._looked = 0.0
+
+    # -- what users ask for ----------------------------------------------------------------------------------
+
+    async def run(
+        self,
+        name: str,
+        source: Source,
+        terms: Terms,
+        *,
+        restart: bool,
+        key: str | None,
+        resume: Callable[[list[Any]], Any] | None,
+    ) -> Run:
+        """Start a run, or join the one that there is."""
+        check_run(name)
+        log, publisher = self._log(), self._publisher()
+        if publisher is None:
+            raise BusClosed("the bus is closed")
+        wish = Take(os.urandom(8).hex(), terms.lease, restart, key or "", resume is not None)
+        context = contextvars.copy_context()
+        lease = await self._ask(lambda done: log.take(name, wish, done))
+        assert lease is not None
+        if lease.overdue and not self._waits(lease):
+            await self._lose(lease)
+            lease = await self._ask(lambda done: log.take(name, wish, done))
+            assert lease is not None
+        if lease.owner != wish.owner or lease.state != RUNNING:
+            return Run(self, lease, False)
+        if resume is not None and lease.entries > 0:
+            source = self._resumed(resume, lease.topic)
+        owner = Owner(
+            lease,
+            source,
+            terms,
+            publisher=publisher,
+            renew=lambda seconds: self._future(lambda done: log.renew(name, lease.fence, seconds, done)),
+            dumps=self._dumps(),
+            context=context,
+            left=self._left,
+        )
+        self._owners[name] = owner
+        return Run(self, lease, True)
+
+    async def known(self, name: str) -> RunStatus:
+        """What is known of a run; the end of a lost one is written first."""
+        if (found := await self.find(name)) is None:
+            raise UsageError(f"there is no run {name!r}: it was never started, or its time is over")
+        return found
+
+    async def find(self, name: str) -> RunStatus | None:
+        """The same; None if there is no such run."""
+        check_run(name)
+        log = self._log()
+        lease = await self._ask(lambda done: log.look(name, done))
+        if lease is not None and lease.overdue and not self._waits(lease):
+            await self._lose(lease)
+            lease = await self._ask(lambda done: log.look(name, done))
+        return None if lease is None else RunStatus.of(lease)
+
+    async def stop(self, name: str, reason: str) -> RunStatus:
+        """Stop a run, wherever it is, and wait until it has ended."""
+        found = await self.known(name)
+        while found.state == RUNNING:
+            if (owner := self._owners.get(name)) is not None:
+                owner.stop(reason or "stopped")
+                await asyncio.wait({owner.task}, timeout=CLOSING)
+            else:
+                await self._ask(partial(self._log().ask, name, reason or "stopped"))
+                await asyncio.sleep(0.1)
+            found = await self.known(name)
+        return found
+
+    async def all(self) -> list[RunStatus]:
+        """The newest runs, those that are running first."""
+        log = self._log()
+        found: asyncio.Future[list[Lease]] = asyncio.get_running_loop().create_future()
+        log.leases(overdue=False, done=lambda rows: found.done() or found.set_result(rows))
+        try:
+            rows = await asyncio.wait_for(found, ANSWER)
+        except TimeoutError:
+            raise Overloaded("the log does not tell its runs", retry_after=1.0) from None
+        return sorted(map(RunStatus.of, rows), key=lambda row: (row.state != RUNNING, -row.since))
+
+    async def over(self, name: str, topic: str) -> RunStatus:
+        """Wait until the run that has `topic` is over."""
+        pause = 0.02
+        while True:
+            owner = self._owners.get(name)
+            if owner is not None and owner.lease.topic == topic:
+                await asyncio.wait({owner.task})
+            found = await self.known(name)
+            if found.state != RUNNING or found.topic != topic:
+                return found
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 0.5)
+
+    async def finish(self, seconds: float) -> None:
+        """Give the runs of this process time to end by themselves."""
+        if tasks := {owner.task for owner in self._owners.values()}:
+            await asyncio.wait(tasks, timeout=seconds)
+
+    async def close(self) -> None:
+        """The bus closes: stop what runs here; what can be resumed elsewhere is let go of."""
+        owners = list(self._owners.values())
+        for owner in owners:
+            owner.stop("" if owner.terms.resumes else "shutdown")
+        if owners:
+            await asyncio.wait({owner.task for owner in owners}, timeout=CLOSING + 1.0)
+        for owner in owners:
+            owner.task.cancel()
+        self._owners.clear()
+
+    def sweep(self, now: float) -> None:
+        """Once a second: look for leases that are over."""
+        log = self._runtime.log
+        if not isinstance(log, Leasing):
+            return
+        self._read = {topic for topic in self._read if topic in self._topics}
+        if self._read:
+            self._interest = now + INTEREST
+        if now >= self._looked + (0.0 if now < self._interest else RARELY):
+            self._looked = now
+            log.leases(overdue=True, done=self._overdue)
+
+    def reads(self, topic: str) -> None:
+        """Somebody reads the topic of a run here."""
+        self._read.add(topic)
+
+    # -- inside ----------------------------------------------------------------------------------------------
+
+    def _overdue(self, leases: list[Lease]) -> None:
+        if not self._runtime.running:
+            return
+        for lease in leases:
+            if lease.overdue and not self._waits(lease) and lease.name not in self._ending:
+                self._ending.add(lease.name)
+                self._runtime.spawn(self._lose, lease)
+
+    @staticmethod
+    def _waits(lease: Lease) -> bool:
+        """Whether a run without an owner waits for a process that goes on with it."""
+        return lease.resumes and lease.left > -RESUMABLE
+
+    async def _lose(self, lease: Lease) -> None:
+        """Write the end of a run whose lease is over."""
+        publisher = self._publisher()
+        self._ending.add(lease.name)
+        try:
+            if publisher is not None:
+                said = {"reason": "lost", "state": LOST, "problem": PROBLEM}
+                await write_end(publisher, lease, LOST, said, LOST_LIFE)
+        finally:
+            self._ending.discard(lease.name)
+
+    def _resumed(self, resume: Callable[[list[Any]], Any], topic: str) -> Callable[[], Any]:
+        """A function that returns the source with which a run goes on, given its entries so far."""
+
+        async def source() -> Any:
+            made = resume(await self._values(topic))
+            if isinstance(made, Observable) or not inspect.isawaitable(made):
+                return made
+            return await made
+
+        return source
+
+    async def _values(self, topic: str) -> list[Any]:
+        """The values of a topic that are kept."""
+        values: list[Any] = []
+        after = UNKNOWN
+        while True:
+            query = Query(topic, after=after)
+            asked: asyncio.Future[Page | None] = asyncio.get_running_loop().create_future()
+            self._runtime.log.read(query, lambda page, to=asked: to.done() or to.set_result(page))  # pyright: ignore[reportArgumentType]
+            page = await asyncio.wait_for(asked, ANSWER)
+            if page is None:
+                await asyncio.sleep(0.1)
+                continue
+            values += [entry.value() for entry in page.entries if entry.kind in (JSON, TEXT)]
+            if not page.entries:
+                return values
+            after = page.entries[-1].position
+
+    def _log(self) -> Leasing:
+        self._runtime.require_loop()
+        log = self._runtime.log
+        if not isinstance(log, Leasing):
+            raise UsageError(f"{type(log).__name__} keeps no leases, so this bus has no runs")
+        if self._publisher() is None:
+            raise BusClosed("the bus is closed")
+        self._interest = self._runtime.now() + INTEREST
+        return log
+
+    def _future(self, ask: Callable[[Found], None]) -> asyncio.Future[Lease | None]:
+        """The answer of the log, which may come at once."""
+        answer: asyncio.Future[Lease | None] = asyncio.get_running_loop().create_future()
+
+        def found(lease: Lease | Exception | None) -> None:
+            if answer.done():
+                return
+            if isinstance(lease, Exception):
+                answer.set_exception(lease)
+            else:
+                answer.set_result(lease)
+
+        ask(found)
+        return answer
+
+    async def _ask(self, ask: Callable[[Found], None]) -> Lease | None:
+        """Ask the log, for as long as an answer may take."""
+        try:
+            return await asyncio.wait_for(self._future(ask), ANSWER)
+        except TimeoutError:
+            raise Overloaded("the log does not answer for the run", retry_after=1.0) from None
+
+    def _left(self, owner: Owner) -> None:
+        if self._owners.get(owner.lease.name) is owner:
+            del self._owners[owner.lease.name]

@@ -1,0 +1,90 @@
+"""A source of a run, read to its end.
+
+Standard: PEP 525 (`aclose` runs the `finally` of a generator).
+Never: a source that stays subscribed when its reading has ended, however it did.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterable, Awaitable, Callable
+from typing import Any
+
+from reactivex import Observable
+
+from rx_sse.errors import UsageError
+from rx_sse.reactive.closing import close
+from rx_sse.reactive.scheduler import LoopScheduler
+
+Source = Observable[Any] | AsyncIterable[Any] | Callable[[], Any]
+"""What `bus.run` takes: an Observable, an async iterable, or a function that returns one, coroutine functions
+and async generator functions included."""
+
+
+async def read(source: Source, emit: Callable[[Any], None], room: Callable[[], Awaitable[None]]) -> None:
+    """Give every value of `source` to `emit`; return when it has completed.
+
+    Args:
+        source: is called first, if it is a function.
+        emit: takes a value; on any thread, for an Observable that emits there.
+        room: awaited between two values of an async iterable.
+
+    Raises:
+        UsageError: it is something else.
+        Exception: it failed.
+    """
+    made: Any = source
+    if not isinstance(source, Observable | AsyncIterable):
+        made = source()
+        if not isinstance(made, Observable) and inspect.isawaitable(made):
+            made = await made
+    if isinstance(made, Observable):
+        await _observe(made, emit)  # pyright: ignore[reportUnknownArgumentType]
+    elif isinstance(made, AsyncIterable):
+        iterator = aiter(made)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+        try:
+            async for value in iterator:  # pyright: ignore[reportUnknownVariableType]
+                emit(value)
+                await room()
+        finally:
+            await close(iterator)  # pyright: ignore[reportUnknownArgumentType]
+    else:
+        raise UsageError(
+            f"the source of a run is an Observable, an async iterable, or a function that returns one, "
+            f"not {type(made).__name__}"
+        )
+
+
+async def _observe(source: Observable[Any], emit: Callable[[Any], None]) -> None:
+    loop = asyncio.get_running_loop()
+    over: asyncio.Future[None] = loop.create_future()
+
+    def settle(error: Exception | None) -> None:
+        if over.done():
+            return
+        if error is None:
+            over.set_result(None)
+        else:
+            over.set_exception(error)
+
+    def on_next(value: Any) -> None:
+        if failed:
+            return
+        try:
+            emit(value)
+        except Exception as error:
+            failed.append(error)
+            loop.call_soon_threadsafe(settle, error)
+
+    failed: list[Exception] = []
+    subscription = source.subscribe(
+        on_next,
+        lambda error: loop.call_soon_threadsafe(settle, error) and None,
+        lambda: loop.call_soon_threadsafe(settle, None) and None,
+        scheduler=LoopScheduler(loop),
+    )
+    try:
+        await over
+    finally:
+        subscription.dispose()

@@ -1,0 +1,30 @@
+"""What `map` and `snapshot` return, as events of a resumable stream."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rx_sse.bus.log.position import Mark
+from rx_sse.errors import EncodeError
+from rx_sse.wire.dumps import Dumps
+from rx_sse.wire.encode import encode
+from rx_sse.wire.event import RawFrame, ServerSentEvent
+
+
+def marked(event: ServerSentEvent, topic: str, mark: Mark) -> ServerSentEvent:
+    """`event` at the place `mark`, with the cursor of a stream that has this one topic."""
+    made = event.stamped("1_" + mark.part, topic=topic, position=mark)
+    mark.original = id(made)
+    return made
+
+
+def encoded(value: Any, dumps: Dumps | None) -> ServerSentEvent:
+    """A value as an event that has no id of its own."""
+    event = encode(value, dumps)
+    if isinstance(event, RawFrame):
+        raise EncodeError(
+            "a RawFrame has no place for the cursor of a resumable stream; return a ServerSentEvent"
+        )
+    if event.id is not None and event.position is None:
+        raise EncodeError(f"id: {event.id!r}: on a resumable stream the bus gives the ids; leave it out")
+    return event
