@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from rx_sse.bus.log.lease import Lease
 from rx_sse.bus.runs.failure import PROBLEMS, failure_of_run
-
-if TYPE_CHECKING:
-    from rx_sse.bus.runs.runs import Runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +35,14 @@ class RunStatus:
         return cls(lease.name, lease.topic, lease.state, lease.began, lease.since, lease.entries)
 
 
+class Asked(Protocol):
+    """What knows of runs."""
+
+    async def known(self, name: str) -> RunStatus: ...
+    async def stop(self, name: str, reason: str) -> RunStatus: ...
+    async def over(self, name: str, topic: str) -> RunStatus: ...
+
+
 class Run:
     """A run, in this process or another.
 
@@ -49,7 +54,7 @@ class Run:
 
     __slots__ = ("_runs", "name", "started", "topic")
 
-    def __init__(self, runs: Runs, lease: Lease, started: bool) -> None:
+    def __init__(self, runs: Asked, lease: Lease, started: bool) -> None:
         self._runs = runs
         self.name = lease.name
         self.topic = lease.topic
