@@ -238,6 +238,10 @@ def test_a_name_costs_what_it_needs(name: str) -> None:
 # -- what a user holds ---------------------------------------------------------------------------------------
 
 BUS = {
+    "run",
+    "find_run",
+    "stop",
+    "runs",
     "topic",
     "events",
     "position",

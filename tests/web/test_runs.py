@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Literal
 
 import aiohttp
 import pytest
@@ -71,7 +72,7 @@ async def test_a_run_that_failed_ends_its_streams_with_its_problem() -> None:
 
 
 @pytest.mark.parametrize(("runs", "state"), [("stop", "stopped"), ("finish", "completed")])
-async def test_a_shutdown_stops_runs_or_lets_them_finish(runs: str, state: str) -> None:
+async def test_a_shutdown_stops_runs_or_lets_them_finish(runs: Literal["stop", "finish"], state: str) -> None:
     bus = rx_sse.MemoryBus()
     begun, may_end = asyncio.Event(), asyncio.Event()
     ended: list[str] = []
@@ -85,7 +86,7 @@ async def test_a_shutdown_stops_runs_or_lets_them_finish(runs: str, state: str) 
         finally:
             ended.append("closed")
 
-    app = rx_sse.setup(web.Application(), bus=bus, runs=runs, drain=5.0 if runs == "finish" else 0.0)  # pyright: ignore[reportArgumentType]
+    app = rx_sse.setup(web.Application(), bus=bus, runs=runs, drain=5.0 if runs == "finish" else 0.0)
     async with serve(app):
         await bus.run("a", source)
         await begun.wait()

@@ -104,9 +104,8 @@ Found = Callable[["Lease | Exception | None"], None]
 """Told the lease, None if there is no such run, or why the log cannot be asked now."""
 
 
-@runtime_checkable
 class Leasing(Protocol):
-    """A log that keeps the leases of runs."""
+    """Keeps the leases of runs; the verbs answer as those of a log do."""
 
     def take(self, name: str, wish: Take, done: Found) -> None:
         """Own a run, if nobody does; the answer's `owner` says who does."""
@@ -124,8 +123,18 @@ class Leasing(Protocol):
         """Ask the owner of a run that is running to stop it: its lease says so."""
         ...
 
-    def leases(self, *, overdue: bool, done: Callable[[list[Lease]], None]) -> None:
+    def all(self, *, overdue: bool, done: Callable[[list[Lease]], None]) -> None:
         """The newest leases, or some that are overdue."""
+        ...
+
+
+@runtime_checkable
+class Leased(Protocol):
+    """A log that keeps the leases of runs."""
+
+    @property
+    def leases(self) -> Leasing:
+        """They."""
         ...
 
 
@@ -191,7 +200,7 @@ class LeaseTable:
         return replace(found, left=left, entries=self._count(found.topic))
 
     def all(self, *, overdue: bool) -> list[Lease]:
-        """See `Leasing.leases`."""
+        """See `Leasing.all`."""
         found = [lease for name in self._leases if (lease := self.look(name)) is not None]
         return [lease for lease in found if lease.overdue] if overdue else found
 
@@ -222,3 +231,46 @@ class LeaseTable:
         if self._leases[name].state != RUNNING:
             del self._leases[name], self._until[name]
         return topics
+
+
+class LocalLeases:
+    """The leases of a log in this process, by the verbs of the port.
+
+    Args:
+        clock: monotonic seconds.
+        count: the entries that a topic has had.
+
+    Attributes:
+        table: what answers at once.
+    """
+
+    __slots__ = ("_clock", "_count", "table")
+
+    def __init__(self, clock: Callable[[], float], count: Callable[[str], int]) -> None:
+        self._clock = clock
+        self._count = count
+        self.table = LeaseTable(clock, count)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.table = LeaseTable(self._clock, self._count)
+
+    def take(self, name: str, wish: Take, done: Found) -> None:
+        """Own a run, if nobody does."""
+        done(self.table.take(name, wish))
+
+    def renew(self, name: str, fence: int, seconds: float, done: Found) -> None:
+        """Renew a lease."""
+        done(self.table.renew(name, fence, seconds))
+
+    def look(self, name: str, done: Found) -> None:
+        """The lease of a run."""
+        done(self.table.look(name))
+
+    def ask(self, name: str, reason: str, done: Found) -> None:
+        """Ask the owner of a run to stop it."""
+        done(self.table.ask(name, reason))
+
+    def all(self, *, overdue: bool, done: Callable[[list[Lease]], None]) -> None:
+        """The leases of all runs, or of those that are overdue."""
+        done(self.table.all(overdue=overdue))

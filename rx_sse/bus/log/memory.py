@@ -24,7 +24,7 @@ from collections.abc import Callable
 from rx_sse.bus.log.draft import Draft, Retention
 from rx_sse.bus.log.entry import END, Entry
 from rx_sse.bus.log.history import History, MemoryBudget
-from rx_sse.bus.log.lease import Found, Lease, LeaseTable, Take
+from rx_sse.bus.log.lease import LocalLeases
 from rx_sse.bus.log.lives import Lives
 from rx_sse.bus.log.port import Listener, Page, Query
 from rx_sse.bus.log.position import Nonces, Position, new_position
@@ -127,7 +127,7 @@ class MemoryLog:
         self._own = MemoryBudget(max_bytes)
         self._topics: Lives[_Topic] = Lives()
         self._keys: OrderedDict[str, tuple[float, bytes, Position]] = OrderedDict()
-        self._leases = LeaseTable(clock, self._count)
+        self.leases = LocalLeases(clock, self._count)
 
     @property
     def topics(self) -> int:
@@ -147,7 +147,7 @@ class MemoryLog:
     def append(self, draft: Draft) -> None:
         """Store an entry, trim the topic, notify its watcher."""
         now = self._clock()
-        if draft.claim is not None and not self._leases.admits(run_of(draft.topic), draft.claim):
+        if draft.claim is not None and not self.leases.table.admits(run_of(draft.topic), draft.claim):
             if draft.settle is not None:
                 draft.settle(PublishRefused(NO_LEASE))
             return
@@ -221,7 +221,7 @@ class MemoryLog:
         """Forget everything."""
         self._topics.clear()
         self._keys.clear()
-        self._leases = LeaseTable(self._clock, self._count)
+        self.leases.clear()
         self._beginnings = _Beginnings()
         self._budget = MemoryBudget(self._budget.max_bytes)
         self._own = MemoryBudget(self._own.max_bytes)
@@ -231,7 +231,7 @@ class MemoryLog:
         now = self._clock()
         end = time.perf_counter() + SLICE
         self._shrink()  # notes how much there is
-        for name in self._leases.over():
+        for name in self.leases.table.over():
             if (run := self._topics.get(name)) is not None and run.listener is None:
                 self._forget(run)
         while (topic := self._topics.over(now)) is not None:
@@ -242,28 +242,6 @@ class MemoryLog:
             self._keys.popitem(last=False)
         self._shrink()
         return False
-
-    # -- the leases of runs ----------------------------------------------------------------------------------
-
-    def take(self, name: str, wish: Take, done: Found) -> None:
-        """Own a run, if nobody does."""
-        done(self._leases.take(name, wish))
-
-    def renew(self, name: str, fence: int, seconds: float, done: Found) -> None:
-        """Renew a lease."""
-        done(self._leases.renew(name, fence, seconds))
-
-    def look(self, name: str, done: Found) -> None:
-        """The lease of a run."""
-        done(self._leases.look(name))
-
-    def ask(self, name: str, reason: str, done: Found) -> None:
-        """Ask the owner of a run to stop it."""
-        done(self._leases.ask(name, reason))
-
-    def leases(self, *, overdue: bool, done: Callable[[list[Lease]], None]) -> None:
-        """The leases of all runs, or of those that are overdue."""
-        done(self._leases.all(overdue=overdue))
 
     def _count(self, topic: str) -> int:
         found = self._topics.get(topic)

@@ -53,7 +53,7 @@ class Leases:
         """Ask the owner of a run to stop it."""
         self._ask(name, done, "ask", reason)
 
-    def leases(self, *, overdue: bool, done: Callable[[list[Lease]], None]) -> None:
+    def all(self, *, overdue: bool, done: Callable[[list[Lease]], None]) -> None:
         """The leases of the newest runs, or of those that are overdue."""
         topology, keys = self._topology, self._topology.keys
         groups = [[tag] for tag in keys.tags] if topology.sharded else [keys.tags]

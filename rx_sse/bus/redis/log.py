@@ -17,7 +17,6 @@ from typing import Any
 
 from rx_sse.bus.log.draft import Draft, Retention, hashed_key
 from rx_sse.bus.log.entry import GAP, gap_data
-from rx_sse.bus.log.lease import Found, Lease, Take
 from rx_sse.bus.log.port import Listener, Page, Query
 from rx_sse.bus.log.position import Position
 from rx_sse.bus.redis.append_queue import AppendQueue
@@ -74,6 +73,7 @@ class RedisLog:
     ) -> None:
         self.keys = keys
         self.topology = Topology(self, address, keys, probe_interval)
+        self.leases = Leases(self.topology)
         self.on_trouble: Callable[[Exception, str | None], None] = _ignore
         self.retention_of: Callable[[str], Retention] = lambda topic: retention
         self._timeout = timeout
@@ -119,26 +119,6 @@ class RedisLog:
 
         return stop
 
-    def take(self, name: str, wish: Take, done: Found) -> None:
-        """Own a run, if nobody does."""
-        self._leases.take(name, wish, done)
-
-    def renew(self, name: str, fence: int, seconds: float, done: Found) -> None:
-        """Renew the lease of a run."""
-        self._leases.renew(name, fence, seconds, done)
-
-    def look(self, name: str, done: Found) -> None:
-        """The lease of a run."""
-        self._leases.look(name, done)
-
-    def ask(self, name: str, reason: str, done: Found) -> None:
-        """Ask the owner of a run to stop it."""
-        self._leases.ask(name, reason, done)
-
-    def leases(self, *, overdue: bool, done: Callable[[list[Lease]], None]) -> None:
-        """The leases of runs."""
-        self._leases.leases(overdue=overdue, done=done)
-
     async def open(self) -> None:
         """Connect; a Redis that is not there is waited for in the background.
 
@@ -182,7 +162,6 @@ class RedisLog:
             self.subscriptions, lambda topic, error: self.on_trouble(error, topic), self._clock
         )
         self._server_clock = ServerClock(self._clock)
-        self._leases = Leases(self.topology)
         self._queries = Queries(self, self.topology, self.subscriptions, self._server_clock, self._life)
 
     @property

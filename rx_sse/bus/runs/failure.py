@@ -27,11 +27,9 @@ def problem_of_run(error: BaseException) -> dict[str, Any]:
 
 def failure_of_run(problem: object) -> StreamError:
     """The error that readers get, from the problem document of an end mark."""
-    said = dict(cast("dict[str, Any]", problem)) if isinstance(problem, dict) else dict(MASKED)
+    said: dict[str, Any] = dict(cast("dict[str, Any]", problem) if isinstance(problem, dict) else MASKED)
     status, title, kind = said.pop("status", None), said.pop("title", None), said.pop("type", "about:blank")
     detail = str(said.pop("detail", ""))
     usable = type(status) is int and 400 <= status <= 599
-    return StreamError(
-        detail, title=title, type=str(kind), status=status if usable else None,
-        **{name: value for name, value in said.items() if name != "retry"},
-    )  # fmt: skip
+    said.pop("retry", None)
+    return StreamError(detail, title=title, type=str(kind), status=status if usable else None, **said)

@@ -121,7 +121,8 @@ class Owner:
         reading = start(read, self._source, self._emit, self._room, context=self._context)
         renewing = start(self._keep)
         try:
-            await asyncio.wait({reading, self._verdict}, return_when=asyncio.FIRST_COMPLETED)
+            either: set[asyncio.Future[Any]] = {reading, self._verdict}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             natural = reading.done() and not self._verdict.done()
             if natural:
                 self._verdict.set_result("completed")

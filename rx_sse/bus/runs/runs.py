@@ -19,7 +19,7 @@ from typing import Any
 from reactivex import Observable
 
 from rx_sse.bus.log.entry import JSON, TEXT
-from rx_sse.bus.log.lease import LOST, RUNNING, Found, Lease, Leasing, Take
+from rx_sse.bus.log.lease import LOST, RUNNING, Found, Lease, Leased, Leasing, Take
 from rx_sse.bus.log.port import Page, Query
 from rx_sse.bus.log.position import UNKNOWN
 from rx_sse.bus.names import check_run
@@ -146,7 +146,7 @@ class Runs:
         """The newest runs, those that are running first."""
         log = self._log()
         found: asyncio.Future[list[Lease]] = asyncio.get_running_loop().create_future()
-        log.leases(overdue=False, done=lambda rows: found.done() or found.set_result(rows))
+        log.all(overdue=False, done=lambda rows: None if found.done() else found.set_result(rows))
         try:
             rows = await asyncio.wait_for(found, ANSWER)
         except TimeoutError:
@@ -185,14 +185,14 @@ class Runs:
     def sweep(self, now: float) -> None:
         """Once a second: look for leases that are over."""
         log = self._runtime.log
-        if not isinstance(log, Leasing):
+        if not isinstance(log, Leased):
             return
         self._read = {topic for topic in self._read if topic in self._topics}
         if self._read:
             self._interest = now + INTEREST
         if now >= self._looked + (0.0 if now < self._interest else RARELY):
             self._looked = now
-            log.leases(overdue=True, done=self._overdue)
+            log.leases.all(overdue=True, done=self._overdue)
 
     def reads(self, topic: str) -> None:
         """Somebody reads the topic of a run here."""
@@ -230,7 +230,7 @@ class Runs:
         async def source() -> Any:
             made = resume(await self._values(topic))
             if isinstance(made, Observable) or not inspect.isawaitable(made):
-                return made
+                return made  # pyright: ignore[reportUnknownVariableType]
             return await made
 
         return source
@@ -242,7 +242,7 @@ class Runs:
         while True:
             query = Query(topic, after=after)
             asked: asyncio.Future[Page | None] = asyncio.get_running_loop().create_future()
-            self._runtime.log.read(query, lambda page, to=asked: to.done() or to.set_result(page))  # pyright: ignore[reportArgumentType]
+            self._runtime.log.read(query, asked.set_result)
             page = await asyncio.wait_for(asked, ANSWER)
             if page is None:
                 await asyncio.sleep(0.1)
@@ -255,12 +255,12 @@ class Runs:
     def _log(self) -> Leasing:
         self._runtime.require_loop()
         log = self._runtime.log
-        if not isinstance(log, Leasing):
+        if not isinstance(log, Leased):
             raise UsageError(f"{type(log).__name__} keeps no leases, so this bus has no runs")
         if self._publisher() is None:
             raise BusClosed("the bus is closed")
         self._interest = self._runtime.now() + INTEREST
-        return log
+        return log.leases
 
     def _future(self, ask: Callable[[Found], None]) -> asyncio.Future[Lease | None]:
         """The answer of the log, which may come at once."""

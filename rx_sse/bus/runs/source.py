@@ -77,13 +77,14 @@ async def _observe(source: Observable[Any], emit: Callable[[Any], None]) -> None
             failed.append(error)
             loop.call_soon_threadsafe(settle, error)
 
+    def on_error(error: Exception) -> None:
+        loop.call_soon_threadsafe(settle, error)
+
+    def on_completed() -> None:
+        loop.call_soon_threadsafe(settle, None)
+
     failed: list[Exception] = []
-    subscription = source.subscribe(
-        on_next,
-        lambda error: loop.call_soon_threadsafe(settle, error) and None,
-        lambda: loop.call_soon_threadsafe(settle, None) and None,
-        scheduler=LoopScheduler(loop),
-    )
+    subscription = source.subscribe(on_next, on_error, on_completed, scheduler=LoopScheduler(loop))
     try:
         await over
     finally:

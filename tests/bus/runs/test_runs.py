@@ -14,7 +14,7 @@ import reactivex as rx
 import rx_sse
 from rx_sse.bus import Bus
 from rx_sse.bus.bus import core_of
-from rx_sse.bus.log.lease import Lease, Leasing, Take
+from rx_sse.bus.log.lease import Lease, Leased, Leasing, Take
 from rx_sse.errors import StreamError, TopicNameError, UsageError
 
 from ..conftest import MakeBus
@@ -31,9 +31,13 @@ class Reading:
         events = bus.events(topic, after=after, on_gap=lambda gap: self.gaps.append(gap.reason))
         self.subscription = events.subscribe(
             self._take,
-            lambda error: self._end.done() or self._end.set_result(error),
-            lambda: self._end.done() or self._end.set_result(None),
+            self._ended,
+            self._ended,
         )
+
+    def _ended(self, error: Exception | None = None) -> None:
+        if not self._end.done():
+            self._end.set_result(error)
 
     def _take(self, event: rx_sse.ServerSentEvent) -> None:
         self.values.append(event.json())
@@ -201,6 +205,12 @@ async def test_over_the_byte_limit_a_reader_is_told_of_a_gap(make_bus: MakeBus) 
         assert reading.gaps == ["trimmed"] and 0 < len(reading.values) < 1000
 
 
+def leases(bus: Bus) -> Leasing:
+    log = core_of(bus).runtime.log
+    assert isinstance(log, Leased)
+    return log.leases
+
+
 async def asked(log: Leasing, *arguments: Any) -> Lease:
     verb, *rest = arguments
     answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -212,8 +222,7 @@ async def asked(log: Leasing, *arguments: Any) -> Lease:
 
 async def test_a_run_whose_owner_is_silent_is_lost_for_its_readers(make_bus: MakeBus) -> None:
     async with make_bus() as bus:
-        log = core_of(bus).runtime.log
-        assert isinstance(log, Leasing)
+        log = leases(bus)
         await asked(log, "take", "dead", Take("nobody", 0.3))
         reading = Reading(bus, "run:dead")
         error = await reading.ended()
@@ -242,8 +251,7 @@ async def test_an_owner_with_an_outdated_fence_cannot_append_and_closes_its_sour
             return source()
 
         run = await bus.run("a", source, resume=resume, lease=0.5)
-        log = core_of(bus).runtime.log
-        assert isinstance(log, Leasing)
+        log = leases(bus)
         await asked(log, "renew", "a", 1, -1.0)  # as if it had been frozen for longer than its lease
         taken = await asked(log, "take", "a", Take("another", 30.0, resumes=True))
         assert taken.fence == 2
