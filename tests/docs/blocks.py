@@ -164,7 +164,7 @@ ELSEWHERE = {
 }
 """Pages whose blocks a test of their own executes."""
 
-COMING = {"docs/runs.md", "docs/operating.md"}
+COMING = {"docs/operating.md"}
 """Pages that are being written: their own tests execute them for now."""
 
 HERE = [page for page in PAGES if page.name not in ELSEWHERE and page.name not in COMING]
