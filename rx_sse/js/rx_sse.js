@@ -449,7 +449,7 @@ class Stream extends EventTarget {
       if (left) return;
       const { k, p } = m, to_me = m.t === t;
       if (k === "claim" || k === "go" && !e || k === "at" && to_me && !(live && e)) e = m.e;
-      if (!m.e || m.e !== e) return;
+      if (!m.e || m.e !== e || m.c) return; // with a configuration it is a tab that speaks
       missed = 0;
       if (k === "claim" || k === "who") hi();
       else if (k === "go") {
