@@ -39,6 +39,8 @@ STOP = 3.0
 """Seconds that a close waits for a thread that is waiting for the disk."""
 REPORT = 10.0
 """Seconds for which the same trouble is not reported again."""
+REST = 3
+"""Seconds after the machine woke up before anything is over: all processes have touched their topics then."""
 LOCKED = 1.0
 """Seconds for which another program may hold the lock before the bus is not ready."""
 
@@ -86,6 +88,7 @@ class SQLiteLog:
         self._trouble_since = 0.0
         self._reported = ("", -REPORT)
         self._opened = False
+        self._rest = 0
 
     # -- the port --------------------------------------------------------------------------------------------
 
@@ -232,13 +235,18 @@ class SQLiteLog:
         if self._writer is None or not self._opened:
             return False
         dates = self._now()
-        if self._dates.differs(dates):
+        woke = self._dates.differs(dates)
+        if woke:  # the machine slept, and nobody has touched what is watched
             self._dates = dates
-        self._touched |= dict.fromkeys(self.watches.due())
+            self._rest = REST
+        self._touched |= dict.fromkeys(self.watches.due(everything=woke))
         if self._touched:
             names, self._touched = list(self._touched), {}
             self._writer.work(Work(lambda connection, _: touch(connection, names, self._file.now()), _ignore))
-        self._writer.sweep()
+        if self._rest:
+            self._rest -= 1
+        else:
+            self._writer.sweep()
         return False
 
     def present(

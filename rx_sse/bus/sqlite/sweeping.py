@@ -68,7 +68,8 @@ class Sweeper:
         rows = self._rows
         free = rows.execute("PRAGMA freelist_count").fetchone()[0]
         if free > FREE and free * 4 > rows.execute("PRAGMA page_count").fetchone()[0]:
-            rows.execute(f"PRAGMA incremental_vacuum({GIVEN_BACK})").fetchall()
+            # Each step gives back one page, and `execute` takes one step where there are no columns.
+            rows.executescript(f"PRAGMA incremental_vacuum({GIVEN_BACK})")
 
     def _last_id(self) -> int:
         return int(self._rows.execute("SELECT coalesce(max(id), 0) FROM rx_sse_entries").fetchone()[0])

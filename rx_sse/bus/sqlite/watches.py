@@ -107,14 +107,14 @@ class Watches:
                 if (found := self._watched.get(topic)) is not None:
                     found[0].arrived(entry)
 
-    def due(self) -> list[str]:
-        """The topics that were not touched for a quarter of their life; they count as touched now."""
+    def due(self, *, everything: bool = False) -> list[str]:
+        """The topics that were not touched for a quarter of their life, or all; they count as touched now."""
         now = self._clock()
         topics: list[str] = []
         for pace, table in self._touched.items():
-            while table:
+            for _ in range(len(table)):
                 topic, touched = next(iter(table.items()))
-                if touched + pace > now:
+                if touched + pace > now and not everything:
                     break
                 table[topic] = now
                 table.move_to_end(topic)

@@ -104,6 +104,7 @@ async def test_publishers_are_killed_under_clients_that_come_and_go(tmp_path: Pa
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 async def test_two_hundred_kills(tmp_path: Path) -> None:
     await chaos(tmp_path / "app.db", kills=200, seed=2)
 
@@ -112,7 +113,7 @@ async def test_two_hundred_kills(tmp_path: Path) -> None:
 async def test_a_process_that_is_stopped_for_a_while_comes_back_whole(tmp_path: Path) -> None:
     """SIGSTOP, while it may be in a transaction; others wait or go on, it goes on afterwards."""
     path = tmp_path / "app.db"
-    async with SQLiteBus(path, history=1_000_000, publish_timeout=60.0) as bus:
+    async with SQLiteBus(path, history=1_000_000, history_bytes=1 << 30, publish_timeout=60.0) as bus:
         listener = await Listener(bus, "t").opened()
         got: list[str] = []
         for life in range(4):

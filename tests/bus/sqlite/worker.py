@@ -13,7 +13,7 @@ import asyncio, sys
 import rx_sse
 
 async def main():
-    async with rx_sse.SQLiteBus(sys.argv[1]) as bus:
+    async with rx_sse.SQLiteBus(sys.argv[1], history=1_000_000, history_bytes=1 << 30) as bus:
         topic, number = input().split()
         number = int(number)
         async def one(number):
