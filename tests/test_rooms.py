@@ -67,6 +67,11 @@ class Source:
     def tree(self) -> ast.Module:
         return ast.parse(self.text, self.path)
 
+    @cached_property
+    def private(self) -> set[str]:
+        """The private names that the file makes."""
+        return set(private_definitions(self.tree))
+
     @property
     def room(self) -> str:
         """The first part of the path: ``wire`` of ``wire/event.py``, ``""`` for the face."""
@@ -122,8 +127,8 @@ def keeps_off_private_names(source: Source, house: list[Source]) -> Iterator[str
         foreign = modules and (modules[0] != "rx_sse" or len(modules) < 2 or modules[1] != source.room)
         if any(map(private, modules)) or (foreign and private(last)) or name.startswith("reactivex.internal"):
             yield source.at(node, f"imports {name}, which is private")
-    own = set(private_definitions(source.tree))
-    room = {name for other in house if other.room == source.room for name in private_definitions(other.tree)}
+    own = source.private
+    room = {name for other in house if other.room == source.room for name in other.private}
     for node in ast.walk(source.tree):
         if isinstance(node, ast.Attribute) and private(node.attr):
             inherited = ast.unparse(node.value) == "self" and node.attr in room

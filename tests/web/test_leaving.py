@@ -271,7 +271,7 @@ def test_the_subscription_is_disposed_when_the_client_leaves(
     run(loop, main())
 
 
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("loop", [pytest.param("asyncio", marks=pytest.mark.slow), "uvloop"])
 def test_two_thousand_connects_and_disconnects_leave_nothing_behind(loop: str) -> None:
     async def visit(s: Scene, n: int) -> None:
         stream = await s.request("/", headers={"X-Visit": str(n)})

@@ -334,6 +334,7 @@ async def test_a_reader_that_is_slow_but_alive_is_not_ended() -> None:
         assert app[REGISTRY].stats().ended == {}
 
 
+@pytest.mark.slow
 async def test_a_reader_that_is_slow_and_has_a_small_buffer_is_no_stuck_one() -> None:
     """10 KB a second through a window of 2 KB: the kernel would end it after `write_timeout`."""
     body = "x" * 1000

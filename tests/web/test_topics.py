@@ -125,6 +125,7 @@ async def test_a_cursor_of_a_megabyte_is_refused() -> None:
             assert stream.status == 400
 
 
+@pytest.mark.slow
 async def test_clients_that_are_cut_at_random_hold_exactly_what_was_published() -> None:
     """The short form; `python -m tests.soak` runs 1,000 clients for a minute."""
     result = await cut_at_random(clients=100, topics=5, seconds=4.0, rate=200)

@@ -33,6 +33,7 @@ async def ready(*buses: RedisBus) -> None:
             await asyncio.sleep(0.01)
 
 
+@pytest.mark.slow
 async def test_listeners_are_killed_again_and_again() -> None:
     with RedisServer() as server:
         async with two(server.url) as buses:
@@ -208,6 +209,7 @@ async def test_a_stale_replica_is_promoted() -> None:
             assert late.error is None
 
 
+@pytest.mark.slow
 async def test_split_brain_one_process_stays_with_the_old_master() -> None:
     with Replicas() as pair:
         async with Relay(pair.first) as relay, Relay(pair.first) as left_behind:

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.redis
 LOG = Keys().log("t")
 
 
-@pytest.fixture(params=["redis", "valkey"])
+@pytest.fixture(params=["redis", pytest.param("valkey", marks=pytest.mark.slow)])
 def pair(request: pytest.FixtureRequest) -> Iterator[Replicas]:
     with Replicas(request.param) as both:
         counted(both)

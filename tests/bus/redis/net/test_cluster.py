@@ -189,6 +189,7 @@ async def test_the_blocking_publisher_stores_once_when_the_slot_moves_before_its
         assert listener.values == [1, 2, 3] and not listener.gaps
 
 
+@pytest.mark.slow
 async def test_a_node_fails_over() -> None:
     with RedisCluster(replicas=True) as cluster:
         async with two(cluster.url, probe_interval=0.3, publish_timeout=20.0) as buses:
