@@ -61,6 +61,8 @@ def unasked(request: web.Request, notices: Notices) -> Iterator[None]:
     """Warn if topics are read from here on without the position that the client comes back with, and refuse a
     position that the connection would know nothing of."""
     returned = False
+    # Contexts that are copied in here live as long as the stream: nothing of the request goes into them.
+    handler = None if raw_last_event_id(request) is None else handler_name(request)
 
     def asked(after: str | None) -> None:
         if returned:  # by what the handler has begun, and is not its stream
@@ -71,8 +73,7 @@ def unasked(request: web.Request, notices: Notices) -> Iterator[None]:
                 "of. Give after=rx_sse.last_event_id(request, default=…): there a client begins that brings "
                 "no Last-Event-ID"
             )
-        if raw_last_event_id(request) is not None:
-            handler = handler_name(request)
+        if handler is not None:
             notices.once(
                 ("unasked", handler),
                 "%s: bus.events(after=None) in a request that carries a Last-Event-ID: its client loses what "
