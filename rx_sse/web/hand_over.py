@@ -24,11 +24,19 @@ class EventStreamResponse(web.StreamResponse):
     """The response of a stream. `body_length` is what was sent, also by a socket that has left aiohttp."""
 
     sent: int | None = None
+    left = False
+    """Its socket has left aiohttp, which has no more to write."""
 
     @property
     def body_length(self) -> int:
         """Bytes that were sent, for the access log."""
         return super().body_length if self.sent is None else self.sent
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """End the response, unless the stream does that itself: without this, aiohttp would make and catch an
+        exception for each stream."""
+        if not self.left:
+            await super().write_eof(data)
 
 
 class AccessLine(AbstractAccessLogger):
@@ -94,6 +102,7 @@ def leave(request: web.Request, response: EventStreamResponse, size: int) -> Acc
     log = protocol.access_logger
     line = AccessLine(log, request, response, size) if log is not None and log.enabled else None
     protocol.access_logger = line
+    response.left = True
     protocol.transport = None  # so that it neither writes to it nor closes it
     # Not before the middlewares have returned: with `handler_cancellation` it cancels the request's task.
     task.add_done_callback(lambda _: protocol.connection_lost(None))

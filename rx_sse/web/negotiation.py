@@ -7,6 +7,8 @@ Never: it looks at User-Agent.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from aiohttp import hdrs, web
 from multidict import MultiMapping
 
@@ -41,8 +43,13 @@ def accepts_events(headers: MultiMapping[str]) -> bool:
     `Accept: application/json` for their streams as for everything. RFC 9110 leaves it to the server to answer
     with what it has.
     """
+    return _accepts_events(",".join(headers.getall(hdrs.ACCEPT, ())))
+
+
+@lru_cache(maxsize=64)
+def _accepts_events(accept: str) -> bool:
     best, quality = -1, 1.0
-    for item in ",".join(headers.getall(hdrs.ACCEPT, [])).split(","):
+    for item in accept.split(","):
         name, *parameters = item.split(";")
         rank = RANGES.index(found) if (found := name.strip().lower()) in RANGES else -1
         if rank > best:

@@ -22,7 +22,7 @@ from reactivex import Observable, abc
 from rx_sse.bus.resume.stream_cursor import StreamCursor
 from rx_sse.bus.topic import Topic
 from rx_sse.delivery import Outcome, make_outbox
-from rx_sse.delivery.connection import Connection
+from rx_sse.delivery.connection import WRITE_LIMIT, Connection
 from rx_sse.delivery.outbox import Gap
 from rx_sse.errors import BusClosed, Overloaded, RxSseError
 from rx_sse.reactive import LoopScheduler
@@ -229,17 +229,21 @@ class Stream(Asked):
         return True
 
     def open(self, output: Callable[[bytes], object]) -> None:
-        """The headers have been written: write the opening comment and go.
+        """The headers have been written: write the opening comment, and what waits, in one piece, and go.
 
         Args:
-            output: writes straight to the transport, ahead of everything queued.
+            output: writes straight to the transport, which has the headers.
         """
-        if opening := self._opening():
-            frame = self._coding.text(opening)
-            output(frame)
-            self.connection.sent += len(frame)
+        connection = self.connection
+        opening = self._opening()
+        first = self._coding.text(opening) if opening else b""
+        if not connection.paused and self.outbox:
+            first += self.outbox.take(WRITE_LIMIT)
+        if first:
+            output(first)
+            connection.sent += len(first)
         self.gate = PASSED
-        self.connection.start(self._home.parts.loop.time())
+        connection.start(self._home.parts.loop.time())
         if self.end is not None:
             self._finish_when_drained()
 
