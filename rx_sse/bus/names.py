@@ -13,6 +13,7 @@ Never: a pattern in a subscription. Patterns grant, they do not subscribe.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from urllib.parse import quote
 
 from rx_sse.errors import EncodeError, TopicNameError
@@ -87,6 +88,7 @@ def is_run(topic: str) -> bool:
     return topic.startswith(RUNS)
 
 
+@lru_cache(maxsize=4096)
 def run_of(topic: str) -> str:
     """The name of the run that a topic belongs to."""
     return topic[len(RUNS) :].partition(AGAIN)[0]

@@ -107,6 +107,7 @@ class Owner:
         self._claim = Claim(lease.fence)
         self._retention = Retention(ENTRIES, terms.max_bytes, KEPT)
         self._turn = 0.0
+        self._emitted = 0
         self._verdict: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._context = context
         self.task = start(self._run, name=f"rx_sse run {lease.name}")
@@ -118,7 +119,7 @@ class Owner:
             self._verdict.set_result(reason)
 
     async def _run(self) -> None:
-        reading = start(read, self._source, self._emit, self._room, context=self._context)
+        reading = start(read, self._source, self._emit, self._busy, self._room, context=self._context)
         renewing = start(self._keep)
         try:
             either: set[asyncio.Future[Any]] = {reading, self._verdict}
@@ -146,6 +147,10 @@ class Owner:
         draft = draft_of(self.lease.topic, value, None, self._retention, self._dumps)
         draft.claim = self._claim
         self._publisher.push(draft)
+
+    def _busy(self) -> bool:
+        self._emitted += 1
+        return not self._emitted & 31 or not self._publisher.has_room()
 
     async def _room(self) -> None:
         """Wait while the log has no room, and let the loop go on now and then."""

@@ -22,13 +22,19 @@ Source = Observable[Any] | AsyncIterable[Any] | Callable[[], Any]
 and async generator functions included."""
 
 
-async def read(source: Source, emit: Callable[[Any], None], room: Callable[[], Awaitable[None]]) -> None:
+async def read(
+    source: Source,
+    emit: Callable[[Any], None],
+    busy: Callable[[], bool],
+    room: Callable[[], Awaitable[None]],
+) -> None:
     """Give every value of `source` to `emit`; return when it has completed.
 
     Args:
         source: is called first, if it is a function.
         emit: takes a value; on any thread, for an Observable that emits there.
-        room: awaited between two values of an async iterable.
+        busy: whether `room` is to be awaited before the next value of an async iterable.
+        room: waits until there is room.
 
     Raises:
         UsageError: it is something else.
@@ -46,7 +52,8 @@ async def read(source: Source, emit: Callable[[Any], None], room: Callable[[], A
         try:
             async for value in iterator:  # pyright: ignore[reportUnknownVariableType]
                 emit(value)
-                await room()
+                if busy():
+                    await room()
         finally:
             await close(iterator)  # pyright: ignore[reportUnknownArgumentType]
     else:
