@@ -46,6 +46,11 @@ BUS_COUNTERS = {
 REDIS_COUNTERS = {
     "unconfirmed": ("rx_sse_bus_unconfirmed", "Entries stored that too few replicas acknowledged in time."),
 }
+HISTOGRAMS = {
+    "duration": ("rx_sse_stream_duration_seconds", "How long streams that have ended were open."),
+    "queue_age": ("rx_sse_queue_age_seconds", "How long queues had not been empty, sampled once a second."),
+    "stalls": ("rx_sse_loop_stall_seconds", "How long the event loop took to answer, four times a second."),
+}
 ENDED = ("rx_sse_streams_ended", "Streams that have ended, by reason.")
 
 
@@ -68,7 +73,11 @@ class Collector:
     def collect(self) -> Iterator[Metric]:
         """The figures of this moment."""
         try:
-            from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+            from prometheus_client.core import (
+                CounterMetricFamily,
+                GaugeMetricFamily,
+                HistogramMetricFamily,
+            )
         except ImportError as error:
             raise UsageError(
                 "rx_sse.metrics needs prometheus-client: pip install prometheus-client"
@@ -85,6 +94,9 @@ class Collector:
         for reason, count in sorted(stats.ended.items()):
             ended.add_metric([reason], float(count))
         yield ended
+        for attribute, (name, text) in HISTOGRAMS.items():
+            found = getattr(self._edge.measures, attribute)
+            yield HistogramMetricFamily(name, text, buckets=found.buckets(), sum_value=found.total)
         if self._edge.bus is not None:
             bus = self._edge.bus.stats()
             yield from family(BUS_GAUGES, bus, GaugeMetricFamily)

@@ -9,10 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import random
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -24,10 +22,13 @@ from rx_sse.web.auth.refusals import Refusals
 from rx_sse.web.end_reason import End
 from rx_sse.web.limits import Limits
 from rx_sse.web.loop_resources import LoopResources
+from rx_sse.web.measures import Measures
 from rx_sse.web.notices import Notices
 from rx_sse.web.options import Options, resolve
 from rx_sse.web.principal import Principal
+from rx_sse.web.registry_stats import Ended, RegistryStats
 from rx_sse.web.rejection import Cause, shed
+from rx_sse.web.shutdown import drained
 from rx_sse.web.stream import Stream
 from rx_sse.web.watchdog import Watchdog
 
@@ -36,55 +37,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("rx_sse")
 
-GRACE = 0.5
-"""Seconds that stalled readers have at a shutdown without a drain window. `SIGTERM` then ends within a
-second."""
-RECONNECT_FROM = 1000
-"""The earliest reconnect after a shutdown, in milliseconds: a new process needs about that long to listen."""
-RECONNECT_SPREAD = 4
-"""Milliseconds between two clients that reconnect after a shutdown; together at least two seconds."""
 RECENT = 50
 """Ends that are remembered for the inspector page."""
-BATCH = 64
-"""Streams that are closed in one loop turn."""
-
-
-@dataclass(frozen=True, slots=True)
-class RegistryStats:
-    """The streams of one application, at one moment.
-
-    Attributes:
-        open: streams that are open now.
-        opened: streams opened since the start.
-        shed: requests that were refused because a limit was reached or the application was closing.
-        dropped: events that slow readers lost to their policy, in streams that have ended.
-        ended: how many streams ended, by reason.
-        closing: True from the shutdown on.
-    """
-
-    open: int
-    opened: int
-    shed: int
-    dropped: int
-    ended: Mapping[str, int]
-    closing: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """A stream that has ended.
-
-    Attributes:
-        label: method and path.
-        reason: the end's name.
-        lasted: seconds that it was open.
-        at: when it ended, on the loop's clock.
-    """
-
-    label: str
-    reason: str
-    lasted: float
-    at: float
 
 
 class StreamRegistry:
@@ -140,8 +94,9 @@ class StreamRegistry:
         self._shed = 0
         self._dropped = 0
         self._ended: Counter[str] = Counter()
-        self._empty: asyncio.Future[None] | None = None
+        self.emptied: asyncio.Future[None] | None = None
         self._heeded: dict[int, tuple[object, Callable[[], None]]] = {}
+        self.measures = Measures(self)
         self.defaults = resolve(options)
 
     @property
@@ -265,6 +220,7 @@ class StreamRegistry:
         self._ended[end.value] += 1
         now = self.parts.loop.time()
         self.recent.append(Ended(stream.label, end.value, now - stream.started, now))
+        self.measures.ended(stream, now - stream.started)
         self._dropped += stream.outbox.dropped
         if stream.principal is not None and (own := self._by_user.get(stream.principal.user)) is not None:
             own.discard(stream)
@@ -274,8 +230,8 @@ class StreamRegistry:
             self._by_address[stream.remote] -= 1
             if self._by_address[stream.remote] <= 0:
                 del self._by_address[stream.remote]
-        if self._empty is not None and not self.streams and not self._empty.done():
-            self._empty.set_result(None)
+        if self.emptied is not None and not self.streams and not self.emptied.done():
+            self.emptied.set_result(None)
 
     def revoked(self, user: str | None, token_id: str | None, issued_before: float | None) -> None:
         """End the streams whose tokens a revocation of the bus is about."""
@@ -308,7 +264,9 @@ class StreamRegistry:
         self.debug = parts.loop.get_debug() if self._debug is None else self._debug
         async with contextlib.AsyncExitStack() as held:
             held.callback(parts.close)
-            held.callback(Watchdog(parts.loop).close)
+            held.callback(Watchdog(parts.loop, self.measures.stalls.observe).close)
+            self.measures.start(parts.loop)
+            held.callback(self.measures.close)
             for bus in self.buses:
                 core = core_of(bus)
                 core.check_workers()
@@ -333,43 +291,7 @@ class StreamRegistry:
         self.closing = True
         if self._finish_runs and self.drain:
             await asyncio.gather(*(core_of(bus).runs.finish(self.drain) for bus in self.buses))
-        loop = asyncio.get_running_loop()
-        begin = loop.time()
-        streams = list(self.streams)
-        random.shuffle(streams)
-        spread = max(2000, RECONNECT_SPREAD * len(streams))
-        for index, stream in enumerate(streams):
-            retry = RECONNECT_FROM + int(spread * (index + random.random()) / len(streams))
-            stream.close_for_reconnect(End.SHUTDOWN, retry)
-            if self.drain:
-                await asyncio.sleep(begin + self.drain * (index + 1) / len(streams) - loop.time())
-            elif index % BATCH == BATCH - 1:
-                await asyncio.sleep(0)
-        left = max(begin + self.drain - loop.time(), GRACE)
-        for stream in self.streams:
-            stream.hurry(left)
-        until = loop.time() + left + GRACE
-        if self.streams:
-            self._empty = loop.create_future()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._empty, left + GRACE)
-        if self.streams:
-            logger.warning("%d streams did not end within the shutdown window", len(self.streams))
-            for stream in list(self.streams):
-                stream.connection.abort()  # of those that have left aiohttp, none else ends the connection
-        await self._outlast(until)
-
-    async def _outlast(self, until: float) -> None:
-        """Wait for the `finally` blocks of sources that have been closed: what they need, a database, is
-        closed after this."""
-        loop = asyncio.get_running_loop()
-        while (ending := self.parts.scheduler.ending) and (left := until - loop.time()) > 0:
-            await asyncio.wait(ending, timeout=left)
-        if ending:
-            logger.warning(
-                "%d sources were still closing at the end of the shutdown window; drain= makes it longer",
-                len(ending),
-            )
+        await drained(self)
 
 
 REGISTRY: web.AppKey[StreamRegistry] = web.AppKey("rx_sse.registry", StreamRegistry)

@@ -18,6 +18,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from types import CodeType, FrameType
 
 import aiohttp
@@ -42,9 +43,18 @@ LOOP = frozenset({"run_forever", "run_until_complete", "run", "_run_once", "_run
 
 
 class Watchdog:
-    """The thread that watches one loop. Made on the loop's thread."""
+    """The thread that watches one loop. Made on the loop's thread.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    Args:
+        loop: the loop.
+        observe: called on the loop with the seconds that each answer took.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, observe: Callable[[float], None] | None = None
+    ) -> None:
+        self._observe = observe
+        self._asked = 0.0
         self._loop = loop
         self._watched = threading.get_ident()
         self._answered = True
@@ -60,6 +70,8 @@ class Watchdog:
 
     def _answer(self) -> None:
         self._answered = True
+        if self._observe is not None:
+            self._observe(time.monotonic() - self._asked)
 
     def _watch(self) -> None:
         held = 0.0
@@ -69,6 +81,7 @@ class Watchdog:
                 return
             if self._answered:
                 held, self._answered = 0.0, False
+                self._asked = time.monotonic()
                 try:
                     self._loop.call_soon_threadsafe(self._answer)
                 except RuntimeError:  # the loop is closed

@@ -1,0 +1,69 @@
+"""What is measured of the streams of one application, once a second, beside the path of an event.
+
+Nothing is added to a push, a delivery or a write: the age of a queue is a sample, taken by looking at which
+connections have one.
+
+Standard: histograms and counters are those of Prometheus (`rx_sse.metrics`).
+Never: a value by user, topic or address.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from rx_sse.web.histogram import LONG, SHORT, Histogram
+
+if TYPE_CHECKING:
+    from rx_sse.web.registry import StreamRegistry
+    from rx_sse.web.stream import Stream
+
+PERIOD = 1.0
+"""Seconds between two samples."""
+
+
+class Measures:
+    """The histograms of an application.
+
+    Attributes:
+        duration: seconds for which streams that have ended were open.
+        queue_age: seconds for which a queue had not been empty, once a second for each stream with a queue.
+        stalls: seconds that the event loop took to answer the watchdog, four times a second.
+    """
+
+    def __init__(self, edge: StreamRegistry) -> None:
+        self._edge = edge
+        self.duration = Histogram(LONG)
+        self.queue_age = Histogram(SHORT)
+        self.stalls = Histogram(SHORT)
+        self.behind: dict[Stream, float] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Sample from now on."""
+        self._timer = loop.call_later(PERIOD, self._tick, loop)
+
+    def close(self) -> None:
+        """Leave no timer behind."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self.behind = {}
+
+    def ended(self, stream: Stream, lasted: float) -> None:
+        """A stream has ended after so many seconds."""
+        self.duration.observe(lasted)
+        self.behind.pop(stream, None)
+
+    def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = loop.call_later(PERIOD, self._tick, loop)
+        now = loop.time()
+        streams = self._edge.streams
+        behind = self.behind
+        self.behind = {
+            stream: behind.get(stream, now)
+            for stream in streams
+            if stream.connection.open and not stream.connection.drained
+        }
+        for since in self.behind.values():
+            self.queue_age.observe(now - since)
