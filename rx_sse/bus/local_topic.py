@@ -34,7 +34,7 @@ from rx_sse.bus.host import Host, Wary
 from rx_sse.bus.log.draft import Draft, hashed_key
 from rx_sse.bus.log.entry import END, GAP, Entry, gap_data
 from rx_sse.bus.log.port import Page, Query
-from rx_sse.bus.log.position import SEQ_BITS, Mark, Position, mark_of, ref_of
+from rx_sse.bus.log.position import SEQ_BITS, Mark, Position, ref_of
 from rx_sse.bus.ring import ring_kept, ring_of
 from rx_sse.delivery.batch import Receiver
 from rx_sse.delivery.fanout import ReceiverSet
@@ -219,7 +219,8 @@ class LocalTopic:
 
     def mark_of(self, entry: Entry, epoch: int) -> Mark:
         """The place of an entry."""
-        return mark_of(self.ref, entry.position, epoch)
+        position = entry.position
+        return Mark(self.ref, position, epoch << SEQ_BITS | position[0])
 
     # -- repair ----------------------------------------------------------------------------------------------
 

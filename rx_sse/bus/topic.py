@@ -97,7 +97,9 @@ class Topic(_Live, abc.SubjectBase[Any]):
         publisher = core.publisher
         if publisher is None:
             raise BusClosed(NOT_RUNNING)
-        publisher.push(draft_of(self.name, value, None, core.retentions.of(self.name), core.dumps))
+        retentions = core.retentions
+        kept = retentions.find(self.name, retentions.default)
+        publisher.push(draft_of(self.name, value, None, kept, core.dumps))
 
     def on_error(self, error: Exception) -> None:
         """A source failed into the topic: it goes to `bus.errors`, and the topic goes on."""

@@ -152,11 +152,13 @@ class Sink:
             for event in batch.events:
                 self.pulled(event)
         elif batch.prompt and connection.free:
-            data = batch.chunk if self._chunked else self._coded(batch)
-            if batch.writing is None or not self._chunked:
-                connection.write(data, batch.at)
-            else:
+            if not self._chunked:
+                connection.write(self._coded(batch), batch.at)
+            elif batch.writing is not None:
                 batch.writing.append(connection)
+            else:
+                items = batch.items
+                connection.write(items[0].chunk if len(items) == 1 else batch.chunk, batch.at)
         elif self._chunked:
             for item in batch.items:
                 self._queue(item.chunk, item, None)

@@ -52,6 +52,11 @@ async def test_follows_a_push_from_its_call_to_the_socket(name: str, first: str,
     assert ("bus/redis/" in "".join(call.file for call in way.calls)) == (name == "redis")
 
 
+async def test_a_push_through_the_memory_bus_takes_at_most_32_calls() -> None:
+    way = await path.memory()
+    assert len(way.calls) <= 32, path.printed([way])
+
+
 def test_without_redis_the_others_are_printed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -39,7 +39,7 @@ LOOK = 0.000_02
 class _NoWatchdog:
     """Watches nothing."""
 
-    def __init__(self, loop: object) -> None:
+    def __init__(self, loop: object, observe: object = None) -> None:
         pass
 
     def close(self) -> None:

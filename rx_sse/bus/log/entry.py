@@ -78,7 +78,8 @@ class Entry:
             ref: the topic's reference in cursors.
         """
         if (made := self.chunk) is None:
-            data, (seq, nonce) = self.data, self.position
+            data, (seq, nonce) = self._data, self.position
+            assert data is not None
             plain = self.event is None and "\n" not in data
             body = f"data: {data}\n" if plain else _body(data, self.event)
             frame = f"{body}id: 1_{ref}.{seq}.{nonce}\n\n".encode()

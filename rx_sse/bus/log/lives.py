@@ -29,13 +29,22 @@ T = TypeVar("T", bound=Living)
 
 
 class Lives(Generic[T]):
-    """Topics."""
+    """Topics.
 
-    __slots__ = ("_peaks", "_tables")
+    Args:
+        common: seconds of the life that most topics have.
 
-    def __init__(self) -> None:
+    Attributes:
+        common: the table of that life, by name: each append looks there first.
+    """
+
+    __slots__ = ("_common", "_peaks", "_tables", "common")
+
+    def __init__(self, common: float) -> None:
+        self._common = common
         self._tables: dict[float, OrderedDict[str, T]] = {}
         self._peaks: dict[float, int] = {}
+        self.clear()
 
     def __len__(self) -> int:
         return sum(map(len, self._tables.values()))
@@ -86,17 +95,19 @@ class Lives(Generic[T]):
 
     def clear(self) -> None:
         """Forget all."""
-        self._tables.clear()
-        self._peaks.clear()
+        self.common: OrderedDict[str, T] = OrderedDict()
+        self._tables = {self._common: self.common}
+        self._peaks = {}
 
     def shrink(self) -> None:
         """Give back the memory of a time when there were many more topics. Now and then."""
         for age, table in list(self._tables.items()):
-            if table:
+            if table or age == self._common:
                 self._tables[age], self._peaks[age] = shrunk(table, self._peaks.get(age, 0))
             else:
                 del self._tables[age]
                 self._peaks.pop(age, None)
+        self.common = self._tables[self._common]
 
     def _fronts(self) -> Iterator[T]:
         """The topic of each life that was touched least recently."""

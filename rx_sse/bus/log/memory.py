@@ -125,7 +125,7 @@ class MemoryLog:
         self._budget = MemoryBudget(max_bytes)
         # The library's own topics: users' history never pushes a revocation out.
         self._own = MemoryBudget(max_bytes)
-        self._topics: Lives[_Topic] = Lives()
+        self._topics: Lives[_Topic] = Lives(self.retention.age)
         self._keys: OrderedDict[str, tuple[float, bytes, Position]] = OrderedDict()
         self.leases = LocalLeases(clock, self._count)
 
@@ -158,7 +158,9 @@ class MemoryLog:
                 if draft.settle is not None:
                     draft.settle(outcome)
                 return
-        topic = self._topics.get(draft.topic)
+        topic = self._topics.common.get(draft.topic)
+        if topic is None:
+            topic = self._topics.get(draft.topic)
         if topic is None or topic.listener is None:  # one that is watched lives as long as it is
             topic = self._touch(draft.topic, now)
         nonces = self._nonces.ready

@@ -36,16 +36,21 @@ class Retentions:
 
     Attributes:
         default: the same.
-        of: the retention of a topic, given its name. From any thread.
+        find: the retention of a topic, given its name and `default`. From any thread. Each push calls it, so
+            it is a method of a dictionary unless there are rules for prefixes.
     """
 
-    __slots__ = ("_lock", "_rules", "default", "of")
+    __slots__ = ("_lock", "_rules", "default", "find")
 
     def __init__(self, default: Retention) -> None:
         self.default = default
         self._lock = threading.Lock()
         self._rules: dict[str, Retention] = {}
-        self.of: Callable[[str], Retention] = lambda topic: default
+        self.find: Callable[[str, Retention], Retention] = self._rules.get
+
+    def of(self, topic: str) -> Retention:
+        """The retention of a topic. From any thread."""
+        return self.find(topic, self.default)
 
     def retain(
         self, pattern: str, *, history: int | None, history_bytes: int | None, ttl: float | None
@@ -88,16 +93,15 @@ class Retentions:
                     "so give a prefix like 'orders:*' for many"
                 )
             self._rules = rules
-            self.of = _finder(rules, self.default)
+            self.find = _finder(rules)
 
 
-def _finder(rules: Mapping[str, Retention], default: Retention) -> Callable[[str], Retention]:
-    """What finds the rule of a topic."""
-    named = rules.get
+def _finder(rules: dict[str, Retention]) -> Callable[[str, Retention], Retention]:
+    """What finds the rule of a topic, given its name and the default."""
     if not any(pattern.endswith("*") for pattern in rules):
-        return lambda topic: named(topic, default)
+        return rules.get
 
-    def find(topic: str) -> Retention:
+    def find(topic: str, default: Retention) -> Retention:
         return _most_specific(topic, rules, default)
 
     return lru_cache(FOUND)(find)
