@@ -72,6 +72,7 @@ async def until(true: Callable[[], bool]) -> None:
         await asyncio.sleep(0.02)
 
 
+@pytest.mark.slow  # tests/demo/test_workers.py has two processes over a Redis, and one file has three below
 @pytest.mark.redis
 async def test_what_one_process_takes_reaches_the_clients_of_all_also_when_theirs_is_gone(
     tmp_path: Path, redis_server: str

@@ -41,6 +41,17 @@ def refusals(server: RedisServer) -> list[Any]:
     return [line for line in server.command("ACL", "LOG") if "setname" not in str(line)]
 
 
+def test_every_command_of_a_script_is_among_the_rights_that_the_docs_list() -> None:
+    scripts = (ROOT / "rx_sse" / "bus" / "redis" / "protocol").glob("*.lua")
+    called = {
+        name.lower()
+        for script in scripts
+        for name in re.findall(r"redis\.p?call\('(\w+)'", script.read_text("utf-8"))
+    }
+    listed = {right[1:].partition("|")[0] for right in STANDALONE if right.startswith("+")}
+    assert called and called <= listed, f"docs/redis.md lacks {sorted(called - listed)}"
+
+
 def test_prefixes_that_would_break_the_slots_are_refused() -> None:
     for prefix in ("", "a b", "{x}", "é", "a*"):
         with pytest.raises(UsageError):

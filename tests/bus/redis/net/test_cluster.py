@@ -49,8 +49,8 @@ async def test_a_slot_moves_under_listeners_that_never_send(cluster: RedisCluste
     async with two(cluster.url) as buses:
         crowd = Crowd("moving", buses)
         await crowd.open()
-        publishing = asyncio.create_task(crowd.publish(2.0, wander=False))
-        await asyncio.sleep(0.5)
+        publishing = asyncio.create_task(crowd.publish(1.2, wander=False))
+        await asyncio.sleep(0.3)
         await asyncio.to_thread(cluster.move, slot("moving"), other(cluster, "moving"))
         await publishing
         await crowd.settled()
@@ -217,7 +217,7 @@ async def test_sentinel_fails_over() -> None:
         async with two(url, probe_interval=0.3, publish_timeout=30.0) as buses:
             crowd = Crowd("t", buses)
             await crowd.open()
-            await crowd.publish(0.5)
+            await crowd.publish(0.3)
             pair.catch_up()
             publishing = asyncio.create_task(crowd.publish(1.0, 50))
             pair.first.kill()
