@@ -28,14 +28,17 @@ async def test_a_process_that_starts_while_nothing_can_be_written_serves_what_th
         async with RedisBus(server.url) as bus:
             ids = [await bus.publish("t", number) for number in range(10)]
         server.command("CONFIG", "SET", option, full)
-        async with RedisBus(server.url, probe_interval=0.1, publish_timeout=30) as bus:
+        async with RedisBus(server.url, probe_interval=0.25, publish_timeout=30) as bus:
             resumed = await Listener(bus, "t", cursor=ids[4]).received(5)
             assert resumed.values == [5, 6, 7, 8, 9] and not resumed.gaps
             assert not bus.ready(), "what is published does not come back"
+            async with asyncio.timeout(20):
+                while bus.stats().connections < 2:  # one asks, one listens
+                    await asyncio.sleep(0.01)
             made = bus.stats().connections
             unknown = Listener(bus, "unknown")
             publishing = asyncio.create_task(bus.publish("t", 10))
-            await asyncio.sleep(0.8)  # eight probes: none of them says anything about the connections
+            await asyncio.sleep(1.0)  # four probes: none of them says anything about the connections
             assert bus.stats().connections == made and not core_of(bus).deaf()
             assert not publishing.done() and not unknown.written, "a beginning that cannot be kept is none"
             server.command("CONFIG", "SET", option, well)
