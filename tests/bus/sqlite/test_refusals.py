@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,7 @@ import rx_sse
 from rx_sse import SQLiteBus, SQLitePublisher, UsageError
 from rx_sse.bus.sqlite.file import file_system
 
+NOBODY = 65534
 MOUNTS = """\
 /dev/vda / ext4 rw 0 0
 server:/export /mnt/share nfs4 rw 0 0
@@ -60,15 +64,31 @@ async def test_tables_of_a_newer_version(tmp_path: Path) -> None:
     file.close()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-async def test_what_cannot_be_written(tmp_path: Path) -> None:
-    path = tmp_path / "app.db"
-    path.touch()
-    path.chmod(0o444)
-    assert "cannot be written" in await refused(path)
-    folder = tmp_path / "folder"
-    folder.mkdir(mode=0o555)
-    assert "files cannot be made" in await refused(folder / "app.db")
+@contextmanager
+def ordinary_user() -> Iterator[Path]:
+    """A folder of a user for whom rights count: root may write everywhere."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if os.geteuid() != 0:
+            yield folder
+            return
+        os.chown(folder, NOBODY, -1)
+        os.setresuid(NOBODY, NOBODY, 0)
+        try:
+            yield folder
+        finally:
+            os.setresuid(0, 0, 0)
+
+
+async def test_what_cannot_be_written() -> None:
+    with ordinary_user() as home:
+        path = home / "app.db"
+        path.touch()
+        path.chmod(0o444)
+        assert "cannot be written" in await refused(path)
+        folder = home / "folder"
+        folder.mkdir(mode=0o555)
+        assert "files cannot be made" in await refused(folder / "app.db")
 
 
 def test_a_network_file_system_is_known_by_its_mount() -> None:
