@@ -30,6 +30,7 @@ from reactivex.subject import Subject
 
 import rx_sse
 from benchmarks import peers
+from rx_sse.bus import Bus
 
 HOME = Path(rx_sse.__file__).resolve().parent
 WARM = 20
@@ -142,27 +143,23 @@ async def _delivered(push: Push, reader: asyncio.StreamReader, number: int) -> N
 
 async def memory() -> Way:
     """`bus.events` over memory."""
-    bus = rx_sse.MemoryBus()
-    app = rx_sse.setup(web.Application(), bus=bus)
-    return await way(
-        "memory",
-        bus.topic("user").on_next,
-        lambda request: bus.events("user", after=rx_sse.last_event_id(request)),
-        app,
-    )
+    return await _of_events("memory", rx_sse.MemoryBus())
 
 
 async def redis() -> Way:
     """`bus.events` over Redis: published and streamed by one process."""
     with _redis() as url:
-        bus = rx_sse.RedisBus(url)
-        app = rx_sse.setup(web.Application(), bus=bus)
-        return await way(
-            "redis",
-            bus.topic("user").on_next,
-            lambda request: bus.events("user", after=rx_sse.last_event_id(request)),
-            app,
-        )
+        return await _of_events("redis", rx_sse.RedisBus(url))
+
+
+async def _of_events(name: str, bus: Bus) -> Way:
+    app = rx_sse.setup(web.Application(), bus=bus)
+    return await way(
+        name,
+        bus.topic("user").on_next,
+        lambda request: bus.events("user", after=rx_sse.last_event_id(request)),
+        app,
+    )
 
 
 async def subject() -> Way:

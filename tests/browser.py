@@ -70,6 +70,9 @@ PREFERENCES = {
     "app.update.auto": False,
     "app.update.enabled": False,
     "browser.aboutwelcome.enabled": False,
+    "browser.safebrowsing.downloads.enabled": False,
+    "browser.safebrowsing.malware.enabled": False,
+    "browser.safebrowsing.phishing.enabled": False,
     "browser.shell.checkDefaultBrowser": False,
     "browser.startup.homepage_override.mstone": "ignore",
     "datareporting.policy.dataSubmissionEnabled": False,
@@ -78,6 +81,7 @@ PREFERENCES = {
     "extensions.update.enabled": False,
     "network.captive-portal-service.enabled": False,
     "network.connectivity-service.enabled": False,
+    "termsofuse.bypassNotification": True,
     "toolkit.telemetry.enabled": False,
 }
 
@@ -99,7 +103,7 @@ async def visiting_firefox(firefox: str, url: str) -> AsyncIterator[None]:
             url,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
-            env={**os.environ, "HOME": profile},
+            env={**os.environ, "HOME": profile, "MOZ_CRASHREPORTER_DISABLE": "1"},
         )
         async with ended(process):
             yield

@@ -25,9 +25,8 @@ import rx_sse
 from rx_sse.testing import open_stream, serve
 from rx_sse.web.registry import REGISTRY
 
-from .browser import visiting
+from .browser import visiting, visiting_firefox
 from .conftest import ROOT, require
-from .firefox import visiting_firefox
 from .redis_server import free_port
 from .web.apps import until
 

@@ -8,9 +8,8 @@ must not lend the other its variables.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from contextvars import ContextVar, copy_context
+from collections.abc import Awaitable, Callable
+from contextvars import copy_context
 from typing import Any
 
 import pytest
@@ -18,38 +17,11 @@ from aiohttp import web
 from reactivex import operators as ops
 
 import rx_sse
-from rx_sse.bus import Bus
 from rx_sse.bus.bus import core_of
-from rx_sse.testing import OpenStream, open_stream, serve
+from rx_sse.testing import OpenStream
 
+from ..tenants import USERS, both, tenant
 from .conftest import MakeBus
-
-tenant: ContextVar[str] = ContextVar("tenant", default="nobody")
-USERS = ("alice", "bob")
-
-
-@web.middleware
-async def sets_tenant(request: web.Request, handler: Any) -> web.StreamResponse:
-    """What structlog, OpenTelemetry, Sentry and translations do for each request."""
-    tenant.set(request.query.get("me", "?"))
-    response: web.StreamResponse = await handler(request)
-    return response
-
-
-Handler = Callable[[web.Request], Any]
-
-
-@asynccontextmanager
-async def both(bus: Bus, handler: Handler, path: str = "/") -> AsyncIterator[dict[str, OpenStream]]:
-    """A stream of each user, on real sockets, both open."""
-    app = rx_sse.setup(web.Application(middlewares=[sets_tenant]), bus=bus)
-    app.router.add_get("/", rx_sse.sse(handler))
-    async with (
-        serve(app) as url,
-        open_stream(url, "/?me=alice") as alice,
-        open_stream(url, "/?me=bob") as bob,
-    ):
-        yield {"alice": alice, "bob": bob}
 
 
 async def as_(user: str, action: Callable[[], Awaitable[Any]]) -> None:
@@ -77,7 +49,7 @@ async def test_a_filter_is_asked_where_its_reader_subscribed(make_bus: MakeBus) 
             "t", after=rx_sse.last_event_id(request), filter=lambda event: event.data == tenant.get()
         )
 
-    async with both(bus, mine) as streams:
+    async with both(mine, bus=bus) as (_, streams):
         for user in USERS:
             await as_("alice", lambda user=user: bus.publish("t", user))  # type: ignore[misc]
         assert await first_of_each(streams) == OWN
@@ -89,7 +61,7 @@ async def test_a_map_is_made_where_its_reader_subscribed(make_bus: MakeBus) -> N
     def mine(request: web.Request) -> Any:
         return bus.events("t", after=rx_sse.last_event_id(request), map=lambda event: tenant.get())
 
-    async with both(bus, mine) as streams:
+    async with both(mine, bus=bus) as (_, streams):
         await as_("carol", lambda: bus.publish("t", 1))
         assert await first_of_each(streams) == OWN
 
@@ -103,7 +75,7 @@ async def test_a_replay_is_mapped_where_its_reader_subscribed(make_bus: MakeBus)
     async with bus:
         for number in range(3):
             await bus.publish("t", number)
-        async with both(bus, mine) as streams:
+        async with both(mine, bus=bus) as (_, streams):
             for user, stream in streams.items():
                 assert [event.data for event in await stream.events(3)] == [user] * 3
 
@@ -128,7 +100,7 @@ async def test_a_snapshot_is_made_where_its_reader_subscribed(make_bus: MakeBus,
     def mine(request: web.Request) -> Any:
         return bus.events("t", after=rx_sse.last_event_id(request), snapshot=snapshot)
 
-    async with both(bus, mine) as streams:
+    async with both(mine, bus=bus) as (_, streams):
         assert await first_of_each(streams) == {user: f"t of {user}" for user in USERS}
 
 
@@ -213,7 +185,7 @@ async def test_operators_over_a_topic_and_over_events_run_where_they_were_subscr
         )
         return values.pipe(ops.merge(events))
 
-    async with both(bus, mine) as streams:
+    async with both(mine, bus=bus) as (_, streams):
         await as_("carol", lambda: bus.publish("v", 1))
         assert await first_of_each(streams) == OWN
         await as_("carol", lambda: bus.publish("e", 1))
@@ -261,7 +233,7 @@ async def test_a_connection_that_runs_no_code_of_a_users_enters_no_context(
     def plain(request: web.Request) -> Any:
         return bus.events("t", after=rx_sse.last_event_id(request))
 
-    async with both(bus, plain) as streams:
+    async with both(plain, bus=bus) as (_, streams):
         subscriptions: list[Any] = list(core_of(bus).runtime.subscribers)
         assert [subscription._user_code for subscription in subscriptions] == [None, None]
         await bus.publish("t", 1)

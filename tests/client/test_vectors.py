@@ -102,7 +102,14 @@ async def test_http(site: Site, endpoint: Endpoint, vector: Vector) -> None:
     seen.subscription.dispose()
 
 
-@pytest.mark.parametrize("vector", of_kind("reconnect"), ids=name)
+def marked(vector: Vector) -> object:
+    """Those that wait for seconds are slow here: tests/conformance has each in the default run."""
+    waits = [step.get("after_previous_open_ms", (0, 0)) for step in vector["expected_steps"]]
+    slow = any(shortest >= 2000 for shortest, _ in waits)
+    return pytest.param(vector, id=name(vector), marks=[pytest.mark.slow] if slow else [])
+
+
+@pytest.mark.parametrize("vector", [marked(vector) for vector in of_kind("reconnect")])
 async def test_reconnect(endpoint: Endpoint, vector: Vector) -> None:
     loop = asyncio.get_running_loop()
     steps: list[dict[str, Any]] = []

@@ -138,6 +138,7 @@ async def test_an_unexpected_failure_on_a_reconnect_does_not_end_the_event_sourc
     assert runs[:3] == ["", "n1", "n1"]
 
 
+@pytest.mark.slow  # two reconnects of some seconds; with ids it is one
 async def test_a_stream_without_ids_survives_a_reconnect_that_fails(chromium: str) -> None:
     """Its reconnect looks like a first request: there is no Last-Event-ID."""
     page = Page(
@@ -188,6 +189,7 @@ async def test_the_time_of_a_shutdown_is_obeyed_once_and_then_forgotten(chromium
         assert kind == "away" and away < 850
 
 
+@pytest.mark.slow  # test_topics.py has one with a bus
 async def test_a_restarted_server_is_come_back_to(chromium: str) -> None:
     page = Page(
         """const source = new EventSource("/life");

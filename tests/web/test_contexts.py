@@ -8,8 +8,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
-from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
@@ -25,32 +23,8 @@ import rx_sse
 from rx_sse.testing import OpenStream, open_stream, serve
 from rx_sse.web.registry import REGISTRY
 
+from ..tenants import USERS, both, sets_tenant, tenant
 from .apps import until
-
-tenant: ContextVar[str] = ContextVar("tenant", default="nobody")
-USERS = ("alice", "bob")
-
-
-@web.middleware
-async def sets_tenant(request: web.Request, handler: Any) -> web.StreamResponse:
-    tenant.set(request.query.get("me", "?"))
-    response: web.StreamResponse = await handler(request)
-    return response
-
-
-@asynccontextmanager
-async def both(
-    handler: Callable[[web.Request], Any], **options: Any
-) -> AsyncIterator[tuple[web.Application, dict[str, OpenStream]]]:
-    """A stream of each user, both open."""
-    app = rx_sse.setup(web.Application(middlewares=[sets_tenant]), **options)
-    app.router.add_get("/", rx_sse.sse(handler))
-    async with (
-        serve(app) as url,
-        open_stream(url, "/?me=alice") as alice,
-        open_stream(url, "/?me=bob") as bob,
-    ):
-        yield app, {"alice": alice, "bob": bob}
 
 
 def push(subject: Subject[Any], value: Any, user: str = "carol") -> None:

@@ -243,7 +243,13 @@ async def test_the_limit_in_bytes_counts_as_well() -> None:
 
 
 @pytest.mark.parametrize(
-    "overflow", [Overflow("drop_oldest"), Overflow("drop_newest"), Overflow("latest")], ids=lambda o: o.policy
+    "overflow",
+    [
+        Overflow("drop_oldest"),
+        pytest.param(Overflow("drop_newest"), marks=pytest.mark.slow),
+        pytest.param(Overflow("latest"), marks=pytest.mark.slow),
+    ],
+    ids=lambda overflow: overflow.policy,
 )
 async def test_a_stalled_reader_costs_no_more_than_its_limits(overflow: Overflow) -> None:
     """20 MB go by; what stays is the outbox, one write, and what the transport holds."""

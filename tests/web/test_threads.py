@@ -193,6 +193,7 @@ async def test_the_gap_rides_on_the_next_push_that_finds_room() -> None:
     assert events == [*range(10), ("gap", 5), *range(15, 20)]
 
 
+@pytest.mark.slow  # tests/delivery/test_inbox.py has smaller limits
 async def test_an_inbox_that_is_full_at_its_real_limit_is_accounted_for_and_leaves_the_loop_its_turns() -> (
     None
 ):
