@@ -20,6 +20,7 @@ from rx_sse.bus.names import run_topic
 
 RUNNING: Final = "running"
 LOST: Final = "lost"
+NO_LEASE: Final = "the run has ended, or has another owner; nothing was stored"
 MOST = 10_000
 """Runs that are remembered; in Redis, of each partition. Beyond it those that ended first are forgotten."""
 

@@ -24,7 +24,7 @@ from collections.abc import Callable
 from rx_sse.bus.log.draft import Draft, Retention
 from rx_sse.bus.log.entry import END, Entry
 from rx_sse.bus.log.history import History, MemoryBudget
-from rx_sse.bus.log.lease import LocalLeases
+from rx_sse.bus.log.lease import NO_LEASE, LocalLeases
 from rx_sse.bus.log.lives import Lives
 from rx_sse.bus.log.port import Listener, Page, Query
 from rx_sse.bus.log.position import Nonces, Position, new_position
@@ -43,7 +43,6 @@ PASSES = 4
 SLICE = 0.004
 """Seconds of the loop that one sweep takes at most."""
 GENERATIONS = 65_536
-NO_LEASE = "the run has ended, or has another owner; nothing was stored"
 
 
 class _Beginnings:

@@ -16,7 +16,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rx_sse.bus.log.draft import Draft, Retention
+from rx_sse.bus.log.lease import NO_LEASE, Claim
 from rx_sse.bus.log.position import SEQ_BITS, Nonces, Position
+from rx_sse.bus.sqlite.lease_rows import LeaseRows
 from rx_sse.bus.sqlite.rows import OVERHEAD, fingerprint
 from rx_sse.errors import PublishRefused, PublishUnknown
 
@@ -100,9 +102,10 @@ class Appender:
             of the connection are the appender's owner's. Otherwise one draft at a time is appended.
     """
 
-    __slots__ = ("_known", "_nonces", "_remember", "_rows", "_version")
+    __slots__ = ("_connection", "_known", "_nonces", "_remember", "_rows", "_version")
 
     def __init__(self, connection: sqlite3.Connection, *, remember: bool) -> None:
+        self._connection = connection
         self._rows = connection.cursor()
         self._rows.row_factory = None
         self._remember = remember
@@ -130,10 +133,14 @@ class Appender:
         stored: list[Stored] = []
         values: list[Any] = []
         touched: dict[str, Retention] = {}
+        admitted: set[tuple[str, Claim]] = set()
         for draft in drafts:
             topic = self._known[draft.topic]
             if sure and draft in sure and (found := self._find(topic, draft.nonce)) is not None:
                 outcomes.append(found)
+                continue
+            if draft.claim is not None and not self._admits(draft, draft.claim, admitted, topic.seq, now):
+                outcomes.append(PublishRefused(NO_LEASE))
                 continue
             if draft.key is not None and (outcome := self._seen(draft, now)) is not None:
                 outcomes.append(outcome)
@@ -252,6 +259,22 @@ class Appender:
             "INSERT OR REPLACE INTO rx_sse_keys VALUES (?, ?, ?, ?, ?)",
             (draft.key, fingerprint(draft), position.seq, position.nonce, till),
         )
+
+    def _admits(
+        self, draft: Draft, claim: Claim, admitted: set[tuple[str, Claim]], entries: int, now: int
+    ) -> bool:
+        """Whether the lease of a run lets a draft in; `admitted` remembers it until the run ends."""
+        if (draft.topic, claim) in admitted:
+            return True
+        leases = LeaseRows(self._connection, now)
+        if not leases.admits(draft.topic, claim):
+            return False
+        if claim.end is None:
+            admitted.add((draft.topic, claim))
+        else:
+            leases.end(draft.topic, claim, entries)
+            admitted.clear()
+        return True
 
     def _keep(self, topic: TopicState, retention: Retention, now: int) -> None:
         """Trim a topic, and note how long its entries are kept."""

@@ -23,6 +23,7 @@ from rx_sse.bus.log.port import Listener, Page, Query
 from rx_sse.bus.sqlite.append_queue import AppendQueue
 from rx_sse.bus.sqlite.appending import Appender
 from rx_sse.bus.sqlite.file import File, locked
+from rx_sse.bus.sqlite.leases import Leases
 from rx_sse.bus.sqlite.pages import NEWS, News, Pages
 from rx_sse.bus.sqlite.presence import present
 from rx_sse.bus.sqlite.reader import Reader
@@ -58,6 +59,7 @@ class SQLiteLog:
         on_trouble: called with what went wrong, and the topic if it belongs to one.
         retention_of: how much of a topic is kept; that of the bus, if it has rules.
         watches: the topics that are watched.
+        leases: those of runs.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class SQLiteLog:
         self.on_trouble: Callable[[Exception, str | None], None] = _no_trouble
         self.retention_of: Callable[[str], Retention] = lambda topic: retention
         self.watches = Watches(clock, lambda topic: self.retention_of(topic).age)
+        self.leases = Leases(self, file)
         self._file = file
         self._dates = Clock(0.0, 0)
         self._timeout = timeout
@@ -129,16 +132,21 @@ class SQLiteLog:
             return found or MUST_WRITE
 
         def ask_writer() -> None:
-            if self._queue is None or self._writer is None:
+            if not self.in_place(Work(work, answered, reads=True)):
                 done(None)
-                return
-            self._queue.hand()
-            self._writer.work(Work(work, answered, reads=True))
 
         if query.after is None and query.last == 0:
             ask_writer()
         else:
             reader.ask(lambda pages, clock: pages.page(query, clock) or _MISSING, answered)
+
+    def in_place(self, work: Work) -> bool:
+        """Do something behind everything that was appended before; False if the log is not open."""
+        if self._writer is None or self._queue is None or not self._opened:
+            return False
+        self._queue.hand()
+        self._writer.work(work)
+        return True
 
     def watch(self, topic: str, listener: Listener) -> Callable[[], None]:
         """Notify `listener` of every new entry. What comes before the first page that it asks for is in that
@@ -213,6 +221,11 @@ class SQLiteLog:
         return self._trouble is None or (
             locked(self._trouble) and self._clock() - self._trouble_since < LOCKED
         )
+
+    @property
+    def resting(self) -> bool:
+        """Whether the machine has just woken up, and nothing is over yet."""
+        return self._rest > 0
 
     @property
     def deaf(self) -> bool:

@@ -66,7 +66,9 @@ def _read(
         uri = f"{place.as_uri()}?{mode}"
         with closing(sqlite3.connect(uri, uri=True, timeout=PATIENCE, isolation_level=None)) as connection:
             connection.execute("BEGIN")  # one state of the file
-            if not check_layout(layout_of(connection), str(place)):
+            layout = layout_of(connection)
+            check_layout(layout, str(place))
+            if layout is None:
                 raise UsageError(f"{place} holds no topics: no SQLiteBus has used it")
             return _entries(connection, place, topic, since, until, most)
     except sqlite3.Error as error:

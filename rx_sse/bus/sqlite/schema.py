@@ -7,6 +7,7 @@
     rx_sse_entries   an entry; `id` is the order over all topics, (topic, seq) the order within one
     rx_sse_keys      idempotency keys
     rx_sse_presence  who listens where
+    rx_sse_leases    who owns which run, and how it ended; since layout 2
 
 One process writes at a time, so ids have no holes and no entry appears behind one that was read: whoever has
 seen everything up to an id has missed nothing (`pages.news`). Times are milliseconds since the epoch.
@@ -24,8 +25,8 @@ from rx_sse.bus.log.draft import Retention
 from rx_sse.bus.log.retentions import Retentions
 from rx_sse.errors import UsageError
 
-LAYOUT = 1
-"""The version of the tables. A newer one is refused."""
+LAYOUT = 2
+"""The version of the tables. A newer one is refused; an older one gets what is missing."""
 
 PLAIN = Retention()
 """How much of a topic is kept where no bus has said it yet."""
@@ -74,6 +75,23 @@ TABLES = (
         said TEXT NOT NULL,
         PRIMARY KEY (topic, process)
     ) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS rx_sse_leases (
+        name TEXT NOT NULL,
+        generation INTEGER NOT NULL,
+        fence INTEGER NOT NULL,
+        state TEXT NOT NULL,
+        owner TEXT NOT NULL,
+        until INTEGER NOT NULL,
+        began INTEGER NOT NULL,
+        since INTEGER NOT NULL,
+        resumes INTEGER NOT NULL,
+        key TEXT NOT NULL,
+        entries INTEGER NOT NULL,
+        asked TEXT NOT NULL,
+        till INTEGER,
+        PRIMARY KEY (name, generation)
+    ) WITHOUT ROWID""",
+    "CREATE INDEX IF NOT EXISTS rx_sse_leases_till ON rx_sse_leases (till, until)",
 )
 
 
@@ -89,7 +107,7 @@ def layout_of(connection: sqlite3.Connection) -> int | None:
 
 
 def check_layout(layout: int | None, path: str) -> bool:
-    """Whether the tables are there.
+    """Whether the tables are there, as this version makes them.
 
     Raises:
         UsageError: they are of a newer layout.
@@ -103,7 +121,7 @@ def check_layout(layout: int | None, path: str) -> bool:
 
 
 def create(connection: sqlite3.Connection) -> None:
-    """Make the tables that are missing, inside the connection's transaction."""
+    """Make the tables that are missing, inside the connection's transaction; what is there stays."""
     rows = connection.cursor()
     for statement in TABLES:
         rows.execute(statement)
@@ -111,6 +129,7 @@ def create(connection: sqlite3.Connection) -> None:
         "INSERT OR IGNORE INTO rx_sse_meta VALUES (?, ?)",
         [("layout", LAYOUT), ("file", os.urandom(8).hex()), ("floor", 0)],
     )
+    rows.execute("UPDATE rx_sse_meta SET value = ?1 WHERE name = 'layout' AND value < ?1", (LAYOUT,))
 
 
 def keep(connection: sqlite3.Connection, retentions: Retentions) -> None:

@@ -12,6 +12,8 @@ from __future__ import annotations
 import sqlite3
 
 from rx_sse.bus.log.entry import END
+from rx_sse.bus.log.lease import MOST
+from rx_sse.bus.names import run_topic
 from rx_sse.bus.sqlite.appending import margin
 
 TOPICS = 64
@@ -19,6 +21,8 @@ TOPICS = 64
 ENTRIES = 2000
 """Entries deleted in one slice, of a topic."""
 KEYS = 1000
+RUNS = 64
+"""Runs whose time is over, of one slice; their entries leave with those of other topics."""
 FREE = 256
 """Pages that may be free before some are given back: 1 MB."""
 GIVEN_BACK = 64
@@ -41,14 +45,17 @@ class Sweeper:
         """Whether there is something to do; asked without a lock."""
         found = self._rows.execute(
             "SELECT EXISTS (SELECT 1 FROM rx_sse_topics WHERE due <= ?) "
-            "OR EXISTS (SELECT 1 FROM rx_sse_keys WHERE till <= ?)",
-            (now, now),
+            "OR EXISTS (SELECT 1 FROM rx_sse_keys WHERE till <= ?) "
+            "OR EXISTS (SELECT 1 FROM rx_sse_leases WHERE till <= ?) "
+            "OR (SELECT count(*) FROM rx_sse_leases WHERE till > 0) > ?",
+            (now, now, now, MOST),
         )
         return bool(found.fetchone()[0])
 
     def slice(self, now: int) -> None:
         """A part of it, inside a transaction that has the write lock."""
         rows = self._rows
+        self._end_runs(now)
         topics = rows.execute(
             "SELECT id, age, touched FROM rx_sse_topics WHERE due <= ? ORDER BY due LIMIT ?", (now, TOPICS)
         ).fetchall()
@@ -73,6 +80,26 @@ class Sweeper:
 
     def _last_id(self) -> int:
         return int(self._rows.execute("SELECT coalesce(max(id), 0) FROM rx_sse_entries").fetchone()[0])
+
+    def _end_runs(self, now: int) -> None:
+        """Forget runs whose time is over, and where there are too many those that ended first; the life of
+        their topics is over too.
+        """
+        rows = self._rows
+        ended = rows.execute("SELECT count(*) FROM rx_sse_leases WHERE till > 0").fetchone()[0]
+        over = rows.execute(
+            "SELECT name, generation FROM rx_sse_leases WHERE till <= ? LIMIT ?", (now, RUNS)
+        ).fetchall()
+        if not over and ended > MOST:
+            over = rows.execute(
+                "SELECT name, generation FROM rx_sse_leases WHERE till > 0 ORDER BY till LIMIT ?",
+                (min(ended - MOST, RUNS),),
+            ).fetchall()
+        rows.executemany("DELETE FROM rx_sse_leases WHERE name = ? AND generation = ?", over)
+        rows.executemany(
+            "UPDATE rx_sse_topics SET age = 1, due = ? WHERE name = ?",
+            [(now, run_topic(name, generation)) for name, generation in over],
+        )
 
     def _look(self, id: int, age: int, touched: int, now: int) -> None:
         """Delete the entries of a topic that are too old; the topic too, if its life is over."""

@@ -1,5 +1,6 @@
-"""A process that owns a run, for tests that kill or freeze it: ``python -m tests.bus.runs.owner_process URL
-PREFIX LEASE``. It says "running" when its first entry is stored, and "closed" when its source was closed.
+"""A process that owns a run, for tests that kill or freeze it: ``python -m tests.bus.runs.owner_process WHERE
+PREFIX LEASE``, where WHERE is the URL of a Redis or the path of a file. It says "running" when its first
+entry is stored, and "closed" when its source was closed.
 """
 
 from __future__ import annotations
@@ -9,9 +10,15 @@ import sys
 from collections.abc import AsyncIterator
 
 import rx_sse
+from rx_sse.bus import Bus
 
 
-async def main(url: str, prefix: str, lease: float) -> None:
+def bus_at(where: str, prefix: str) -> Bus:
+    """A bus on the log that is there."""
+    return rx_sse.RedisBus(where, prefix=prefix) if "://" in where else rx_sse.SQLiteBus(where)
+
+
+async def main(where: str, prefix: str, lease: float) -> None:
     closed = asyncio.Event()
 
     async def source() -> AsyncIterator[int]:
@@ -24,7 +31,7 @@ async def main(url: str, prefix: str, lease: float) -> None:
         finally:
             closed.set()
 
-    async with rx_sse.RedisBus(url, prefix=prefix) as bus:
+    async with bus_at(where, prefix) as bus:
         run = await bus.run("job", source, lease=lease)
         while not (await run.status()).entries:
             await asyncio.sleep(0.01)

@@ -1,4 +1,4 @@
-"""Runs over memory and Redis: one source, one end, whole readers."""
+"""Runs over memory, a file and Redis: one source, one end, whole readers."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import rx_sse
 from rx_sse.bus import Bus
 from rx_sse.bus.bus import core_of
 from rx_sse.bus.log.lease import Lease, Leased, Leasing, Take
+from rx_sse.bus.sqlite import file_clock
 from rx_sse.errors import StreamError, TopicNameError, UsageError
 
 from ..conftest import MakeBus
@@ -196,9 +197,21 @@ async def test_readers_that_join_at_random_moments_hold_everything(make_bus: Mak
             assert reading.values == list(range(3000)) and reading.gaps == []
 
 
-async def test_over_the_byte_limit_a_reader_is_told_of_a_gap(make_bus: MakeBus) -> None:
+async def test_over_the_byte_limit_a_reader_is_told_of_a_gap(
+    make_bus: MakeBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, passed = file_clock.since_boot, [0]
+    monkeypatch.setattr(file_clock, "since_boot", lambda: real() + passed[0])
+
+    async def heavy() -> AsyncIterator[list[str]]:
+        for number in range(1000):
+            if number == 900:
+                await core_of(bus).delivered()
+                passed[0] = 4000  # a file keeps for three seconds what it is given, whatever the limit
+            yield ["x" * 1000]
+
     async with make_bus() as bus:
-        run = await bus.run("a", rx.from_iterable([["x" * 1000]] * 1000), max_bytes=100_000)
+        run = await bus.run("a", heavy, max_bytes=100_000)
         await run.result()
         reading = Reading(bus, run.topic)
         assert await reading.ended() is None
@@ -262,7 +275,7 @@ async def test_an_owner_with_an_outdated_fence_cannot_append_and_closes_its_sour
         assert (await run.status()).entries <= before + 1, "what had left before the fence moved"
 
 
-async def test_another_process_goes_on_with_a_run_that_can_be_resumed(redis_bus: MakeBus) -> None:
+async def test_another_process_goes_on_with_a_run_that_can_be_resumed(shared_bus: MakeBus) -> None:
     async def resume(values: list[int]) -> AsyncIterator[int]:
         return counting_from(len(values), 20)
 
@@ -272,8 +285,8 @@ async def test_another_process_goes_on_with_a_run_that_can_be_resumed(redis_bus:
             if end < 20:
                 await asyncio.Event().wait() if number == end - 1 else None
 
-    async with redis_bus() as there:
-        async with redis_bus() as here:
+    async with shared_bus() as there:
+        async with shared_bus() as here:
             run = await here.run("a", counting_from(0, 7), resume=resume)
             reading = Reading(there, run.topic)
             while len(reading.values) < 7:
@@ -284,8 +297,8 @@ async def test_another_process_goes_on_with_a_run_that_can_be_resumed(redis_bus:
         assert await reading.ended() is None and reading.values == list(range(20))
 
 
-async def test_a_run_is_stopped_from_another_process(redis_bus: MakeBus) -> None:
-    async with redis_bus() as here, redis_bus() as there:
+async def test_a_run_is_stopped_from_another_process(shared_bus: MakeBus) -> None:
+    async with shared_bus() as here, shared_bus() as there:
         run = await here.run("a", forever)
         joined = await there.run("a", forever)
         assert not joined.started
@@ -295,8 +308,8 @@ async def test_a_run_is_stopped_from_another_process(redis_bus: MakeBus) -> None
 
 
 @pytest.mark.parametrize("count", [50, pytest.param(2000, marks=pytest.mark.slow)])
-async def test_four_processes_start_one_source(redis_bus: MakeBus, count: int) -> None:
-    async with redis_bus() as a, redis_bus() as b, redis_bus() as c, redis_bus() as d:
+async def test_four_processes_start_one_source(shared_bus: MakeBus, count: int) -> None:
+    async with shared_bus() as a, shared_bus() as b, shared_bus() as c, shared_bus() as d:
         for number in range(count):
             started: list[int] = []
 
