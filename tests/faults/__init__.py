@@ -1,5 +1,7 @@
-"""What may happen to Redis and to the processes over it, and what the clients see: `python -m tests.faults`.
+"""Faults of Redis, of an SQLite file and of the processes over them, and what the clients see:
+`python -m tests.faults`.
 
-Two application processes that serve aiohttp over a `RedisBus`, HTTP clients that come back with their
-`Last-Event-ID`, somebody who publishes, and an oracle that holds each client to "once, in order, or told".
+Application processes that serve aiohttp over a `RedisBus` or a `SQLiteBus`, HTTP clients that come back with
+their `Last-Event-ID`, somebody who publishes, and an oracle that holds each client to "once, in order, or
+told".
 """

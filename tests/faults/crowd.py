@@ -129,7 +129,7 @@ class Crowd:
         self.sent: list[Sent] = []
         self.cuts = 10.0
         """Clients that are cut in a second."""
-        self.turns: Sequence[int] = (0, 1)
+        self.turns: Sequence[int] = range(max(len(processes), 1))
         """The processes through which it is published, in turn."""
         self._rate = rate
         self._pad = " " * (pad > 0) + "x" * pad

@@ -1,4 +1,4 @@
-"""One application process over a `RedisBus`, and the handle by which the harness holds it.
+"""One application process over a `RedisBus` or a `SQLiteBus`, and the handle by which the harness holds it.
 
 The harness writes commands to its standard input and reads what became of them from its standard output, a
 JSON list a line; so it can be killed like any other process, and what it had accepted is known.
@@ -31,8 +31,8 @@ class Process:
     """An application process.
 
     Args:
-        url: of Redis.
-        bus: more options of its `RedisBus`.
+        url: of Redis, or the path of a file for a `SQLiteBus`.
+        bus: more options of its bus.
         stream: options of its streams.
         told: what it says: a word and its arguments.
 
@@ -56,6 +56,7 @@ class Process:
 
     async def start(self) -> None:
         """Start it, and wait until it serves."""
+        self._serving.clear()
         self._process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "tests.faults.process", self._options, cwd=ROOT,
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
@@ -86,10 +87,15 @@ class Process:
                 await asyncio.sleep(LOOK / 2)
         return self.since
 
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
     async def kill(self) -> None:
         """SIGKILL."""
         process = self._process
-        self.address = ""
+        self.address, self.ready = "", False
         if process is not None and process.returncode is None:
             process.kill()
         if process is not None and self._reading is not None:
@@ -178,7 +184,8 @@ async def watch(bus: rx_sse.Bus) -> None:
 async def main(options: dict[str, Any]) -> None:
     """Serve until standard input ends."""
     logging.getLogger("rx_sse").setLevel(logging.ERROR)  # that events are missing, the clients tell
-    bus = rx_sse.RedisBus(options["url"], **options["bus"])
+    kind = rx_sse.RedisBus if "://" in options["url"] else rx_sse.SQLiteBus
+    bus = kind(options["url"], **options["bus"])
     app = rx_sse.setup(web.Application(), bus=bus)
     kept = dict(options["stream"])
     if "overflow" in kept:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from functools import partial
 
 from ..redis_server import RedisCluster, RedisServer, Replicas
+from .files import DISK_ROWS, FILE_ROWS, FILE_SHORT
 from .scene import Row, Scene
 
 PROBE = 1.0
@@ -240,5 +242,7 @@ ROWS: dict[str, Row] = {
         node_failed_over,
         lossless=None,
     ),
+    **FILE_ROWS,
+    **(DISK_ROWS if os.geteuid() == 0 else {}),  # a small disk has to be mounted
 }
-SHORT = ("pubsub", "aof", "stop", "flushall", "meta", "process", "scripts")
+SHORT = ("pubsub", "aof", "stop", "flushall", "meta", "process", "scripts", *FILE_SHORT)

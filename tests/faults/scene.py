@@ -1,4 +1,4 @@
-"""Two processes over servers of their own, a crowd at them, and one fault."""
+"""Processes over a server or a file of their own, a crowd at them, and one fault."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from rx_sse.bus.redis.protocol.keys import Keys, slot_of
 
@@ -17,7 +17,10 @@ from .crowd import Crowd
 from .oracle import Log, Verdict, judge
 from .process import Process
 
-Servers = RedisServer | Replicas | RedisCluster
+if TYPE_CHECKING:
+    from .files import DatabaseFile
+
+Servers: TypeAlias = "RedisServer | Replicas | RedisCluster | DatabaseFile"
 CALM = 2.0
 """Seconds of publishing before a fault, and after it."""
 
@@ -36,7 +39,7 @@ class Scene:
     """What a fault may touch.
 
     Attributes:
-        processes: the two applications.
+        processes: the applications.
         crowd: the clients, and who publishes.
         relays: each application's way to Redis, if the row has them.
         store: the server that counts in the end, where there are several.
@@ -70,6 +73,12 @@ class Scene:
         assert isinstance(self.servers, RedisCluster)
         return self.servers
 
+    @property
+    def file(self) -> DatabaseFile:
+        """The file of a `SQLiteBus`."""
+        assert not isinstance(self.servers, RedisServer | Replicas | RedisCluster)
+        return self.servers
+
     def slot(self, topic: str) -> int:
         """The slot of a topic."""
         return slot_of(self.keys.log(topic))
@@ -83,6 +92,8 @@ class Scene:
 
     def log(self, topic: str) -> Log:
         """What a topic's log holds."""
+        if not isinstance(self.servers, RedisServer | Replicas | RedisCluster):
+            return self.servers.log(topic)
         found: dict[tuple[int, int], int | None] = {}
         for name, (_, _, _, packed) in self.at(topic).command("XRANGE", self.keys.log(topic), "-", "+"):
             head, _, body = packed.partition("\n")
@@ -99,7 +110,7 @@ class Scene:
         self.healed = asyncio.get_running_loop().time()
 
     async def ready(self) -> None:
-        """Wait until both applications are."""
+        """Wait until all applications are."""
         for process in self.processes:
             if process.address:
                 await process.until(True)
@@ -119,6 +130,7 @@ class Row:
             None if that is chance.
         bus, stream: more options of both.
         pad: bytes added to an event.
+        processes: how many applications.
     """
 
     name: str
@@ -129,6 +141,7 @@ class Row:
     bus: dict[str, Any] = field(default_factory=dict[str, Any])
     stream: dict[str, Any] = field(default_factory=dict[str, Any])
     pad: int = 0
+    processes: int = 2
 
 
 @dataclass
@@ -168,10 +181,10 @@ async def play(row: Row, size: Size) -> Outcome:
         scene = Scene(servers, size)
         if isinstance(servers, Replicas):
             scene.store = servers.first
-        urls = [servers.url] * 2 if not row.relayed else []
+        urls = [servers.url] * row.processes if not row.relayed else []
         if row.relayed:
             target = servers.first if isinstance(servers, Replicas) else scene.server
-            scene.relays = [await stack.enter_async_context(Relay(target)) for _ in range(2)]
+            scene.relays = [await stack.enter_async_context(Relay(target)) for _ in range(row.processes)]
             urls = [relay.url for relay in scene.relays]
         for url in urls:
             process = Process(url, row.bus, row.stream, lambda *words: scene.crowd.told(*words))
