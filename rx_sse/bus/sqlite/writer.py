@@ -216,6 +216,10 @@ class Writer:
         except sqlite3.Error:
             self._read()
             raise
+        if self._file.identity() != self._identity:  # others may have left this file: not one entry more
+            connection.execute("ROLLBACK")
+            self._looked = 0.0
+            return
         items = self._chosen()
         committing = False
         try:

@@ -148,6 +148,18 @@ async def test_a_file_that_is_deleted_is_made_anew_and_readers_are_told(bus: SQL
     await listener.received(7)
 
 
+async def test_what_is_accepted_after_a_file_was_replaced_is_in_the_new_one(
+    bus: SQLiteBus, path: Path
+) -> None:
+    """Otherwise it is in a file that other processes have left, and their clients hear nothing of it."""
+    await bus.publish("t", "before")
+    remove(path)
+    await bus.publish("t", "after")
+    file = sqlite3.connect(path)
+    assert file.execute("SELECT data FROM rx_sse_entries WHERE kind = 't'").fetchall() == [("after",)]
+    file.close()
+
+
 async def test_a_publisher_goes_on_with_the_file_that_is_there(path: Path) -> None:
     with SQLitePublisher(path) as publisher:
         publisher.publish("t", 1)
