@@ -235,7 +235,7 @@ FILE_ROWS: dict[str, Row] = {
 }
 DISK_ROWS: dict[str, Row] = {
     "db-full": Row(
-        "SQLite: the disk is full for 3 s", partial(DatabaseFile, disk=6 * 2**20), disk_full, pad=2000
+        "SQLite: the disk is full for 3 s", partial(DatabaseFile, disk=32 * 2**20), disk_full, pad=2000
     ),
 }
 FILE_SHORT = ("db-kill", "db-deleted", "db-restored", "db-inside")
