@@ -118,12 +118,16 @@ async def test_a_process_that_is_stopped_for_a_while_comes_back_whole(tmp_path: 
         got: list[str] = []
         for life in range(4):
             worker = await Worker.start(path)
-            publishing = asyncio.create_task(worker.publish_until_killed("t", life * 100_000, after=5000))
+            resumed = asyncio.Event()
+            publishing = asyncio.create_task(
+                worker.publish_until_killed("t", life * 100_000, after=2000, not_before=resumed)
+            )
             before = len(listener.events)
             await listener.until(lambda it, before=before: len(it.events) > before + 40)  # type: ignore[misc]
             worker.signal(signal.SIGSTOP)
             await asyncio.sleep(1.5)
             worker.signal(signal.SIGCONT)
+            resumed.set()
             accepted = await publishing
             await bus.publish("t", f"{life} is over")
             await listener.until(lambda it, life=life: it.events[-1].data == f"{life} is over")  # type: ignore[misc]

@@ -47,14 +47,17 @@ class Worker:
         """Send it a signal."""
         self._process.send_signal(number)
 
-    async def publish_until_killed(self, topic: str, first: int, *, after: int) -> list[int]:
-        """Let it publish numbers from `first` on, and kill it when so many were accepted; those that were."""
+    async def publish_until_killed(
+        self, topic: str, first: int, *, after: int, not_before: asyncio.Event | None = None
+    ) -> list[int]:
+        """Let it publish numbers from `first` on, and kill it when so many were accepted, and an event has
+        been set; those that were accepted."""
         process = self._process
         assert process.stdin is not None and process.stdout is not None
         process.stdin.write(f"{topic} {first}\n".encode())
         accepted: list[int] = []
         async with asyncio.timeout(60):
-            while len(accepted) < after:
+            while len(accepted) < after or not (not_before is None or not_before.is_set()):
                 accepted.append(int(await process.stdout.readline()))
             process.kill()
             rest = (await process.stdout.read()).split(b"\n")
