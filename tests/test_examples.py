@@ -41,6 +41,7 @@ def example(name: str) -> ModuleType:
     return module
 
 
+@pytest.mark.slow
 async def test_a_job_is_watched_from_its_middle_and_after_its_end() -> None:
     app: web.Application = example("job_progress").make_app()
     async with serve(app) as url, aiohttp.ClientSession() as session:
@@ -143,6 +144,7 @@ CLICK = "document.querySelector('button').click()"
 
 
 @pytest.mark.browser
+@pytest.mark.slow
 async def test_the_page_of_a_job_shows_it_to_its_end_in_two_tabs(chromium: str) -> None:
     async with running("job_progress") as url, browsing(chromium) as browser:
         tab = await opened(browser, url)
@@ -200,6 +202,7 @@ async def test_a_file_that_is_missing_is_told_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.browser
+@pytest.mark.slow
 async def test_htmx_swaps_each_message_and_lets_go_at_the_end(chromium: str, tmp_path: Path) -> None:
     pytest.importorskip("datastar_py")
     htmx = node_package("htmx.org", "4.0.1", tmp_path) / "dist"

@@ -137,6 +137,7 @@ async def test_a_long_replay_does_not_hold_the_loop() -> None:
         assert worst < 0.02
 
 
+@pytest.mark.slow
 async def test_a_reader_that_is_slow_is_handed_one_block_at_a_time(make_bus: MakeBus) -> None:
     async with make_bus(history=10_000, history_bytes=64 * 1024 * 1024) as bus:
         cursor = await ten_megabytes(bus)
@@ -162,6 +163,7 @@ async def test_a_reader_that_is_slow_is_handed_one_block_at_a_time(make_bus: Mak
     ],
     indirect=["make_bus"],
 )
+@pytest.mark.slow
 async def test_ten_megabytes_arrive_whole_over_a_thin_line_and_cost_two_pages(
     make_bus: MakeBus, rate: int
 ) -> None:

@@ -186,6 +186,7 @@ async def test_into_redis_an_outage_is_waited_for_and_a_refusal_is_not() -> None
         assert refused.status == 1 and "another payload" in refused.err
 
 
+@pytest.mark.slow
 async def test_a_server_that_is_not_there_is_given_up_on() -> None:
     result = await run("publish", "http://127.0.0.1:9", "news", "x")
     assert result.status == 1

@@ -48,6 +48,7 @@ async def test_what_the_encoder_writes_chromium_reads_back(chromium: str) -> Non
     assert seen == expected
 
 
+@pytest.mark.slow
 async def test_types_and_ids_arrive_and_json_is_json(chromium: str) -> None:
     page = Page(
         """const source = new EventSource("/typed"), seen = [];
@@ -115,6 +116,7 @@ async def test_a_failed_stream_is_come_back_to(chromium: str) -> None:
         ]
 
 
+@pytest.mark.slow
 async def test_an_unexpected_failure_on_a_reconnect_does_not_end_the_event_source(chromium: str) -> None:
     page = Page(
         """const source = new EventSource("/deploy");
@@ -166,6 +168,7 @@ async def test_a_stream_without_ids_survives_a_reconnect_that_fails(chromium: st
     assert runs == [None, None, None]
 
 
+@pytest.mark.slow
 async def test_the_time_of_a_shutdown_is_obeyed_once_and_then_forgotten(chromium: str) -> None:
     """An EventSource keeps the last `retry` that it heard; each opening says the stream's own."""
     page = Page(

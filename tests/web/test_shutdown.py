@@ -52,6 +52,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@pytest.mark.slow
 async def test_sigterm_with_five_hundred_streams_of_which_ten_are_stalled() -> None:
     port = free_port()
     server = await asyncio.create_subprocess_exec(

@@ -351,6 +351,7 @@ class Table:
             self.closed.set()
 
 
+@pytest.mark.slow
 async def test_a_hundred_thousand_rows_into_a_slow_reader_are_pulled_and_not_buffered() -> None:
     table, ahead, count = Table(), 0, 0
     app = app_of(streaming(table.read))

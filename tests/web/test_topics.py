@@ -241,6 +241,7 @@ async def test_chromium_resumes_over_a_cut_with_nothing_published_in_between(chr
 
 
 @pytest.mark.browser
+@pytest.mark.slow
 async def test_chromium_goes_on_after_a_restart_and_is_told_that_the_log_is_another(chromium: str) -> None:
     """A memory bus ends with its process: whether something is missing is not known, and that is said."""
     page = Page(RESUMING)

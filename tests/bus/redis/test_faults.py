@@ -107,6 +107,7 @@ async def test_the_server_is_killed_and_comes_back(persistent: bool) -> None:
                 assert any(None in client.all() for client in crowd.clients), "the loss was not told"
 
 
+@pytest.mark.slow
 async def test_a_server_that_stops_is_noticed_within_two_probes_and_heals() -> None:
     with RedisServer() as server:
         async with two(server.url, probe_interval=0.5) as buses:

@@ -23,6 +23,7 @@ async def until(true: Callable[[], bool]) -> None:
             await asyncio.sleep(0.02)
 
 
+@pytest.mark.slow
 async def test_members_and_changes_of_all_processes() -> None:
     with RedisServer() as server:
         async with RedisBus(server.url, grace=0.0) as one, RedisBus(server.url, grace=0.0) as other:

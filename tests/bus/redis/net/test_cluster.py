@@ -44,6 +44,7 @@ async def test_a_cluster_is_a_bus(cluster: RedisCluster, check: str) -> None:
     await check_bus(lambda **options: RedisBus(cluster.url, **options), only=check)
 
 
+@pytest.mark.slow
 async def test_a_slot_moves_under_listeners_that_never_send(cluster: RedisCluster) -> None:
     """The old owner ends the subscription by itself, and everything else about the connection looks well."""
     async with two(cluster.url) as buses:
@@ -66,6 +67,7 @@ async def test_a_slot_moves_under_listeners_that_never_send(cluster: RedisCluste
         assert not crowd.unknown
 
 
+@pytest.mark.slow
 async def test_a_slot_that_is_half_moved(cluster: RedisCluster) -> None:
     """What has all its keys on one side is served there; what has them on both sides, or none yet, has to
     wait until the slot has arrived: a publish is refused, and a stream gets no position.
