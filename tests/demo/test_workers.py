@@ -70,6 +70,7 @@ async def sent(viewer: Viewer, text: str) -> None:
             await asyncio.sleep(0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.redis
 async def test_two_workers_share_users_over_redis(redis_server: str) -> None:
     with RedisServer() as server:

@@ -28,6 +28,7 @@ class Reading:
         self.values: list[Any] = []
         self.ids: list[str | None] = []
         self.gaps: list[str] = []
+        self._begun = asyncio.Event()
         self._end: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
         events = bus.events(topic, after=after, on_gap=lambda gap: self.gaps.append(gap.reason))
         self.subscription = events.subscribe(
@@ -43,6 +44,11 @@ class Reading:
     def _take(self, event: rx_sse.ServerSentEvent) -> None:
         self.values.append(event.json())
         self.ids.append(event.id)
+        self._begun.set()
+
+    async def first(self) -> None:
+        """Wait for the first value."""
+        await asyncio.wait_for(self._begun.wait(), 15)
 
     async def ended(self) -> Exception | None:
         return await asyncio.wait_for(self._end, 15)
@@ -153,6 +159,7 @@ async def test_a_stop_closes_the_source_and_tells_the_readers(make_bus: MakeBus)
 
         run = await bus.run("a", source)
         reading = Reading(bus, run.topic)
+        await reading.first()
         status = await bus.stop("a", "enough")
         assert status.state == "stopped" and closed == [True]
         assert await reading.ended() is None and reading.values == [0]
