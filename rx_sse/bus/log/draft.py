@@ -19,7 +19,7 @@ from rx_sse.bus.log.entry import JSON, MAX_EVENT, OVERHEAD, TEXT
 from rx_sse.bus.log.lease import Claim
 from rx_sse.bus.log.position import Position, new_nonce
 from rx_sse.bus.names import check_event
-from rx_sse.errors import EncodeError, EventTooLarge
+from rx_sse.errors import EncodeError, EventTooLarge, PublishRefused
 from rx_sse.wire.dumps import DUMPS, Dumps, json_of
 from rx_sse.wire.event import RawFrame, ServerSentEvent
 from rx_sse.wire.jsontext import dumps_utf8
@@ -120,6 +120,11 @@ class Draft:
 def hashed_key(user: str | None, topic: str, key: str) -> str:
     """The name under which an idempotency key is stored."""
     return hashlib.sha256(json.dumps([user, topic, key]).encode()).hexdigest()[:32]
+
+
+def not_stored(why: str) -> PublishRefused:
+    """Nothing was stored, for certain; it may be tried again."""
+    return PublishRefused(f"{why}; nothing was stored", retry_after=1.0)
 
 
 def draft_of(

@@ -22,7 +22,7 @@ from collections import OrderedDict, deque
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from rx_sse.bus.log.draft import Draft
+from rx_sse.bus.log.draft import Draft, not_stored
 from rx_sse.bus.log.position import Position
 from rx_sse.bus.redis.backoff import Backoff
 from rx_sse.bus.redis.net.connection import Connection
@@ -32,7 +32,6 @@ from rx_sse.bus.redis.protocol.append import (
     Outcome,
     Stored,
     maybe_stored,
-    not_stored,
     take,
 )
 from rx_sse.bus.redis.protocol.call import LOST, Done, Retry, ScriptCall

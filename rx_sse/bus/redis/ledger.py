@@ -6,23 +6,19 @@ Never: more than a bounded number of topics is remembered.
 
 from __future__ import annotations
 
-import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
-from rx_sse.bus.log.draft import Draft
+from rx_sse.bus.log.backlog import Backlog
 from rx_sse.bus.log.position import Position
 from rx_sse.bus.redis.protocol.append import Stored, entries_of
 from rx_sse.bus.redis.subscriptions import Subscriptions
 
-MAX_WAITING = 131_072
-MAX_WAITING_BYTES = 64 * 1024 * 1024
-"""What may wait for Redis; beyond it pushes are refused."""
 REMEMBERED = 10_000
 """Topics whose last acknowledged position is remembered, to see whether a failover took it back."""
 
 
-class Ledger:
+class Ledger(Backlog):
     """The account of one log, while it is open; queues of appends report to it.
 
     Args:
@@ -32,15 +28,13 @@ class Ledger:
 
     Attributes:
         on_dropped: as given.
-        waiting: appends that are not settled.
         acknowledged: for each topic the last position that was acknowledged, and the lineage.
         batches: script calls that published.
         short: entries that were stored while not enough replicas acknowledged them in time.
     """
 
     __slots__ = (
-        "_bytes", "_clock", "_settled", "_subscriptions", "acknowledged", "batches", "on_dropped", "short",
-        "waiting",
+        "_clock", "_subscriptions", "acknowledged", "batches", "on_dropped", "short",
     )  # fmt: skip
 
     def __init__(
@@ -49,32 +43,13 @@ class Ledger:
         on_dropped: Callable[[str, Exception], None],
         clock: Callable[[], float],
     ) -> None:
+        super().__init__()
         self._subscriptions = subscriptions
         self._clock = clock
-        self._bytes = 0
-        self._settled: asyncio.Event | None = None
         self.on_dropped = on_dropped
-        self.waiting = 0
         self.acknowledged: OrderedDict[str, tuple[Position, int]] = OrderedDict()
         self.batches = 0
         self.short = 0
-
-    @property
-    def full(self) -> bool:
-        """Whether no more may be appended now. From any thread."""
-        return self.waiting >= MAX_WAITING or self._bytes >= MAX_WAITING_BYTES
-
-    def entered(self, draft: Draft) -> None:
-        """A draft waits."""
-        self.waiting += 1
-        self._bytes += draft.size
-
-    async def settled(self) -> None:
-        """Wait until nothing waits."""
-        if self.waiting:
-            if self._settled is None:
-                self._settled = asyncio.Event()
-            await self._settled.wait()
 
     # -- what a queue reports --------------------------------------------------------------------------------
 
@@ -90,14 +65,6 @@ class Ledger:
             self.acknowledged.popitem(last=False)
         if self._subscriptions.get(topic) is not None:
             self._subscriptions.own(topic, entries_of(row, before, self._clock()))
-
-    def left(self, draft: Draft) -> None:
-        """A draft no longer waits."""
-        self.waiting -= 1
-        self._bytes -= draft.size
-        if self.waiting == 0 and self._settled is not None:
-            self._settled.set()
-            self._settled = None
 
     def unconfirmed(self, count: int) -> None:
         """So many entries are stored, and not enough replicas have acknowledged them."""

@@ -1,8 +1,7 @@
 """Publishing from a process without a loop: a worker, a cron job, a shell.
 
-One call, one answer. It may be used from any number of threads, which take turns, and before or after a
-fork: each process has a connection of its own, made at its first publish. A reply that was lost is not
-guessed at: the same entry is sent again, under its nonce, until there is an answer or the time is over.
+A reply that was lost is not guessed at: the same entry is sent again, under its nonce, until there is an
+answer or the time is over.
 
 Standard: docs/resume.md §4.
 Never: an event loop, and neither reactivex nor aiohttp is imported.
@@ -11,22 +10,19 @@ Never: an event loop, and neither reactivex nor aiohttp is imported.
 from __future__ import annotations
 
 import logging
-import os
-import threading
 import time
-from typing import Any, Self
+from typing import Any
 
 import hiredis
 
-from rx_sse.arguments import function, seconds
-from rx_sse.bus.log.draft import Retention, draft_of, hashed_key
-from rx_sse.bus.log.position import Position, cursor_of, part_of, ref_of
+from rx_sse.bus.blocking_publisher import BlockingPublisher, ProcessState
+from rx_sse.bus.log.draft import Draft, Retention, not_stored
+from rx_sse.bus.log.position import Position
 from rx_sse.bus.log.retentions import Retentions
-from rx_sse.bus.names import check_topic
 from rx_sse.bus.redis.backoff import Backoff
 from rx_sse.bus.redis.net.address import Endpoint, Unreachable, address_of
 from rx_sse.bus.redis.net.blocking import BlockingConnection
-from rx_sse.bus.redis.protocol.append import AppendBatch, Outcome, maybe_stored, not_stored
+from rx_sse.bus.redis.protocol.append import AppendBatch, Outcome, maybe_stored
 from rx_sse.bus.redis.protocol.call import ELSEWHERE, Done, Lost, Retry, ScriptCall
 from rx_sse.bus.redis.protocol.fence import Fence
 from rx_sse.bus.redis.protocol.keys import PARTITIONS, Keys
@@ -41,21 +37,20 @@ LONGEST_PAUSE = 0.5
 logger = logging.getLogger("rx_sse")
 
 
-class _State:
+class _State(ProcessState):
     """What belongs to one process."""
 
-    __slots__ = ("connections", "fence", "lock", "pid", "places", "said")
+    __slots__ = ("connections", "fence", "places", "said")
 
     def __init__(self) -> None:
-        self.pid = os.getpid()
-        self.lock = threading.Lock()
+        super().__init__()
         self.connections: dict[Endpoint, BlockingConnection] = {}
         self.places: dict[int, Endpoint] = {}
         self.fence = Fence()
         self.said = ""  # why Redis cannot be reached, as far as it was reported
 
 
-class RedisPublisher:
+class RedisPublisher(BlockingPublisher[_State]):
     """Publishes to the topics of a `RedisBus`; blocking.
 
     Args:
@@ -84,15 +79,12 @@ class RedisPublisher:
         replicas: int = 0,
         dumps: Dumps | None = None,
     ) -> None:
-        function("dumps", dumps, "a function of a value that returns JSON text")
-        self._dumps = dumps
+        super().__init__(_State, timeout, "Redis", dumps)
         self._address = address_of(target)
         self._sharded = self._address.kind == "cluster"
         self._keys = Keys(prefix, partitions)
         self._retentions = Retentions(Retention.of(history, history_bytes, ttl))
-        self._timeout = seconds("timeout", timeout, zero="leaves Redis no time to answer")
         self._replicas = Replicas(replicas, timeout)
-        self._state = _State()
 
     def retain(
         self,
@@ -111,73 +103,20 @@ class RedisPublisher:
         """
         self._retentions.retain(pattern, history=history, history_bytes=history_bytes, ttl=ttl)
 
-    def publish(
-        self,
-        topic: str,
-        data: Any,
-        *,
-        event: str | None = None,
-        idempotency_key: str | None = None,
-        user: str | None = None,
-    ) -> str:
-        """Publish, and wait until Redis has it.
+    # -- inside ----------------------------------------------------------------------------------------------
 
-        Args:
-            topic: where.
-            data: a `str` as text, a `ServerSentEvent` with its event name, anything else as JSON.
-            event: the event's name.
-            idempotency_key: repeating a publish with the same key within 5 minutes stores it once, and
-                returns the same id.
-            user: whose key it is.
+    def _retention(self, topic: str) -> Retention:
+        return self._retentions.of(topic)
 
-        Returns:
-            The entry's cursor.
+    def _disconnect(self, state: _State) -> None:
+        for connection in state.connections.values():
+            connection.close()
+        state.connections.clear()
 
-        Raises:
-            EncodeError, EventTooLarge, TopicNameError: it cannot be sent.
-            PublishRefused: nothing was stored.
-            PublishUnknown: no answer came in time, or not enough replicas have acknowledged it; repeat it
-                with the same `idempotency_key`.
-        """
-        draft = draft_of(check_topic(topic), data, event, self._retentions.of(topic), self._dumps)
-        if idempotency_key is not None:
-            draft.key = hashed_key(user, topic, idempotency_key)
-        deadline = time.monotonic() + self._timeout
-        state = self._state
-        if state.pid != os.getpid():
-            # A child of a fork: that connection, and perhaps its lock, is the parent's.
-            state = self._state = _State()
-        if not state.lock.acquire(timeout=self._timeout):
-            raise not_stored(f"{topic}: others were waiting for {self._timeout} s")
-        try:
-            partition = self._keys.partition(topic) if self._sharded else 0
-            position = self._store(state, AppendBatch([draft], self._keys), partition, deadline)
-        finally:
-            state.lock.release()
-        return cursor_of([part_of(ref_of(topic), position)])
-
-    def close(self) -> None:
-        """Close the connections of this process. The next publish makes new ones."""
-        state = self._state
-        if state.pid == os.getpid():
-            with state.lock:
-                for connection in state.connections.values():
-                    connection.close()
-                state.connections.clear()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def _store(self, state: _State, batch: AppendBatch, partition: int, deadline: float) -> Position:
-        """Send a batch of one until it is settled.
-
-        Raises:
-            PublishRefused, PublishUnknown: it is not, and will not be.
-        """
-        topic = batch.drafts[0].topic
+    def _store(self, state: _State, draft: Draft, deadline: float) -> Position:
+        """Send a batch of one until it is settled."""
+        topic, batch = draft.topic, AppendBatch([draft], self._keys)
+        partition = self._keys.partition(topic) if self._sharded else 0
         backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
         while True:
             outcome, why = self._attempt(state, batch, partition, deadline)

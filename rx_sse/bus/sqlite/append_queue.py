@@ -15,20 +15,18 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
-from rx_sse.bus.log.draft import Draft
+from rx_sse.bus.log.backlog import Backlog
+from rx_sse.bus.log.draft import Draft, not_stored
 from rx_sse.bus.log.position import Position
-from rx_sse.bus.sqlite.appending import maybe_stored, not_stored
+from rx_sse.bus.sqlite.appending import maybe_stored
 from rx_sse.bus.sqlite.writer import Writer
 from rx_sse.errors import PublishRefused
 
-MAX_WAITING = 131_072
-MAX_WAITING_BYTES = 64 * 1024 * 1024
-"""What may wait for the file; beyond it pushes are refused."""
 SPACING = 0.001
 """Seconds between two transactions for pushes that no publisher waits for."""
 
 
-class AppendQueue:
+class AppendQueue(Backlog):
     """The appends of one log, while it is open.
 
     Args:
@@ -36,25 +34,19 @@ class AppendQueue:
         timeout: seconds after which a publisher that waits gets an error.
         why: says why the file cannot be written now; empty if it can.
         dropped: called with a topic and the reason, where drafts without a publisher were refused.
-
-    Attributes:
-        waiting: drafts that are not settled.
     """
 
     __slots__ = (
-        "_bytes",
         "_deadlines",
         "_dropped",
         "_handed",
         "_loop",
         "_pending",
         "_scheduled",
-        "_settled",
         "_timeout",
         "_timer",
         "_why",
         "_writer",
-        "waiting",
     )
 
     def __init__(
@@ -64,6 +56,7 @@ class AppendQueue:
         why: Callable[[], str],
         dropped: Callable[[str, Exception], None],
     ) -> None:
+        super().__init__()
         self._writer = writer
         self._timeout = timeout
         self._why = why
@@ -74,19 +67,10 @@ class AppendQueue:
         self._handed = 0.0
         self._deadlines: OrderedDict[Draft, float] = OrderedDict()
         self._timer: asyncio.TimerHandle | None = None
-        self._settled: asyncio.Event | None = None
-        self._bytes = 0
-        self.waiting = 0
-
-    @property
-    def full(self) -> bool:
-        """Whether no more may be appended now. From any thread."""
-        return self.waiting >= MAX_WAITING or self._bytes >= MAX_WAITING_BYTES
 
     def append(self, draft: Draft) -> None:
         """Store it behind everything before it."""
-        self.waiting += 1
-        self._bytes += draft.size
+        self.entered(draft)
         self._pending.append(draft)
         loop = self._loop
         if draft.settle is not None:
@@ -112,18 +96,11 @@ class AppendQueue:
             pending, self._pending = self._pending, []
             self._writer.append(pending)
 
-    async def settled(self) -> None:
-        """Wait until nothing waits."""
-        if self.waiting:
-            if self._settled is None:
-                self._settled = asyncio.Event()
-            await self._settled.wait()
-
     def done(self, drafts: Sequence[Draft], outcomes: Sequence[Position | Exception]) -> None:
         """The writer is done with drafts."""
         refused: dict[tuple[str, str], Exception] = {}
         for draft, outcome in zip(drafts, outcomes, strict=True):
-            self._left(draft)
+            self.left(draft)
             if draft.settle is not None:
                 self._deadlines.pop(draft, None)
                 draft.settle(outcome)
@@ -143,13 +120,6 @@ class AppendQueue:
         self.done(drafts, outcomes)
 
     # -- inside ----------------------------------------------------------------------------------------------
-
-    def _left(self, draft: Draft) -> None:
-        self.waiting -= 1
-        self._bytes -= draft.size
-        if self.waiting == 0 and self._settled is not None:
-            self._settled.set()
-            self._settled = None
 
     def _expire(self) -> None:
         """Settle the drafts whose time is over."""
@@ -171,7 +141,7 @@ class AppendQueue:
                 draft.settle = _ignored  # it stays, until the transaction has ended
                 settle(maybe_stored(self._why()))
                 continue
-            self._left(draft)
+            self.left(draft)
             settle(not_stored(f"{self._why() or 'the file was busy'}, for {self._timeout} s"))
 
 

@@ -314,11 +314,6 @@ class Appender:
         topic.first, topic.first_upto = first, first_upto
 
 
-def not_stored(why: str) -> PublishRefused:
-    """Nothing was stored, for certain."""
-    return PublishRefused(f"{why}; nothing was stored", retry_after=1.0)
-
-
 def maybe_stored(why: str) -> PublishUnknown:
     """A transaction holds it, and has not ended."""
     return PublishUnknown(

@@ -194,11 +194,6 @@ def take(waiting: deque[Draft], expired: set[Draft]) -> list[Draft]:
     return drafts
 
 
-def not_stored(why: str) -> PublishRefused:
-    """Nothing was stored, for certain."""
-    return PublishRefused(f"{why}; nothing was stored", retry_after=1.0)
-
-
 def maybe_stored(why: str = "") -> PublishUnknown:
     """It was sent, and no answer came."""
     return PublishUnknown(

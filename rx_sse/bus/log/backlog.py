@@ -1,0 +1,55 @@
+"""What waits to be stored, in a log that does not store at once.
+
+Standard: docs/resume.md §4.
+Never: more waits than a bound, in drafts and in bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from rx_sse.bus.log.draft import Draft
+
+MAX_WAITING = 131_072
+MAX_WAITING_BYTES = 64 * 1024 * 1024
+"""What may wait for the log's store; beyond it pushes are refused."""
+
+
+class Backlog:
+    """The drafts of one log that are not settled, while it is open.
+
+    Attributes:
+        waiting: how many.
+    """
+
+    __slots__ = ("_bytes", "_settled", "waiting")
+
+    def __init__(self) -> None:
+        self._bytes = 0
+        self._settled: asyncio.Event | None = None
+        self.waiting = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether no more may be appended now. From any thread."""
+        return self.waiting >= MAX_WAITING or self._bytes >= MAX_WAITING_BYTES
+
+    def entered(self, draft: Draft) -> None:
+        """A draft waits."""
+        self.waiting += 1
+        self._bytes += draft.size
+
+    def left(self, draft: Draft) -> None:
+        """A draft no longer waits."""
+        self.waiting -= 1
+        self._bytes -= draft.size
+        if self.waiting == 0 and self._settled is not None:
+            self._settled.set()
+            self._settled = None
+
+    async def settled(self) -> None:
+        """Wait until nothing waits."""
+        if self.waiting:
+            if self._settled is None:
+                self._settled = asyncio.Event()
+            await self._settled.wait()
