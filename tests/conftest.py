@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
+import threading
 import tomllib
 from collections.abc import Generator
 from pathlib import Path
@@ -24,6 +26,13 @@ ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 PARTS = PROJECT["tool"]["rx_sse"]["parts"]
 CI = bool(os.environ.get("CI"))
+
+# What a shell starts in the background ignores Ctrl+C, and so would the programs that the tests interrupt.
+if (
+    threading.current_thread() is threading.main_thread()
+    and signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+):
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 T = TypeVar("T", pytest.TestReport, pytest.CollectReport)
 
