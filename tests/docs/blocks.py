@@ -59,6 +59,27 @@ runpy.run_path(sys.argv[1], run_name="__main__")
 """
 
 
+# Behind a program with an application and a `page`: serves the page, and hands what it posts to the test.
+SEEN = """
+
+import asyncio
+
+seen: asyncio.Queue[str] = asyncio.Queue()
+
+async def post(request: web.Request) -> web.Response:
+    seen.put_nowait(await request.text())
+    return web.Response()
+
+async def get(request: web.Request) -> web.Response:
+    return web.Response(text=await seen.get())
+
+app.router.add_get("/", page)
+app.router.add_post("/seen", post)
+app.router.add_get("/seen", get)
+"""
+RUN = "web.run_app(app)\n"
+
+
 @dataclass(frozen=True)
 class Block:
     """A fenced block: its page, its language and the word behind that (a test of its own executes it),

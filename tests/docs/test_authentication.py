@@ -12,7 +12,7 @@ import pytest
 
 from .. import browser
 from ..conftest import ROOT
-from .blocks import Page, running
+from .blocks import RUN, SEEN, Page, running
 
 PAGE = Page(ROOT / "docs" / "authentication.md")
 PROGRAM = PAGE.servers[0].stopped_short
@@ -20,10 +20,6 @@ SECRET = "32 random bytes, or more of them"
 
 # A page around a block, served by the program itself: same origin, same cookies.
 AROUND = """
-
-import asyncio
-
-seen: asyncio.Queue[str] = asyncio.Queue()
 
 async def page(request: web.Request) -> web.Response:
     return web.Response(content_type="text/html", text='''<!doctype html>
@@ -37,22 +33,11 @@ const token = "{token}";
 {script}
 </script>''')
 
-async def post(request: web.Request) -> web.Response:
-    seen.put_nowait(await request.text())
-    return web.Response()
-
-async def get(request: web.Request) -> web.Response:
-    return web.Response(text=await seen.get())
-
 async def notify(request: web.Request) -> web.Response:
     await bus.publish("user:ada", {{"text": await request.text()}})
     return web.Response()
 
-app.router.add_get("/", page)
-app.router.add_post("/seen", post)
-app.router.add_get("/seen", get)
 app.router.add_post("/notify", notify)
-web.run_app(app)
 """
 
 
@@ -62,7 +47,7 @@ def block(name: str) -> str:
 
 
 def around(script: str, *, password: str = "correct horse", token: str = "") -> str:
-    return AROUND.format(script=script, password=password, token=token)
+    return AROUND.format(script=script, password=password, token=token) + SEEN + RUN
 
 
 def access_token() -> str:

@@ -24,11 +24,9 @@ from rx_sse.testing import serve
 
 from .. import browser
 from ..certificate import self_signed
-from .blocks import README, Block, Page, first_lines, free_port, of, running
+from .blocks import README, RUN, SEEN, Block, Page, first_lines, free_port, of, running
 
 PAGE = """
-
-seen: asyncio.Queue[str] = asyncio.Queue()
 
 async def page(request: web.Request) -> web.Response:
     return web.Response(content_type="text/html", text='''<!doctype html><script>
@@ -39,17 +37,6 @@ const show = (value) => tell("shown " + JSON.stringify(value));
 const close = source.close;
 source.close = function () {{ tell("closed"); return close.call(this); }};
 </script>''')
-
-async def post(request: web.Request) -> web.Response:
-    seen.put_nowait(await request.text())
-    return web.Response()
-
-async def get(request: web.Request) -> web.Response:
-    return web.Response(text=await seen.get())
-
-app.router.add_get("/", page)
-app.router.add_post("/seen", post)
-app.router.add_get("/seen", get)
 """
 
 
@@ -60,7 +47,7 @@ async def test_the_page_does_in_chromium_what_is_said(
 ) -> None:
     """It shows what the stream above it sends, and closes when that ends."""
     script = textwrap.indent(block.text, "    ")
-    async with running(page.server_above(block), tmp_path, more=PAGE.format(script=script)) as address:
+    async with running(page.server_above(block), tmp_path, more=PAGE.format(script=script) + SEEN) as address:
         process = await asyncio.create_subprocess_exec(
             chromium, *browser.FLAGS, f"--user-data-dir={tmp_path / 'profile'}", f"{address}/",
             stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
@@ -81,27 +68,11 @@ async def test_the_page_does_in_chromium_what_is_said(
 # Hands its title to the test, whatever sets it.
 TITLE = """
 
-import asyncio
-
-titles: asyncio.Queue[str] = asyncio.Queue()
-
 async def page(request: web.Request) -> web.Response:
     return web.Response(content_type="text/html", text='''<!doctype html><title></title><script>
-const tell = () => fetch("/title", {{method: "POST", body: document.title}});
+const tell = () => fetch("/seen", {{method: "POST", body: document.title}});
 new MutationObserver(tell).observe(document.querySelector("title"), {{childList: true}});
 </script>{html}''')
-
-async def post(request: web.Request) -> web.Response:
-    titles.put_nowait(await request.text())
-    return web.Response()
-
-async def get(request: web.Request) -> web.Response:
-    return web.Response(text=await titles.get())
-
-app.router.add_get("/", page)
-app.router.add_post("/title", post)
-app.router.add_get("/title", get)
-web.run_app(app)
 """
 
 
@@ -110,9 +81,9 @@ web.run_app(app)
 async def test_the_page_shows_events_in_its_title(
     page: Page, block: Block, tmp_path: Path, chromium: str
 ) -> None:
-    program, more = page.server_above(block).stopped_short, TITLE.format(html=block.text)
+    program, more = page.server_above(block).stopped_short, TITLE.format(html=block.text) + SEEN + RUN
     async with running(program, tmp_path, more=more) as address, browser.visiting(chromium, address):
-        async with aiohttp.ClientSession() as session, session.get(f"{address}/title") as response:
+        async with aiohttp.ClientSession() as session, session.get(f"{address}/seen") as response:
             assert await response.text() == "0"
 
 

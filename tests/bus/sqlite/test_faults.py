@@ -22,11 +22,6 @@ from rx_sse.testing.listener import Listener
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "app.db"
-
-
-@pytest.fixture
 async def bus(path: Path) -> AsyncIterator[SQLiteBus]:
     async with SQLiteBus(path, publish_timeout=0.5) as bus:
         yield bus

@@ -9,14 +9,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import pytest
 import reactivex as rx
 
 from rx_sse import SQLiteBus
 from rx_sse.bus.bus import core_of
 from rx_sse.bus.log.draft import Draft, Retention
 from rx_sse.bus.log.lease import MOST, Claim, Take
-from rx_sse.bus.sqlite import file_clock
 from rx_sse.bus.sqlite.appending import Appender
 from rx_sse.bus.sqlite.lease_rows import LeaseRows
 from rx_sse.bus.sqlite.schema import LAYOUT, create
@@ -25,24 +23,6 @@ from rx_sse.errors import PublishRefused
 from rx_sse.notebook import history
 
 KEPT = Retention()
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "app.db"
-
-
-@pytest.fixture
-def forward(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Lets seconds pass in the file."""
-    passed = [0]
-    real = file_clock.since_boot
-    monkeypatch.setattr(file_clock, "since_boot", lambda: real() + passed[0])
-
-    def forward(seconds: float) -> None:
-        passed[0] += int(seconds * 1000)
-
-    return forward
 
 
 def asked(path: Path, question: str) -> list[Any]:

@@ -8,19 +8,12 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from rx_sse import Bus, SQLiteBus, SQLitePublisher
 from rx_sse.bus.bus import core_of
 from rx_sse.bus.rosters import PresenceChange
 from rx_sse.testing.listener import Listener
 
 from .worker import Worker
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "app.db"
 
 
 async def until(true: Callable[[], bool], *buses: Bus) -> None:

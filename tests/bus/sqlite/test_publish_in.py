@@ -16,11 +16,6 @@ from rx_sse.testing.listener import Listener
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "app.db"
-
-
-@pytest.fixture
 async def bus(path: Path) -> AsyncIterator[SQLiteBus]:
     async with SQLiteBus(path) as bus:
         yield bus

@@ -8,30 +8,9 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from rx_sse import SQLiteBus
 from rx_sse.bus.bus import core_of
-from rx_sse.bus.sqlite import file_clock
 from rx_sse.testing.listener import Listener
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "app.db"
-
-
-@pytest.fixture
-def forward(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Lets seconds pass in the file."""
-    passed = [0]
-    real = file_clock.since_boot
-    monkeypatch.setattr(file_clock, "since_boot", lambda: real() + passed[0])
-
-    def forward(seconds: float) -> None:
-        passed[0] += int(seconds * 1000)
-
-    return forward
 
 
 def counts(path: Path) -> tuple[int, int, int]:
