@@ -77,9 +77,9 @@ if TYPE_CHECKING:
     from .web.setup import setup as setup
     from .web.sse import sse as sse
     from .web.stream_response import stream_response as stream_response
-    from .wire.event import RawFrame as RawFrame
     from .wire.event import ServerSentEvent as ServerSentEvent
     from .wire.parser import EventParser as EventParser
+    from .wire.raw_frame import RawFrame as RawFrame
 else:
     _HOMES = {
         "admin_app": "web.admin",
@@ -107,7 +107,7 @@ else:
         "PublishRefused": "errors",
         "PublishUnknown": "errors",
         "QueueFull": "errors",
-        "RawFrame": "wire.event",
+        "RawFrame": "wire.raw_frame",
         "RedisBus": "bus.redis.bus",
         "RedisPublisher": "bus.redis.publisher",
         "retry_backoff": "reactive.retry",

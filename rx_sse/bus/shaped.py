@@ -8,7 +8,8 @@ from rx_sse.bus.log.position import Mark
 from rx_sse.errors import EncodeError
 from rx_sse.wire.dumps import Dumps
 from rx_sse.wire.encode import encode
-from rx_sse.wire.event import RawFrame, ServerSentEvent
+from rx_sse.wire.event import ServerSentEvent
+from rx_sse.wire.raw_frame import RawFrame
 
 
 def marked(event: ServerSentEvent, topic: str, mark: Mark) -> ServerSentEvent:

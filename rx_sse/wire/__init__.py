@@ -6,7 +6,8 @@ Standard: WHATWG HTML §9.2. Never imports asyncio, reactivex or aiohttp.
 from __future__ import annotations
 
 from rx_sse.wire.encode import encode
-from rx_sse.wire.event import RawFrame, ServerSentEvent
+from rx_sse.wire.event import ServerSentEvent
 from rx_sse.wire.parser import EventParser
+from rx_sse.wire.raw_frame import RawFrame
 
 __all__ = ["EventParser", "RawFrame", "ServerSentEvent", "encode"]

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from typing import Any
 
 from rx_sse.wire.dumps import DUMPS, dumped
-from rx_sse.wire.event import RawFrame, ServerSentEvent, from_json, made
+from rx_sse.wire.event import ServerSentEvent, from_json, made
 from rx_sse.wire.jsontext import dumps_utf8
+from rx_sse.wire.raw_frame import RawFrame
 
 __all__ = ["encode"]
 

@@ -1,4 +1,4 @@
-"""One event, checked and encoded when it is made; and a frame that other code made.
+"""One event, checked and encoded when it is made.
 
 Standard: WHATWG HTML §9.2 (server-sent events). What is written here, every conforming parser reads back as
 it was: data is cut at exactly CR LF, LF and CR, and a field that could not come through whole is refused,
@@ -20,10 +20,9 @@ from rx_sse.wire.chunk import chunk, zstd_chunk
 from rx_sse.wire.dumps import Dumps, json_of
 from rx_sse.wire.fields import event_name, id_text, newlines, refuse_ended, retry_ms, shown, string, utf8
 
-__all__ = ["RawFrame", "ServerSentEvent"]
+__all__ = ["ServerSentEvent"]
 
 _BODY = re.compile(rb"(?:: [^\r\n]*\n)*(?:(?:event: [^\r\n\0]+\n)?(?:data: [^\r\n]*\n)+)?")
-_BLANK_LINE = re.compile(rb"(?:\r\n|\r(?!\n)|\n)(?:\r\n|\r|\n)\Z")
 
 
 class _NotGiven:
@@ -241,57 +240,6 @@ class ServerSentEvent(_Draft):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return framed, (self.frame, self.id, self.topic, self.position)
-
-
-@final
-class RawFrame:
-    """A finished frame from elsewhere (Datastar, AG-UI, a proxy): sent untouched.
-
-    Args:
-        frame: complete SSE text, ending in a blank line.
-
-    Raises:
-        EncodeError: it does not end in a blank line, so that it would run into the next event.
-    """
-
-    __slots__ = ("chunk", "frame", "zstd_chunk")
-
-    chunk: bytes
-    frame: bytes
-    zstd_chunk: bytes
-
-    def __init__(self, frame: bytes | str) -> None:
-        finished = frame if type(frame) is bytes else utf8("frame", string("frame", frame))
-        if not _BLANK_LINE.search(finished[-4:]):
-            raise EncodeError(f"frame: {shown(frame)} does not end in a blank line; finish it with '\\n\\n'")
-        object.__setattr__(self, "frame", finished)
-
-    if not TYPE_CHECKING:  # as above
-
-        def __getattr__(self, name: str) -> Any:
-            if name not in ("chunk", "zstd_chunk"):
-                raise AttributeError(f"'RawFrame' object has no attribute {name!r}")
-            filled = chunk(self.frame) if name == "chunk" else zstd_chunk(self.frame)
-            object.__setattr__(self, name, filled)
-            return filled
-
-    def __setattr__(self, name: str, value: object) -> NoReturn:
-        raise AttributeError("a frame is immutable")
-
-    def __delattr__(self, name: str) -> NoReturn:
-        raise AttributeError("a frame is immutable")
-
-    def __eq__(self, other: object) -> bool:
-        return self.frame == other.frame if isinstance(other, RawFrame) else NotImplemented
-
-    def __hash__(self) -> int:
-        return hash(self.frame)
-
-    def __repr__(self) -> str:
-        return f"RawFrame({shown(self.frame)})"
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return RawFrame, (self.frame,)
 
 
 def made(

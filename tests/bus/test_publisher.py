@@ -15,7 +15,8 @@ from rx_sse.delivery.inbox import Inbox
 from rx_sse.errors import BusClosed, EncodeError, QueueFull, UsageError
 from rx_sse.reactive import LoopScheduler
 from rx_sse.testing.listener import Listener
-from rx_sse.wire.event import RawFrame, ServerSentEvent
+from rx_sse.wire.event import ServerSentEvent
+from rx_sse.wire.raw_frame import RawFrame
 
 
 def fill(bus: MemoryBus) -> None:

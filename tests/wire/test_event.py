@@ -13,9 +13,10 @@ import pytest
 from rx_sse.errors import EncodeError
 from rx_sse.wire.chunk import chunk
 from rx_sse.wire.encode import encode
-from rx_sse.wire.event import RawFrame, ServerSentEvent
+from rx_sse.wire.event import ServerSentEvent
 from rx_sse.wire.fields import MAX_ID_BYTES, MAX_RETRY
 from rx_sse.wire.parser import EventParser
+from rx_sse.wire.raw_frame import RawFrame
 
 # A str whose format() is not its characters.
 RED = enum.Enum("Colour", {"RED": "red"}, type=str)["RED"]

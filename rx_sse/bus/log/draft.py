@@ -21,8 +21,9 @@ from rx_sse.bus.log.position import Position, new_nonce
 from rx_sse.bus.names import check_event
 from rx_sse.errors import EncodeError, EventTooLarge, PublishRefused
 from rx_sse.wire.dumps import DUMPS, Dumps, json_of
-from rx_sse.wire.event import RawFrame, ServerSentEvent
+from rx_sse.wire.event import ServerSentEvent
 from rx_sse.wire.jsontext import dumps_utf8
+from rx_sse.wire.raw_frame import RawFrame
 
 KEY_LIFE = 300.0
 """Seconds that an idempotency key is remembered."""

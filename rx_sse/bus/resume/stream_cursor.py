@@ -44,7 +44,8 @@ from rx_sse.bus.resume.vector import Start, Track
 from rx_sse.delivery.batch import EventBatch
 from rx_sse.errors import UsageError
 from rx_sse.wire.control import stream_cursor, stream_gap
-from rx_sse.wire.event import TRANSIENT, RawFrame, ServerSentEvent
+from rx_sse.wire.event import TRANSIENT, ServerSentEvent
+from rx_sse.wire.raw_frame import RawFrame
 
 QUARTER = 4
 """A `stream-cursor` goes out after a quarter of the history was filtered away: three quarters are left to

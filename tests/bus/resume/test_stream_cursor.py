@@ -7,7 +7,8 @@ from rx_sse.bus.log.entry import Entry
 from rx_sse.bus.log.position import Mark, Position, mark_of, parse, ref_of
 from rx_sse.bus.resume.stream_cursor import StreamCursor
 from rx_sse.testing.listener import Listener
-from rx_sse.wire.event import RawFrame, ServerSentEvent
+from rx_sse.wire.event import ServerSentEvent
+from rx_sse.wire.raw_frame import RawFrame
 
 
 def event(seq: int, topic: str = "t", epoch: int = 0) -> ServerSentEvent:
