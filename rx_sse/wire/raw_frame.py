@@ -10,8 +10,10 @@ import re
 from typing import TYPE_CHECKING, Any, NoReturn, final
 
 from rx_sse.errors import EncodeError
-from rx_sse.wire.chunk import chunk, zstd_chunk
 from rx_sse.wire.fields import shown, string, utf8
+
+if not TYPE_CHECKING:  # used by what type checkers do not see
+    from rx_sse.wire.chunk import chunk, zstd_chunk
 
 _BLANK_LINE = re.compile(rb"(?:\r\n|\r(?!\n)|\n)(?:\r\n|\r|\n)\Z")
 
