@@ -348,11 +348,12 @@ class SQLiteLog:
         if error is not None and self._trouble is None:
             self._trouble_since = self._clock()
         self._trouble = error
-        if error is None:
-            return
+        if error is not None and (not locked(error) or self._clock() - self._trouble_since >= LOCKED):
+            self.report(error)
+
+    def report(self, error: Exception) -> None:
+        """Tell of an error, and of the same one only now and then."""
         said, now = str(error), self._clock()
-        if locked(error) and now - self._trouble_since < LOCKED:
-            return
         if said != self._reported[0] or now - self._reported[1] >= REPORT:
             self._reported = (said, now)
             self._failed(error)

@@ -68,6 +68,10 @@ class ReaderOwner(Protocol):
         """The file is another one, or none is there."""
         ...
 
+    def failed(self, error: Exception) -> None:
+        """What nobody has expected; it connects anew."""
+        ...
+
     def ended(self) -> None:
         """The thread ends."""
         ...
@@ -126,18 +130,25 @@ class Reader:
 
     def _run(self) -> None:
         try:
-            while True:
-                questions = self._collect()
-                if self._stopping:
-                    return
-                if questions:
-                    self._answer(questions)
-                now = time.monotonic()
-                if now >= self._due and self._connection is not None:
-                    self._look(now)
+            while not self._stopping:
+                try:
+                    self._turn()
+                except Exception as error:  # the thread does not end: it connects anew, and reads from there
+                    self._close()
+                    self._owner.failed(error)
         finally:
             self._close()
             self._owner.ended()
+
+    def _turn(self) -> None:
+        questions = self._collect()
+        if self._stopping:
+            return
+        if questions:
+            self._answer(questions)
+        now = time.monotonic()
+        if now >= self._due and self._connection is not None:
+            self._look(now)
 
     def _collect(self) -> list[tuple[Question, Answer]]:
         """What was asked; waits for it until it is time to look."""
@@ -184,7 +195,7 @@ class Reader:
             if self._connection is not None:
                 try:
                     found = question(self._pages, clock)
-                except (sqlite3.Error, ValueError, TypeError) as error:
+                except Exception as error:
                     found = error
             if answer is not _ignore:
                 answers.append((answer, found))

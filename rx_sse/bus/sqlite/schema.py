@@ -129,7 +129,7 @@ def create(connection: sqlite3.Connection) -> None:
         "INSERT OR IGNORE INTO rx_sse_meta VALUES (?, ?)",
         [("layout", LAYOUT), ("file", os.urandom(8).hex()), ("floor", 0)],
     )
-    rows.execute("UPDATE rx_sse_meta SET value = ?1 WHERE name = 'layout' AND value < ?1", (LAYOUT,))
+    rows.execute("UPDATE rx_sse_meta SET value = max(value, ?) WHERE name = 'layout'", (LAYOUT,))
 
 
 def keep(connection: sqlite3.Connection, retentions: Retentions) -> None:

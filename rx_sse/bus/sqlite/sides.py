@@ -39,6 +39,8 @@ class Threads(Protocol):
 
     def troubled(self, error: Exception | None) -> None: ...
 
+    def report(self, error: Exception) -> None: ...
+
     def look(self) -> None:
         """Let the writer see whether the file is still there. Any thread."""
         ...
@@ -126,6 +128,10 @@ class ReaderSide(Side):
     def moved(self) -> None:
         """The file is not the one that was opened."""
         self._log.look()
+
+    def failed(self, error: Exception) -> None:
+        """The reader connects anew, after an error that is not SQLite's."""
+        self._post(self._log.report, error)
 
 
 def _nothing() -> None:

@@ -147,7 +147,7 @@ class Writer:
                     self._owner.opened(error)
                     self._fails(error)
                     pause = LONGEST_PAUSE
-                except (sqlite3.Error, OSError) as error:
+                except Exception as error:  # what is not SQLite's is told like it; the thread does not end
                     self._fails(error)
                     pause = min(max(pause * 2, FIRST_PAUSE), LONGEST_PAUSE)
         finally:
@@ -156,7 +156,7 @@ class Writer:
 
     def _last(self) -> None:
         """Before it ends: try once more what waits."""
-        with contextlib.suppress(sqlite3.Error, OSError):
+        with contextlib.suppress(Exception):
             if self._connection is not None and self._items:
                 self._write()
 

@@ -16,6 +16,8 @@ import pytest
 
 from rx_sse import SQLiteBus, SQLitePublisher
 from rx_sse.bus.bus import core_of
+from rx_sse.bus.sqlite.appending import Appender
+from rx_sse.bus.sqlite.pages import Pages
 from rx_sse.bus.sqlite.work import Work
 from rx_sse.errors import PublishRefused, RxSseError
 from rx_sse.testing.listener import Listener
@@ -306,3 +308,28 @@ def test_a_bus_goes_on_in_another_loop_and_after_a_loop_that_was_not_closed(path
             await bus.publish("t", 2)
 
     asyncio.run(last())
+
+
+async def test_a_thread_goes_on_after_an_error_that_is_not_sqlites(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with SQLiteBus(path) as bus, SQLiteBus(path) as other:
+        told: list[str] = []
+        bus.errors.subscribe(lambda error: told.append(str(error.error)))
+        listener = await Listener(bus, "t").opened()
+        with monkeypatch.context() as broken:
+            broken.setattr(Appender, "append", lambda *_, **__: 1 // 0)
+            waiting = asyncio.create_task(bus.publish("t", "of the writer"))
+            await until(lambda: bool(told))
+            assert "division" in told[0] and not bus.ready()
+        await waiting
+        with monkeypatch.context() as broken:
+            broken.setattr(Pages, "news", lambda *_: [][0])
+            await other.publish("t", "of another process")
+            await until(lambda: len(told) > 1)
+            assert "index" in told[1]
+        await listener.received(2)
+        await other.publish("t", "later")
+        await listener.received(3)
+        assert [event.data for event in listener.events] == ["of the writer", "of another process", "later"]
+        assert not listener.gaps and bus.ready()
