@@ -60,6 +60,24 @@ async def test_a_job_is_watched_from_its_middle_and_after_its_end() -> None:
             assert late.rest(control=True)[-1].type == "stream-end"
 
 
+async def test_a_job_is_stopped_for_all_who_watch_it() -> None:
+    app: web.Application = example("job_progress").make_app()
+    async with serve(app) as url, aiohttp.ClientSession() as session:
+        async with session.post(url + "/jobs") as answer:
+            job = (await answer.json())["id"]
+        async with open_stream(url, f"/jobs/{job}") as first, open_stream(url, f"/jobs/{job}") as second:
+            await first.events(3)
+            async with session.delete(f"{url}/jobs/{job}") as answer:
+                assert await answer.json() == {"state": "stopped"}
+            for stream in first, second:
+                assert await stream.ended()
+                end = stream.rest(control=True)[-1]
+                assert (end.type, end.json()) == ("stream-end", {"reason": "stopped"})
+        for method in "GET", "DELETE":
+            async with session.request(method, f"{url}/jobs/none") as answer:
+                assert answer.status == 404
+
+
 async def test_tokens_are_passed_on_and_leaving_cancels_upstream() -> None:
     module = example("llm_tokens")
     async with serve(module.make_app()) as url:
@@ -152,7 +170,21 @@ async def test_the_page_of_a_job_shows_it_to_its_end_in_two_tabs(chromium: str) 
         await tab.until("location.hash && / of 50/.test(document.body.innerText)")
         other = await opened(browser, await tab.run("location.href"))
         for each in other, tab:
-            await each.until(f"{TEXT}.includes('50 of 50, finished')")
+            await each.until(f"{TEXT}.includes('50 of 50, completed')")
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+async def test_a_job_is_stopped_from_another_tab(chromium: str) -> None:
+    async with running("job_progress") as url, browsing(chromium) as browser:
+        tab = await opened(browser, url)
+        await tab.run(CLICK)
+        await tab.until(f"{TEXT}.includes('1 of 50')")
+        other = await opened(browser, await tab.run("location.href"))
+        await other.until("/ of 50/.test(document.body.innerText)")
+        await other.run("document.querySelectorAll('button')[1].click()")
+        for each in other, tab:
+            await each.until(f"{TEXT}.includes('of 50, stopped')")
 
 
 @pytest.mark.browser
