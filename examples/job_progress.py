@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import AsyncIterator
-from pathlib import Path
+from functools import partial
 
 import loopback
 import reactivex as rx
@@ -47,13 +47,6 @@ async def stop(request: web.Request) -> web.Response:
     return web.json_response({"state": (await bus.stop(run.name)).state})
 
 
-def make_app() -> web.Application:
-    """The application."""
-    app = rx_sse.setup(web.Application(middlewares=[loopback.guard]), bus=bus)
-    app.add_routes(routes)
-    app.router.add_get("/", loopback.page(Path(__file__).with_suffix(".html").read_text("utf-8")))
-    return app
-
-
+make_app = partial(loopback.app, __file__, routes, bus)
 if __name__ == "__main__":
     loopback.run(make_app())

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 from aiohttp import web
+
+import rx_sse
 
 HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -33,6 +36,14 @@ def page(html: str) -> Callable[[web.Request], Awaitable[web.Response]]:
         return web.Response(text=html, content_type="text/html")
 
     return handler
+
+
+def app(program: str, routes: web.RouteTableDef, bus: rx_sse.Bus) -> web.Application:
+    """The application of a program whose page is a file beside it: `chat.html` of `chat.py`."""
+    made = rx_sse.setup(web.Application(middlewares=[guard]), bus=bus)
+    made.add_routes(routes)
+    made.router.add_get("/", page(Path(program).with_suffix(".html").read_text("utf-8")))
+    return made
 
 
 def run(app: web.Application) -> None:
