@@ -140,7 +140,16 @@ async def running(name: str, *arguments: str) -> AsyncIterator[str]:
             await process.wait()
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
+def test_an_example_of_a_run_has_under_60_lines_blank_ones_aside() -> None:
+    over = [name for name in PROGRAMS if "bus.run(" in (EXAMPLES / f"{name}.py").read_text("utf-8")]
+    assert over == ["ai_agent", "ai_chat", "ai_responses", "job_progress"]
+    for path in (EXAMPLES / f"{name}.{kind}" for name in over for kind in ("py", "html")):
+        assert sum(bool(line.strip()) for line in path.read_text("utf-8").splitlines()) < 60, path.name
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name[:3] == "ai_" else ()) for name in PROGRAMS]
+)
 async def test_each_serves_a_page_without_an_argument_and_only_to_itself(name: str) -> None:
     async with running(name) as url, aiohttp.ClientSession() as session:
         async with session.get(url) as answer:

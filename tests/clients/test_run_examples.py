@@ -183,10 +183,12 @@ async def test_a_chat_that_is_over_is_loaded_and_not_streamed(bundle: Path, chro
                 await asyncio.sleep(0.02)
 
 
-async def send(url: str, chat: str, prompt: str, before: list[dict[str, Any]]) -> list[Any]:
+async def send(
+    url: str, chat: str, prompt: str, before: list[dict[str, Any]], trigger: str = "submit-message"
+) -> list[Any]:
     """Ask as `useChat` does; gives the parts of the answer."""
     message = {"id": f"u{len(before)}", "role": "user", "parts": [{"type": "text", "text": prompt}]}
-    body = {"id": chat, "trigger": "submit-message", "messages": [*before, message]}
+    body = {"id": chat, "trigger": trigger, "messages": [*before, message]}
     async with aiohttp.ClientSession() as session:
         async with session.post(f"{url}/api/chat", json=body) as answer:
             assert answer.headers["x-vercel-ai-ui-message-stream"] == "v1"
@@ -218,6 +220,24 @@ async def test_a_chat_gives_the_answer_that_a_page_lacks_and_204_to_one_that_has
             assert [event.data for event in stream.rest()] == parts
         await send(url, "c1", "three", kept)
         assert prompts == ["one two", "three"]
+        await send(url, "c1", "three", kept, "regenerate-message")
+        assert prompts == ["one two", "three", "three"]
+
+
+async def test_an_agent_without_a_message_joins_and_starts_nothing() -> None:
+    module = example("ai_agent")
+    prompts, gate = counted(module)
+    gate.set()
+    asked: dict[str, Any] = {"threadId": "t", "runId": "r", "messages": [{"role": "user", "content": "one"}]}
+    async with serve(module.make_app()) as url, aiohttp.ClientSession() as session:
+        for method, path in ("POST", "/agent"), ("DELETE", "/agent/t/r"):
+            async with session.request(method, url + path, json=asked | {"messages": []}) as answer:
+                assert answer.status == 404
+        said: list[str] = []
+        for body in asked, asked | {"messages": []}:
+            async with session.post(f"{url}/agent", json=body) as answer:
+                said.append(await answer.text())
+        assert said[0] == said[1] and "RUN_FINISHED" in said[0] and prompts == ["one"]
 
 
 # -- OpenAI's Responses -----------------------------------------------------------------------------------
