@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 import loopback
+import reactivex as rx
 from aiohttp import web
 
 import rx_sse
@@ -37,7 +38,8 @@ async def ask(request: web.Request) -> Any:
     name = f"{asked['threadId']}/{asked['runId']}"
     if not asked["messages"] and await bus.find_run(name) is None:
         raise web.HTTPNotFound(text="there is no such run, and no message to start it with")
-    return bus.events((await bus.run(name, partial(answer, asked))).topic, after=None)
+    run = await bus.run(name, partial(answer, asked))
+    return rx.catch(bus.events(run.topic, after=None), rx.of(FAILED))
 
 
 @routes.delete("/agent/{name:.+}")

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 import loopback
+import reactivex as rx
 from aiohttp import web
 
 import rx_sse
@@ -15,7 +16,8 @@ chats: dict[str, list[dict[str, Any]]] = {}  # your database: the messages of ea
 latest: dict[str, str] = {}  # and the name of its latest run
 routes = web.RouteTableDef()
 V1 = {"x-vercel-ai-ui-message-stream": "v1"}
-ui = rx_sse.sse(control="none", headers=V1, on_error=lambda error: {"type": "error", "errorText": "Failed"})
+FAILED = {"type": "error", "errorText": "The model failed"}
+ui = rx_sse.sse(control="none", headers=V1, on_error=lambda error: FAILED)
 
 
 async def model(prompt: str) -> AsyncIterator[str]:
@@ -24,8 +26,9 @@ async def model(prompt: str) -> AsyncIterator[str]:
         await asyncio.sleep(0.1)
 
 
-async def answer(chat: str, messages: list[dict[str, Any]]) -> AsyncIterator[dict[str, Any]]:
+async def answer(chat: str, name: str, messages: list[dict[str, Any]]) -> AsyncIterator[dict[str, Any]]:
     reply = {"id": f"a{len(messages)}", "role": "assistant", "parts": [said := {"type": "text", "text": ""}]}
+    chats[chat], latest[chat] = messages, name
     try:
         yield {"type": "start", "messageId": reply["id"]}
         yield {"type": "text-start", "id": "1"}
@@ -44,19 +47,16 @@ async def ask(request: web.Request) -> Any:
     asked = await request.json()
     chat, messages, again = asked["id"], asked["messages"], asked["trigger"] == "regenerate-message"
     name = f"{chat}/{messages[-1]['id']}"  # the same request again joins the same run
-    run = await bus.run(name, partial(answer, chat, messages), restart=again)
-    if run.started:
-        chats[chat], latest[chat] = messages, name
-    return bus.events(run.topic, after=None)
+    run = await bus.run(name, partial(answer, chat, name, messages), restart=again)
+    return rx.catch(bus.events(run.topic, after=None), rx.of(FAILED))
 
 
 @routes.get("/api/chat/{id}/stream")
 @ui
 async def join(request: web.Request) -> Any:
-    chat = request.match_info["id"]
-    run, kept = await bus.find_run(latest.get(chat, chat)), len(chats.get(chat, ()))
-    if run and (run.state == "running" or kept > int(request.query.get("have", kept))):
-        return bus.events(run.topic, after=None)
+    run = await bus.find_run(latest.get(chat := request.match_info["id"], "none"))
+    if run and (run.state == "running" or len(chats[chat]) > float(request.query.get("have", "inf"))):
+        return rx.catch(bus.events(run.topic, after=None), rx.of(FAILED))
     return web.Response(status=204)  # the page has every answer
 
 

@@ -160,7 +160,7 @@ async def test_a_chat_whose_answer_failed_says_so_and_not_why(bundle: Path, chro
         tab = await opened(browser, url)
         await tab.until("document.querySelector('button')")
         await tab.run("document.querySelector('button').click()")
-        await tab.until("document.querySelector('small').innerText == 'Failed'")
+        await tab.until("document.querySelector('small').innerText == 'The model failed'")
 
 
 @pytest.mark.browser
