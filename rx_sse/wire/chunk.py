@@ -8,17 +8,18 @@ from __future__ import annotations
 __all__ = ["LAST_CHUNK", "chunk", "zstd_chunk"]
 
 LAST_CHUNK = b"0\r\n\r\n"
-"""What ends a chunked body."""
+"""The last chunk: it ends a chunked body."""
 
 
 def chunk(frame: bytes) -> bytes:
-    """One HTTP/1.1 chunk around `frame`; nothing for an empty one, because an empty chunk ends the body."""
+    """One HTTP/1.1 chunk that holds `frame`; empty for an empty frame, because an empty chunk ends the
+    body."""
     # [spec] chunk = chunk-size [ chunk-ext ] CRLF chunk-data CRLF; last-chunk = 1*("0") [ chunk-ext ] CRLF
     return b"%x\r\n%b\r\n" % (len(frame), frame) if frame else b""
 
 
 def zstd_chunk(frame: bytes) -> bytes:
-    """The same around `frame` compressed with zstd.
+    """One HTTP/1.1 chunk that holds `frame` compressed with zstd.
 
     Raises:
         ImportError: the extra is not installed.

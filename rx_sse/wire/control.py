@@ -1,7 +1,7 @@
 """The library's own events, and the small pieces between events: heartbeat, opening, retry.
 
-No standard beyond the wire format: this is the vocabulary by which a stream of rx_sse tells a page what
-happened to it. Control events are named ``stream-…``, carry JSON, and are never called ``error``, ``open`` or
+No standard beyond the wire format: with these events a stream of rx_sse tells the page about its own
+state. Control events are named ``stream-…``, carry JSON, and are never called ``error``, ``open`` or
 ``message``, which EventSource owns. None carries an `id` unless its builder takes one.
 """
 
@@ -31,7 +31,7 @@ __all__ = [
 # A comment without a blank line of its own: some clients dispatch an empty event on every blank line.
 HEARTBEAT: Final = b":\n"
 
-# Goes out with the headers, so that proxies pass them on and a browser fires `open`.
+# Sent together with the headers, so that proxies forward them and a browser fires `open`.
 OPENING: Final = b": open\n"
 
 
@@ -41,7 +41,7 @@ def retry_line(ms: int) -> bytes:
 
 
 def stream_cursor(*, resumed: bool, resumable: bool = True, id: str | None) -> ServerSentEvent:
-    """A resumable stream opened, or its position moved unseen; the `id` is the cursor."""
+    """A resumable stream opened, or its position moved without an event; the `id` is the cursor."""
     return _named("stream-cursor", {"resumed": resumed, "resumable": resumable}, id=id)
 
 
@@ -53,7 +53,8 @@ def stream_gap(
     next: str | None = None,
     id: str | None = None,
 ) -> ServerSentEvent:
-    """Events are missing here: why, how many if that is known, and the cursors on both sides of the hole."""
+    """Events are missing here: the reason, their number if known, and the cursors on both sides of the
+    gap."""
     return _named("stream-gap", _known(reason=reason, missed=missed, last=last, next=next), id=id)
 
 
@@ -68,9 +69,9 @@ def stream_error(problem: dict[str, Any], *, retry: int | None = None) -> Server
 
 
 def stream_reconnect(reason: str, *, retry: int) -> ServerSentEvent:
-    """The stream is closed, or refused for now, and goes on at the reconnect, `retry` milliseconds later.
+    """The stream is closed, or refused for now, and continues when the client reconnects after `retry` ms.
 
-    The time travels in a block with a name and data: a `retry` line before a blank line of its own is an
+    The time is sent in a block with a name and data: a `retry` line before a blank line of its own is an
     empty message to every client that dispatches on blank lines."""
     return _named("stream-reconnect", {"reason": reason}, retry=retry)
 
@@ -87,14 +88,14 @@ def ended_id(method: str, path: str, query: str) -> str:
 
 
 def is_ended_id(text: str) -> bool:
-    """Whether `text` has the form of an `ended_id`, of whichever request."""
+    """Whether `text` has the form of an `ended_id`, for any request."""
     return ENDED_ID.fullmatch(text) is not None
 
 
 def _named(
     event: str, data: dict[str, Any], *, id: str | None = None, retry: int | None = None
 ) -> ServerSentEvent:
-    """By the library's own encoder, whatever `dumps=` the application has."""
+    """Make a control event with the library's own encoder, whatever `dumps=` the application has set."""
     return made(dumps(data), event=event, id=id, retry=retry)
 
 

@@ -1,8 +1,8 @@
-"""From whatever a handler emitted to what goes on the wire.
+"""Encodes any value that a handler emits as an event.
 
 Standard: WHATWG HTML §9.2 for the frame, RFC 8259 for values. A ``dict`` is data, also one with a ``data``
-key; an event is a `ServerSentEvent` and nothing else. Never touches a socket: a value that cannot be sent
-is refused before a byte of it is written.
+key; an event is a `ServerSentEvent` and nothing else. Never touches a socket: a value that cannot be encoded
+is refused before any byte of it is written.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ def encode(value: Any, dumps: Callable[[Any], str | bytes] | None = None) -> Ser
     """`value` as an event: events and raw frames as they are, a ``str`` as text, anything else as JSON.
 
     Args:
-        value: what was emitted.
+        value: the emitted value.
         dumps: replaces the library's JSON encoder for everything that is neither event, frame nor ``str``;
-            None for that of the stream at hand (`dumps.DUMPS`), if it has one.
+            None for the encoder of the current stream (`dumps.DUMPS`), if it has one.
 
     Raises:
-        EncodeError: it cannot go on the wire.
+        EncodeError: `value` cannot be encoded.
     """
     if isinstance(value, (ServerSentEvent, RawFrame)):
         return value
@@ -39,8 +39,8 @@ def encode(value: Any, dumps: Callable[[Any], str | bytes] | None = None) -> Ser
 
 
 def chunk_of(value: Any, dumps: Callable[[Any], str | bytes] | None = None) -> bytes:
-    """What `encode(value, dumps).chunk` is, for a value that one connection alone gets: of JSON no event is
-    made."""
+    """The same bytes as `encode(value, dumps).chunk`, for a value that is sent on one connection only: a JSON
+    value is not made an event first."""
     if dumps is not None or isinstance(value, (str, ServerSentEvent, RawFrame)):
         return encode(value, dumps).chunk
     text = dumps_utf8(value)

@@ -1,11 +1,11 @@
 """One event, checked and encoded when it is made.
 
-Standard: WHATWG HTML §9.2 (server-sent events). What is written here, every conforming parser reads back as
-it was: data is cut at exactly CR LF, LF and CR, and a field that could not come through whole is refused,
-with the value in the message. Nothing is ever scrubbed, numbered or left out in silence.
+Standard: WHATWG HTML §9.2 (server-sent events). Every conforming parser reads back exactly what is written
+here: data is split at CR LF, LF and CR only, and a field that the format cannot carry unchanged is refused,
+with the value in the message. Nothing is ever removed, renumbered or dropped silently.
 
-An event is immutable, so that one object serves every connection, and its bytes are made at most once: the
-frame with the event, the HTTP chunk and the compressed one when the first connection asks for it.
+An event is immutable, so one object serves every connection, and its bytes are encoded at most once: the
+frame with the event, the HTTP chunk and the compressed chunk when the first connection needs them.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ _MISSING: Any = _NotGiven()
 
 @final
 class Transient(Enum):
-    """The `position` of an event that no stream repeats after a reconnect: it goes out without an id, and the
-    cursor of its stream stays where it is.
+    """The `position` of an event that is never repeated after a reconnect: it is sent without an id, and the
+    cursor of its stream does not move.
     """
 
     TRANSIENT = "transient"
@@ -46,9 +46,9 @@ TRANSIENT = Transient.TRANSIENT
 
 
 class _Draft:
-    """An event while it is being made: its slots are set here, and then it becomes a `ServerSentEvent`.
+    """An event under construction: its slots are set here, and then it becomes a `ServerSentEvent`.
 
-    That takes a quarter of the time of `object.__setattr__` in a frozen class. Slots that are not set are
+    This takes a quarter of the time of `object.__setattr__` in a frozen class. Slots that are not set are
     filled at first use, by `ServerSentEvent.__getattr__`.
     """
 
@@ -88,25 +88,26 @@ class ServerSentEvent(_Draft):
             included (``null``). Leave it out for an event that carries only a comment, an id or a retry;
             those reach no listener.
         event: the name that a page listens for with ``addEventListener``; without one it is ``"message"``.
-        id: what the client sends back as ``Last-Event-ID`` when it reconnects; ``""`` makes it forget.
+        id: the client sends it back as ``Last-Event-ID`` when it reconnects; ``""`` makes the client forget
+            its last id.
         retry: milliseconds that the client waits before it reconnects.
-        comment: text that clients skip, for a person that reads the stream with ``curl``.
+        comment: text that clients ignore, for a person who reads the stream with ``curl``.
         dumps: replaces the JSON encoder for this event; without it the stream's own `dumps=` is used.
 
     Attributes:
         data: the text on the wire, which is what ``e.data`` is in a browser; ``""`` if there was no data.
-        has_data: whether there was any.
+        has_data: whether the event has a data field.
         event, id, retry, comment: as given, None if not. The `id` of a received event is the one in force
             when it was received, whichever event set it; comments are not kept.
         topic: the topic that the event came from, None unless it came from a bus.
 
     Raises:
-        EncodeError: a field that could not be carried whole.
+        EncodeError: a field that the format cannot carry unchanged.
     """
 
     # For the library, beside the fields above: `frame` is the complete text with its blank line, `chunk` the
-    # same in HTTP/1.1 chunk framing, `zstd_chunk` compressed before that, `position` what the bus knows about
-    # its place in the log.
+    # same in HTTP/1.1 chunk framing, `zstd_chunk` compressed before that, `position` its place in the log of
+    # the bus.
     __slots__ = ()
 
     def __new__(
@@ -125,21 +126,22 @@ class ServerSentEvent(_Draft):
 
     @property
     def type(self) -> str:
-        """The type under which listeners receive it: the event name, or ``"message"``."""
+        """The type that listeners subscribe to: the event name, or ``"message"``."""
         return self.event or "message"
 
     @property
     def last_event_id(self) -> str:
-        """The last event ID of a client that got this event: on a received one, and on one with an `id`."""
+        """The last event ID of a client that received this event; set on a received event and on one with an
+        `id`."""
         return self.id or ""
 
     @property
     def is_control(self) -> bool:
-        """Whether it is one of the library's own, named ``stream-…``."""
+        """Whether it is one of the library's own events, named ``stream-…``."""
         return self.event is not None and self.event.startswith("stream-")
 
     def json(self) -> Any:
-        """The value that `data` stands for.
+        """Decode `data` as JSON.
 
         Raises:
             ValueError: `data` is not JSON.
@@ -172,7 +174,8 @@ class ServerSentEvent(_Draft):
         return copy.stamped(id, topic=self.topic, position=self.position)
 
     def stamped(self, id: str | None, *, topic: str | None, position: object) -> ServerSentEvent:
-        """For the bus: the same event with an `id` of the bus (not checked), at `position` of `topic`."""
+        """For the bus: the same event with an `id` assigned by the bus (not checked), at `position` of
+        `topic`."""
         frame = self.frame if id == self.id else _closed(self.body, id)
         return framed(frame, id, topic, position)
 
@@ -187,10 +190,10 @@ class ServerSentEvent(_Draft):
     def from_body(
         body: bytes, *, id: str | None = None, topic: str | None = None, position: object = None
     ) -> ServerSentEvent:
-        """For the bus: the event whose `body` these bytes are, stamped as `stamped` does it.
+        """For the bus: the event with this `body`, stamped as by `stamped`.
 
         Raises:
-            EncodeError: they are not exactly what this library writes for an event without `id` and `retry`.
+            EncodeError: `body` is not exactly what this library writes for an event without `id` and `retry`.
         """
         if not body or not _BODY.fullmatch(body):
             raise EncodeError(f"body: {shown(body)} is not the text of an event without id and retry")
@@ -200,7 +203,7 @@ class ServerSentEvent(_Draft):
             raise EncodeError(f"body: {shown(body)} is not UTF-8: {error}") from None
         return framed(_closed(body, id), id, topic, position)
 
-    if not TYPE_CHECKING:  # checkers would take any misspelt attribute for one that is filled here
+    if not TYPE_CHECKING:  # type checkers would accept any misspelt attribute name
 
         def __getattr__(self, name: str) -> Any:
             if name == "chunk":
@@ -209,7 +212,7 @@ class ServerSentEvent(_Draft):
                 filled = {"zstd_chunk": zstd_chunk(self.frame)}
             elif name == "frame":  # a received event has its fields
                 filled = {"frame": _text(self).encode()}
-            elif name in _Draft.__slots__:  # any other has its frame
+            elif name in _Draft.__slots__:  # any other event has its frame
                 filled = _fields(self.frame)
             else:
                 raise AttributeError(f"'ServerSentEvent' object has no attribute {name!r}")
@@ -224,7 +227,7 @@ class ServerSentEvent(_Draft):
         raise AttributeError("an event is immutable")
 
     def __eq__(self, other: object) -> bool:
-        # The frame holds every field, so this compares them all.
+        # The frame holds every field, so comparing frames compares all fields.
         return self.frame == other.frame if isinstance(other, ServerSentEvent) else NotImplemented
 
     def __hash__(self) -> int:
@@ -251,7 +254,7 @@ def made(
     comment: str | None = None,
     dumps: Dumps | None = None,
 ) -> ServerSentEvent:
-    """A new event, its fields checked; here alone an id may be one of the library's own (`wire.control`)."""
+    """A new event with checked fields; only here may an id be one of the library's own (`wire.control`)."""
     draft = _Draft()
     draft.has_data = data is not _MISSING
     if isinstance(data, str):
@@ -314,7 +317,7 @@ def framed(
 
 
 def _finished(draft: _Draft) -> ServerSentEvent:
-    """The very object, immutable from now on."""
+    """The same object, immutable from now on."""
     draft.__class__ = ServerSentEvent
     return cast(ServerSentEvent, draft)
 

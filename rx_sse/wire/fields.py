@@ -2,7 +2,7 @@
 
 Standard: WHATWG HTML §9.2.6 for what a line can hold, RFC 9110 §5.5 for what a ``Last-Event-ID`` header can.
 
-Refuses with the value in the message what could not come through whole; never repairs it.
+Refuses a value that the format cannot carry unchanged, with the value in the message; never repairs it.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def shown(value: object) -> str:
 
 
 def string(field: str, value: object) -> str:
-    """`value`, which must be a str. Of a subclass the characters alone: an enum formats as its name."""
+    """`value`, which must be a str. For a subclass, only its characters: an enum would format as its name."""
     if type(value) is str:
         return value
     if not isinstance(value, str):
@@ -60,13 +60,13 @@ def string(field: str, value: object) -> str:
 
 
 def newlines(text: str) -> str:
-    """`text` with each line end as LF, which is how a client will see it."""
+    """`text` with every line end as LF, as a client receives it."""
     # [spec] Lines are separated by CR LF, LF or CR, and by nothing else: str.splitlines() cuts at U+2028 too.
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def utf8(field: str, text: str) -> bytes:
-    """`text` as bytes, which a lone surrogate has none of."""
+    """`text` as UTF-8; refused if it holds a lone surrogate, which UTF-8 cannot encode."""
     try:
         return text.encode()
     except UnicodeEncodeError as error:
@@ -87,7 +87,7 @@ def event_name(value: object) -> str | None:
 
 
 def id_text(value: object) -> str:
-    """The id field: what a request header can carry back."""
+    """The id field: text that a request header can carry."""
     text = string("id", value)
     if broken := _CONTROL.search(text):
         raise EncodeError(
@@ -103,7 +103,7 @@ def id_text(value: object) -> str:
 
 
 def refuse_ended(value: object) -> None:
-    """Refuse an id of the library's own."""
+    """Refuse an id of the form that the library reserves for itself."""
     if ENDED_ID.fullmatch(string("id", value)):
         raise EncodeError(f"id: {value!r} has the form that tells a client to stop for good; use another")
 

@@ -1,11 +1,11 @@
-"""What a stream sent, as people are shown it in a terminal, a log or a picture: what could act is spelt out.
+"""Text that a stream sent, made safe for a person to read in a terminal, a log or a picture.
 
-Every place that shows text from outside shows it through here: the commands, the helpers of notebooks,
-diagrams, the inspector page, errors that quote an answer.
+Everything that shows untrusted text uses this file: the commands, the notebook helpers, diagrams, the
+inspector page, errors that quote an answer.
 
-Standard: ECMA-48 for what a terminal obeys, UAX #9 for what turns the direction of text, XML 1.0 §2.2 for the
-characters that a document may hold.
-Never: what a program gets is changed; only what is printed.
+Standard: ECMA-48 for terminal control sequences, UAX #9 for text direction, XML 1.0 §2.2 for the characters
+that a document may hold.
+Never: text that a program receives is changed; only printed text is.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Final
 
 __all__ = ["harmless", "markup", "one_line"]
 
-# All of C0 but tab and line feed, C1, direction marks, separators that some terminals break lines at, and
-# what is not a character, which XML does not allow.
+# All of C0 except tab and line feed, C1, direction marks, separators at which some terminals break lines, and
+# code points that XML does not allow.
 _HARMFUL: Final = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb"
     "\ufffe\uffff\ud800-\udfff\U000e0000-\U000e007f]"
@@ -25,7 +25,8 @@ _HARMFUL: Final = re.compile(
 
 
 def harmless(text: str) -> str:
-    """`text` with what could act on a terminal, or is no character of XML, spelt out as Python spells it."""
+    """`text` with escapes, as Python writes them, for whatever a terminal would obey or XML does not
+    allow."""
     return _HARMFUL.sub(lambda match: ascii(match[0])[1:-1], text)
 
 

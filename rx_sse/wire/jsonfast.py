@@ -1,11 +1,11 @@
 """JSON by msgspec (the extra ``fast``), for the values that it writes exactly as the standard library does.
 
-Standard: RFC 8259. msgspec is the only import of its kind here, and only `jsontext` imports this file.
+Standard: RFC 8259. No other file imports msgspec, and only `jsontext` imports this file.
 
-msgspec has opinions of its own: NaN becomes ``null``, bytes become base64, ``1e16`` and ``0.00001`` are not
-what `repr` gives. So it gets plain values alone, and which those are is found out at C speed where
-possible: the check is the greater part of the time, and all in all it is still 1.2 (many small dicts) to 6
-(floats) times as fast as the standard library. Never guesses about the rest: it answers None.
+msgspec differs from `repr` and from this library's rules: NaN becomes ``null``, bytes become base64, ``1e16``
+and ``0.00001`` get another text. So it receives plain values only. The check for them runs at C speed where
+possible and is the greater part of the time; in all, it is still 1.2 (many small dicts) to 6 (floats) times
+as fast as the standard library. Never guesses about other values: it returns None.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _CONTAINERS = frozenset({dict, list, tuple})
 
 
 def plain_json(value: Any) -> bytes | None:
-    """`value` as JSON, or None if the standard library has to do it (or to refuse it)."""
+    """`value` as JSON, or None if the standard library has to encode (or refuse) it."""
     try:
         return _encode(value) if _is_plain(value) else None
     except (ValueError, OverflowError, RecursionError):  # a lone surrogate, an int of over 64 bits, a circle
@@ -38,12 +38,12 @@ def plain_json(value: Any) -> bytes | None:
 
 
 def plain_struct(value: Any, simpler: Callable[[Any], Any]) -> Any:
-    """A `msgspec.Struct` as msgspec itself would write it, in terms of what `jsontext` knows: what it has an
-    opinion of its own on (times, numbers, bytes) stays as it is.
+    """A `msgspec.Struct` as msgspec itself would write it, in types that `jsontext` knows: values that
+    msgspec encodes in its own way (times, numbers, bytes) stay as they are.
 
     Args:
         value: a struct.
-        simpler: makes something else of what msgspec does not know.
+        simpler: converts the values that msgspec does not know.
     """
     return msgspec.to_builtins(value, builtin_types=_OURS, enc_hook=simpler)
 
@@ -71,5 +71,5 @@ def _is_plain(value: Any) -> bool:
 
 
 def _is_plain_float(value: float) -> bool:
-    # Where repr() writes no exponent; NaN is never in the range.
+    # The range in which repr() writes no exponent; NaN is never in it.
     return 1e-4 <= abs(value) < 1e16 or value == 0

@@ -13,9 +13,9 @@ Decimal                           string, because a browser's number would lose 
 UUID                              string
 Enum                              its value
 dataclass, attrs                  object, one member per field
-msgspec.Struct                    what msgspec makes of it: ``rename``, ``tag``, ``array_like``, ``UNSET``
-pydantic model                    what ``model_dump(mode="json")`` gives
-numpy scalar and array            what ``tolist()`` gives
+msgspec.Struct                    as msgspec writes it: ``rename``, ``tag``, ``array_like``, ``UNSET``
+pydantic model                    the result of ``model_dump(mode="json")``
+numpy scalar and array            the result of ``tolist()``
 ================================  ==========================================================================
 
 Never guesses: bytes, NaN, NaT, Infinity, lone surrogates and unknown types are refused, and the message says
@@ -75,7 +75,7 @@ def _time(value: Any) -> str:
     return str(value.isoformat())
 
 
-# The table above, for what the encoder does not know by itself; the first that fits.
+# The table above, for types that the encoder does not know by itself; the first match wins.
 _KNOWN: tuple[tuple[type | tuple[type, ...], Callable[[Any], Any]], ...] = (
     (type, _refuse("this is a class; send an instance of it")),
     (enum.Enum, operator.attrgetter("value")),
@@ -90,7 +90,8 @@ _KNOWN: tuple[tuple[type | tuple[type, ...], Callable[[Any], Any]], ...] = (
 
 
 def _simpler(value: Any) -> Any:
-    """`value` by one step in terms of what JSON knows; called for types that the encoder does not know."""
+    """`value`, converted by one step towards types that JSON knows; called for types unknown to the
+    encoder."""
     for kind, simpler in _KNOWN:
         if isinstance(value, kind):
             return simpler(value)
@@ -100,12 +101,13 @@ def _simpler(value: Any) -> Any:
 
 
 def _foreign(value: Any) -> Any:
-    """Values of libraries that are known by what their type offers, so that none of them is imported. The
-    type is asked, not the value: many a proxy and mock has every attribute that one looks for."""
+    """Convert values of other libraries, recognised by the attributes of their type, so that none of these
+    libraries is imported. The type is inspected, not the value: many proxies and mocks have every
+    attribute."""
     kind: type[Any] = type(cast(object, value))
     if hasattr(kind, "model_dump"):  # pydantic
         return value.model_dump(mode="json")
-    if hasattr(kind, "dtype"):  # numpy, and what follows it
+    if hasattr(kind, "dtype"):  # numpy, and libraries that follow its interface
         letter = getattr(value.dtype, "kind", "")
         if letter == "M":
             if _any(value != value):
@@ -115,7 +117,7 @@ def _foreign(value: Any) -> Any:
             raise _Refused("send its number of seconds")
     if hasattr(kind, "tolist"):
         simple = value.tolist()
-        if type(simple) is not kind:  # numpy.longdouble answers with itself
+        if type(simple) is not kind:  # numpy.longdouble returns itself
             return simple
     if _struct is not None and hasattr(kind, "__struct_config__"):
         return _struct(value, _simpler)
@@ -137,7 +139,7 @@ def _advice(value: Any) -> str:
 
 
 def _any(outcome: Any) -> bool:
-    """Whether a comparison holds, for one value or for some element of an array."""
+    """Whether a comparison is true, for one value or for some element of an array."""
     return bool(outcome.any() if hasattr(outcome, "any") else outcome)
 
 
@@ -160,7 +162,7 @@ def dumps(value: Any) -> str:
 
 
 def dumps_utf8(value: Any) -> bytes:
-    """The same as the bytes that go on the wire."""
+    """`value` as compact JSON, in UTF-8."""
     if _quick is not None:
         text = _quick(value)
         if text is not None:
@@ -169,10 +171,10 @@ def dumps_utf8(value: Any) -> bytes:
 
 
 def standard(value: Any) -> bytes:
-    """The same by the standard library alone."""
+    """`value` as compact JSON in UTF-8, encoded by the standard library alone."""
     try:
         return _encode(value).encode()
-    except Exception as error:  # also what a property or a model_dump() of the user's raised
+    except Exception as error:  # also an error raised by a property or a model_dump() of the user's
         raise _explained(value, error) from error
 
 
@@ -214,7 +216,7 @@ def _members(value: Any) -> list[tuple[Any, Any]]:
             if isinstance(value, kind):
                 return list(members(value))
         return _members(_simpler(value))
-    except Exception:  # then it is the value itself that fails
+    except Exception:  # the value itself fails, not one of its members
         return []
 
 

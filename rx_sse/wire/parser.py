@@ -3,12 +3,12 @@
 Standard: WHATWG HTML §9.2.5 and §9.2.6; its words stand beside the lines that follow them.
 
 Wanted: the same events however the bytes are split; time linear in the bytes, one at a time or all at once;
-memory bounded by `max_event_size`. The plan: work on bytes, because CR and LF are single bytes that no
-sequence of UTF-8, valid or not, can swallow. So lines are found without decoding, and a value is decoded
-once, whole, with no decoder to carry from chunk to chunk. An unfinished line waits in one growing buffer
-and is looked at again only when it ends.
+memory bounded by `max_event_size`. The plan: work on bytes, because CR and LF are single bytes that occur in
+no sequence of UTF-8, valid or not. So lines are found without decoding, and a value is decoded once, whole,
+without a decoder that keeps state between chunks. An unfinished line waits in one growing buffer and is
+examined again only when it ends.
 
-Never raises on what a server sent, except for its size. Never dispatches an unfinished event.
+Never raises for anything that a server sends, except for its size. Never dispatches an unfinished event.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["MAX_EVENT_SIZE", "EventParser"]
 # Room for 10 MB in base64, the largest event of LaunchDarkly's contract tests for SSE clients.
 MAX_EVENT_SIZE: Final = 16 * 1024 * 1024
 
-# Longer input is taken in pieces of this size, so that a huge buffer is not held again as lines.
+# Longer input is processed in pieces of this size, so that a huge buffer is not copied whole into lines.
 _PIECE: Final = 64 * 1024
 
 _BOM: Final = b"\xef\xbb\xbf"
@@ -37,8 +37,8 @@ class EventParser:
     Args:
         max_event_size: bytes of the data of one event, together with the line being received, a comment
             included.
-        last_event_id: what was sent as ``Last-Event-ID`` on this connection; events are dispatched with it
-            until the stream sets another.
+        last_event_id: the ``Last-Event-ID`` sent on this connection; events are dispatched with it until the
+            stream sets another.
         on_comment: called with the text of each comment as soon as its line ends, before `feed` has returned
             the events that came before it.
 
@@ -74,8 +74,8 @@ class EventParser:
         """The events that `data` completes, in order.
 
         Raises:
-            EventTooLarge: an event is over `max_event_size`; what was complete before it is in the error's
-                `events`. The parser is dead then, and every later call raises.
+            EventTooLarge: an event is over `max_event_size`; the events completed before it are in the
+                error's `events`. The parser is unusable from then on: every later call raises.
         """
         if self._failure is not None:
             raise EventTooLarge(self._failure)
@@ -87,7 +87,7 @@ class EventParser:
     def _take(self, piece: bytes, events: list[ServerSentEvent]) -> None:
         # [spec] Lines must be separated by either a U+000D CARRIAGE RETURN U+000A LINE FEED (CRLF) character
         # pair, a single U+000A LINE FEED (LF) character, or a single U+000D CARRIAGE RETURN (CR) character. A
-        # CR at the end of a piece ends its line at once, for nothing may follow it for hours.
+        # CR at the end of a piece ends its line at once, because the next piece may arrive hours later.
         if self._after_cr:
             piece = piece.removeprefix(b"\n")
         self._after_cr = piece.endswith(b"\r")
@@ -118,9 +118,7 @@ class EventParser:
 
     def _check_size(self, line: int, events: list[ServerSentEvent]) -> None:
         if self._data_size + line > self._limit:
-            self._failure = (
-                f"an event is over {self._limit:,} bytes; raise max_event_size or leave this stream"
-            )
+            self._failure = f"an event is over {self._limit:,} bytes; raise max_event_size or disconnect"
             self._line.clear()
             self._data.clear()
             raise EventTooLarge(self._failure, events=tuple(events))

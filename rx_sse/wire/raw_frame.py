@@ -1,4 +1,4 @@
-"""A frame that other code made.
+"""A finished frame of server-sent events, made by other code.
 
 Standard: WHATWG HTML §9.2 (server-sent events): an event ends with a blank line.
 Never: its bytes are changed.
@@ -26,7 +26,7 @@ class RawFrame:
         frame: complete SSE text, ending in a blank line.
 
     Raises:
-        EncodeError: it does not end in a blank line, so that it would run into the next event.
+        EncodeError: it does not end in a blank line, so the next event would become part of it.
     """
 
     __slots__ = ("chunk", "frame", "zstd_chunk")
