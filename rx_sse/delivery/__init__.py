@@ -1,7 +1,7 @@
-"""What happens between an emission and a socket: bounded queues, one flush per loop turn, coarse deadlines.
+"""From an emission to a socket: bounded queues, one flush per loop turn, coarse deadlines.
 
-Standard: docs/architecture.md, rules 3, 5 and 8. The precedents are named where a number stands.
-Never: this room knows no Observable, no request and no Redis. Its outbox moves opaque bytes.
+Standard: docs/architecture.md, rules 3, 5 and 8. Each limit names its precedent.
+Never: this room imports no Observable, no request and no Redis. Its outbox moves opaque bytes.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Events that came together and are handed over together.
+"""Events that are delivered together.
 
-A thousand connections that stand at the same place get the same bytes: they are joined once, for the first
-that asks. The events themselves are made only if a receiver asks for them.
+A thousand connections at the same position get the same bytes: these are joined once, for the first
+connection that needs them. Event objects are made only if a receiver needs them.
 
-Never: it changes after a receiver has read it.
+Never: a batch changes after a receiver has read it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class Writable(Protocol):
 
     @property
     def open(self) -> bool:
-        """Whether it can still be written to."""
+        """Whether bytes can still be written to it."""
         ...
 
     def write(self, data: bytes, now: float) -> None: ...
@@ -32,11 +32,11 @@ class Receiver(Protocol):
 
     @property
     def receive(self) -> Callable[[EventBatch], None]:
-        """Takes a batch. Once the reader has left, it does nothing."""
+        """Accepts a batch. After the reader has left, it does nothing."""
         ...
 
     def fail(self, error: Exception) -> None:
-        """`receive` raised: leave, and report it."""
+        """`receive` raised `error`: remove the reader, and report the error."""
         ...
 
 
@@ -59,39 +59,40 @@ class Source(Protocol):
         ...
 
     def event_of(self, entry: Any, epoch: int) -> Any:
-        """The event of an entry, with its place."""
+        """The event of an entry, with its position."""
         ...
 
     def mark_of(self, entry: Any, epoch: int) -> Any:
-        """The place of an entry."""
+        """The position of an entry."""
         ...
 
 
 class EventBatch:
-    """What a receiver gets in one call, in order; at least one item.
+    """The items that a receiver gets in one call, in order; at least one.
 
     Args:
-        group: who gets it: those that are in this set now.
+        group: the receivers: those that are in this set now.
         first: its first item.
-        size: bytes of it.
+        size: its bytes.
 
     Attributes:
-        receivers: who gets it.
+        receivers: the readers that get the batch.
         takers: their `receive`, in the same order; empty for one receiver.
-        items: entries of one topic, each linked to the one before it; or values, or events without a place.
+        items: entries of one topic, each linked to the one before it; or values, or events without a
+            position.
         source: the topic, if the items are its entries.
-        epoch: in which unbroken chain of the topic they stand.
-        order: that of the first entry; it grows along the deliveries of a topic.
+        epoch: the unbroken chain of the topic that they belong to.
+        order: the order of the first entry; it grows along the deliveries of a topic.
         at: when it was handed over, in seconds of the loop's clock.
-        prompt: nothing else is on its way to these receivers in this turn of the loop, or it is so much that
-            it is worth a write of its own: there is no use in waiting for the end of the turn.
+        prompt: no other batch waits for these receivers in this turn of the loop, or the batch is large
+            enough for a write of its own: waiting for the end of the turn would gain nothing.
         called: how many receivers have been called.
-        writing: connections that accepted this batch; `write` sends it to them. None for one receiver, which
-            writes at once.
-        first: connections and what they alone get in answer to this batch; None unless it is the fan-out's
-            `lone`.
+        writing: connections that accepted this batch; `write` sends it to them. None for a single receiver,
+            which writes at once.
+        first: connections, and the bytes that each of them alone gets in answer to this batch; None unless it
+            is the fan-out's `lone`.
         events: the items as events.
-        last: the place of the last entry.
+        last: the position of the last entry.
         chunk: their HTTP/1.1 chunks, joined.
         frame: their frames, joined.
         zstd_chunk: the same, compressed together, as one chunk.
@@ -143,7 +144,7 @@ class EventBatch:
 
     @staticmethod
     def of(source: Source, entries: list[Any], epoch: int, order: int) -> EventBatch:
-        """Entries for one receiver, which calls for them itself."""
+        """Entries for one receiver, which fetches them itself."""
         batch = EventBatch(None, None, 0)
         batch.items = entries
         batch.source = source
@@ -152,8 +153,8 @@ class EventBatch:
         return batch
 
     def write(self) -> None:
-        """Write to those that wait for it. First some are asked and then some are written to, because a
-        system call between two questions costs the processor's caches: a tenth of a delivery."""
+        """Send the batch to the connections that accepted it. All receivers are called before any is written
+        to, because a system call between two calls costs the processor's caches: a tenth of a delivery."""
         at = self.at
         if self.writing:
             writing, self.writing = self.writing, []

@@ -1,15 +1,16 @@
 """One socket while it streams.
 
-At first it stands between the transport and the server's protocol, passes everything on, and also notes what
-the server tells no handler: that the client has left, and that the socket is full. It is put in place with
-`transport.set_protocol`, a public name. Then either the server lets go (`take_over`) and the transport is its
-own until the end of the connection; or the server keeps its side, and gets the transport back before the
-response ends (`detach`), so that keep-alive goes on as if this had never been there.
+At first it is placed between the transport and the server's protocol. It forwards everything, and it observes
+what the server reports to no handler: that the client has disconnected, and that the socket is full. It is
+installed with `transport.set_protocol`, a public name. Then either the server hands the transport over
+(`take_over`), and the connection owns it until its end; or the server keeps its side, and gets the transport
+back before the response ends (`detach`), so that keep-alive continues as if this class had never been
+installed.
 
-Three ways lead to the socket. A batch of the bus is written at once, by a system call of our own, if nothing
-is on its way to the socket (`write`, while `free`). Otherwise the outbox holds it, and is written once a loop
-turn, at most 64 KiB at a time, or as soon as it is full (`flush`, `relieve`). And when nothing else was
-written for a while, a heartbeat (`tick`).
+There are three ways to the socket. A batch of the bus is written at once, by a system call of our own, if no
+byte is queued before it (`write`, while `free`). Otherwise the outbox holds it; the outbox is written once a
+loop turn, at most 64 KiB at a time, or as soon as it is full (`flush`, `relieve`). And when nothing else was
+written for a while, a heartbeat is (`tick`).
 
 Standard: RFC 9112 §7.1 (chunked coding, done beforehand in each frame), HTML Living Standard §9.2.7 (comments
 as heartbeats).
@@ -32,17 +33,17 @@ from rx_sse.delivery.owner import NOBODY, Owner
 from rx_sse.delivery.tuning import KERNEL_LIMIT, Settings, descriptor_of, time_out, tune, untune
 
 WRITE_LIMIT = 64 * 1024
-"""Bytes of one write: what is beyond stays in the outbox, within reach of its policy."""
+"""Bytes of one write: the rest stays in the outbox, where its policy still applies."""
 RELIEF_LIMIT = 4 * 1024 * 1024
-"""Bytes that may be written beyond that in one turn of the loop, to a reader that takes them and whose outbox
-was full: what a send buffer of Linux may hold (`tcp_wmem`). A source that emits without an end in one turn
-meets the policy all the same."""
+"""Bytes that may be written beyond that in one turn of the loop, to a reader that accepts them and whose
+outbox was full: as much as a send buffer of Linux may hold (`tcp_wmem`). A source that emits endlessly in one
+turn meets the policy all the same."""
 IGNORED_LIMIT = 64 * 1024
-"""Bytes that a client may send behind its request, on a connection that is the stream's own."""
+"""Bytes that a client may send after its request, on a connection that the stream owns."""
 BLIND_PERIOD = 1.0
-"""Seconds between two looks whether a client is there whose upload has been paused."""
+"""Seconds between two checks whether a client with a paused upload is still connected."""
 RESET_PERIOD = 0.01
-"""Seconds between two looks whether a peer has confirmed all that it was sent."""
+"""Seconds between two checks whether a peer has acknowledged all bytes sent to it."""
 
 
 class Connection(asyncio.Protocol):
@@ -50,17 +51,17 @@ class Connection(asyncio.Protocol):
 
     Args:
         transport: the request's transport.
-        outbox: what is to be written.
-        owner: hears of loss, stall and deadlines.
+        outbox: the queue of bytes to write.
+        owner: notified of loss, stall and deadlines.
         flusher: writes once a turn.
         wheel: keeps the deadlines.
-        heartbeat: seconds without traffic after which one is sent; None for never.
+        heartbeat: seconds without traffic after which a heartbeat is sent; None for never.
         write_timeout: seconds after which a full socket counts as stuck.
-        reset: the end of the connection would read as the end of the response (HTTP/1.0), so it is broken.
+        reset: the end of the connection would look like the end of the response (HTTP/1.0), so it is reset.
 
     Attributes:
-        free: nothing is on its way to the socket: what is written now goes there at once. Where the transport
-            must have it first, as through TLS: it has room.
+        free: no byte is queued before the socket: a write goes to it at once. Where bytes must go through the
+            transport, as with TLS: the transport has room.
     """
 
     __slots__ = (
@@ -117,7 +118,7 @@ class Connection(asyncio.Protocol):
         self._stuck_since = 0.0
         sock: socket.socket | None = transport.get_extra_info("socket")
         self._fd = descriptor_of(transport, sock)
-        self._direct = False  # the transport holds nothing, and bytes may go to the socket as they are
+        self._direct = False  # the transport holds nothing, and bytes may be written to the socket directly
         self.free = False
         self._drained: list[Callable[[], None]] | None = None
         self.bucket: int | None = None
@@ -138,12 +139,12 @@ class Connection(asyncio.Protocol):
             self._inner.data_received(data)
             self.check_reading()
             return
-        self._ignored += len(data)  # what a client sends behind its request is not answered any more
+        self._ignored += len(data)  # bytes that a client sends after its request are not answered
         if self._ignored > IGNORED_LIMIT:
             self.abort()
 
     def eof_received(self) -> bool | None:
-        # A half-close counts as leaving; and a stalled half-closer would never get its connection_lost.
+        # A half-close counts as a disconnect; and a stalled half-closer would never get its connection_lost.
         if self._inner is not None:
             self._inner.eof_received()
         self.abort()
@@ -180,7 +181,7 @@ class Connection(asyncio.Protocol):
     # -- writing ---------------------------------------------------------------------------------------------
 
     def start(self, now: float) -> None:
-        """The headers are out: from now on the outbox goes to the socket."""
+        """The headers are sent: from now on the outbox is written to the socket."""
         self.open = True
         self.last_write = now
         self.marked = False
@@ -194,14 +195,14 @@ class Connection(asyncio.Protocol):
         return self._inner
 
     def take_over(self) -> None:
-        """The server lets go: from now on the transport is the stream's own, until the connection ends."""
+        """The server hands the transport over: from now on the stream owns it, until the connection ends."""
         self._inner = None
         self._saved = None
-        if not self.transport.is_reading():  # the server had enough of pipelined requests
+        if not self.transport.is_reading():  # the server paused reading: too many pipelined requests
             self.transport.resume_reading()
 
     def mark(self) -> None:
-        """Something is queued: write it in this turn of the loop."""
+        """Something is queued: have it written in this turn of the loop."""
         if not self.marked and self.open:
             self.marked = True
             self.free = False
@@ -229,9 +230,9 @@ class Connection(asyncio.Protocol):
         return False
 
     def relieve(self, now: float) -> None:
-        """The outbox is full: write what the socket takes, so that a burst of one turn of the loop is not
-        held against a reader that had no chance to read. The transport holds less than one write of it: it
-        pauses us then."""
+        """The outbox is full: write as much as the socket accepts, so that a burst within one turn of the
+        loop does not count against a reader that had no chance to read. The transport buffers less than one
+        such write: it pauses us before."""
         outbox = self._outbox
         while self.open and not self.paused and self._relieved < RELIEF_LIMIT and outbox:
             data = outbox.take(WRITE_LIMIT)
@@ -239,18 +240,18 @@ class Connection(asyncio.Protocol):
             self.write(data, now)
 
     def write(self, data: bytes | memoryview, now: float) -> None:
-        """Write, while it is `free` or in its flush: to the socket itself while nothing waits in the
-        transport. What the socket does not take goes there.
+        """Write, while it is `free` or in its flush: directly to the socket while the transport buffers
+        nothing. The bytes that the socket does not accept go to the transport.
 
-        The same system call, without the way to it: a fifth of the cost of a delivery. The descriptor is good
-        for as long as `open` holds: a transport closes it after `connection_lost`.
+        It is the transport's system call without the transport's code around it: a fifth of the cost of a
+        delivery. The descriptor is valid while `open` is true: a transport closes it after `connection_lost`.
         """
         self.last_write = now
         self.sent += len(data)
         if self._direct:
             try:
                 sent = os.write(self._fd, data)
-            except OSError:  # full, or broken: the transport finds out which
+            except OSError:  # full, or broken: the transport's own write finds out which
                 sent = 0
             if sent == len(data):
                 return
@@ -259,7 +260,7 @@ class Connection(asyncio.Protocol):
         self.transport.write(data)
 
     def write_first(self, data: bytes, now: float) -> None:
-        """Write what was kept for the end of a block, ahead of what has come after it."""
+        """Write bytes that were held back for the end of a block, before anything queued after them."""
         self.write(data, now)
         self.free = (self._direct or self._fd < 0) and not self.marked and not self.paused
 
@@ -270,19 +271,19 @@ class Connection(asyncio.Protocol):
 
     @property
     def drained(self) -> bool:
-        """True when nothing is queued and the socket takes bytes."""
+        """True when nothing is queued and the socket accepts bytes."""
         return self.open and not self.paused and (self._outbox.idle or not self._outbox)
 
     def on_drained(self, callback: Callable[[], None]) -> None:
         """Have `callback()` called once, from the flush that leaves nothing queued; not at all if the client
-        goes first."""
+        disconnects first."""
         self._drained = [*(self._drained or ()), callback]
         self.mark()
 
     # -- deadlines -------------------------------------------------------------------------------------------
 
     def schedule(self, now: float) -> None:
-        """Look at the deadlines again (one has changed)."""
+        """Reschedule: a deadline has changed."""
         if not self.lost and (when := self._next(now)) is not None:
             self._wheel.add(self, when)
 
@@ -319,7 +320,8 @@ class Connection(asyncio.Protocol):
         return min(dues, default=None)
 
     def _unsent(self) -> int:
-        """Bytes that are on their way: here, and in the kernel. Its 16 KiB alone would hide a slow reader."""
+        """Bytes not yet delivered: queued here, and in the kernel. Its 16 KiB alone would hide a slow
+        reader."""
         size = self.transport.get_write_buffer_size()
         sock: socket.socket | None = self.transport.get_extra_info("socket")
         return size if sock is None else size + unacknowledged(sock)
@@ -327,9 +329,10 @@ class Connection(asyncio.Protocol):
     # -- the end ---------------------------------------------------------------------------------------------
 
     def check_reading(self) -> None:
-        """A connection that aiohttp has stopped reading hides its end. Behind pipelined requests it would for
-        ever: abort it. Before a body that nobody has read yet it is back-pressure, the client's due: then the
-        kernel is asked, now and again, whether the client is there."""
+        """Check for a client whose end aiohttp cannot see, because it has stopped reading. Behind pipelined
+        requests it would never see it: abort. Before a body that the handler has not read yet, the pause is
+        the back-pressure that the client is due: then the kernel is asked, periodically, whether the client
+        is still connected."""
         if self.open and not self.lost and not self.transport.is_reading():
             if self._owner.uploading():
                 self._wheel.hasten(self, asyncio.get_running_loop().time() + BLIND_PERIOD)
@@ -337,11 +340,11 @@ class Connection(asyncio.Protocol):
                 self.abort()
 
     def cut(self) -> None:
-        """End the connection in the place of the response, which then lacks its end. What is on its way still
-        arrives."""
+        """End the connection in the middle of the response, which then lacks its end. Bytes already written
+        still arrive."""
         if self.transport.is_closing():
             return
-        if self._reset and self._unsent():  # a reset takes back what the peer has not confirmed
+        if self._reset and self._unsent():  # a reset discards the bytes that the peer has not acknowledged
             asyncio.get_running_loop().call_later(RESET_PERIOD, self._cut_again)
             return
         self._break()
@@ -349,7 +352,7 @@ class Connection(asyncio.Protocol):
         self.transport.close()
 
     def finish(self, last: bytes) -> None:
-        """End the response, and with it the connection: everything that was written still arrives."""
+        """End the response and the connection: everything that was written still arrives."""
         if self.transport.is_closing():
             return
         self.open = self.free = self._direct = False
@@ -363,13 +366,14 @@ class Connection(asyncio.Protocol):
             self.cut()
 
     def abort(self) -> None:
-        """End the connection now; what was not taken by the socket is gone."""
+        """End the connection now; bytes that the socket has not accepted are discarded."""
         self.open = self.free = False
         self._break()
         self.transport.abort()
 
     def _break(self) -> None:
-        """Have the connection end with a reset, where nothing else tells an end from a cut."""
+        """Make the connection end with a reset, where nothing else tells a finished response from a cut
+        one."""
         sock: socket.socket | None = self.transport.get_extra_info("socket")
         if self._reset and sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
             with contextlib.suppress(OSError):

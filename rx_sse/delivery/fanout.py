@@ -1,11 +1,11 @@
-"""From one event to its thousands of receivers.
+"""Delivers one event to its thousands of receivers.
 
-A topic hands over an event for the receivers that it has at that moment; they are called later, one by one,
-directly, in order: when the loop has done what brought the event. Events that come meanwhile join it in one
-batch, so a receiver is called once for all of them, and what is the same for all receivers is made once a
-batch. When the time of the turn is over the rest goes on in the turn after, so ten thousand receivers never
-hold the loop. A receiver that joins later is not among those of an earlier batch, and one that left is
-skipped: that is why joining and leaving need no lock and cost nothing here.
+A topic hands over an event for the receivers that it has at that moment. They are called later, one by one,
+directly and in order, after the loop has finished the callback that pushed the event. Events pushed meanwhile
+join it in one batch, so a receiver is called once for all of them, and whatever is the same for all receivers
+is made once a batch. When the time of the turn is over, the rest continues in the next turn, so ten thousand
+receivers never hold the loop. A receiver that joins later does not get an earlier batch, and a receiver that
+left is skipped: that is why joining and leaving need no lock and cost nothing here.
 
 Standard: the Observable contract's "one at a time" (ReactiveX).
 Never: a receiver that raises affects another one; it is removed, and its exception goes to the loop's
@@ -23,20 +23,20 @@ from rx_sse.delivery.batch import EventBatch, Receiver
 from rx_sse.delivery.loop import Slice
 
 CHECK_EVERY = 32
-"""Deliveries between two looks at the clock."""
+"""Deliveries between two checks of the clock."""
 BATCH_ITEMS = 128
 BATCH_BYTES = 65_536
 """A batch is a quarter of an outbox at most, and one write."""
 WORTH_A_WRITE = 8
 """Items for which a batch is written on its own, even if other batches of the same turn may follow."""
 FEW = 8
-"""Receivers that stand in a tuple; more have a table."""
+"""Receivers that are kept in a tuple; larger sets are kept in a table."""
 
 
 class ReceiverSet:
     """The receivers of one kind that a topic has.
 
-    Leaving is O(1), joining too; what deliveries walk over is made anew at the first delivery after either.
+    Leaving is O(1), and so is joining; the tuple that deliveries iterate over is made anew after either.
     """
 
     __slots__ = ("_members", "_table", "_takers", "open")
@@ -46,13 +46,13 @@ class ReceiverSet:
         self._table: dict[Any, None] | None = None
         self._takers: tuple[Callable[[EventBatch], None], ...] = ()
         self.open: EventBatch | None = None
-        """The fan-out's own note: what waits for these receivers, and can take more."""
+        """The fan-out's own note: the batch that waits for these receivers and accepts more items."""
 
     def __len__(self) -> int:
         return len(self._table) if self._table is not None else len(self._members or ())
 
     def join(self, receiver: Receiver) -> None:
-        """Be called from the next event on."""
+        """Call the receiver from the next event on."""
         self.open = None
         self._takers = ()
         if self._table is None and self._members is not None and len(self._members) < FEW:
@@ -64,7 +64,7 @@ class ReceiverSet:
         self._members = None
 
     def leave(self, receiver: Receiver) -> None:
-        """Be called no more, if it was."""
+        """Call the receiver no more, if it was in the set."""
         self._takers = ()
         if self._table is None:
             self._members = tuple([other for other in self._members or () if other is not receiver])
@@ -75,13 +75,13 @@ class ReceiverSet:
                 self._table, self._members = None, ()
 
     def members(self) -> tuple[Any, ...]:
-        """Which are to be called for an event that comes now."""
+        """The receivers of an event that is delivered now."""
         if self._members is None:
             self._members = tuple(self._table or ())
         return self._members
 
     def takers(self) -> tuple[Callable[[EventBatch], None], ...]:
-        """Their `receive`, in the same order: a delivery does not look at the receivers themselves."""
+        """Their `receive`, in the same order: a delivery does not access the receivers themselves."""
         if not self._takers:
             self._takers = tuple([member.receive for member in self.members()])
         return self._takers
@@ -110,9 +110,9 @@ class FanOut:
     Attributes:
         waiting: items that wait for receivers to be called.
         size: their bytes.
-        delivered: calls that were made, times their items.
+        delivered: calls made, times their items.
         expected: `turn` will be called in this turn of the loop, without being scheduled.
-        lone: the batch that is being delivered, if nothing else is on its way to any receiver in this turn.
+        lone: the batch that is being delivered, if no other batch waits for any receiver in this turn.
     """
 
     __slots__ = (
@@ -148,11 +148,11 @@ class FanOut:
         self.lone: EventBatch | None = None
 
     def deliver(self, receivers: ReceiverSet, item: Any, size: int = 0) -> EventBatch | None:
-        """Deliver an item to those that are in a set now, after everything handed over before.
+        """Deliver an item to the receivers that are in a set now, after everything handed over before.
 
         Args:
-            receivers: which get it.
-            item: what; it joins those that wait for the same receivers.
+            receivers: the set.
+            item: the item; it joins the items that wait for the same receivers.
             size: bytes that it holds while it waits.
 
         Returns:
@@ -175,18 +175,18 @@ class FanOut:
         return batch
 
     def tell(self, receivers: ReceiverSet, payload: Any, call: Callable[[Any, Any], None]) -> None:
-        """Have `call(receiver, payload)` called for those that are in a set now, after everything handed over
-        before."""
+        """Have `call(receiver, payload)` called for the receivers that are in a set now, after everything
+        handed over before."""
         receivers.open = None
         self.hand(receivers.members(), payload, call)
 
     def hand(self, receivers: Sequence[Any], payload: Any, call: Callable[[Any, Any], None]) -> None:
-        """Have `call(receiver, payload)` called for some, after everything handed over before."""
+        """Have `call(receiver, payload)` called for these receivers, after everything handed over before."""
         self.waiting += 1
         self._add(_Call(receivers, payload, call))
 
     def clear(self) -> None:
-        """Forget what waits."""
+        """Discard everything that waits."""
         for job in self._queue:
             if isinstance(job, EventBatch) and job.group is not None:
                 job.group.open = None
@@ -242,7 +242,7 @@ class FanOut:
         receivers, count = batch.receivers, len(batch.items)
         if not batch.called:
             if batch.group is not None and batch.group.open is batch:
-                batch.group.open = None  # nothing joins it any more
+                batch.group.open = None  # the batch accepts no more items
             batch.prompt = len(self._queue) == 1 or count >= WORTH_A_WRITE
         batch.at = self.now()
         if batch.prompt and count == 1:
@@ -280,7 +280,7 @@ class FanOut:
         self.delivered += (end - at) * len(batch.items)
         while at < end:
             try:
-                # The loop stands inside the `try`: entering one for each receiver would cost as much as the
+                # The loop is inside the `try`: entering a `try` for each receiver would cost as much as the
                 # call.
                 for receive in batch.takers[at:end]:
                     at += 1

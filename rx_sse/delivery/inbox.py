@@ -1,14 +1,14 @@
-"""The one place where threads cross into a loop.
+"""The only place where pushes cross from other threads into a loop.
 
-A push from any thread is appended under a lock; the loop is woken at most once for all that is waiting;
+A push from any thread is appended under a lock; the loop is woken at most once for all waiting entries;
 everything behind the inbox runs on the loop's thread and takes no lock. Because every push of every thread
-passes through one queue, each thread's order is kept, and what one thread pushed after it saw another's push
-comes after it.
+passes through one queue, each thread's order is kept, and a push that a thread makes after it saw another
+thread's push is delivered after that push.
 
 Precedent: LMAX's Disruptor ("one writer per structure") in its smallest form.
-Never: it hops values one by one through `call_soon_threadsafe`, grows without a limit, or runs a target
-inside a push. It delivers in a context (`contextvars`) of nobody's: a target that runs a user's code knows
-whose it is.
+Never: it passes values one by one through `call_soon_threadsafe`, grows without a limit, or runs a target
+inside a push. It delivers in an empty context (`contextvars`): a target that runs a user's code enters that
+user's context itself.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from rx_sse.delivery.loop import Slice
 MAX_ENTRIES = 131_072
 MAX_BYTES = 64 * 1024 * 1024
 CHECK_EVERY = 16
-"""Entries between two looks at the clock."""
+"""Entries between two checks of the clock."""
 
 Target = Callable[[Any], None]
 
@@ -37,10 +37,10 @@ class Inbox:
     Args:
         loop: the loop that delivers. The inbox must be made on its thread.
         max_entries: entries that may wait.
-        max_bytes: bytes that may wait, by the sizes that `put` is told.
-        after: called after each slice of deliveries, for what they have left to do together, with the time at
+        max_bytes: bytes that may wait, by the sizes given to `put`.
+        after: called after each slice of deliveries, to process their results together, with the time at
             which it has to stop.
-        slice: the time that it may take of a turn, shared with other parts of the same loop.
+        slice: the share of a loop turn's time that it may take, together with other parts of the same loop.
     """
 
     __slots__ = (
@@ -92,9 +92,9 @@ class Inbox:
         self._sealed = False
         self._on_room: list[Callable[[], None]] = []
 
-    def direct(self) -> bool:  # no property: Python calls a method faster, and it is asked for every event
-        """True on the thread of the loop while nothing waits or is being delivered: a push need not queue
-        behind anything."""
+    def direct(self) -> bool:  # no property: Python calls a method faster, and it is called for every event
+        """True on the thread of the loop while nothing waits or is being delivered: a push need not be
+        queued."""
         return not self._draining and not self._queue and threading.get_ident() == self._thread
 
     @property
@@ -113,11 +113,11 @@ class Inbox:
         """Have `target(value)` called on the loop, after everything put before.
 
         Args:
-            target: called on the loop's thread; what it raises goes to the loop's exception handler.
+            target: called on the loop's thread; its exceptions go to the loop's exception handler.
             value: its argument.
             size: bytes that the entry holds, for the limit.
             timeout: seconds to wait for room. Never on the loop's own thread.
-            exempt: take it beyond the limits; for what comes once and must not be lost, like an end.
+            exempt: accept it beyond the limits; for what is pushed once and must not be lost, like an end.
 
         Returns:
             False if there is no room, or the inbox or its loop is closed.
@@ -145,14 +145,14 @@ class Inbox:
         self._wake()
 
     def seal(self) -> None:
-        """Refuse what comes from now on; what waits is still delivered. Threads that wait for room get their
-        answer."""
+        """Refuse every later push; entries that wait are still delivered. Threads that wait for room
+        return."""
         with self._lock:
             self._sealed = True
             self._room.notify_all()
 
     def close(self) -> int:
-        """Refuse what comes from now on; what waits is dropped. Threads that wait for room get their answer.
+        """Refuse every later push; entries that wait are dropped. Threads that wait for room return.
 
         Returns:
             How many entries with a size were dropped.
@@ -167,7 +167,7 @@ class Inbox:
         return dropped
 
     def _full(self, size: int) -> bool:
-        # One entry over the byte limit is let into an empty inbox: refusing it for ever would help nobody.
+        # An entry over the byte limit is accepted into an empty inbox: otherwise it could never be delivered.
         return self._entries >= self.max_entries or (
             self._entries > 0 and self._bytes + size > self.max_bytes
         )
@@ -192,7 +192,7 @@ class Inbox:
                 self._loop.call_soon(self._drain, context=self._context)
             else:
                 self._loop.call_soon_threadsafe(self._drain, context=self._context)
-        except RuntimeError:  # the loop was closed in this very moment
+        except RuntimeError:  # the loop was closed at this moment
             self.close()
             return False
         return True
@@ -211,7 +211,7 @@ class Inbox:
                         break
                     with self._lock:
                         batch, self._queue = self._queue, deque()
-        finally:  # also when a target ended the loop, which may go on later
+        finally:  # also when a target stopped the loop, which may run again later
             if not empty:
                 self._slice.spend(end)
                 self._loop.call_soon(self._drain, context=self._context)
@@ -231,7 +231,8 @@ class Inbox:
         """Deliver a batch; when the slice is over first, the rest goes back to the front of the queue.
 
         Returns:
-            Whether nothing is left, so that the next push wakes the loop again; then, what waits for room.
+            Whether nothing is left, so that the next push wakes the loop again; then, callbacks that wait for
+            room.
         """
         done = freed = 0
         empty = False

@@ -1,4 +1,4 @@
-"""What the kernel knows of a connection and asyncio does not tell.
+"""What the kernel knows about a connection and asyncio does not expose.
 
 Standard: tcp(7) and ioctl_tty(2) of Linux; elsewhere the answers are 0 and False.
 Never: it reads or writes.
@@ -16,7 +16,7 @@ if sys.platform == "linux":
     import termios
 
     def unacknowledged(sock: socket.socket) -> int:
-        """Bytes that the kernel holds for a peer that has not confirmed them (Linux; elsewhere 0)."""
+        """Bytes that the kernel holds because the peer has not acknowledged them (Linux; elsewhere 0)."""
         try:
             return int.from_bytes(fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
         except (OSError, ValueError):
@@ -31,8 +31,8 @@ else:
 if hasattr(select, "POLLRDHUP"):
 
     def hung_up(transport: asyncio.Transport) -> bool:
-        """Whether the peer has closed its side, behind what is still unread (Linux; elsewhere False, and the
-        next write finds out)."""
+        """Whether the peer has closed its side, possibly behind unread bytes (Linux; elsewhere False, and the
+        next write fails instead)."""
         sock: socket.socket | None = transport.get_extra_info("socket")
         if sock is None or sock.fileno() < 0:
             return False

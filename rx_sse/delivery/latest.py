@@ -15,8 +15,8 @@ from rx_sse.delivery.overflow import Overflow
 class LatestOutbox(Outbox):
     """The outbox of the policy `latest`: one waiting event per key, the newest, in the order of the newest.
 
-    What has come to the front for good (gaps, and control events before them) stands in the inherited queue;
-    the events stand behind it, by key.
+    Entries that have reached the front for good (gaps, and control events before them) are in the inherited
+    queue; the events follow, by key.
     """
 
     __slots__ = ("_keyed", "_slot_key", "conflated")
@@ -52,7 +52,7 @@ class LatestOutbox(Outbox):
         return outcome
 
     def _drop_first(self) -> None:
-        """More keys than room: drop the oldest event, and say so at its place."""
+        """More keys than room: drop the oldest event, and put a gap in its place."""
         front = self._queue = self._queue or deque()
         while True:
             _, entry = self._keyed.popitem(last=False)
@@ -89,5 +89,5 @@ class LatestOutbox(Outbox):
 
 
 def make_outbox(overflow: Overflow, teller: Teller, prelude_bytes: int) -> Outbox:
-    """The outbox that an `Overflow` asks for."""
+    """The outbox for an `Overflow`."""
     return (LatestOutbox if overflow.policy == "latest" else Outbox)(overflow, teller, prelude_bytes)

@@ -1,7 +1,8 @@
-"""What the parts of a loop have in common: which loop runs here, and how long they may hold it.
+"""What the parts of a loop share: which loop runs here, and how long they may hold it.
 
 Several parts work in one turn of a loop (the inbox, the fan-out, the flusher, the deadlines). Each stops when
-its time is over and goes on in the next turn; so that their times do not add up, they have one budget a turn.
+its time is over and continues in the next turn; they share one budget a turn, so that their times do not add
+up.
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ import time
 from collections.abc import Callable
 
 SLICE = 0.004
-"""Seconds of one turn of a loop, for all parts together: what else runs in it then waits 5 ms at most."""
+"""Seconds of one turn of a loop, for all parts together: other callbacks wait 5 ms at most."""
 LEAST = 0.0002
-"""Seconds that a part has in any turn: none starves."""
+"""Seconds that a part gets in any turn, so that none starves."""
 SMALL = 0.0005
-"""Seconds that are not worth an entry in the loop's queue, to put the budget back in the next turn."""
+"""Seconds used below which resetting the budget in the next turn is not worth a callback."""
 
 
 def running_loop() -> asyncio.AbstractEventLoop | None:
@@ -41,11 +42,11 @@ class Slice:
         self._renewing = False
 
     def begin(self) -> float:
-        """A part begins to work: the time at which it has to stop, by `time.perf_counter`."""
+        """A part begins to work: returns the time at which it has to stop, by `time.perf_counter`."""
         return time.perf_counter() + self._left
 
     def spend(self, end: float) -> None:
-        """A part has stopped. Call it before having anything called in the next turn."""
+        """A part has stopped. Call it before scheduling anything for the next turn."""
         left = end - time.perf_counter()
         if left < self._left - SMALL:
             self._left = left if left > LEAST else LEAST

@@ -1,19 +1,19 @@
 """The queue between one stream and its socket.
 
-Operations wanted, and what they may cost:
+Operations wanted, and their allowed cost:
 
 * `offer` an event to a reader that keeps up: one slot, no allocation, no lock. This is nearly every delivery.
-* `offer` to a reader that lags: O(1), bounded, and an answer that says what became of it. Never an exception.
-* `take` what may be written now: at most `limit` bytes, joined once.
+* `offer` to a reader that lags: O(1), bounded, and a result that says what was done. Never an exception.
+* `take` the bytes to write now: at most `limit` bytes, joined once.
 * Control events (`stream-end` …) keep their place in the order and are never refused.
-* What a source emits while it is being subscribed (the prelude: "snapshot, then live") is outside the limits
-  of live events and has a limit of its own, in bytes.
+* Items that a source emits while it is being subscribed (the prelude: "snapshot, then live") are outside the
+  limits of live events and have a limit of their own, in bytes.
 
 Oldest first: `_head` (the rest of a frame that was too long for one write), `_prelude`, and then either
 `_slot` (one live event, taken only when everything is empty) or `_queue` (several).
 
 Sans-IO; the outbox belongs to one thread, the loop's.
-Never: it looks into a frame, waits, raises on a full queue, or forgets silently that something was dropped.
+Never: it parses a frame, waits, raises on a full queue, or drops an event without counting it in a gap.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ ENTRY_COST = 64
 
 
 class Outcome(Enum):
-    """What became of an offered event."""
+    """What was done with an offered event."""
 
     QUEUED = "queued"
-    """It waits for the next flush."""
+    """It is queued for the next flush."""
     DROPPED = "dropped"
-    """It, or an older one, was dropped; a gap stands in the place of the loss."""
+    """It, or an older event, was dropped; a gap is in the place of the loss."""
     OVERFLOW = "overflow"
     """There is no room and the policy is to disconnect: the connection must be ended. Nothing was queued."""
     EXCEEDED = "exceeded"
@@ -58,10 +58,10 @@ class Gap:
 
 
 class Teller(Protocol):
-    """Who makes frames of gaps, and takes what can be taken."""
+    """Makes frames of gaps, and writes to the socket when the outbox is full."""
 
     def relieve(self) -> None:
-        """There is no room: `take` as much as the socket accepts now. What is left then meets the policy."""
+        """There is no room: `take` as much as the socket accepts now. The policy applies to the rest."""
         ...
 
     def render_gap(self, gap: Gap) -> bytes:
@@ -91,7 +91,7 @@ class Control:
 
 Event = tuple[
     bytes, object
-]  # a frame, and what tells the id that it carries, if the stream can resume from it
+]  # a frame, and the mark of the id that it carries, if the stream can resume from it
 Entry = Event | Gap | Control
 
 
@@ -100,7 +100,7 @@ class Outbox:
 
     Args:
         overflow: policy and limits.
-        teller: makes the frame that announces a `Gap`; asked when the gap is taken, so that it counts the
+        teller: makes the frame that announces a `Gap`; called when the gap is taken, so that it counts the
             whole run.
         prelude_bytes: the limit of the prelude, in bytes of frames plus `ENTRY_COST` each. The outbox starts
             in its prelude; `live()` ends it.
@@ -127,11 +127,11 @@ class Outbox:
     def __init__(self, overflow: Overflow, teller: Teller, prelude_bytes: int) -> None:
         self.overflow = overflow
         self.prelude_limit = prelude_bytes
-        self.pulled = False  # what is offered now was asked for when nothing waited: it meets no limit
+        self.pulled = False  # the source was asked for this item when nothing waited: it meets no limit
         self.dropped = 0
         self._teller: Teller = teller
         self.is_live = False
-        """The prelude is over."""
+        """The prelude has ended."""
         self.idle = False
         """Live and empty, so the next event takes the slot."""
         self._slot: bytes | None = None
@@ -141,7 +141,7 @@ class Outbox:
         self._prelude_bytes = 0
         self._queue: deque[Entry] | None = None
         self._bytes = 0  # of the live events in _queue
-        self._events = 0  # how many they are: gaps and control events take no room from them
+        self._events = 0  # their number: gaps and control events do not count against the limits
 
     def __bool__(self) -> bool:
         return not self.idle and bool(self._slot or self._head or self._prelude or self._waiting())
@@ -154,20 +154,20 @@ class Outbox:
 
     @property
     def size(self) -> int:
-        """Bytes that wait, without gaps and control events."""
+        """Bytes that wait, without those of gaps and control events."""
         return len(self._slot or b"") + len(self._head or b"") + self._prelude_bytes + self._bytes
 
     def live(self) -> None:
-        """The prelude is over: from now on the limits hold."""
+        """The prelude has ended: from now on the limits apply."""
         self.is_live = True
         self.idle = not self
 
     def offer(self, frame: bytes, mark: object = None, key: Hashable = None) -> Outcome:
-        """Queue an event, or do with it what the policy says.
+        """Queue an event, or apply the policy to it.
 
         Args:
-            frame: what goes on the socket, opaque.
-            mark: what tells the id in it, for the gap that may take its place; None without one.
+            frame: the bytes for the socket, opaque.
+            mark: identifies the id in the frame, for the gap that may replace it; None without an id.
             key: for the policy `latest`.
         """
         if self.idle:
@@ -188,7 +188,7 @@ class Outbox:
         self._append_control(frame)
 
     def take(self, limit: int) -> bytes | memoryview:
-        """Remove and return what may be written now: at most `limit` bytes, empty when nothing waits."""
+        """Remove and return the bytes to write now: at most `limit` bytes, empty when nothing waits."""
         frame = self._slot
         if frame is not None and len(frame) <= limit:
             self._slot = None
@@ -198,14 +198,14 @@ class Outbox:
         return self._take_slow(limit)
 
     def clear(self) -> None:
-        """Forget everything (the reader has gone)."""
+        """Discard everything (the reader has disconnected)."""
         self._slot = self._head = self._prelude = None
         self._prelude_bytes = self._bytes = self._events = 0
         self._forget()
         self.idle = self.is_live
 
     def release(self) -> None:
-        """Forget everything, and who makes frames of gaps: there will be none."""
+        """Discard everything, and the teller: no more gaps will be rendered."""
         self.clear()
         self._teller = NOBODY
 
@@ -242,13 +242,14 @@ class Outbox:
         return outcome
 
     def _relieved(self) -> bool:
-        """The reader is given what it takes, before anything is done because it was slow; whether that is
+        """Write to the reader as much as it accepts, before the policy applies; returns whether that was
         everything."""
         self._teller.relieve()
         return self.idle
 
     def promote(self) -> bool:
-        """Count what waits as the prelude: no reader could have taken it yet. False if that is full too."""
+        """Count everything that waits as prelude: no reader could have received it yet. False if that is full
+        too."""
         cost = self._bytes + self._events * ENTRY_COST
         if self._prelude_bytes + cost > self.prelude_limit:
             return False
@@ -259,7 +260,7 @@ class Outbox:
         return True
 
     def _full(self, frame: bytes) -> bool:
-        """There is no room for `frame`. One that finds no other event waiting is always taken."""
+        """Whether there is no room for `frame`. An event is always accepted when no other event waits."""
         rules = self.overflow
         return (
             self._events > 0
@@ -275,7 +276,7 @@ class Outbox:
         self._count(frame)
 
     def _count(self, frame: bytes) -> None:
-        """`frame` waits as a live event."""
+        """Count `frame` as a waiting live event."""
         self._events += 1
         self._bytes += len(frame)
 
@@ -284,7 +285,7 @@ class Outbox:
         self._bytes -= len(frame)
 
     def _count_dropped(self, queue: deque[Entry], mark: object) -> None:
-        """One more event went that stood behind the last entry of `queue`."""
+        """Count one more dropped event, behind the last entry of `queue`."""
         self.dropped += 1
         if queue and isinstance(last := queue[-1], Gap):
             last.add(mark)
@@ -292,7 +293,7 @@ class Outbox:
             queue.append(Gap(1, mark))
 
     def _drop_oldest(self, queue: deque[Entry]) -> None:
-        """Drop the oldest live event; the run that went is one gap in its place."""
+        """Drop the oldest live event; a run of dropped events is one gap in its place."""
         for index, entry in enumerate(queue):
             if isinstance(entry, tuple):
                 self._uncount(entry[0])
@@ -337,7 +338,7 @@ class Outbox:
         while (entry := self._next()) is not None:
             frame = entry[0] if isinstance(entry, tuple) else self._frame(entry)
             if size + len(frame) > limit:
-                self._head = memoryview(frame)  # from now on beyond the policy's reach
+                self._head = memoryview(frame)  # from now on the policy does not apply to it
                 if not frames:
                     return self._take_head(limit)
                 break
@@ -365,7 +366,7 @@ class Outbox:
         return entry.frame if isinstance(entry, Control) else self._teller.render_gap(entry)
 
     def _settle(self) -> None:
-        """Back to the common case once everything was taken; an idle reader keeps no queue."""
+        """Return to the common case after everything was taken; an idle reader keeps no queue."""
         if self._head is None and not self._prelude and not self._waiting():
             self._prelude = None
             self._forget()

@@ -25,23 +25,23 @@ MAX_BYTES = 256 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Overflow:
-    """What is done with an event for which a reader has no room.
+    """What happens to an event for which a reader has no room.
 
-    Before anything is done, the reader is given what its socket takes: only what is left counts.
+    Before the policy applies, as much is written to the reader as its socket accepts: only the rest counts.
 
     Args:
-        policy: `"disconnect"` aborts the connection, so that the client comes back with its `Last-Event-ID`;
+        policy: `"disconnect"` aborts the connection, so that the client reconnects with its `Last-Event-ID`;
             `"drop_oldest"` and `"drop_newest"` drop events and announce them with `stream-gap`;
             `"latest"` keeps one event per key: a newer one replaces the waiting one and goes to the tail.
         key: for `"latest"`, a function of the emitted value that gives its key. Without it all events share
             one key.
         max_events: events that may wait, an integer of at least 1. An event that finds the queue empty is
-            always taken.
+            always accepted.
         max_bytes: bytes of encoded events that may wait, an integer of at least 1.
 
     Raises:
-        UsageError: an unknown policy, a limit below 1, a key that is no function, or of no use to the
-            policy.
+        UsageError: an unknown policy, a limit below 1, a key that is not a function, or a key that the policy
+            does not use.
     """
 
     policy: Policy
@@ -69,7 +69,7 @@ class Overflow:
 
     @classmethod
     def of(cls, given: Policy | Overflow) -> Overflow:
-        """The policy itself, or the default limits under a policy's name.
+        """`given` if it is an `Overflow`, else the default limits with the policy of that name.
 
         Raises:
             UsageError: neither an `Overflow` nor the name of a policy.

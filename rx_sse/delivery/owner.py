@@ -1,4 +1,4 @@
-"""What a connection reports to: the stream that it belongs to."""
+"""The stream that a connection belongs to, and reports to."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from typing import Protocol
 
 
 class Owner(Protocol):
-    """Who is told what happens to the connection."""
+    """Notified of what happens to the connection."""
 
     def lost(self) -> None:
-        """The client has gone; nothing can be written any more."""
+        """The client has disconnected; nothing can be written any more."""
         ...
 
     def stuck(self) -> None:
-        """A full socket took no byte for `write_timeout`."""
+        """A full socket accepted no byte for `write_timeout`."""
         ...
 
     def heartbeat(self) -> bytes:
-        """What keeps the connection alive; called when it is due and nothing is queued."""
+        """The frame that keeps the connection alive; called when it is due and nothing is queued."""
         ...
 
     def deadline(self, now: float) -> float | None:
-        """Do what is due, and tell the time of the next deadline."""
+        """Do what is due, and return the time of the next deadline."""
         ...
 
     def uploading(self) -> bool:
@@ -30,8 +30,8 @@ class Owner(Protocol):
 
 
 class _Nobody:
-    """The owner of a connection that was handed back: an ended stream and its connection do not hold each
-    other until a collection."""
+    """The owner of a connection that was handed back: an ended stream and its connection do not keep each
+    other alive until a garbage collection."""
 
     def lost(self) -> None:
         pass

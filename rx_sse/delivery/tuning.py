@@ -1,11 +1,11 @@
 """The options of a socket while it streams.
 
 `TCP_NOTSENT_LOWAT` together with the transport's own limit keeps megabytes of stale events out of kernel and
-TLS; `TCP_USER_TIMEOUT` ends the connection to a peer that has vanished. On Linux;
-what does not exist elsewhere is skipped.
+TLS; `TCP_USER_TIMEOUT` ends the connection to a peer that has vanished. On Linux; elsewhere, missing options
+are skipped.
 
 Standard: tcp(7).
-Never: a socket that goes back to its server keeps anything of it.
+Never: a socket that is given back to its server keeps any of these options.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Settings = tuple[int, int, "int | None", "int | None"]
 
 
 def tune(transport: asyncio.Transport, sock: socket.socket | None, write_timeout: float) -> Settings:
-    """Set the options; returns those that were there."""
+    """Set the options; returns the previous ones."""
     low, high = transport.get_write_buffer_limits()
     lowat = timeout = None
     if _is_tcp(sock):
@@ -46,12 +46,12 @@ def tune(transport: asyncio.Transport, sock: socket.socket | None, write_timeout
 
 
 def untune(transport: asyncio.Transport, settings: Settings) -> None:
-    """Put back what was there."""
+    """Restore the previous options."""
     low, high, lowat, timeout = settings
     sock: socket.socket | None = transport.get_extra_info("socket")
     with contextlib.suppress(OSError):
         if sock is not None and NOTSENT_LOWAT is not None and lowat is not None:
-            # 0 reads back as "no limit" but some kernels refuse it as "limit of nothing": say the maximum.
+            # 0 reads back as "no limit" but some kernels take it as "limit of nothing": set the maximum.
             sock.setsockopt(socket.IPPROTO_TCP, NOTSENT_LOWAT, lowat or MAX_INT)
         if sock is not None and USER_TIMEOUT is not None and timeout is not None:
             sock.setsockopt(socket.IPPROTO_TCP, USER_TIMEOUT, timeout)
@@ -59,11 +59,11 @@ def untune(transport: asyncio.Transport, settings: Settings) -> None:
 
 
 def time_out(transport: asyncio.Transport, seconds: float) -> None:
-    """Have the kernel end the connection to a peer that confirms nothing for so long; 0 for never.
+    """Have the kernel end the connection to a peer that acknowledges nothing for so long; 0 for never.
 
-    Never while the socket is full: Linux counts the time in which a window is too small for the next segment
-    as well, which a reader with a small buffer can make long, though it reads all the time. Then
-    `Connection.tick` looks whether the bytes become fewer.
+    Never while the socket is full: Linux also counts the time in which the window is too small for the next
+    segment, and a reader with a small buffer can make that long although it reads all the time. Then
+    `Connection.tick` checks whether the unsent bytes become fewer.
     """
     sock: socket.socket | None = transport.get_extra_info("socket")
     if USER_TIMEOUT is not None and _is_tcp(sock):
@@ -72,7 +72,7 @@ def time_out(transport: asyncio.Transport, seconds: float) -> None:
 
 
 def descriptor_of(transport: asyncio.Transport, sock: socket.socket | None) -> int:
-    """The socket's descriptor, -1 if bytes may not go to it as they are: through TLS, and on Windows."""
+    """The socket's descriptor, -1 if bytes may not be written to it directly: with TLS, and on Windows."""
     if os.name != "posix" or sock is None or transport.get_extra_info("sslcontext") is not None:
         return -1
     return sock.fileno()
@@ -88,5 +88,5 @@ def _milliseconds(seconds: float) -> int:
 
 @lru_cache(maxsize=16)
 def _shared(settings: Settings) -> Settings:
-    """The same object for the same settings: most connections have the same."""
+    """The same object for equal settings: most connections have the same."""
     return settings

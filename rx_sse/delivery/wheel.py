@@ -1,12 +1,10 @@
 """Coarse deadlines for very many connections: heartbeats, write timeouts, expiry.
 
-One timer of the loop for all of them. A connection stands in the bucket of its next deadline and nowhere
-else; it is not moved when it writes, but looks at its own clock when its bucket comes up and says when it
-wants to be asked next.
+One timer of the loop for all of them. A connection is in the bucket of its next deadline and nowhere else; it
+is not moved when it writes, but reads its own clock when its bucket is due and returns its next deadline.
 
 Standard: a hashed timing wheel (Varghese and Lauck, 1987) with one level.
-Never: it fires early, or holds a connection that was discarded. It runs in a context (`contextvars`) of
-nobody's.
+Never: it fires early, or holds a connection that was discarded. It runs in an empty context (`contextvars`).
 """
 
 from __future__ import annotations
@@ -28,7 +26,7 @@ class Ticking(Protocol):
     """Something with a deadline."""
 
     bucket: int | None
-    """The wheel's own note of where the item stands; None when it stands nowhere."""
+    """The wheel's own note of the item's bucket; None when it is in none."""
 
     def tick(self, now: float) -> float | None:
         """Do what is due; returns the time of the next deadline (the loop's clock, seconds), None for
@@ -40,7 +38,7 @@ class Wheel:
     """The deadlines of one loop. Loop thread only.
 
     Args:
-        loop: whose clock is meant.
+        loop: its clock is used.
         granularity: the width of a bucket in seconds.
     """
 
@@ -58,7 +56,7 @@ class Wheel:
         return sum(map(len, self._buckets.values()))
 
     def add(self, item: Ticking, when: float) -> None:
-        """Have `item.tick` called at `when` (the loop's clock), instead of at the deadline it had."""
+        """Have `item.tick` called at `when` (the loop's clock), replacing the item's earlier deadline."""
         bucket = math.ceil(when / self._granularity)
         if bucket * self._granularity < when:  # the quotient was rounded down, to the very boundary
             bucket += 1
@@ -74,19 +72,19 @@ class Wheel:
             self._arm(bucket)
 
     def hasten(self, item: Ticking, when: float) -> None:
-        """Have `item.tick` called at `when`, unless its deadline comes before that."""
+        """Have `item.tick` called at `when`, unless its deadline is earlier."""
         if item.bucket is None or when < item.bucket * self._granularity:
             self.add(item, when)
 
     def discard(self, item: Ticking) -> None:
-        """Forget the item's deadline, if it has one."""
+        """Remove the item's deadline, if it has one."""
         if item.bucket is not None:
             if (items := self._buckets.get(item.bucket)) is not None:
                 items.discard(item)
             item.bucket = None
 
     def close(self) -> None:
-        """Forget all deadlines."""
+        """Remove all deadlines."""
         if self._handle is not None:
             self._handle.cancel()
         self._handle = self._wake_at = None
@@ -104,7 +102,7 @@ class Wheel:
 
     def _turn(self) -> None:
         self._handle = None
-        self._wake_at = -1  # whoever is added meanwhile does not arm a timer: the end of this turn does
+        self._wake_at = -1  # an item added meanwhile does not arm a timer: the end of this turn does
         now = self._loop.time()
         end = time.perf_counter() + SLICE
         due = self._due
@@ -116,7 +114,7 @@ class Wheel:
                     self._tick(item, now)
                 else:
                     del self._buckets[heapq.heappop(due)]
-        finally:  # also when a tick ended the loop, which may go on later
+        finally:  # also when a tick stopped the loop, which may run again later
             self._wake_at = None
             if due:
                 self._arm(due[0])
