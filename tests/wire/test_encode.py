@@ -64,7 +64,7 @@ def test_dumps_may_write_several_lines() -> None:
 @pytest.mark.parametrize(
     ("dumps", "message"),
     [
-        (lambda value: None, r"dumps= gave None for {'n': 1}"),
+        (lambda value: None, r"dumps= returned None for {'n': 1}"),
         (lambda value: 1 / 0, "{'n': 1} was refused by dumps=: ZeroDivisionError"),
         (lambda value: b"\xff", "refused by dumps=: UnicodeDecodeError"),
         (lambda value: "\ud800", "lone surrogate"),
