@@ -476,7 +476,7 @@ async def test_dumps_that_is_refused_tells_the_log_what_it_was_given(
         assert (await exchange(url, "GET /", STATUS)).status == 500
     (record,) = [record for record in caplog.records if record.exc_info]
     assert record.exc_info and isinstance(record.exc_info[1], EncodeError)
-    assert "dumps= gave 5 for {'a': 1}" in str(record.exc_info[1])
+    assert "dumps= returned 5 for {'a': 1}" in str(record.exc_info[1])
 
 
 async def test_something_that_gives_the_stream_a_length_is_told_in_the_log(

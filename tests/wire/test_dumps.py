@@ -62,7 +62,7 @@ def test_what_it_refuses_is_told_with_its_words() -> None:
 
     with pytest.raises(EncodeError, match="refused by dumps=: LookupError: no ids today"):
         ServerSentEvent({"a": 1}, dumps=refuses)
-    with pytest.raises(EncodeError, match="gave 5"):
+    with pytest.raises(EncodeError, match="returned 5"):
         ServerSentEvent({"a": 1}, dumps=lambda value: 5)  # type: ignore[arg-type,return-value]
 
 
