@@ -287,7 +287,8 @@ class Bus(RunMethods):
             event: the event's name.
             idempotency_key: repeating a publish with the same key within 5 minutes stores it once, and
                 returns the same id.
-            user: whose key it is; the same key of another user is another key.
+            user: who publishes: the same key of another user is another key, and what `setup(limits=)`
+                bounds for each user is counted.
 
         Returns:
             The entry's cursor.
@@ -295,11 +296,14 @@ class Bus(RunMethods):
         Raises:
             EncodeError, EventTooLarge, TopicNameError: as for `on_next`.
             QueueFull, BusClosed: not taken.
+            Overloaded: not taken: this user has begun to publish to too many topics, or used too many keys.
             PublishRefused: nothing was stored; also if the key was used with other data.
             PublishUnknown: no answer came in time, or not enough replicas have acknowledged it.
         """
         core = self._core
         draft = draft_of(check_topic(topic), data, event, core.retentions.of(topic), core.dumps)
+        if user is not None:
+            core.quotas.publish(user, topic, keyed=idempotency_key is not None)
         if idempotency_key is not None:
             draft.key = hashed_key(user, topic, idempotency_key)
         return await self._publish(draft)

@@ -16,6 +16,7 @@ from rx_sse.arguments import count, function, seconds
 from rx_sse.bus.log.draft import Draft, Retention
 from rx_sse.bus.log.port import Flushing, Log, Opening, Probing, Retaining, Sweeping
 from rx_sse.bus.publisher import Publisher
+from rx_sse.bus.quotas import Quotas
 from rx_sse.bus.resume.limiter import ReplayLimiter
 from rx_sse.bus.resume.snapshot import Snapshots
 from rx_sse.bus.revocation import Revocations
@@ -67,6 +68,7 @@ class Core:
         self.rosters = rosters(runtime, seconds("grace", grace))
         self.snapshots = Snapshots(runtime)
         self.limiter = ReplayLimiter(runtime.now)
+        self.quotas = Quotas()
         self.revocations = Revocations(
             runtime,
             self.topics,

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from rx_sse.web.negotiation import comes_back, resource_of
 from rx_sse.web.notices import handler_name
+from rx_sse.web.trusted_proxies import address_of
 
 
 class Asked:
@@ -17,7 +18,7 @@ class Asked:
 
     Attributes:
         method, path, query: of the resource; together they name the stream to come back to.
-        remote: the client's address.
+        remote: the client's address, as far as the configured proxies know it.
         handler: the name of the function whose stream it is.
         comes_back: whether the client may connect again by itself.
     """
@@ -26,7 +27,7 @@ class Asked:
 
     def __init__(self, request: web.Request) -> None:
         self.method, self.path, self.query = resource_of(request)
-        self.remote = request.remote
+        self.remote = address_of(request)
         self.handler = handler_name(request)
         self.comes_back = comes_back(request)
 

@@ -22,8 +22,6 @@ request that it does not let in.
 from __future__ import annotations
 
 import inspect
-import json
-import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Literal, cast
@@ -34,24 +32,16 @@ from reactivex import Observable
 from rx_sse.bus import Bus, topic_name
 from rx_sse.bus.asking import history_of
 from rx_sse.bus.bus import core_of
-from rx_sse.bus.log.draft import KEY_LIFE
 from rx_sse.bus.names import check_run, check_topic, covers, is_pattern, run_topic
-from rx_sse.errors import (
-    BusClosed,
-    EncodeError,
-    EventTooLarge,
-    Overloaded,
-    PublishRefused,
-    PublishUnknown,
-    RxSseError,
-    TopicNameError,
-    UsageError,
-)
-from rx_sse.web.allowance import Allowance
+from rx_sse.bus.quotas import OverQuota
+from rx_sse.errors import Overloaded, RxSseError, TopicNameError, UsageError
 from rx_sse.web.auth.challenge import insufficient_scope, invalid_token
 from rx_sse.web.last_event_id import last_event_id
+from rx_sse.web.mount_problem import problem, refused
 from rx_sse.web.origin import allowed_origins, meant, origin_refused
 from rx_sse.web.principal import PRINCIPAL, Principal, principal
+from rx_sse.web.publish_body import check_plain, data_of
+from rx_sse.web.publish_rate import PublishRate
 from rx_sse.web.registry import registry_of
 from rx_sse.web.rejection import Cause
 from rx_sse.web.setup import kind_of, setup
@@ -68,21 +58,6 @@ MOST = 1_000
 """Entries that `last=` may ask for."""
 KEY_LENGTH = 255
 """Characters of an `Idempotency-Key`; Stripe's limit."""
-OPENING_PERIOD = 128.0
-"""Seconds in which a principal may open `Limits.topics_per_user` topics again."""
-BUSY = 1.0
-"""Seconds of `Retry-After` where the error names none."""
-
-# What a failed publish is answered with, if it is not worth repeating; the first that fits.
-STATUSES: tuple[tuple[type[RxSseError], int], ...] = (
-    (TopicNameError, 400),
-    (EncodeError, 400),
-    (EventTooLarge, 413),
-    (PublishRefused, 422),
-    (PublishUnknown, 504),
-    (BusClosed, 503),
-    (Overloaded, 503),
-)
 
 
 def own_topic(who: Principal) -> str | None:
@@ -159,46 +134,45 @@ class _Mount:
         self._bus = bus
         self._auth = auth
         self._allow = allow
-        self._opened = Allowance(OPENING_PERIOD)
-        self._keys = Allowance(KEY_LIFE)
+        self._rate = PublishRate()
 
     async def topics(self, request: web.Request) -> Observable[ServerSentEvent] | web.StreamResponse:
         names = list(dict.fromkeys(request.query.getall("topic", [])))
         edge = registry_of(request)
-        most = edge.limits.topics
+        most = min(edge.limits.topics, edge.limits.topics_per_user or edge.limits.topics)
         if not 1 <= len(names) <= most:
-            raise _problem(400, f"give 1 to {most} topics as ?topic=…, not {len(names)}")
+            raise problem(400, f"give 1 to {most} topics as ?topic=…, not {len(names)}")
         try:
             for name in names:
                 check_topic(name)
         except TopicNameError as error:
-            raise _problem(400, str(error)) from None
+            raise problem(400, str(error)) from None
         who = principal(request)
         for name in names:
             if not await self._allowed(who, name, "subscribe"):
                 self._tell(request, who, name, "subscribe")
-                raise _problem(403, "the token does not grant all of these topics")
-        if (wait := self._opened.take(who.user, len(names), edge.limits.topics_per_user)) > 0:
-            return edge.shed(request, Cause.USER, seconds=wait)
+                raise problem(403, "the token does not grant all of these topics")
+        try:
+            core_of(self._bus).quotas.open(who.user, len(names))
+        except OverQuota as error:
+            return edge.shed(request, Cause.USER, seconds=error.retry_after or 1.0)
         return self._bus.events(*names, after=last_event_id(request), **_beginning(request))
 
     def me(self, request: web.Request) -> Observable[ServerSentEvent]:
         mine = own_topic(principal(request))
         if mine is None:
-            raise _problem(404, "the user's name is too long for a topic of its own")
+            raise problem(404, "the user's name is too long for a topic of its own")
         return self._bus.events(mine, after=last_event_id(request), **_beginning(request))
 
     async def history(self, request: web.Request) -> web.Response:
-        edge = registry_of(request)
         who = await self._who(request)
         name = request.match_info["name"]
         try:
             wish = wish_of(name, request.query)
             if not await self._allowed(who, wish.topic, "subscribe"):
                 self._tell(request, who, name, "subscribe")
-                raise _problem(403, "the token does not grant this topic")
-            if (wait := self._opened.take(who.user, 1, edge.limits.topics_per_user)) > 0:
-                raise _problem(429, "this principal has opened too many topics lately", _retry_after(wait))
+                raise problem(403, "the token does not grant this topic")
+            core_of(self._bus).quotas.open(who.user, 1)
             limiter, size = core_of(self._bus).limiter, 0
             limiter.enter(who.user)
             try:
@@ -206,9 +180,9 @@ class _Mount:
             finally:
                 limiter.leave(who.user, size)
         except UsageError as error:
-            raise _problem(400, str(error)) from None
+            raise problem(400, str(error)) from None
         except RxSseError as error:
-            raise _refused(error) from None
+            raise refused(error) from None
         return answer(request, page)
 
     setattr(history, SHARED, True)
@@ -232,36 +206,37 @@ class _Mount:
         try:
             if not await self._allowed(who, run_topic(check_run(name)), action):
                 self._tell(request, who, run_topic(name), action)
-                raise _problem(403, "the token does not grant this run")
+                raise problem(403, "the token does not grant this run")
             found = await self._bus.find_run(name)
             if found is not None and action == "publish":
                 found = await self._bus.stop(name)
         except RxSseError as error:
-            raise _refused(error) from None
+            raise refused(error) from None
         if found is None:
-            raise _problem(404, "there is no such run, or its time is over")
+            raise problem(404, "there is no such run, or its time is over")
         return web.json_response(asdict(found), headers={hdrs.CACHE_CONTROL: "no-store"})
 
     async def publish(self, request: web.Request) -> web.Response:
-        _check_plain(request)
+        check_plain(request)
         who = await self._who(request)
+        limits = registry_of(request).limits
         self._check_scope(request, who)
+        self._rate.event(who.user, limits)
         key = request.headers.get("Idempotency-Key")
         if key is not None and not 1 <= len(key) <= KEY_LENGTH:
-            raise _problem(400, f"an Idempotency-Key has 1 to {KEY_LENGTH} characters, not {len(key)}")
+            raise problem(400, f"an Idempotency-Key has 1 to {KEY_LENGTH} characters, not {len(key)}")
         name = request.match_info["name"]
         try:
             if not await self._allowed(who, check_topic(name), "publish"):
                 self._tell(request, who, name, "publish")
-                raise _problem(403, "the token does not grant publishing to this topic")
-            data = await _data(request)
-            if key is not None:
-                self._take_key(request, who)
+                raise problem(403, "the token does not grant publishing to this topic")
+            await self._rate.body(who.user, request, limits)
+            data = await data_of(request)
             entry = await self._bus.publish(
                 name, data, event=request.query.get("event"), idempotency_key=key, user=who.user
             )
         except RxSseError as error:
-            raise _refused(error) from None
+            raise refused(error) from None
         return web.json_response({"id": entry}, status=201)
 
     setattr(publish, SHARED, True)
@@ -272,7 +247,7 @@ class _Mount:
             return
         registry_of(request).refusals.tell(request, 403, f"the token lacks the scope {PUBLISH_SCOPE!r}")
         challenge = insufficient_scope([PUBLISH_SCOPE]).headers[hdrs.WWW_AUTHENTICATE]
-        raise _problem(
+        raise problem(
             403,
             f"publishing needs a token with the scope {PUBLISH_SCOPE!r} (in its claim 'scope')",
             {hdrs.WWW_AUTHENTICATE: challenge},
@@ -285,20 +260,12 @@ class _Mount:
             who = request[PRINCIPAL] = await authenticate(self._auth, request)
             reason = edge.refused(who)
         except Overloaded as error:
-            raise _refused(error) from None
+            raise refused(error) from None
         if reason is not None:
             edge.refusals.tell(request, 401, f"the token was refused: {reason}", kind="revoked")
             raise invalid_token()
         _check_meant(request)
         return who
-
-    def _take_key(self, request: web.Request, who: Principal) -> None:
-        most = registry_of(request).limits.keys_per_user
-        # A bucket holds half of them: the other half is what flows in while a key is remembered.
-        wait = self._keys.take(who.user, 1, None if most is None else max(1, most // 2))
-        if wait > 0:
-            detail = f"this principal has used {most:,} idempotency keys lately, which is the most"
-            raise _problem(429, detail, _retry_after(wait))
 
     def _tell(self, request: web.Request, who: Principal, topic: str, action: Action) -> None:
         own = self._allow is by_claim
@@ -310,38 +277,11 @@ class _Mount:
         return bool(await answer) if inspect.isawaitable(answer) else bool(answer)
 
 
-def _check_plain(request: web.Request) -> None:
-    """Refuse a body that is compressed, before anything is asked of who sends it."""
-    coding = request.headers.get(hdrs.CONTENT_ENCODING, "identity").strip().lower()
-    if coding not in ("", "identity"):
-        raise _problem(415, "publish without Content-Encoding", {hdrs.ACCEPT_ENCODING: "identity"})
-
-
 def _check_meant(request: web.Request) -> None:
     """Refuse what a page of another site had a browser send along with its cookies, whoever authenticates."""
     if hdrs.COOKIE in request.headers and not meant("GET", request.headers, allowed_origins(request)):
         registry_of(request).refusals.tell(request, 403, origin_refused(request), kind="origin")
-        raise _problem(403, "this page may not act for the user")
-
-
-async def _data(request: web.Request) -> Any:
-    """What is published: JSON, or text as it is."""
-    try:
-        text = await request.text()
-    except (UnicodeDecodeError, LookupError) as error:  # the second for a charset that there is not
-        raise _problem(400, f"the body is not text: {error}") from None
-    if request.content_type.startswith("text/"):
-        return text
-    if request.content_type not in ("application/json", "application/octet-stream") and not (
-        request.content_type.endswith("+json")
-    ):
-        raise _problem(415, f"publish application/json or text/plain, not {request.content_type}")
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise _problem(400, f"the body is not JSON: {error}") from None
-    except RecursionError:
-        raise _problem(400, "the body is JSON that is nested too deeply") from None
+        raise problem(403, "this page may not act for the user")
 
 
 def _beginning(request: web.Request) -> dict[str, Any]:
@@ -353,32 +293,4 @@ def _beginning(request: web.Request) -> dict[str, Any]:
             raise UsageError("last= and since= are two beginnings: give one of them")
         return {"last": last, "since": None if since is None else since_of(since)}
     except UsageError as error:
-        raise _problem(400, str(error)) from None
-
-
-def _refused(error: RxSseError) -> web.HTTPException:
-    retry_after = getattr(error, "retry_after", None)
-    if isinstance(error, PublishRefused) and retry_after is not None:
-        return _problem(503, str(error), _retry_after(retry_after))
-    for kind, status in STATUSES:
-        if isinstance(error, kind):
-            again = _retry_after(retry_after or BUSY) if status == 503 else {}
-            return _problem(status, str(error), again)
-    return _problem(500, "the event was not published")
-
-
-def _retry_after(seconds: float) -> dict[str, str]:
-    return {hdrs.RETRY_AFTER: str(max(1, math.ceil(seconds)))}
-
-
-class _Problem(web.HTTPException):
-    """An answer with problem details; the status is the instance's."""
-
-    def __init__(self, status: int, detail: str, headers: Mapping[str, str]) -> None:
-        self.status_code = status
-        body = {"type": "about:blank", "status": status, "detail": detail}
-        super().__init__(text=json.dumps(body), content_type="application/problem+json", headers=headers)
-
-
-def _problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> web.HTTPException:
-    return _Problem(status, detail, headers or {})
+        raise problem(400, str(error)) from None

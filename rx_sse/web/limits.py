@@ -1,4 +1,4 @@
-"""How many streams one process carries, in all and for one of its users.
+"""How many streams one process carries, in all and for one of its users, and what its users may take.
 
 Standard: RFC 6585 §4 (429) and RFC 9110 §10.2.3 (Retry-After) for clients that understand a status.
 Never: it counts requests; a stream counts from its admission to its end.
@@ -20,14 +20,19 @@ class Limits:
         connections: open streams of the process. The default leaves room under a file-descriptor limit of
             32,768.
         per_user: open streams of one principal; a browser opens six to an origin over HTTP/1.1.
-        per_address: open streams of one peer address. Off by default: behind a proxy all peers have its
-            address.
+        per_address: open streams of one client's address, or of its /64 network where that is IPv6. Off by
+            default: behind a proxy that is not in `setup(trusted_proxies=)` all clients have its address.
+        opens_per_second: streams that the process opens in a second. Off by default: it depends on what a
+            handler does.
         topics: topics on one stream, 32 at most: an event's id names the place in each.
-        topics_per_user: topics that one principal may open through `bus_app` in a row, over all streams; a
-            128th of them is there again each second, 32 with the default. A topic that is opened takes 2.6 KB
-            for half a minute.
-        keys_per_user: idempotency keys of one principal that `bus_app` has remembered at a time, each for 5
-            minutes and in 450 bytes, in a table of 1,000,000 that all share.
+        topics_per_user: topics that one principal may open through `bus_app`, or publish to with
+            `bus.publish(user=)` and there, in a row; a 128th of them is there again each second, 32 with the
+            default. A topic that is opened takes 2.6 KB for half a minute.
+        keys_per_user: idempotency keys of one principal, of `bus_app` and `bus.publish(user=)`, that are
+            remembered at a time, each for 5 minutes and in 450 bytes, in a table of 1,000,000 that all share.
+        publishes_per_user: events that one principal may publish through `bus_app` in a second; ten times as
+            many in a row.
+        publish_bytes_per_user: the same for the bytes of their bodies.
         cursor: bytes of a `Last-Event-ID` that are looked at; a longer one counts as unknown.
 
     Raises:
@@ -37,9 +42,12 @@ class Limits:
     connections: int | None = 20_000
     per_user: int | None = 100
     per_address: int | None = None
+    opens_per_second: int | None = None
     topics: int = 32
     topics_per_user: int | None = 4_096
     keys_per_user: int | None = 50_000
+    publishes_per_user: int | None = 1_000
+    publish_bytes_per_user: int | None = 8 * 1024 * 1024
     cursor: int = 4096
 
     def __post_init__(self) -> None:

@@ -24,12 +24,14 @@ from rx_sse.web.limits import Limits
 from rx_sse.web.loop_resources import LoopResources
 from rx_sse.web.measures import Measures
 from rx_sse.web.notices import Notices
+from rx_sse.web.opening_rate import OpeningRate
 from rx_sse.web.options import Options, resolve
 from rx_sse.web.principal import Principal
 from rx_sse.web.registry_stats import Ended, RegistryStats
 from rx_sse.web.rejection import Cause, shed
 from rx_sse.web.shutdown import drained
 from rx_sse.web.stream import Stream
+from rx_sse.web.trusted_proxies import address_of, site_of
 from rx_sse.web.watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("rx_sse")
 
+OPENS: web.RequestKey[bool] = web.RequestKey("rx_sse.opens", bool)
+"""Set on a request whose stream has been counted as one that is opened."""
 RECENT = 50
 """Ends that are remembered for the inspector page."""
 
@@ -90,6 +94,7 @@ class StreamRegistry:
         self._parts: LoopResources | None = None
         self._by_user: dict[str, set[Stream]] = {}
         self._by_address: Counter[str] = Counter()
+        self._opening = OpeningRate(limits.opens_per_second)
         self._opened = 0
         self._shed = 0
         self._dropped = 0
@@ -154,8 +159,10 @@ class StreamRegistry:
         own = self._by_user.get(principal.user) if principal is not None else None
         if own is not None and limits.per_user is not None and len(own) >= limits.per_user:
             return self.shed(request, Cause.USER, strict=strict)
-        if limits.per_address is not None and self._by_address[request.remote or ""] >= limits.per_address:
-            return self.shed(request, Cause.ADDRESS, strict=strict)
+        if limits.per_address is not None:
+            site = site_of(address_of(request))
+            if self._by_address[site] >= limits.per_address:
+                return self.shed(request, Cause.ADDRESS, strict=strict)
         if principal is not None:
             try:
                 reason = self.refused(principal)
@@ -164,6 +171,15 @@ class StreamRegistry:
             if reason is not None:
                 self.refusals.tell(request, 401, f"the token was refused: {reason}", kind="revoked")
                 raise invalid_token()
+        if limits.opens_per_second is not None and OPENS not in request:
+            wait = self._opening.take()  # once for a request, which is asked about twice
+            if wait > 0:
+                rate = limits.opens_per_second
+                self.notices.seldom(
+                    Cause.OPENING, "streams are refused: %d were opened within a second", rate
+                )
+                return self.shed(request, Cause.OPENING, seconds=wait, strict=strict)
+            request[OPENS] = True
         return None
 
     def refused(self, principal: Principal) -> str | None:
@@ -209,8 +225,8 @@ class StreamRegistry:
         self._opened += 1
         if stream.principal is not None:
             self._by_user.setdefault(stream.principal.user, set()).add(stream)
-        if self.limits.per_address is not None and stream.remote is not None:
-            self._by_address[stream.remote] += 1
+        if self.limits.per_address is not None:
+            self._by_address[site_of(stream.remote)] += 1
 
     def remove(self, stream: Stream, end: End) -> None:
         """A stream has ended."""
@@ -226,10 +242,11 @@ class StreamRegistry:
             own.discard(stream)
             if not own:
                 del self._by_user[stream.principal.user]
-        if self.limits.per_address is not None and stream.remote is not None:
-            self._by_address[stream.remote] -= 1
-            if self._by_address[stream.remote] <= 0:
-                del self._by_address[stream.remote]
+        if self.limits.per_address is not None:
+            site = site_of(stream.remote)
+            self._by_address[site] -= 1
+            if self._by_address[site] <= 0:
+                del self._by_address[site]
         if self.emptied is not None and not self.streams and not self.emptied.done():
             self.emptied.set_result(None)
 
@@ -275,6 +292,8 @@ class StreamRegistry:
                 await core.start_for(self)
                 held.push_async_callback(core.close_for, self)
                 held.callback(core.revocations.watch(self.revoked).dispose)
+                core.quotas.bind(self, topics=self.limits.topics_per_user, keys=self.limits.keys_per_user)
+                held.callback(core.quotas.release, self)
             held.callback(self._heed_nobody)
             try:
                 yield

@@ -28,6 +28,7 @@ class Cause(Enum):
 
     CONNECTIONS = ("overloaded", "Too many streams are open; come back later.")
     USER = ("overloaded", "You have too many streams open; close one, or come back later.")
+    OPENING = ("overloaded", "Too many streams are being opened; come back later.")
     ADDRESS = ("overloaded", "Too many streams are open from your address; come back later.")
     CLOSING = ("shutdown", "The server is closing; come back later.")
     UNKNOWN_TOKEN = ("unavailable", "It cannot be checked at the moment who asks; come back later.")

@@ -26,6 +26,7 @@ from rx_sse.web.registry import REGISTRY, StreamRegistry
 from rx_sse.web.script import DEFAULT_PATH, add_script
 from rx_sse.web.sse import SHARED, is_streaming
 from rx_sse.web.stream_response import answer_failure
+from rx_sse.web.trusted_proxies import TRUSTED_PROXIES, TrustedProxies
 
 ALLOW_HEADERS = ("Last-Event-ID", "Authorization", "Cache-Control", "Content-Type", "Idempotency-Key")
 EXPOSED = f"{about.HEARTBEAT}, {about.USER}, Retry-After"
@@ -39,6 +40,7 @@ def setup(
     bus: Bus | None = None,
     allow_origins: Iterable[str] = (),
     limits: Limits | None = None,
+    trusted_proxies: Iterable[str] = (),
     drain: float = 0.0,
     runs: Literal["stop", "finish"] = "stop",
     debug: bool | None = None,
@@ -56,6 +58,9 @@ def setup(
         allow_origins: origins of other sites whose pages may read the streams and publish at a mount, like
             `"https://app.example"`; with `"*"` any page may, without credentials.
         limits: how many streams; see `Limits`.
+        trusted_proxies: networks of the proxies in front of the application, like `"10.0.0.0/8"`, and
+            `"unix"` for those on a Unix socket. Only from them does `X-Forwarded-For` say a client's address,
+            for `Limits(per_address=)`.
         drain: seconds over which open streams are closed at a shutdown. 0 closes all at once.
         runs: what becomes of the runs of this process at a shutdown. `"stop"`: they are stopped once the
             streams are closed, and those that can be resumed wait for another process; `"finish"`: they get
@@ -69,7 +74,8 @@ def setup(
         The same application.
 
     Raises:
-        UsageError: wrong options, an origin that is none, an application that is set up or started already.
+        UsageError: wrong options, an origin or a network that is none, an application that is set up or
+            started already.
     """
     if not isinstance(app, web.Application):
         raise UsageError(f"rx_sse.setup(app) takes an aiohttp web.Application, not a {type(app).__name__}")
@@ -87,6 +93,7 @@ def setup(
         raise UsageError(f"runs={runs!r} must be 'stop' or 'finish'")
     drain = seconds("drain", drain)
     origins = parse_origins(allow_origins)
+    proxies = TrustedProxies(trusted_proxies)
     edge = StreamRegistry(
         bus=bus,
         allow_origins=origins,
@@ -99,6 +106,7 @@ def setup(
     add_script(app, client)
     app[REGISTRY] = edge
     app[ALLOW_ORIGINS] = origins
+    app[TRUSTED_PROXIES] = proxies
     app[REVOKED] = edge.refused
     app.cleanup_ctx.append(edge.life)
     app.on_shutdown.append(edge.shutdown)

@@ -125,8 +125,11 @@ def logged() -> set[tuple[str, str]]:
             if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
                 continue
             of, texts = node.func.value, [it.value for it in node.args if isinstance(it, ast.Constant)]
-            if isinstance(of, ast.Name) and of.id == "logger" and texts and isinstance(texts[0], str):
-                level = {"exception": "error", "log": "info"}.get(node.func.attr, node.func.attr)
+            notice = isinstance(of, ast.Attribute) and of.attr in ("notices", "_notices")
+            logs = notice or (isinstance(of, ast.Name) and of.id == "logger")
+            if logs and texts and isinstance(texts[0], str):
+                levels = {"exception": "error", "log": "info", "seldom": "warning", "once": "warning"}
+                level = levels.get(node.func.attr, node.func.attr)
                 found.add((level, re.sub(r"%[-+.\d]*\w", "…", texts[0])))
     return found
 

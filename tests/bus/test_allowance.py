@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rx_sse.web.allowance import ROOM, Allowance
+from rx_sse.bus.allowance import ROOM, Allowance
 
 
 class Clock:

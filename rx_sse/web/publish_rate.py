@@ -1,0 +1,71 @@
+"""How much one principal may publish over HTTP: events and bytes, by the second.
+
+A body counts before it is read if its length is known, and after it otherwise, when it has been held to
+aiohttp's `client_max_size`.
+
+Standard: RFC 6585 §4 (429), RFC 9110 §15.5.14 (413), the token bucket of `bus.allowance`.
+Never: it counts what an application publishes by itself.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from aiohttp import web
+
+from rx_sse.bus.allowance import Allowance
+from rx_sse.web.limits import Limits
+from rx_sse.web.mount_problem import problem, retry_after
+
+BURST = 10.0
+"""Seconds whose events and bytes may come in a row."""
+
+
+class PublishRate:
+    """The buckets of each principal, for events and for bytes.
+
+    Args:
+        clock: monotonic seconds.
+    """
+
+    __slots__ = ("_bytes", "_events")
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._events = Allowance(BURST, clock)
+        self._bytes = Allowance(BURST, clock)
+
+    def event(self, user: str, limits: Limits) -> None:
+        """A principal publishes one more event.
+
+        Raises:
+            web.HTTPException: 429, it has published too many lately.
+        """
+        most = limits.publishes_per_user
+        if (wait := self._events.take(user, 1, _burst(most))) > 0:
+            detail = f"this principal has published more than {most:,} events a second, which is the most"
+            raise problem(429, detail, retry_after(wait))
+
+    async def body(self, user: str, request: web.Request, limits: Limits) -> None:
+        """Count the body of a request, of a principal that may publish it.
+
+        Raises:
+            web.HTTPException: 429, it has published too many bytes lately; 413, its body is larger than all
+                that it may publish in a row.
+        """
+        if (most := limits.publish_bytes_per_user) is None:
+            return
+        size, held = request.content_length, _burst(most)
+        if size is None:
+            size = len(await request.read())
+        assert held is not None
+        if size > held:
+            raise problem(413, f"a body of {size:,} bytes, and {held:,} is the most for one principal")
+        if (wait := self._bytes.take(user, size, held)) > 0:
+            detail = f"this principal has published more than {most:,} bytes a second, which is the most"
+            raise problem(429, detail, retry_after(wait))
+
+
+def _burst(per_second: int | None) -> int | None:
+    """What a bucket holds; None for no bound."""
+    return None if per_second is None else int(per_second * BURST)
