@@ -1,8 +1,7 @@
 """One stream: a source on one side, a connection on the other.
 
-It subscribes inside the scheduler's queue, so that a source can be stopped while it is still emitting;
-encodes what is emitted; decides when the headers may leave; and ends the stream in exactly one way, with the
-event that says so.
+It subscribes to the source, decides when the headers may leave, and ends the stream in exactly one way, with
+the event that says so.
 
 Standard: the Observable contract (ReactiveX), docs/architecture.md, rules 2, 7, 9 and 11.
 Never: it raises into a source, waits, or leaves a subscription behind.
@@ -13,8 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterable, Callable
-from contextvars import Context, copy_context
-from typing import Any, Protocol
+from typing import Any
 
 from aiohttp import StreamReader, web
 from reactivex import Observable, abc
@@ -23,27 +21,22 @@ from rx_sse.bus.resume.stream_cursor import StreamCursor
 from rx_sse.bus.topic import Topic
 from rx_sse.delivery import Outcome, make_outbox
 from rx_sse.delivery.connection import WRITE_LIMIT, Connection
-from rx_sse.delivery.outbox import Gap
 from rx_sse.errors import BusClosed, Overloaded, RxSseError
-from rx_sse.reactive import LoopScheduler
-from rx_sse.reactive.contexts import enter
 from rx_sse.reactive.observer import Unwrapped
-from rx_sse.web.asked import Asked
-from rx_sse.web.end_reason import DEFAULT_RETRY, End, first_deadline
+from rx_sse.web.end_reason import End, first_deadline
 from rx_sse.web.ending import is_whole, last_event
 from rx_sse.web.gate import PASSED, Gate
 from rx_sse.web.hand_over import AccessLine
-from rx_sse.web.loop_resources import LoopResources
-from rx_sse.web.notices import Notices
 from rx_sse.web.options import Options
+from rx_sse.web.outlet import Home, Outlet
 from rx_sse.web.principal import PRINCIPAL
 from rx_sse.web.problem import told
 from rx_sse.web.pump import Pump
 from rx_sse.web.sink import Sink
+from rx_sse.web.source_subscription import SourceSubscription
 from rx_sse.web.transfer_coding import PLAIN, Coding
-from rx_sse.wire import ServerSentEvent
 from rx_sse.wire.chunk import LAST_CHUNK
-from rx_sse.wire.control import OPENING, retry_line, stream_gap
+from rx_sse.wire.control import stream_gap
 
 logger = logging.getLogger("rx_sse")
 
@@ -54,20 +47,7 @@ EXCEEDED = (
 Source = Observable[Any] | AsyncIterable[Any]
 
 
-class Home(Protocol):
-    """Where streams are counted."""
-
-    closing: bool
-    debug: bool
-    notices: Notices
-
-    @property
-    def parts(self) -> LoopResources: ...
-    def add(self, stream: Stream) -> None: ...
-    def remove(self, stream: Stream, end: End) -> None: ...
-
-
-class Stream(Asked):
+class Stream(Outlet):
     """The life of one stream, from subscription to its end.
 
     Args:
@@ -83,22 +63,12 @@ class Stream(Asked):
         "__weakref__",
         "_body",
         "_closing_timer",
-        "_coding",
-        "_context",
         "_deadline",
         "_deadline_end",
-        "_handle",
-        "_home",
-        "_options",
-        "_settling",
         "_sink",
-        "_subscription",
+        "_source",
         "access_line",
         "closed",
-        "connection",
-        "end",
-        "gate",
-        "outbox",
         "principal",
         "started",
     )
@@ -120,11 +90,7 @@ class Stream(Asked):
         self._coding = coding
         self._handle = handle
         self.outbox = make_outbox(options.overflow, self, options.prelude_bytes)
-        self._subscription: abc.DisposableBase | None = None
-        self._settling: abc.DisposableBase | None = (
-            None  # what the source does at its subscription, and later
-        )
-        self._context: Context | None = None  # the handler's, if the source runs code of its own
+        self._source: abc.DisposableBase | None = None
         self._closing_timer: asyncio.TimerHandle | None = None
         self.principal = principal = request.get(PRINCIPAL)
         self.end: End | None = None
@@ -155,19 +121,38 @@ class Stream(Asked):
         first."""
         if isinstance(source, Topic):  # returned bare: encoded once for all
             source = source.as_events()
-        if isinstance(source, Observable):
-            scheduler = self._home.parts.scheduler
-            if not isinstance(source, Unwrapped) or source.scheduled:
-                self._context = copy_context()
-                scheduler = scheduler.in_context(self._context.copy())
-            settling = scheduler.run(lambda: self._subscribe(source, scheduler), self._settled, self._broken)
-            if self.ended:
-                settling.dispose()
-            elif self._context is not None or not self.outbox.is_live:
-                self._settling = settling
-        else:  # what is pulled never meets the limits of live events: the outbox stays in its prelude
-            self._subscription = Pump(source, self, self._sink.pulled)
+        if not isinstance(source, Observable):
+            # What is pulled never meets the limits of live events: the outbox stays in its prelude.
+            self._source = Pump(source, self, self._sink.pulled)
             self.gate.await_first()
+        elif isinstance(source, Unwrapped) and not source.scheduled:
+            self._subscribe(source)
+        else:
+            self._source = scheduled = SourceSubscription(self, self._sink, self._home.parts.scheduler)
+            scheduled.subscribe(source)
+
+    def _subscribe(self, source: Unwrapped[Any]) -> None:
+        """Subscribe to what schedules nothing, so all that it emits at its subscription has come by now."""
+        try:
+            subscription = source.subscribe_observer(self._sink, self._home.parts.scheduler)
+        except Exception as error:
+            self.fail(error)
+            return
+        if self.end is not None:
+            subscription.dispose()
+        else:
+            self._source = subscription
+            self.gate.await_first()
+            self.settled()
+
+    def subscribed_to(self) -> None:
+        """The source is subscribed."""
+        self.gate.await_first()
+
+    def settled(self) -> None:
+        """The source has done all that it does at subscription: the prelude is over."""
+        self.outbox.live()
+        self.connection.mark()
 
     def uploading(self) -> bool:
         """The request's body has not been read to its end."""
@@ -180,53 +165,12 @@ class Stream(Asked):
     @property
     def subscribed(self) -> bool:
         """True while it holds a subscription to its source."""
-        return self._subscription is not None
+        return self._source is not None
 
     @property
     def ended(self) -> bool:
         """True from the moment that the stream is ending."""
         return self.end is not None
-
-    def _subscribe(self, source: Observable[Any], scheduler: LoopScheduler) -> None:
-        if self.ended:
-            return
-        sink = self._sink
-        try:
-            if isinstance(source, Unwrapped):
-                subscription = source.subscribe_observer(sink, scheduler)
-            else:
-                subscription = source.subscribe(
-                    sink.on_next, sink.on_error, sink.on_completed, scheduler=scheduler
-                )
-        except Exception as error:
-            self.fail(error)
-            return
-        if self.ended:
-            subscription.dispose()
-        else:
-            self._subscription = subscription
-            self.gate.await_first()
-
-    def _settled(self) -> None:
-        """The source has done all that it does at subscription: the prelude is over."""
-        if self._context is None:  # it runs no code of its own, so it schedules nothing later
-            self._settling = None
-        self.outbox.live()
-        self.connection.mark()
-
-    def _broken(self, error: BaseException) -> bool:
-        """Work that the source scheduled has raised: it would stay open and mute.
-
-        Returns:
-            Whether somebody is told.
-        """
-        if self.ended:
-            return False
-        if not isinstance(error, Exception):
-            cause, error = error, RuntimeError(f"scheduled work raised {type(error).__name__}")
-            error.__cause__ = cause
-        self.fail(error)
-        return True
 
     def open(self, output: Callable[[bytes], object]) -> None:
         """The headers have been written: write the opening comment, and what waits, in one piece, and go.
@@ -235,7 +179,7 @@ class Stream(Asked):
             output: writes straight to the transport, which has the headers.
         """
         connection = self.connection
-        opening = self._opening()
+        opening = self.opening()
         first = self._coding.text(opening) if opening else b""
         if not connection.paused and self.outbox:
             first += self.outbox.take(WRITE_LIMIT)
@@ -246,16 +190,6 @@ class Stream(Asked):
         connection.start(self._home.parts.loop.time())
         if self.end is not None:
             self._finish_when_drained()
-
-    def _opening(self) -> bytes:
-        """What goes out with the headers. Whoever comes back may still have the time that another connection
-        said at its end, for an EventSource keeps the last one: so each opening says the stream's own."""
-        if self._options.strict:
-            return b""
-        retry = self._options.retry
-        if retry is None and self.comes_back:
-            retry = DEFAULT_RETRY
-        return OPENING if retry is None else OPENING + retry_line(retry)
 
     # -- from the source -------------------------------------------------------------------------------------
 
@@ -279,14 +213,6 @@ class Stream(Asked):
 
     # -- the outlet that the bus uses ------------------------------------------------------------------------
 
-    def control(self, event: ServerSentEvent) -> None:
-        """Queue an event outside the limits, in its place; the headers may leave."""
-        if self.end is None:
-            if not self._options.strict:
-                self.outbox.control(self._coding.event(event))
-            self.gate.open()
-            self.connection.mark()
-
     def missed(self, count: int) -> None:
         """So many events found no room on their way to the loop."""
         if not self._options.strict:
@@ -294,52 +220,6 @@ class Stream(Asked):
         else:  # without a way to say so it cannot go on as if nothing were missing
             logger.info("stream %s was ended: %d of its events found no room", self.label, count)
             self._finish(End.OVERFLOW)
-
-    def live_only(self) -> None:
-        """Something without a position went by on a stream that could be resumed until then."""
-        self._home.notices.once(
-            ("live-only", self.handler),
-            "%s: its pipeline emits values without the position that bus.events() gave them, so its streams "
-            "cannot be resumed; use filter= and map= of events(), or event.replace(data=...)",
-            self.handler,
-        )
-
-    @property
-    def drained(self) -> bool:
-        """Nothing is queued and the socket takes bytes."""
-        return self.connection.drained
-
-    def replaying(self, begun: bool) -> None:
-        """A block of a replay begins, or has ended: it is pulled, so it meets no limit."""
-        self.outbox.pulled = begun
-
-    def on_drained(self, callback: Callable[[], None]) -> None:
-        """Have `callback()` called once, when nothing is queued any more."""
-        self.connection.on_drained(callback)
-
-    @property
-    def cursor(self) -> str | None:
-        """The id from which the stream would be resumed now; None if it cannot be."""
-        return self._handle.cursor if self._handle is not None and self._handle.attached else None
-
-    def relieve(self) -> None:
-        """The outbox is full."""
-        parts = self._home.parts
-        if self.connection.open:
-            if (lone := parts.fanout.lone) is not None:
-                lone.write()  # what was kept for the end of the block comes first
-            self.connection.relieve(parts.loop.time())
-        elif self.end is None and not self.connection.lost:
-            self.outbox.promote()  # the headers are not out
-
-    def render_gap(self, gap: Gap) -> bytes:
-        """The frame that tells of what the policy dropped."""
-        if self._options.strict:
-            return b""
-        event = stream_gap("overflow", missed=gap.missed)
-        if self._handle is not None and self._handle.attached:
-            event = self._handle.gap("overflow", gap.missed, gap.mark)
-        return self._coding.event(event)
 
     # -- the end ---------------------------------------------------------------------------------------------
 
@@ -368,7 +248,7 @@ class Stream(Asked):
             self.close_for_reconnect(End.SHED)
         else:
             if not told(error):
-                self._in_context(logger.error, "stream %s failed", self.label, exc_info=error)
+                self._in_context(self._source, logger.error, "stream %s failed", self.label, exc_info=error)
             self._finish(End.FAILED, error)
 
     def expire(self, end: End) -> None:
@@ -435,24 +315,25 @@ class Stream(Asked):
         self.outbox.clear()
 
     def _dispose(self) -> None:
-        held = self._subscription, self._settling
-        self._subscription = self._settling = None
-        for disposable in held:
+        source, self._source = self._source, None
+        if source is not None:
             try:
-                if disposable is not None:
-                    self._in_context(disposable.dispose)
+                self._in_context(source, source.dispose)
             except Exception as error:
                 message = "disposing the source of %s failed"
-                self._in_context(logger.error, message, self.label, exc_info=error)
+                self._in_context(source, logger.error, message, self.label, exc_info=error)
         if self._handle is not None:
             self._handle.close()
 
-    def _in_context(self, call: Callable[..., object], *args: Any, **kwargs: Any) -> None:
-        """Call what belongs to the source, or what is told of it, where the handler was called."""
-        if self._context is None:
-            call(*args, **kwargs)
+    @staticmethod
+    def _in_context(
+        source: abc.DisposableBase | None, call: Callable[..., object], *args: Any, **kwargs: Any
+    ) -> None:
+        """Call what belongs to the source, or what is reported of it, where the handler was called."""
+        if isinstance(source, SourceSubscription):
+            source.run(call, *args, **kwargs)
         else:
-            enter(self._context, call, *args, **kwargs)
+            call(*args, **kwargs)
 
     def take_over(self, access_line: AccessLine | None) -> None:
         """The connection is this stream's own: nothing waits for its end, which it sees to itself."""
@@ -495,18 +376,6 @@ class Stream(Asked):
         )
         self._stop(End.STUCK)
         self.connection.abort()
-
-    def heartbeat(self) -> bytes:
-        if self.end is not None:
-            return b""
-        if (
-            self._handle is not None
-            and self._handle.attached
-            and not self._options.strict
-            and (moved := self._handle.refresh()) is not None
-        ):
-            return self._coding.event(moved)
-        return self._coding.heartbeat
 
     def deadline(self, now: float) -> float | None:
         if self._deadline is None or self.end is not None:

@@ -34,13 +34,11 @@ from rx_sse.bus.log.position import (
     UNKNOWN,
     Mark,
     Place,
-    Position,
     cursor_of,
-    parse,
     part_of,
 )
 from rx_sse.bus.outlet import Attached, Outlet
-from rx_sse.bus.resume.vector import Start, Track
+from rx_sse.bus.resume.vector import Start, Vector
 from rx_sse.delivery.batch import EventBatch
 from rx_sse.errors import UsageError
 from rx_sse.wire.control import stream_cursor, stream_gap
@@ -57,7 +55,7 @@ ASKED: ContextVar[Callable[[str | None], None] | None] = ContextVar("rx_sse.aske
 """Set while a handler runs whose request has a cursor: told of what is given as `after=` in its place."""
 
 
-class StreamCursor:
+class StreamCursor(Vector):
     """Where a client was, and where it is.
 
     Args:
@@ -69,10 +67,8 @@ class StreamCursor:
     """
 
     __slots__ = (
-        "_cursor",
         "_dropped",
         "_feeds",
-        "_granted",
         "_live_only",
         "_on_ready",
         "_opened",
@@ -80,14 +76,10 @@ class StreamCursor:
         "_outlet",
         "_owed",
         "_resumed",
-        "_single",
-        "_tracks",
         "_waiting",
-        "attached",
         "closed",
         "reason",
         "user",
-        "value",
     )
 
     def __init__(
@@ -97,22 +89,13 @@ class StreamCursor:
         user: str | None = None,
         granted: Callable[[str], bool] | None = None,
     ) -> None:
-        self.value = value
+        super().__init__(value, granted)
         self.user = user
         self.closed = False
         self.reason: str | None = None
-        self.attached = False
-        """At least one feed of a bus belongs to this stream. (Plain, because it is asked for every event.)"""
-        self._granted = granted
-        # What the client knows: by topic reference; None if it says something that is no cursor.
-        self._cursor = dict(parsed) if value and (parsed := parse(value)) is not None else None
         self._outlet: Outlet | None = None
         self._feeds: tuple[Attached, ...] = ()
         self._waiting: tuple[Attached, ...] = ()
-        self._tracks: tuple[Track, ...] = ()  # one for each topic; most streams have one
-        # On a stream of one topic, the mark of the last event written; `_settle` tells its track of it.
-        # All connections share it, so that an event touches one word of each.
-        self._single: Mark | None = None
         self._dropped = 0
         self._owed = False
         self._live_only = False
@@ -295,12 +278,6 @@ class StreamCursor:
         self._waiting = tuple(other for other in self._waiting if other is not feed)
         self.settled(None)
 
-    def starts(
-        self, ref: str, position: Position | None, order: int, *, resumed: bool, pending: bool
-    ) -> None:
-        """A feed's topic begins at `position`, which holds at once unless something is to be told first."""
-        self._known(ref).start = Start(position, order, resumed, pending)
-
     def settled(self, schedule: Callable[[Callable[[], None]], object] | None) -> None:
         """A feed became ready, or left: open the stream if that was the last that it waited for."""
         if not self.ready:
@@ -313,10 +290,6 @@ class StreamCursor:
             self._opening = True
             schedule(self._open)
 
-    def entered(self, mark: Mark) -> None:
-        """An event went into the pipeline, of a feed that filters."""
-        self._known(mark.ref).entered = mark.order
-
     def passed(self, mark: Mark, history: int) -> None:
         """A feed dropped an entry: nothing of it is to come."""
         self._known(mark.ref).passed = mark
@@ -324,10 +297,6 @@ class StreamCursor:
         if self._dropped * QUARTER >= history:
             self._dropped = 0
             self._when_drained(self._tell)
-
-    def past(self, ref: str) -> Position | None:
-        """The higher position that the client had in another branch."""
-        return self._known(ref).past
 
     def missed(self, ref: str, gap: Gap, order: int) -> None:
         """Tell the client that entries are missing, and from where it goes on."""
@@ -358,42 +327,6 @@ class StreamCursor:
 
     # -- inside ----------------------------------------------------------------------------------------------
 
-    def _track(self, ref: str) -> Track | None:
-        for track in self._tracks:
-            if track.ref == ref:
-                return track
-        return None
-
-    def _known(self, ref: str) -> Track:
-        track = self._track(ref)
-        assert track is not None, f"no feed of this stream has {ref}"
-        return track
-
-    def _settle(self) -> None:
-        if (single := self._single) is not None:
-            self._single = None
-            self._known(single.ref).move(single)
-
-    def _begin(self, ref: str, topic: str) -> Place | None:
-        self._settle()
-        track = self._track(ref)
-        if track is None:
-            track = Track(ref, -1)
-            self._tracks += (track,)
-        elif track.order is None:  # one that the client knew
-            track.order = -1
-        elif track.position is not None:  # subscribed to again, by `retry` or `repeat`
-            return Place(track.position, track.past)
-        self.attached = True
-        if not self.value:
-            return None
-        if self._cursor is None or (self._granted is not None and not self._granted(topic)):
-            return Place(UNKNOWN)
-        place = self._cursor.get(ref)
-        if place is not None and place.past is not None:
-            track.past = place.past
-        return place
-
     def _open(self) -> None:
         """Tell the client where the stream stands, and let the feeds go."""
         self._settle()
@@ -418,25 +351,6 @@ class StreamCursor:
             self._outlet.control(stream_cursor(resumed=self._resumed, id=None if pending else self._vector()))
         for feed in waiting:
             feed.release()
-
-    def _carry(self) -> None:
-        """Topics that the client knows and this stream does not have stay in its cursor, so that it can come
-        back to them."""
-        others = [(ref, place) for ref, place in (self._cursor or {}).items() if self._track(ref) is None]
-        for ref, place in others[: MAX_TOPICS - len(self._tracks)]:
-            self._tracks += (Track(ref, None, place.position, place.past),)
-
-    def _vector(self) -> str | None:
-        self._settle()
-        parts: list[str] = []
-        for track in self._tracks:
-            if (part := track.part) is not None:
-                parts.append(part)
-                # Until a gap is told, the position is the higher one itself: named twice, it would be no
-                # cursor.
-                if track.past is not None and track.past != track.position:
-                    parts.append(part_of(track.ref, track.past))
-        return cursor_of(parts) if parts else None
 
     def _owe(self) -> None:
         if not self._owed:

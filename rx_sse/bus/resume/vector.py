@@ -1,12 +1,23 @@
-"""Where a stream is in one topic: a component of its cursor.
+"""Where a stream is in its topics: a component for each, and the vector of them, which is its cursor.
 
 Standard: docs/resume.md §3.
-Never: it knows of another topic.
+Never: a position that goes back, unless a gap was told.
 """
 
 from __future__ import annotations
 
-from rx_sse.bus.log.position import Mark, Position, part_of
+from collections.abc import Callable
+
+from rx_sse.bus.log.position import (
+    MAX_TOPICS,
+    UNKNOWN,
+    Mark,
+    Place,
+    Position,
+    cursor_of,
+    parse,
+    part_of,
+)
 
 
 class Start:
@@ -63,3 +74,97 @@ class Track:
         self.position = position = mark.position
         if self.past is not None and position.seq >= self.past.seq:  # the branch has come as far
             self.past = None
+
+
+class Vector:
+    """The positions of one stream.
+
+    Args:
+        value: the ``Last-Event-ID`` of the request, None if there was none. It is not trusted.
+        granted: tells which topics the client may read; a position in another one counts as unknown.
+
+    Attributes:
+        attached: at least one feed of a bus belongs to this stream. (Plain: it is asked for every event.)
+    """
+
+    __slots__ = ("_cursor", "_granted", "_single", "_tracks", "attached", "value")
+
+    def __init__(self, value: str | None, granted: Callable[[str], bool] | None) -> None:
+        self.value = value
+        self.attached = False
+        self._granted = granted
+        # What the client knows: by topic reference; None if it says something that is no cursor.
+        self._cursor = dict(parsed) if value and (parsed := parse(value)) is not None else None
+        self._tracks: tuple[Track, ...] = ()  # one for each topic; most streams have one
+        # On a stream of one topic, the mark of the last event written; `_settle` tells its track of it.
+        # All connections share it, so that an event touches one word of each.
+        self._single: Mark | None = None
+
+    def starts(
+        self, ref: str, position: Position | None, order: int, *, resumed: bool, pending: bool
+    ) -> None:
+        """A feed's topic begins at `position`, which holds at once unless something is to be told first."""
+        self._known(ref).start = Start(position, order, resumed, pending)
+
+    def entered(self, mark: Mark) -> None:
+        """An event went into the pipeline, of a feed that filters."""
+        self._known(mark.ref).entered = mark.order
+
+    def past(self, ref: str) -> Position | None:
+        """The higher position that the client had in another branch."""
+        return self._known(ref).past
+
+    def _track(self, ref: str) -> Track | None:
+        for track in self._tracks:
+            if track.ref == ref:
+                return track
+        return None
+
+    def _known(self, ref: str) -> Track:
+        track = self._track(ref)
+        assert track is not None, f"no feed of this stream has {ref}"
+        return track
+
+    def _settle(self) -> None:
+        if (single := self._single) is not None:
+            self._single = None
+            self._known(single.ref).move(single)
+
+    def _begin(self, ref: str, topic: str) -> Place | None:
+        self._settle()
+        track = self._track(ref)
+        if track is None:
+            track = Track(ref, -1)
+            self._tracks += (track,)
+        elif track.order is None:  # one that the client knew
+            track.order = -1
+        elif track.position is not None:  # subscribed to again, by `retry` or `repeat`
+            return Place(track.position, track.past)
+        self.attached = True
+        if not self.value:
+            return None
+        if self._cursor is None or (self._granted is not None and not self._granted(topic)):
+            return Place(UNKNOWN)
+        place = self._cursor.get(ref)
+        if place is not None and place.past is not None:
+            track.past = place.past
+        return place
+
+    def _carry(self) -> None:
+        """Topics that the client knows and this stream does not have stay in its cursor, so that it can come
+        back to them."""
+        others = [(ref, place) for ref, place in (self._cursor or {}).items() if self._track(ref) is None]
+        for ref, place in others[: MAX_TOPICS - len(self._tracks)]:
+            self._tracks += (Track(ref, None, place.position, place.past),)
+
+    def _vector(self) -> str | None:
+        self._settle()
+        parts: list[str] = []
+        for track in self._tracks:
+            if (part := track.part) is not None:
+                parts.append(part)
+                # Until a gap is told, the position is the higher one itself: named twice, it would be no
+                # cursor.
+                if track.past is not None and track.past != track.position:
+                    parts.append(part_of(track.ref, track.past))
+        return cursor_of(parts) if parts else None

@@ -1,0 +1,134 @@
+"""What is written on a stream beside its source's events: cursors, gaps and what a bus says.
+
+Standard: docs/resume.md §3, docs/architecture.md, rule 6.
+Never: an event of the library's own on a stream with `control="none"`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from rx_sse.bus.resume.stream_cursor import StreamCursor
+from rx_sse.delivery.connection import Connection
+from rx_sse.delivery.outbox import Gap, Outbox
+from rx_sse.web.asked import Asked
+from rx_sse.web.end_reason import DEFAULT_RETRY, End
+from rx_sse.web.gate import Gate
+from rx_sse.web.loop_resources import LoopResources
+from rx_sse.web.notices import Notices
+from rx_sse.web.options import Options
+from rx_sse.web.transfer_coding import Coding
+from rx_sse.wire import ServerSentEvent
+from rx_sse.wire.control import OPENING, retry_line, stream_gap
+
+
+class Home(Protocol):
+    """Where streams are counted."""
+
+    closing: bool
+    debug: bool
+    notices: Notices
+
+    @property
+    def parts(self) -> LoopResources: ...
+    def add(self, stream: Any) -> None: ...
+    def remove(self, stream: Any, end: End) -> None: ...
+
+
+class Outlet(Asked):
+    """The connection of a stream, as a bus and its outbox see it (`bus.outlet.Outlet`, `outbox.Teller`).
+
+    Attributes:
+        connection: the socket.
+        outbox: what waits for it.
+        gate: holds the headers until they may leave.
+        end: why the stream ends, from then on.
+    """
+
+    __slots__ = ("_coding", "_handle", "_home", "_options", "connection", "end", "gate", "outbox")
+
+    _coding: Coding
+    _handle: StreamCursor | None
+    _home: Home
+    _options: Options
+    connection: Connection
+    end: End | None
+    gate: Gate
+    outbox: Outbox
+
+    def control(self, event: ServerSentEvent) -> None:
+        """Queue an event outside the limits, in its place; the headers may leave."""
+        if self.end is None:
+            if not self._options.strict:
+                self.outbox.control(self._coding.event(event))
+            self.gate.open()
+            self.connection.mark()
+
+    def live_only(self) -> None:
+        """Something without a position went by on a stream that could be resumed until then."""
+        self._home.notices.once(
+            ("live-only", self.handler),
+            "%s: its pipeline emits values without the position that bus.events() gave them, so its streams "
+            "cannot be resumed; use filter= and map= of events(), or event.replace(data=...)",
+            self.handler,
+        )
+
+    @property
+    def drained(self) -> bool:
+        """Nothing is queued and the socket takes bytes."""
+        return self.connection.drained
+
+    def replaying(self, begun: bool) -> None:
+        """A block of a replay begins, or has ended: it is pulled, so it meets no limit."""
+        self.outbox.pulled = begun
+
+    def on_drained(self, callback: Callable[[], None]) -> None:
+        """Have `callback()` called once, when nothing is queued any more."""
+        self.connection.on_drained(callback)
+
+    @property
+    def cursor(self) -> str | None:
+        """The id from which the stream would be resumed now; None if it cannot be."""
+        return self._handle.cursor if self._handle is not None and self._handle.attached else None
+
+    def relieve(self) -> None:
+        """The outbox is full."""
+        parts = self._home.parts
+        if self.connection.open:
+            if (lone := parts.fanout.lone) is not None:
+                lone.write()  # what was kept for the end of the block comes first
+            self.connection.relieve(parts.loop.time())
+        elif self.end is None and not self.connection.lost:
+            self.outbox.promote()  # the headers are not out
+
+    def render_gap(self, gap: Gap) -> bytes:
+        """The frame that tells of what the policy dropped."""
+        if self._options.strict:
+            return b""
+        event = stream_gap("overflow", missed=gap.missed)
+        if self._handle is not None and self._handle.attached:
+            event = self._handle.gap("overflow", gap.missed, gap.mark)
+        return self._coding.event(event)
+
+    def opening(self) -> bytes:
+        """What goes out with the headers. Whoever comes back may still have the time that another connection
+        said at its end, for an EventSource keeps the last one: so each opening says the stream's own."""
+        if self._options.strict:
+            return b""
+        retry = self._options.retry
+        if retry is None and self.comes_back:
+            retry = DEFAULT_RETRY
+        return OPENING if retry is None else OPENING + retry_line(retry)
+
+    def heartbeat(self) -> bytes:
+        if self.end is not None:
+            return b""
+        if (
+            self._handle is not None
+            and self._handle.attached
+            and not self._options.strict
+            and (moved := self._handle.refresh()) is not None
+        ):
+            return self._coding.event(moved)
+        return self._coding.heartbeat
