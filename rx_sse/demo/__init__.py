@@ -1,8 +1,9 @@
 """`python -m rx_sse demo`: the first minute with the library, on real input.
 
 A page with a pipeline of its own, a slow reader, live readings of this machine, the progress of a real job, a
-message to everyone who watches, and two people whose messages are guarded by a token; all on one connection,
-which resumes where it broke, also over a restart. Every part of it is a few lines that a reader may copy.
+message to everyone who watches, and two people whose messages are guarded by a token; all on one connection
+(the job has another), which resumes where it broke, also over a restart. Every part of it is a few lines that
+a reader may copy.
 
 Never: it listens on anything but loopback unless it is told to, answers pages that are not its own, reads
 files outside of one folder, or loads anything from elsewhere.

@@ -1,7 +1,7 @@
 """A real job with progress: the SHA-256 of every file below a folder.
 
-It runs apart from any request and publishes into its viewer's topic, so a page that was hidden, or lost its
-connection, finds its place again.
+It is a run, so it goes on apart from any request: a page that is reloaded, opened a second time, or served by
+another process reads it from its beginning, and may stop it. Which run is its newest, a viewer's topic tells.
 """
 
 from __future__ import annotations
@@ -11,17 +11,19 @@ import hashlib
 import os
 import time
 from collections.abc import AsyncIterator, Iterator
-from functools import partial
 from itertools import islice
 from pathlib import Path
 
+import reactivex as rx
 from aiohttp import web
 
 import rx_sse
 from rx_sse.demo.body import fields, new_key
+from rx_sse.demo.history import TTL
 
 MOST_FILES = 2_000
-BLOCK = 1024 * 1024
+LEASE = 3.0
+"""Seconds after which a job is lost whose process has died."""
 
 
 def digest(path: Path) -> str:
@@ -40,14 +42,15 @@ def files_below(folder: Path) -> Iterator[tuple[Path, int]]:
                 yield path, path.stat().st_size
 
 
-async def hashing(folder: Path, pause: float = 0.0) -> AsyncIterator[tuple[str, dict[str, object]]]:
-    """The name and the data of each event: `total` first, then a `progress` for each file, then `done`. Each
-    holds all that a bar needs, so that a page which begins in the middle can draw it.
+async def hashing(folder: Path, pause: float = 0.0) -> AsyncIterator[rx_sse.ServerSentEvent]:
+    """The events of a job: `total` first, then a `progress` for each file, then `done`. Each holds all that a
+    bar needs, so that a page which begins in the middle can draw it.
     """
     begun = time.monotonic()
     found = await asyncio.to_thread(lambda: list(islice(files_below(folder), MOST_FILES)))
-    total = sum(size for _, size in found)
-    yield "total", {"files": len(found), "bytes": total}
+    files, total = len(found), sum(size for _, size in found)
+    beginning = {"files": files, "bytes": total, "process": os.getpid()}
+    yield rx_sse.ServerSentEvent(beginning, event="total")
     done = 0
     for number, (path, size) in enumerate(found, 1):
         await asyncio.sleep(pause)
@@ -56,31 +59,28 @@ async def hashing(folder: Path, pause: float = 0.0) -> AsyncIterator[tuple[str, 
         except OSError as error:
             sha256 = error.strerror or "unreadable"
         done += size
-        name = str(path.relative_to(folder))
-        yield (
-            "progress",
-            {
-                "file": name,
-                "sha256": sha256,
-                "number": number,
-                "files": len(found),
-                "bytes": done,
-                "of": total,
-            },
-        )
-    yield "done", {"files": len(found), "seconds": round(time.monotonic() - begun, 3)}
+        at = {"number": number, "files": files, "bytes": done, "of": total}
+        progress = {"file": str(path.relative_to(folder)), "sha256": sha256, **at}
+        yield rx_sse.ServerSentEvent(progress, event="progress")
+    took = {"files": files, "seconds": round(time.monotonic() - begun, 3)}
+    yield rx_sse.ServerSentEvent(took, event="done")
 
 
 def topic_of(viewer: str) -> str:
-    """Where a viewer's job publishes."""
+    """Where a viewer's pages are told of a new job."""
     return rx_sse.topic_name("job", viewer)
 
 
+def run_of(viewer: str) -> str:
+    """The name of a viewer's job as a run."""
+    return f"job:{viewer}"
+
+
 class Jobs:
-    """The job of each viewer: one at a time.
+    """The job of each viewer: one at a time, in whichever process was asked for it.
 
     Args:
-        bus: has the topics.
+        bus: has the runs and the topics.
         auth: reads a viewer's token.
         root: the folder that may be read, with what is below it.
         pause: seconds between two files, so that there is something to watch.
@@ -91,41 +91,44 @@ class Jobs:
         self._auth = auth
         self._root = root.resolve()
         self._pause = pause
-        self._running: dict[str, asyncio.Task[None]] = {}
 
     def add_to(self, app: web.Application) -> None:
-        """Add the route; what still runs is cancelled at the shutdown, while the bus is there."""
+        """Add the routes."""
         app.router.add_post("/viewers/{viewer}/job", self.start)
-        app.on_shutdown.append(self._stop)
+        app.router.add_post("/viewers/{viewer}/job/stop", self.stop)
+        app.router.add_get("/viewers/{viewer}/job/{topic}", rx_sse.sse(auth=self._auth)(self.stream))
 
     async def start(self, request: web.Request) -> web.Response:
-        """Hash the files of a folder; the job that this viewer had is given up."""
+        """Hash the files of a folder; the job that this viewer had is stopped."""
         viewer = (await self._auth(request)).user
         (wanted,) = await fields(request, "folder")
         folder = await asyncio.to_thread(_folder, self._root, str(wanted))
-        if (before := self._running.get(viewer)) is not None:
-            before.cancel()
-        task = asyncio.create_task(self._run(topic_of(viewer), folder))
-        self._running[viewer] = task
-        task.add_done_callback(partial(self._ended, viewer))
-        return web.json_response({"folder": str(folder)})
+        name = run_of(viewer)
+        before = await self._bus.find_run(name)
+        if before is not None and before.state == "running":
+            await self._bus.stop(name, "another job")
+        run = await self._bus.run(
+            name, lambda: hashing(folder, self._pause), restart=True, ttl=TTL, lease=LEASE
+        )
+        told = {"topic": run.topic, "folder": str(folder)}
+        await self._bus.publish(topic_of(viewer), {**told, "key": new_key()}, event="job")
+        return web.json_response(told)
 
-    async def _run(self, topic: str, folder: Path) -> None:
-        async for event, data in hashing(folder, self._pause):
-            await self._bus.publish(topic, {**data, "key": new_key()}, event=event)
+    async def stream(self, request: web.Request) -> rx.Observable[rx_sse.ServerSentEvent]:
+        """A job from its beginning, or from where its reader broke, to its end."""
+        topic = request.match_info["topic"]
+        found = await self._bus.find_run(run_of(rx_sse.principal(request).user))
+        if found is None or found.topic != topic:
+            raise web.HTTPNotFound(text=f"{topic[:200]!r} is not the newest job of this viewer")
+        return self._bus.events(topic, after=rx_sse.last_event_id(request))
 
-    def _ended(self, viewer: str, task: asyncio.Task[None]) -> None:
-        if self._running.get(viewer) is task:
-            del self._running[viewer]
-        if not task.cancelled() and (error := task.exception()) is not None:
-            context = {"message": "a job of the demo failed", "exception": error, "task": task}
-            task.get_loop().call_exception_handler(context)
-
-    async def _stop(self, _: web.Application) -> None:
-        running = list(self._running.values())
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+    async def stop(self, request: web.Request) -> web.Response:
+        """Stop a viewer's job, wherever it runs."""
+        viewer = (await self._auth(request)).user
+        if await self._bus.find_run(run_of(viewer)) is None:
+            raise web.HTTPNotFound(text="this viewer has no job")
+        found = await self._bus.stop(run_of(viewer))
+        return web.json_response({"state": found.state, "process": os.getpid()})
 
 
 def _folder(root: Path, text: str) -> Path:

@@ -1,4 +1,4 @@
-"""The one stream of a browser: everything that its pages show.
+"""The one stream of a browser: everything that its pages show, but for the progress of a job (job.py).
 
 A browser opens six HTTP/1.1 connections to an origin, over all of its tabs. So all cards of all tabs share
 one stream, each with event names of its own. What comes from a topic has an id and is resumed after a

@@ -128,49 +128,90 @@ async def test_a_message_reaches_every_open_page_and_is_in_the_history_of_a_late
         assert abs(entry["time"] - time.time()) < 60
 
 
+async def started(viewer: Viewer, folder: str = "") -> str:
+    """Start a viewer's job: its topic."""
+    return json.loads(await viewer.post("job", {"folder": folder}))["topic"]
+
+
 async def test_the_job_hashes_the_files_of_a_folder_and_ends(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"one")
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "c.bin").write_bytes(b"x" * 100_000)
     async with demo(tmp_path) as url:
         viewer, other = await Viewer.sign_in(url), await Viewer.sign_in(url)
-        async with viewer.stream() as stream, other.stream() as others:
-            await viewer.post("job", {"folder": str(tmp_path)})
-            total = await next_of(stream, "total")
-            assert (total["files"], total["bytes"]) == (2, 100_003)
-            first = await next_of(stream, "progress")
-            assert first["sha256"] == hashlib.sha256(b"one").hexdigest()
-            second = await next_of(stream, "progress")
-            assert (second["bytes"], second["of"], second["number"], second["files"]) == (
-                100_003,
-                100_003,
-                2,
-                2,
-            )
-            done = await next_of(stream, "done")
-            assert done["files"] == 2 and done["seconds"] > 0
-            entries = json.loads(await viewer.get("history"))["entries"]
-            assert [json.loads(entry["data"]) for entry in entries] == [total, first, second, done]
-            assert not {event.type for event in others.rest()} & {"total", "progress", "done"}
+        async with viewer.stream() as page, other.stream() as others:
+            topic = await started(viewer, str(tmp_path))
+            assert (await next_of(page, "job"))["topic"] == topic, "its other tabs hear of it"
+            async with viewer.job(topic) as stream:
+                total = await next_of(stream, "total")
+                assert (total["files"], total["bytes"], total["process"]) == (2, 100_003, os.getpid())
+                first = await next_of(stream, "progress")
+                assert first["sha256"] == hashlib.sha256(b"one").hexdigest()
+                second = await next_of(stream, "progress")
+                assert (second["bytes"], second["of"], second["number"], second["files"]) == (
+                    100_003,
+                    100_003,
+                    2,
+                    2,
+                )
+                done = await next_of(stream, "done")
+                assert done["files"] == 2 and done["seconds"] > 0
+                assert (await stream.next_event(control=True)).json() == {"reason": "completed"}
+            (entry,) = json.loads(await viewer.get("history"))["entries"]
+            assert json.loads(entry["data"])["topic"] == topic, "a page that is reloaded finds it"
+            async with viewer.job(topic) as stream:
+                assert await stream.ended()
+                assert [event.json() for event in stream.rest()] == [total, first, second, done]
+            assert not {event.type for event in others.rest()} & {"job", "total", "progress", "done"}
+
+
+def with_files(folder: Path, count: int = 150) -> list[str]:
+    """Empty files, and their names."""
+    names = [f"{number:03}" for number in range(count)]
+    for name in names:
+        (folder / name).write_bytes(b"")
+    return names
 
 
 async def test_a_job_goes_on_while_its_page_is_away_and_is_resumed(tmp_path: Path) -> None:
-    names = [f"{number:03}" for number in range(150)]
-    for name in names:
-        (tmp_path / name).write_bytes(b"")
+    names = with_files(tmp_path)
     async with demo(tmp_path) as url:
         viewer = await Viewer.sign_in(url)
         seen: list[str] = []
-        async with viewer.stream() as stream:
-            await viewer.post("job", {"folder": str(tmp_path)})
+        topic = await started(viewer)
+        async with viewer.job(topic) as stream:
             seen.append((await next_of(stream, "progress"))["file"])
             seen += [event.json()["file"] for event in stream.rest() if event.type == "progress"]
             cursor = stream.last_event_id
-        async with viewer.stream(**{"Last-Event-ID": cursor}) as stream:
+        async with viewer.job(topic, **{"Last-Event-ID": cursor}) as stream:
             while (event := await stream.next_event()).type != "done":
                 if event.type == "progress":
                     seen.append(event.json()["file"])
         assert seen == names, "each file once, in order, over two connections"
+
+
+async def test_a_job_is_stopped_for_all_of_its_readers_and_another_takes_its_place(tmp_path: Path) -> None:
+    with_files(tmp_path)
+    async with demo(tmp_path, pause=30.0) as url:
+        viewer, other = await Viewer.sign_in(url), await Viewer.sign_in(url)
+        await viewer.post("job/stop", status=404)
+        first = await started(viewer)
+        async with viewer.job(first) as one, viewer.job(first) as two:
+            for stream in one, two:
+                assert (await next_of(stream, "total"))["files"] == 150
+            await other.get(f"job/{first}", status=404)
+            assert json.loads(await viewer.post("job/stop"))["state"] == "stopped"
+            for stream in one, two:
+                assert (await stream.next_event(control=True)).json() == {"reason": "stopped"}
+        second = await started(viewer)
+        assert second != first
+        async with viewer.job(second) as stream:
+            await next_of(stream, "total")
+            third = await started(viewer)
+            assert (await stream.next_event(control=True)).json() == {"reason": "another job"}
+        await viewer.get(f"job/{first}", status=404)
+        async with viewer.job(third) as stream:
+            assert (await next_of(stream, "total"))["files"] == 150
 
 
 async def test_a_link_leads_out_of_no_folder(tmp_path: Path) -> None:
@@ -181,6 +222,5 @@ async def test_a_link_leads_out_of_no_folder(tmp_path: Path) -> None:
     async with demo(tmp_path / "own") as url:
         viewer = await Viewer.sign_in(url)
         await viewer.post("job", {"folder": "out"}, status=404)
-        async with viewer.stream() as stream:
-            await viewer.post("job", {"folder": ""})
+        async with viewer.job(await started(viewer)) as stream:
             assert (await next_of(stream, "total"))["files"] == 0

@@ -166,6 +166,45 @@ async def test_a_reload_shows_what_was_there_and_a_server_that_is_gone_makes_the
         assert await tab.run("document.querySelector('#everyone input').value") == "into the void"
 
 
+JOB = "document.querySelector('#job-line').textContent"
+LISTED = "document.querySelectorAll('#files li').length"
+BAR = "document.querySelector('#job progress').value"
+STOPPABLE = "!document.querySelector('[data-do=stop]').disabled"
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+async def test_the_bar_of_a_job_goes_on_over_a_reload_and_in_a_second_tab_which_stops_it(
+    chromium: str, tmp_path: Path
+) -> None:
+    for number in range(500):
+        (tmp_path / f"{number:03}").write_bytes(b"x")
+    async with serve(make_app(folder=tmp_path, pause=0.05)) as url, browsing(chromium) as browser:
+        tab = await browser.open(url)
+        await tab.until(f"{STATE} == 'open' && !({STOPPABLE})")
+        await tab.run("document.querySelector('#job button').click()")
+        await tab.until(f"{BAR} > 0.01 && {STOPPABLE}")
+        before = await tab.run(LISTED)
+        await tab.run("document.title = 'old'")
+        await tab.call("Page.reload")
+        other = await browser.open(url)
+        for each in tab, other:
+            await each.until(f"document.title != 'old' && {LISTED} > {before} && {STOPPABLE}")
+            bar = await each.run(BAR)
+            await each.until(f"{BAR} > {bar}")
+            files = "[...document.querySelectorAll('#files li')].map(li => li.firstChild.data)"
+            seen = await each.run(files)
+            assert seen == sorted(seen, reverse=True) and len(set(seen)) == len(seen) and seen[-1] == "000"
+        await other.run("document.querySelector('[data-do=stop]').click()")
+        for each in tab, other:
+            await each.until(f"{JOB}.endsWith(' of 500 files: stopped') && !({STOPPABLE})")
+        third = await browser.open(url)
+        await third.until(f"{JOB} == {await tab.run(JOB)!r}")
+        await third.run("document.querySelector('#job button').click()")
+        for each in tab, other, third:
+            await each.until(f"{STOPPABLE} && {LISTED} > 0 && {BAR} < 0.5 && {BAR} > 0")
+
+
 WIDE = """[...document.querySelectorAll('body *')]
   .filter((element) => element.getBoundingClientRect().right > innerWidth + 1)
   .map((element) => element.outerHTML)"""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import os
 import shlex
 import sys
@@ -107,6 +109,45 @@ async def test_a_process_that_dies_is_replaced_and_nothing_is_lost(tmp_path: Pat
         async with viewer.stream(**{"Last-Event-ID": cursor}) as stream:
             seen.append((await next_of(stream, "ben"))["text"])
         assert seen == [f"{number} {when}" for number in range(4) for when in ("before", "after")]
+
+
+@pytest.mark.slow
+@pytest.mark.redis
+@pytest.mark.parametrize("place", ["db", "redis"])
+async def test_a_job_is_read_and_stopped_by_the_other_process_and_lost_with_its_own(
+    tmp_path: Path, place: str
+) -> None:
+    (tmp_path / "files").mkdir()
+    for number in range(2_000):  # at 30 ms each
+        (tmp_path / "files" / f"{number:04}").write_bytes(b"")
+    with contextlib.ExitStack() as stack:
+        where = stack.enter_context(RedisServer()).url if place == "redis" else str(tmp_path / "app.db")
+        options = (f"--{place}", where, "--folder", str(tmp_path / "files"), "--workers", "2")
+        async with running(*options) as url, asyncio.timeout(90):
+            viewer = await first_sign_in(url)
+            elsewhere = False
+            while not elsewhere:  # each connection goes to one of the two, as the kernel likes
+                topic = json.loads(await viewer.post("job", {"folder": ""}))["topic"]
+                async with contextlib.AsyncExitStack() as readers:
+                    streams = [await readers.enter_async_context(viewer.job(topic)) for _ in range(8)]
+                    processes = {(await next_of(stream, "total"))["process"] for stream in streams}
+                    told = json.loads(await viewer.post("job/stop"))
+                    assert told["state"] == "stopped" and len(processes) == 1
+                    elsewhere = told["process"] not in processes
+                    for stream in streams:
+                        assert await stream.ended()
+                        assert stream.rest(control=True)[-1].json() == {"reason": "stopped"}
+            topic = json.loads(await viewer.post("job", {"folder": ""}))["topic"]
+            async with contextlib.AsyncExitStack() as readers:
+                streams = [await readers.enter_async_context(viewer.job(topic)) for _ in range(8)]
+                process = (await next_of(streams[0], "total"))["process"]
+                assert await post(viewer, "kill", {"process": process}) in (0, 200)
+                ends = [stream.rest(control=True)[-1:] for stream in streams if await stream.ended()]
+            lost = [end[0].json()["reason"] for end in ends if end and end[0].type == "stream-error"]
+            assert lost and set(lost) == {"lost"}, "told by the process that lives"
+            async with viewer.job(topic) as stream:
+                assert await stream.ended()
+                assert stream.rest(control=True)[-1].json()["reason"] == "lost", "told later as well"
 
 
 @pytest.mark.slow

@@ -39,11 +39,15 @@ class Viewer:
         """The page's one stream."""
         return open_stream(self.url, f"{self.path}/events", headers={**self.headers, **headers})
 
-    async def get(self, route: str) -> str:
+    def job(self, topic: str, **headers: str) -> Any:
+        """The stream of a job."""
+        return open_stream(self.url, f"{self.path}/job/{topic}", headers={**self.headers, **headers})
+
+    async def get(self, route: str, status: int = 200) -> str:
         """Read what the page does."""
         async with aiohttp.ClientSession(headers=self.headers) as session:
             async with session.get(f"{self.url}{self.path}/{route}") as answer:
-                assert answer.status == 200, await answer.text()
+                assert answer.status == status, await answer.text()
                 return await answer.text()
 
     async def post(self, route: str, body: Any = None, status: int = 200) -> str:
@@ -57,9 +61,9 @@ class Viewer:
 
 
 @asynccontextmanager
-async def demo(folder: Path = PACKAGE) -> AsyncIterator[str]:
+async def demo(folder: Path = PACKAGE, pause: float = 0.0) -> AsyncIterator[str]:
     """The demo's address."""
-    async with serve(make_app(folder=folder, pause=0.0)) as url:
+    async with serve(make_app(folder=folder, pause=pause)) as url:
         yield url
 
 

@@ -1,8 +1,9 @@
-// The cards of the page. Each has event names of its own, on the one stream that all tabs of this browser share.
+// The cards of the page. Each has event names of its own, on the one stream that all tabs of this browser share; a job,
+// which begins and ends, has its own.
 
 import { Lanes } from "/lanes.js";
 import { Plot } from "/plot.js";
-import { enter, history, post } from "/session.js";
+import { enter, history, open, post } from "/session.js";
 
 const $ = (selector, root = document) => root.querySelector(selector);
 const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
@@ -106,22 +107,50 @@ const time = (seconds) => new Date(seconds * 1000).toLocaleTimeString();
 kept.said = ({ text }, at) => line($("#said"), text, { aside: time(at) });
 on_submit($("#everyone form"), (text) => text && post("/say", { text }));
 
-const job = { bar: $("#job progress"), list: $("#files"), said: $("#job-line") };
+// A job is a run: it has a stream of its own, which begins at its beginning and ends with it.
+const job = { bar: $("#job progress"), list: $("#files"), said: $("#job-line"), stop: $("[data-do=stop]") };
 on_submit($("#job form"), (folder) => post("/viewers/{viewer}/job", { folder }));
-kept.total = ({ files }) => {
+job.stop.addEventListener("click", () => post("/viewers/{viewer}/job/stop"));
+kept.job = ({ topic }) => {
+  job.topic = topic;
+  queueMicrotask(follow);  // of a history, the newest
+};
+
+function follow() {
+  if (job.topic === job.followed) return;
+  job.followed = job.topic;
+  job.source?.close();
+  const source = job.source = open(`/viewers/{viewer}/job/${job.topic}`, {
+    position: "none", replay: 100, reconnect: ({ status }) => status !== 404,
+  });
+  const told = (type, handle) => source.addEventListener(type, (event) => {
+    count++;
+    handle(event.json());
+  });
+  const over = (reason) => {
+    job.stop.disabled = true;
+    if (reason !== "completed") job.said.textContent += `: ${reason}`;
+  };
+  const show = (done, text) => {
+    job.bar.value = done;
+    job.said.textContent = text;
+  };
   job.list.replaceChildren();
-  job.bar.value = 0;
-  job.said.textContent = `0 of ${files} files`;
-};
-kept.progress = ({ file, sha256, number: n, files, bytes: done, of }) => {
-  job.bar.value = of ? done / of : 1;
-  job.said.textContent = `${n} of ${files} files`;
-  line(job.list, file, { aside: sha256.slice(0, 12) });
-};
-kept.done = ({ files, seconds }) => {
-  job.bar.value = 1;
-  job.said.textContent = `${files} files in ${seconds.toPrecision(2)} s: done`;
-};
+  job.stop.disabled = false;
+  show(0, "started");
+  told("total", ({ files, process }) => show(0, `0 of ${files} files, in process ${process}`));
+  told("progress", ({ file, sha256, number: n, files, bytes: done, of }) => {
+    show(of ? done / of : 1, `${n} of ${files} files`);
+    line(job.list, file, { aside: sha256.slice(0, 12) });
+  });
+  told("done", ({ files, seconds }) => show(1, `${files} files in ${seconds.toPrecision(2)} s: done`));
+  told("stream-end", ({ reason }) => over(reason));
+  told("stream-error", ({ title, detail }) => {
+    source.close();  // it would be told the same again
+    over(detail ?? title);
+  });
+  source.addEventListener("error", ({ detail: { status } }) => { if (status === 404) over("no longer kept"); });
+}
 
 const called = (name) => String(name).replace(/^./, (first) => first.toUpperCase());
 const cards = [];
@@ -182,7 +211,7 @@ async function begin() {
     return;
   }
   shown = new Set();
-  for (const list of [$("#said"), ...cards, job.list]) list.replaceChildren();
+  for (const list of [$("#said"), ...cards]) list.replaceChildren();
   handlers.settings(found.settings);
   $("[data-do=kill]").hidden = !found.supervised;
   const entries = [...found.entries.map(({ type, data, time: at }) => entry(type, data, at)), ...waiting];

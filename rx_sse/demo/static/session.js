@@ -47,12 +47,16 @@ export async function post(path, body = {}) {
 /** What the viewer's topics have kept, a list of {type, data, time}, and what the viewer has chosen. */
 export const history = () => request("/viewers/{viewer}/history");
 
+/** A stream of this browser's viewer, shared by all of its tabs. */
+export const open = (path, options) =>
+  stream(path.replace("{viewer}", viewer), { user: viewer, token: async () => { await signIn(); }, ...options });
+
 /** The one stream of this browser, once the server is there. */
 export async function enter() {
   for (;;)
     try {
       viewer = await signIn();
-      return stream(`/viewers/${viewer}/events`, { user: viewer, token: async () => { await signIn(); } });
+      return open("/viewers/{viewer}/events");
     } catch {
       await new Promise((done) => setTimeout(done, 2000));
     }
