@@ -48,9 +48,8 @@ async def hashing(folder: Path, pause: float = 0.0) -> AsyncIterator[rx_sse.Serv
     """
     begun = time.monotonic()
     found = await asyncio.to_thread(lambda: list(islice(files_below(folder), MOST_FILES)))
-    files, total = len(found), sum(size for _, size in found)
-    beginning = {"files": files, "bytes": total, "process": os.getpid()}
-    yield rx_sse.ServerSentEvent(beginning, event="total")
+    files, total, process = len(found), sum(size for _, size in found), os.getpid()
+    yield rx_sse.ServerSentEvent({"files": files, "bytes": total, "process": process}, event="total")
     done = 0
     for number, (path, size) in enumerate(found, 1):
         await asyncio.sleep(pause)
@@ -59,7 +58,7 @@ async def hashing(folder: Path, pause: float = 0.0) -> AsyncIterator[rx_sse.Serv
         except OSError as error:
             sha256 = error.strerror or "unreadable"
         done += size
-        at = {"number": number, "files": files, "bytes": done, "of": total}
+        at = {"number": number, "files": files, "bytes": done, "of": total, "process": process}
         progress = {"file": str(path.relative_to(folder)), "sha256": sha256, **at}
         yield rx_sse.ServerSentEvent(progress, event="progress")
     took = {"files": files, "seconds": round(time.monotonic() - begun, 3)}

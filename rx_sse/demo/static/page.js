@@ -138,9 +138,9 @@ function follow() {
   job.list.replaceChildren();
   job.stop.disabled = false;
   show(0, "started");
-  told("total", ({ files, process }) => show(0, `0 of ${files} files, in process ${process}`));
-  told("progress", ({ file, sha256, number: n, files, bytes: done, of }) => {
-    show(of ? done / of : 1, `${n} of ${files} files`);
+  told("total", ({ files, process }) => show(0, `0 of ${files} files, process ${process}`));
+  told("progress", ({ file, sha256, number: n, files, bytes: done, of, process }) => {
+    show(of ? done / of : 1, `${n} of ${files} files, process ${process}`);
     line(job.list, file, { aside: sha256.slice(0, 12) });
   });
   told("done", ({ files, seconds }) => show(1, `${files} files in ${seconds.toPrecision(2)} s: done`));
