@@ -1,9 +1,10 @@
 """Topics with history and resume: one `Bus` over a small `Log` port.
 
-Data goes one way: a push (`topic`, `publisher`) through the inbox into the log (`log`, `memory`), which tells
-the topic's `local`; that one hands entries to its live readers (`dispatch`), while those who come back read
-what they missed (`reader`, `feed`). The connection's cursor is kept beside all that (`handle`). `local` and
-`reader` are synchronous code over the `host`; asyncio begins in `bus`.
+Data flows one way: a push (`topic`, `publisher`) goes through the inbox into the log (`log`), which notifies
+the topic's `local_topic`; that hands entries to its live readers (`delivery.fanout`), while readers that
+resume first read the entries they missed (`resume`, `events`). The connection's cursor is kept beside the
+pipeline (`resume.stream_cursor`). `local_topic` and the readers are synchronous code over the `host`; asyncio
+begins in `runtime`.
 
 Never: aiohttp; redis in any file but its own.
 """
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> object:
-        # Lazy, because a worker that only publishes comes through here too, and pays for no reactivex.
+        # Lazy, because a worker that only publishes imports this room too, and must not load reactivex.
         homes = {"Bus": "bus", "MemoryBus": "memory_bus", "Topic": "topic", "topic_name": "names"}
         if name not in homes:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

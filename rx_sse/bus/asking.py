@@ -1,10 +1,11 @@
-"""What can be asked of a topic: where it is, and what it has.
+"""Queries about a topic: its position, and a page of its history.
 
-Both ask the log itself, also on a bus whose log is elsewhere: what a publisher was told is stored is in the
-answer. Nothing is subscribed to and nothing stays behind.
+Both query the log itself, also on a bus whose log is on a server: an entry whose publish has returned is in
+the result. Nothing is subscribed to and no state remains.
 
 Standard: docs/positions.md.
-Never: a question without an end; a log that does not answer for `position_timeout` is `Overloaded`.
+Never: a query that waits without a limit; if the log does not answer within `position_timeout`, it is
+`Overloaded`.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ T = TypeVar("T")
 Begin = Callable[[Callable[[T], None], Ask], None]
 
 MOST = PAGE_ENTRIES
-"""Entries of a page of history: one page of the log, so that it is true of one instant."""
+"""Entries of a page of history: one page of the log, so that all of it is from one instant."""
 
 
 async def position_of(core: Core, topics: tuple[str, ...]) -> str:
@@ -44,19 +45,20 @@ async def position_of(core: Core, topics: tuple[str, ...]) -> str:
 
 
 class Wish:
-    """Which part of a topic's history is asked for, checked.
+    """Which part of a topic's history is requested, checked.
 
     Args:
-        topic: whose.
-        after: the cursor behind which it begins.
-        last: so many of the newest entries.
-        since: those not older than a time. One of the three at most; without any, from the oldest entry on.
+        topic: its name.
+        after: the cursor after which the page begins.
+        last: the number of newest entries to return.
+        since: only entries that are not older. At most one of the three; without any, from the oldest entry
+            on.
         limit: entries of the page, 500 at most.
-        max_bytes: of the page; one entry over it comes alone.
+        max_bytes: bytes of the page; a single entry over it is returned alone.
 
     Raises:
-        TopicNameError: the topic has no such name.
-        UsageError: two beginnings, a cursor that is none of this topic, or a number that makes no sense.
+        TopicNameError: `topic` is not a valid name.
+        UsageError: two beginnings, a cursor of another topic, or a number out of range.
     """
 
     __slots__ = ("after", "last", "limit", "max_bytes", "since", "topic")
@@ -74,7 +76,7 @@ class Wish:
         self.topic = check_topic(topic)
         given = [name for name, it in (("after", after), ("last", last), ("since", since)) if it is not None]
         if len(given) > 1:
-            raise UsageError(f"{' and '.join(f'{it}=' for it in given)} are two beginnings: give one of them")
+            raise UsageError(f"{' and '.join(f'{it}=' for it in given)} are two beginnings: give only one")
         self.last = None if last is None else count("last", last)
         self.since = check_since(since)
         self.limit = count("limit", limit)
@@ -87,7 +89,7 @@ class Wish:
 async def history_of(core: Core, wish: Wish) -> tuple[HistoryPage, int]:
     """A page of a topic's history, and the bytes of its entries."""
     core.runtime.require_loop()
-    begin: dict[str, Any] = {"after": UNKNOWN}  # of no entry, so: from the oldest on
+    begin: dict[str, Any] = {"after": UNKNOWN}  # the position of no entry: from the oldest entry on
     if wish.after is not None:
         begin = {"after": wish.after}
     elif wish.last is not None:
@@ -104,8 +106,8 @@ def _place(topic: str, after: str) -> Position:
     place = None if places is None else places.get(ref_of(topic))
     if place is None:
         raise UsageError(
-            f"after={str(after)[:80]!r} is no cursor of topic {topic!r}: give the id of one of its entries, "
-            "or what position() returned"
+            f"after={str(after)[:80]!r} is not a cursor of topic {topic!r}: give the id of one of its "
+            "entries, or what position() returned"
         )
     return place.position
 
@@ -127,12 +129,12 @@ async def _answer(core: Core, query: Query) -> Page:
 
 
 async def _outcome(core: Core, topic: str, begin: Begin[T]) -> T:
-    """What questions to the log lead to; those that it cannot answer are asked again.
+    """Wait for the result of queries to the log; those that it cannot answer now are repeated.
 
     Args:
         core: of the bus.
-        topic: which the questions are about.
-        begin: asks the first of them, given what to tell the outcome, and the function that asks.
+        topic: the topic that the queries are about.
+        begin: sends the first query, given the function that takes the result, and the function that queries.
 
     Raises:
         Overloaded: the log did not answer in time.

@@ -1,7 +1,7 @@
-"""Publishing from a process without a loop, whatever keeps the log: one call, one answer.
+"""Publishing from a process without a loop, to any log: one call, one answer.
 
-It may be used from any number of threads, which take turns, and before or after a fork: each process has a
-connection of its own, made at its first publish.
+Any number of threads may use it (they take turns), before or after a fork: each process has its own
+connection, made at its first publish.
 
 Standard: docs/resume.md §4.
 Never: an event loop, and neither reactivex nor aiohttp is imported.
@@ -24,7 +24,7 @@ from rx_sse.wire.dumps import Dumps
 
 
 class ProcessState:
-    """What belongs to one process."""
+    """The state of one process."""
 
     __slots__ = ("lock", "pid")
 
@@ -37,16 +37,16 @@ State = TypeVar("State", bound=ProcessState)
 
 
 class BlockingPublisher(ABC, Generic[State]):
-    """What the publishers of all logs have in common; a subclass stores one draft.
+    """The common part of the publishers of all logs; a subclass stores one draft.
 
     Args:
-        state: makes what belongs to a process.
-        timeout: seconds for one publish in all.
-        store: what a timeout of zero leaves no time to answer.
+        state: makes the state of a process.
+        timeout: seconds for one publish, all retries included.
+        store: names the log in the message about a timeout of zero.
         dumps: replaces the JSON encoder.
 
     Raises:
-        UsageError: a number that makes no sense.
+        UsageError: a number out of range.
     """
 
     def __init__(self, state: Callable[[], State], timeout: float, store: str, dumps: Dumps | None) -> None:
@@ -68,19 +68,19 @@ class BlockingPublisher(ABC, Generic[State]):
         """Publish, and wait until the log has it.
 
         Args:
-            topic: where.
+            topic: the topic's name.
             data: a `str` as text, a `ServerSentEvent` with its event name, anything else as JSON.
             event: the event's name.
             idempotency_key: repeating a publish with the same key within 5 minutes stores it once, and
                 returns the same id.
-            user: whose key it is.
+            user: the key belongs to this user; other users' keys do not collide with it.
 
         Returns:
             The entry's cursor.
 
         Raises:
-            EncodeError, EventTooLarge, TopicNameError: it cannot be sent.
-            UsageError: `SQLitePublisher`: a log can never be at this path.
+            EncodeError, EventTooLarge, TopicNameError: the event cannot be sent, or the name is not valid.
+            UsageError: `SQLitePublisher`: this path can never hold a log.
             PublishRefused: nothing was stored.
             PublishUnknown: it may be stored: no answer came in time, too few replicas have acknowledged it,
                 or the commit failed. Repeat it with the same `idempotency_key`.
@@ -91,10 +91,10 @@ class BlockingPublisher(ABC, Generic[State]):
         deadline = time.monotonic() + self._timeout
         state = self._state
         if state.pid != os.getpid():
-            # A child of a fork: that connection, and perhaps its lock, is the parent's.
+            # A child of a fork: that connection, and perhaps its lock, belongs to the parent.
             state = self._state = self._new_state()
         if not state.lock.acquire(timeout=self._timeout):
-            raise not_stored(f"{topic}: others were waiting for {self._timeout} s")
+            raise not_stored(f"{topic}: other threads were publishing for {self._timeout} s")
         try:
             position = self._store(state, draft, deadline)
         finally:
@@ -114,7 +114,7 @@ class BlockingPublisher(ABC, Generic[State]):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    # -- what a subclass has ---------------------------------------------------------------------------------
+    # -- implemented by a subclass ---------------------------------------------------------------------------
 
     @abstractmethod
     def _retention(self, topic: str) -> Retention:
@@ -128,5 +128,5 @@ class BlockingPublisher(ABC, Generic[State]):
 
     @abstractmethod
     def _disconnect(self, state: State) -> None:
-        """Close what a process has open."""
+        """Close the connections of a process."""
         ...

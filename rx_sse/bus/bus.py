@@ -1,11 +1,11 @@
 """Topics with history and resume.
 
-A `Bus` is the same over every log: `MemoryBus` has one in this process. It belongs to the loop that it was
-started on; `on_next` works from every thread. It may be made at module level: nothing of asyncio exists
-before it is started, by `setup(app, bus=bus)` or `async with bus`.
+A `Bus` is the same over every log: `MemoryBus` keeps its log in this process. It belongs to the loop that it
+was started on; `on_next` works from every thread. It may be made at module level: it creates nothing of
+asyncio before it is started, by `setup(app, bus=bus)` or `async with bus`.
 
-Never: a topic, a user or a reader that has gone leaves anything behind but the history it is promised to
-have, for as long as that.
+Never: a topic, a user or a reader that is gone leaves anything behind except the history that its retention
+promises, for as long as it promises.
 """
 
 from __future__ import annotations
@@ -45,24 +45,24 @@ class Bus(RunMethods):
     """Topics over a log.
 
     Args:
-        log: where entries are kept.
-        retention: how much of a topic is kept that no `retain` is for.
+        log: stores the entries.
+        retention: how much of a topic is kept, unless a `retain` applies to it.
         publish_timeout: seconds that a publisher waits for room.
-        position_timeout: seconds that a stream waits for the bus to tell its position; then it is shed.
-        grace: seconds that a listener may be away without having left (`presence`).
-        max_token_life: seconds that a token may live, from ``iat`` to ``exp``; one that lives longer is
-            refused, and revocations are kept so long.
-        blind_limit: seconds that a process which is cut off goes on with the revocations that it knows.
+        position_timeout: seconds that a stream waits for the topics' positions; then it is refused (503).
+        grace: seconds that a listener may be disconnected before it counts as having left (`presence`).
+        max_token_life: seconds that a token may live, from ``iat`` to ``exp``; a token that lives longer is
+            refused, and revocations are kept for this long.
+        blind_limit: seconds that a process cut off from its log relies on the revocations that it knows.
         ring_bytes: recent entries of all topics that are kept ready for reconnects.
         clock: monotonic seconds, the same as the log's.
-        rosters: makes the rosters of `presence`; a log that is shared may share them.
+        rosters: makes the rosters of `presence`; a shared log may share them.
         check_workers: called by `setup`; warns if this bus cannot serve an application of several workers,
             and this process is one.
-        dumps: replaces the JSON encoder for what is pushed, and for what `map` and `snapshot` return; without
-            it that of `setup(dumps=)`.
+        dumps: replaces the JSON encoder for pushed values, and for the results of `map` and `snapshot`;
+            without it, the encoder of `setup(dumps=)` is used.
 
     Raises:
-        UsageError: a number that makes no sense.
+        UsageError: a number out of range.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Bus(RunMethods):
         )
         self._core.encode_with(dumps)
 
-    # -- its life --------------------------------------------------------------------------------------------
+    # -- lifecycle -------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Begin, on the running loop; `setup(app, bus=bus)` and `async with bus` call it. A second start on
@@ -108,8 +108,9 @@ class Bus(RunMethods):
         await self._core.start()
 
     async def close(self) -> None:
-        """Take no more, deliver what was pushed, then end every subscription, with `BusClosed` and never with
-        a `stream-end`. What was taken and could not be stored within 2 s is reported in `errors`.
+        """Refuse new pushes, deliver everything pushed before, then end every subscription, with `BusClosed`
+        and never with a `stream-end`. Entries that were accepted and could not be stored within 2 s are
+        reported in `errors`.
         """
         await self._core.close()
 
@@ -121,13 +122,13 @@ class Bus(RunMethods):
         await self.close()
 
     def ready(self) -> bool:
-        """Whether what is published now reaches this process's listeners."""
+        """Whether an event published now reaches this process's listeners."""
         return self._core.ready()
 
     @property
     def errors(self) -> Observable[BusError]:
-        """What went wrong and has no other place: failures of sources, of `filter` and `map`, gaps that no
-        connection tells.
+        """Errors that are reported nowhere else: failures of sources, of `filter` and `map`, gaps that are
+        sent to no client.
         """
         return self._core.runtime.errors
 
@@ -137,7 +138,7 @@ class Bus(RunMethods):
         """The topic `name`, a Subject of values. Costs nothing and keeps nothing.
 
         Raises:
-            TopicNameError: the name is not one.
+            TopicNameError: `name` is not valid.
         """
         return Topic(self._core, check_topic(name))
 
@@ -152,28 +153,28 @@ class Bus(RunMethods):
         map: Map | None = None,
         on_gap: Callable[[Gap], None] | None = None,
     ) -> Observable[ServerSentEvent]:
-        """The events of topics, resumable: what came after the client's cursor, then live; no gap, no
-        duplicate, in order.
+        """The events of topics, resumable: the events after the client's cursor, then live; without a gap,
+        without a duplicate, in order.
 
         Args:
             *topics: 1 to 32 names.
-            after: `last_event_id(request)`; outside a request None, or a cursor: what `position` returned, or
+            after: `last_event_id(request)`; outside a request None, or a cursor: a result of `position`, or
                 an entry's id.
-            last: without a cursor, begin with so many of the newest entries of each topic.
+            last: without a cursor, begin with this many of the newest entries of each topic.
             since: without a cursor, begin with the entries that are not older: a `timedelta` back from the
                 subscription, or a `datetime` with a time zone.
-            snapshot: without a cursor, begin with the state that it returns, given the topic's name; then
-                come the changes since it was called. May be a coroutine function. None means no state. One
-                call serves all who wait for the same function, topic and user.
-            filter: tells which events the client gets. The position moves for the others too.
-            map: what the client gets instead: a `ServerSentEvent`, or a value. An exception in either is a
-                gap for that event.
-            on_gap: called with each `Gap`. Without a connection that tells the client, gaps also go to
+            snapshot: without a cursor, begin with the state that it returns for a topic's name; the changes
+                made since it was called follow. May be a coroutine function. None means no state. One call
+                serves all clients that wait for the same function, topic and user.
+            filter: returns whether the client gets an event. The cursor moves past the other events too.
+            map: returns what is sent instead: a `ServerSentEvent`, or a value. If either function raises, the
+                client gets a gap for that event.
+            on_gap: called with each `Gap`. Without a connection that sends gaps to a client, they also go to
                 `errors`.
 
         Raises:
-            TopicNameError: a name that is not one.
-            UsageError: no topic, too many, or an argument that is something else.
+            TopicNameError: a name that is not valid.
+            UsageError: no topic, too many topics, or an argument of the wrong type.
         """
         if not 1 <= len(topics) <= MAX_TOPICS:
             raise UsageError(f"events() takes 1 to {MAX_TOPICS} topics, not {len(topics)}")
@@ -181,8 +182,8 @@ class Bus(RunMethods):
         count("last", last, least=0)
         check_beginnings(after, last, check_since(since), snapshot)
         function("snapshot", snapshot, "a function of a topic's name that returns its state")
-        function("filter", filter, "a function of an event that tells whether the client gets it")
-        function("map", map, "a function of an event that returns what the client gets instead")
+        function("filter", filter, "a function of an event that returns whether the client gets it")
+        function("map", map, "a function of an event that returns what is sent instead")
         function("on_gap", on_gap, "a function of a Gap")
         refs = references(tuple(check_topic(topic) for topic in topics))
         return Events(
@@ -198,22 +199,22 @@ class Bus(RunMethods):
         )
 
     async def position(self, *topics: str) -> str:
-        """Where topics are now: the cursor behind everything that the bus has taken so far.
+        """The current position of topics: the cursor after every entry that the bus has accepted so far.
 
-        Take it before the state that a page shows, and let the page's stream go on from it: what changes in
-        between comes as an event, and nothing is missed.
+        Take it before you read the state that a page shows, and start the page's stream from it: a change
+        made in between arrives as an event, and nothing is missed.
 
         Args:
-            *topics: 1 to 32 names, of those that the stream will have.
+            *topics: 1 to 32 names, the same as the stream's.
 
         Returns:
             A cursor: for `events(after=…)`, `history(after=…)`, and as ``Last-Event-ID`` or ``?lastEventId=``
             of a stream.
 
         Raises:
-            TopicNameError: a name that is not one.
-            UsageError: no topic, too many, or one twice.
-            Overloaded: the log does not answer.
+            TopicNameError: a name that is not valid.
+            UsageError: no topic, too many topics, or one topic twice.
+            Overloaded: the log does not answer in time.
             BusClosed: the bus is not running.
         """
         return await position_of(self._core, topics)
@@ -227,20 +228,21 @@ class Bus(RunMethods):
         since: Since | None = None,
         limit: int = 100,
     ) -> HistoryPage:
-        """A page of what a topic has kept, the oldest first. One of `after`, `last` and `since` says where it
-        begins; without any, it is the oldest entry.
+        """A page of a topic's history, the oldest entry first. `after`, `last` or `since` selects where it
+        begins; without any of them, with the oldest entry.
 
         Args:
-            topic: whose.
-            after: a cursor: the `next` of the page before, an entry's id, or what `position` returned.
-            last: so many of the newest entries.
-            since: those not older: a `timedelta` back from now, or a `datetime` with a time zone.
+            topic: its name.
+            after: a cursor: the `next` of the page before, an entry's id, or a result of `position`.
+            last: the number of newest entries to return.
+            since: only entries that are not older: a `timedelta` back from now, or a `datetime` with a time
+                zone.
             limit: entries of the page, 500 at most; it also ends before it would be over 1 MB.
 
         Raises:
-            TopicNameError: the name is not one.
-            UsageError: two beginnings, a cursor that is none of this topic, a number that makes no sense.
-            Overloaded: the log does not answer.
+            TopicNameError: `topic` is not a valid name.
+            UsageError: two beginnings, a cursor of another topic, or a number out of range.
+            Overloaded: the log does not answer in time.
             BusClosed: the bus is not running.
         """
         wish = Wish(topic, after=after, last=last, since=since, limit=limit)
@@ -254,17 +256,17 @@ class Bus(RunMethods):
         history_bytes: int | None = None,
         ttl: float | None = None,
     ) -> None:
-        """Keep more, or less, of some topics than of the others. The most specific pattern counts; the same
-        one again replaces what it said. At any time and from any thread: it holds for what is published from
-        then on, in this process.
+        """Keep more, or less, of some topics than of the others. The most specific pattern applies; calling
+        it again for a pattern replaces its limits. May be called at any time and from any thread: it applies
+        to entries published from then on, in this process.
 
         Args:
             pattern: a topic, or a prefix up to a separator and ``*``, as in ``orders:*``; ``*`` for all.
-            history, history_bytes, ttl: as for the bus; what is left out is the bus's.
+            history, history_bytes, ttl: as for the bus; a limit that is not given is the bus's.
 
         Raises:
-            TopicNameError: it is no pattern.
-            UsageError: nothing is given, a number that makes no sense, or over 1,000 patterns.
+            TopicNameError: `pattern` is not valid.
+            UsageError: no limit is given, a number out of range, or over 1,000 patterns.
         """
         core = self._core
         core.retentions.retain(pattern, history=history, history_bytes=history_bytes, ttl=ttl)
@@ -279,24 +281,24 @@ class Bus(RunMethods):
         idempotency_key: str | None = None,
         user: str | None = None,
     ) -> str:
-        """Publish, and know that the bus has it.
+        """Publish, and wait until the log has stored the event.
 
         Args:
-            topic: where.
-            data: as `Topic.on_next` takes it.
+            topic: the topic's name.
+            data: a value as for `Topic.on_next`.
             event: the event's name.
             idempotency_key: repeating a publish with the same key within 5 minutes stores it once, and
                 returns the same id.
-            user: who publishes: the same key of another user is another key, and what `setup(limits=)`
-                bounds for each user is counted.
+            user: the key belongs to this user: the same key of another user is another key. The publish counts
+                towards the limits that `setup(limits=)` sets for each user.
 
         Returns:
             The entry's cursor.
 
         Raises:
             EncodeError, EventTooLarge, TopicNameError: as for `on_next`.
-            QueueFull, BusClosed: not taken.
-            Overloaded: not taken: this user has begun to publish to too many topics, or used too many keys.
+            QueueFull, BusClosed: the event was not accepted.
+            Overloaded: not accepted: this user has begun to publish to too many topics, or used too many keys.
             PublishRefused: nothing was stored; also if the key was used with other data.
             PublishUnknown: no answer came in time, or not enough replicas have acknowledged it.
         """
@@ -309,9 +311,11 @@ class Bus(RunMethods):
         return await self._publish(draft)
 
     async def end(self, topic: str, reason: str | None = None) -> None:
-        """End a topic: its readers get what there is, then `stream-end`, on every instance, now or later.
+        """End a topic: its readers get the remaining events, then `stream-end`, on every instance, now or
+        when they reconnect.
 
-        Whoever comes after the end gets the history and the end. A publish after it begins the topic again.
+        A client that connects after the end gets the history and the end. A publish after it starts the topic
+        again.
         """
         kept = self._core.retentions.of(check_topic(topic))
         await self._publish(Draft(topic, END, gap_data(reason or "ended"), None, kept))
@@ -328,7 +332,8 @@ class Bus(RunMethods):
                 the longest life that a token may have.
 
         Raises:
-            UsageError: neither or both, what no token says, or an `until` beyond `max_token_life`.
+            UsageError: neither or both, a value that no token can contain, or an `until` beyond
+                `max_token_life`.
             Overloaded: 1,000,000 revocations are in force.
         """
         if (user is None) == (token_id is None):
@@ -336,17 +341,17 @@ class Bus(RunMethods):
         for name, value in (("user", user), ("token_id", token_id)):
             if value is not None and (not isinstance(value, str) or not value):  # pyright: ignore[reportUnnecessaryIsInstance]
                 raise UsageError(
-                    f"revoke({name}={value!r}): give the text that the token says, or it fits none"
+                    f"revoke({name}={value!r}): give the text that the token contains, or it matches no token"
                 )
         seconds("until", until, optional=True)
         await self._publish(self._core.revocations.request(user, token_id, until))
 
     def presence(self, topic: str) -> Presence:
-        """Who listens to a topic in this process, and an Observable of who comes and goes."""
+        """The users that listen to a topic in this process, and an Observable of joins and leaves."""
         return Presence(self._core, check_topic(topic))
 
     def stats(self) -> BusStats:
-        """What it has done and holds."""
+        """Counters and current sizes."""
         return BusStats.of(self._core)
 
     async def _publish(self, draft: Draft) -> str:
@@ -355,5 +360,5 @@ class Bus(RunMethods):
 
 
 def core_of(bus: Bus) -> Core:
-    """For the library: the inside of a bus."""
+    """For the library: the core of a bus."""
     return bus._core  # pyright: ignore[reportPrivateUsage]

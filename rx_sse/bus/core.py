@@ -1,6 +1,6 @@
-"""The inside of a bus: its parts, and their life.
+"""The core of a bus: its parts, and their lifecycle.
 
-It is the only file that knows all parts; each part takes what it uses. Nothing of asyncio exists before
+Only this file knows all parts; each part receives the parts that it uses. Nothing of asyncio exists before
 `start`, and nothing after `close`.
 """
 
@@ -29,7 +29,7 @@ from rx_sse.wire.dumps import Dumps
 
 TICK = 1.0
 FLUSH = 2.0
-"""Seconds that `close()` gives to what was pushed before."""
+"""Seconds within which `close()` must have stored everything pushed before."""
 
 
 class Core:
@@ -38,7 +38,7 @@ class Core:
     Its arguments are those of `Bus`.
 
     Raises:
-        UsageError: a number that makes no sense.
+        UsageError: a number out of range.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Core:
         self.log = log
         self.check_workers = check_workers
         self.dumps: Dumps | None = None
-        """Replaces the JSON encoder for what is pushed, and for what `map` and `snapshot` return."""
+        """Replaces the JSON encoder for pushed values, and for the results of `map` and `snapshot`."""
         self.position_timeout = seconds("position_timeout", position_timeout)
         self._publish_timeout = seconds("publish_timeout", publish_timeout)
         self.runtime = runtime = Runtime(log, retention, clock, count("ring_bytes", ring_bytes, least=0))
@@ -81,26 +81,26 @@ class Core:
         self._tick: asyncio.TimerHandle | None = None
         self._owners: set[object] = set()
 
-    # -- what it is doing ------------------------------------------------------------------------------------
+    # -- state -----------------------------------------------------------------------------------------------
 
     def ready(self) -> bool:
-        """Whether what is published now reaches this process's listeners."""
+        """Whether an event published now reaches this process's listeners."""
         return self.runtime.running and (not isinstance(self.log, Probing) or self.log.ready)
 
     def deaf(self) -> bool:
-        """Whether this process receives nothing though others do: then it should get no more clients."""
+        """Whether only this process receives nothing: then it should get no new clients."""
         return self.runtime.running and isinstance(self.log, Probing) and self.log.deaf
 
     def encode_with(self, dumps: Dumps | None) -> None:
         """Replace the JSON encoder.
 
         Raises:
-            UsageError: it is no function.
+            UsageError: it is not a function.
         """
         function("dumps", dumps, "a function of a value that returns JSON text")
         self.dumps = dumps
 
-    # -- its life --------------------------------------------------------------------------------------------
+    # -- lifecycle -------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Begin, on the running loop. A second start on the same loop does nothing.
@@ -115,9 +115,9 @@ class Core:
                 return
             if not runtime.loop.is_closed():
                 raise UsageError(
-                    "this bus runs on another loop: a bus has one loop, another loop needs its own bus"
+                    "this bus runs on another loop: a bus belongs to one loop, another loop needs its own bus"
                 )
-            self._let_go()  # that loop ended without close(): nothing of it can be waited for
+            self._let_go()  # that loop ended without close(): nothing on it can be awaited
             await self.log.close()
         self.publisher = Publisher(runtime, runtime.attach(loop), self._publish_timeout)
         if isinstance(self.log, Opening):
@@ -130,8 +130,9 @@ class Core:
         self._tick = loop.call_later(TICK, self._ticked, context=Context())
 
     async def close(self) -> None:
-        """Stop taking, deliver what was pushed, then end every subscription, with `BusClosed` and never with
-        a `stream-end`. What was taken and could not be stored in time is reported in `errors`.
+        """Refuse new pushes, deliver everything pushed before, then end every subscription, with `BusClosed`
+        and never with a `stream-end`. Entries that were accepted and could not be stored in time are reported
+        in `errors`.
         """
         runtime, inbox = self.runtime, self.runtime.inbox
         if inbox is None:
@@ -161,27 +162,27 @@ class Core:
             runtime.error(BusClosed(message))
 
     async def start_for(self, owner: object) -> None:
-        """Begin, and go on until the last owner has called `close_for`: several applications of one process
-        may share a bus.
+        """Start, and run until the last owner has called `close_for`: several applications of one process may
+        share a bus.
         """
         await self.start()
         self._owners.add(owner)
 
     async def close_for(self, owner: object) -> None:
-        """Close, unless another owner is left."""
+        """Close, unless the bus has another owner."""
         self._owners.discard(owner)
         if not self._owners:
             await self.close()
 
     async def delivered(self) -> None:
-        """Wait until what was pushed before has been stored and delivered."""
+        """Wait until everything pushed before has been stored and delivered."""
         await self._passed()
         if isinstance(self.log, Flushing):
             await self.log.flushed()
             await self._passed()
 
     def retained(self) -> None:
-        """Another part of some topics is kept from now on."""
+        """The retention of some topics has changed."""
         self.topics.retain()
         if isinstance(self.log, Retaining):
             self.log.retained()
@@ -198,18 +199,18 @@ class Core:
     # -- inside ----------------------------------------------------------------------------------------------
 
     async def _passed(self) -> None:
-        """Wait until what is in the inbox has been delivered."""
+        """Wait until everything in the inbox has been delivered."""
         runtime = self.runtime
         if runtime.inbox is None or runtime.loop is None:
             return
         future: asyncio.Future[None] = runtime.loop.create_future()
         fanout = runtime.fanout
-        # Through the inbox, then behind the deliveries that wait: the last call resolves it.
+        # Through the inbox, then behind the waiting deliveries: the last call resolves it.
         if runtime.inbox.put(lambda last: fanout.hand((last,), None, _resolve), future, exempt=True):
             await future
 
     def _let_go(self) -> None:
-        """Forget all that belonged to the loop."""
+        """Discard everything that belonged to the loop."""
         if self._tick is not None:
             self._tick.cancel()
         self._tick = self.publisher = None
@@ -219,14 +220,14 @@ class Core:
         self._owners.clear()
 
     def _ticked(self) -> None:
-        """Once a second: what is over."""
+        """Once a second: expire."""
         loop = self.runtime.loop
         if loop is not None:
             self._tick = loop.call_later(TICK, self._ticked, context=Context())
             self.tick(loop.time())
 
     def tick(self, now: float) -> None:
-        """Let go of what is over at `now`, by the loop's clock."""
+        """Release whatever has expired at `now`, by the loop's clock."""
         self.runtime.shrink()
         self.runtime.wall_clock.note()
         self.topics.sweep(now)

@@ -1,4 +1,4 @@
-"""What `bus.events(...)` returns: an Observable that is resumable."""
+"""The result of `bus.events(...)`: a resumable Observable."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ class Events(Unwrapped[ServerSentEvent]):
     def subscribe_observer(
         self, observer: Callbacks, scheduler: abc.SchedulerBase | None = None
     ) -> abc.DisposableBase:
-        """Subscribe, on the bus's loop. The position is that of this moment; events come from the next turn
-        of the loop on.
+        """Subscribe, on the bus's loop. The position is taken at this moment; events follow from the next
+        turn of the loop on.
         """
-        # A text belongs to no connection: each subscription begins there.
+        # A cursor given as text belongs to no connection: each subscription begins there.
         handle = StreamCursor(self._after) if isinstance(self._after, str) else self._after
         subscription = EventsSubscription(self._core, handle, self._functions, observer)
         try:
@@ -70,7 +70,7 @@ def check_after(after: object) -> None:
     """Check what was given as `after=`.
 
     Raises:
-        UsageError: no cursor, or a text where the request at hand has one.
+        UsageError: not a cursor, or a text inside a request that has a cursor of its own.
     """
     if isinstance(after, StreamCursor):
         return
@@ -83,17 +83,17 @@ def check_after(after: object) -> None:
 
 
 def check_beginnings(after: object, last: int, since: Since | None, snapshot: object) -> None:
-    """Check that a stream has one beginning for clients without a cursor.
+    """Check that a stream has at most one beginning for clients without a cursor.
 
     Raises:
-        UsageError: it has two.
+        UsageError: it has two beginnings.
     """
     if since is None:
         return
     others = {"after": isinstance(after, str) and after, "last": last, "snapshot": snapshot is not None}
     for name, given in others.items():
         if given:
-            raise UsageError(f"since= and {name}= are two beginnings: give one of them")
+            raise UsageError(f"since= and {name}= are two beginnings: give only one")
 
 
 def references(topics: tuple[str, ...]) -> dict[str, str]:

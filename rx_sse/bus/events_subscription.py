@@ -2,11 +2,11 @@
 
 It has one reader for each topic and one observer for all of them. With a cursor
 (`after=last_event_id(request)`) it waits until the connection has written the opening `stream-cursor`, and
-gives positions and gaps to it, beside the pipeline. `filter` and `map` run here, inside, so that the
-position moves for what they drop.
+reports positions and gaps to the cursor, outside the pipeline. `filter` and `map` run here, before the
+pipeline, so that the position also moves past the events that they drop.
 
 Standard: docs/resume.md §2, §3.
-Never: an exception of a user's function poisons the stream: it is a gap for that one entry.
+Never: an exception of a user's function breaks the stream: it is a gap for that entry only.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class EventsSubscription(abc.DisposableBase):
     """One subscription to `Events`.
 
     Attributes:
-        ready: every topic knows where it begins.
+        ready: every topic knows its start position.
     """
 
     __slots__ = (
@@ -84,7 +84,7 @@ class EventsSubscription(abc.DisposableBase):
 
     @property
     def user(self) -> str | None:
-        """Who listens."""
+        """The user of the subscription."""
         return None if self._handle is None else self._handle.user
 
     @property
@@ -93,8 +93,8 @@ class EventsSubscription(abc.DisposableBase):
         return tuple(reader.local.ref for reader in self._readers)
 
     def start(self, names: dict[str, str], last: int, since: Since | None) -> None:
-        """Find out where to begin in topics, given with their references: without a cursor, `last` entries
-        earlier, or with the entries since a time."""
+        """Find the start position in topics, given with their references: without a cursor, `last` entries
+        before the end, or the first entry since a time."""
         topics = {ref: topic for topic, ref in names.items()}
         core = self._core
         fresh = None if since is None else fresh_since(since, core.runtime)
@@ -113,7 +113,7 @@ class EventsSubscription(abc.DisposableBase):
             context = None if self._user_code is None else self._user_code.context
             if is_run(topic):
                 core.runs.reads(topic)
-            # A run is read from its beginning, where nothing else is said.
+            # A run is read from its beginning, unless the call sets another.
             whole = is_run(topic) and not last and fresh is None and not self._snapshots
             if whole and after is None:
                 self._wholes.add(ref)
@@ -128,7 +128,7 @@ class EventsSubscription(abc.DisposableBase):
             self._deadline = runtime.after(core.position_timeout, self._overdue)
 
     def release(self) -> None:
-        """The client knows where the stream begins: replay, then go live."""
+        """The client has received the start position: replay, then deliver live."""
         for reader in self._readers:
             if self._needs_snapshot(reader):
                 self._take_snapshot(reader)
@@ -136,7 +136,7 @@ class EventsSubscription(abc.DisposableBase):
                 reader.go()
 
     def dispose(self) -> None:
-        """Let everything go. On any thread."""
+        """Release everything. On any thread."""
         if self._disposed:
             return
         self._disposed = True
@@ -151,7 +151,7 @@ class EventsSubscription(abc.DisposableBase):
     # -- the readers' side -----------------------------------------------------------------------------------
 
     def located(self, reader: Reader) -> None:
-        """One topic knows where it begins."""
+        """One topic has found its start position."""
         replay = reader.replay
         if self._disposed or replay is None:
             return
@@ -165,13 +165,13 @@ class EventsSubscription(abc.DisposableBase):
         local, handle = reader.local, self._handle
         if (
             local.ref in self._wholes and replay.gap is None and replay.position.seq
-        ):  # it has lost its beginning
+        ):  # the topic has lost its start position
             replay.gap = Gap(local.topic, "trimmed", replay.position.seq, None, replay.position)
         if handle is not None:
             position: Position | None = replay.position
             order = order_of(replay.position, local.epoch)
             pending = replay.gap is not None
-            if replay.gap is not None:  # until it is told, the client's cursor stays as bad as it was
+            if replay.gap is not None:  # until the client gets the gap, its cursor remains invalid
                 position = replay.gap.last or UNKNOWN
                 order = -1
             elif self._needs_snapshot(reader):
@@ -187,7 +187,7 @@ class EventsSubscription(abc.DisposableBase):
                 self._core.runtime.soon(self._begin)
 
     def caught_up(self, reader: Reader) -> None:
-        """A reader is live: its replay, if it was one from the log, is over."""
+        """A reader is live: its replay from the log, if it had one, is over."""
         if self._replaying and all(other.replay is None for other in self._readers):
             self._end_replay()
 
@@ -208,13 +208,14 @@ class EventsSubscription(abc.DisposableBase):
                 runtime.raised("rx_sse: on_gap raised", error)
 
     def strayed(self, reader: Reader) -> None:
-        """The client has been further in what follows now: it is found there when it reconnects."""
+        """The client's cursor is ahead of the log that is followed now: the stream can find it only at a
+        reconnect."""
         self.fail(Overloaded(f"{reader.local.topic}: the log has changed under the stream"))
 
     def passed(self, reader: Reader, entry: Entry) -> None:
-        """An entry of which the client gets nothing."""
-        # Without a filter it is not counted what is still on its way through the pipeline, so the cursor
-        # waits for an event.
+        """An entry from which the client gets no event."""
+        # Without a filter, events still on their way through the pipeline are not counted, so the cursor
+        # moves with the next event only.
         if self._handle is not None and self._shaped:
             local = reader.local
             history = self._core.retentions.of(local.topic).entries
@@ -237,8 +238,8 @@ class EventsSubscription(abc.DisposableBase):
             self._run(self._callbacks.on_completed)
 
     def room(self, again: Callable[[], None]) -> bool:
-        """Whether the connection takes the next block; without one, the loop gets a turn between two
-        blocks.
+        """Whether the connection accepts the next block; without a connection, the loop gets a turn between
+        two blocks.
         """
         outlet = None if self._handle is None else self._handle.outlet
         if outlet is None or outlet.drained:
@@ -248,7 +249,7 @@ class EventsSubscription(abc.DisposableBase):
         return False
 
     def replaying(self, begun: bool) -> None:
-        """A block begins, or has ended: it was asked for when the queue was empty, so it fits."""
+        """A block begins, or has ended: it was read when the queue was empty, so it fits."""
         if self._handle is not None and (outlet := self._handle.outlet) is not None:
             outlet.replaying(begun)
 
@@ -275,7 +276,7 @@ class EventsSubscription(abc.DisposableBase):
         return self._user_code is not None and self._user_code.shapes
 
     def _ways(self, local: LocalTopic) -> tuple[Callable[[Any], None], Callable[[EventBatch], None] | None]:
-        """How a reader hands over events: one by one, or in batches."""
+        """The functions by which a reader delivers events: one by one, or in batches."""
         callbacks = self._callbacks
         if self._shaped:
             return partial(self._shape, local), None
@@ -284,7 +285,7 @@ class EventsSubscription(abc.DisposableBase):
         return callbacks.on_next, None
 
     def _run(self, call: Callable[..., None], *values: Any) -> None:
-        """Call what may be the user's, in the context of the subscription."""
+        """Call a function that may be the user's, in the context of the subscription."""
         if self._user_code is None:
             call(*values)
         else:
@@ -302,7 +303,7 @@ class EventsSubscription(abc.DisposableBase):
     def _overdue(self) -> None:
         if not self.ready:
             timeout = self._core.position_timeout
-            self.fail(Overloaded("the bus did not tell its position in time", retry_after=timeout or None))
+            self.fail(Overloaded("the bus did not get its position in time", retry_after=timeout or None))
 
     def _leave(self) -> None:
         for reader in self._readers:
@@ -346,7 +347,7 @@ class EventsSubscription(abc.DisposableBase):
         self._core.snapshots.take(code.snapshot, reader.local, self.user, code.context, done)
 
     def _snapped(self, reader: Reader, position: Position, outcome: Any) -> None:
-        """The state of a topic as of `position`, or the exception with which it failed."""
+        """The state of a topic as of `position`, or the exception that its function raised."""
         if self._disposed or reader not in self._readers or reader.replay is None:
             return
         if isinstance(outcome, Exception):
@@ -371,7 +372,7 @@ class EventsSubscription(abc.DisposableBase):
         reader.go()
 
     def _shape(self, local: LocalTopic, event: ServerSentEvent) -> None:
-        """`filter` and `map` of one event. Runs in the context of the subscription."""
+        """Apply `filter` and `map` to one event. Runs in the context of the subscription."""
         code, handle = self._user_code, self._handle
         assert code is not None
         mark: Any = event.position

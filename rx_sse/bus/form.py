@@ -1,4 +1,4 @@
-"""The forms in which a topic hands over what it has."""
+"""The forms in which a topic delivers its entries."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from enum import Enum
 
 
 class Form(Enum):
-    """What the receivers of a topic get of an entry."""
+    """The form of the items that a receiver gets."""
 
     VALUES = "values"
-    """The value, as JSON gives it back."""
+    """The value, decoded from JSON."""
     PLAIN = "plain"
     """The event without an id."""
     EVENTS = "events"
-    """The entry, in its place."""
+    """The entry, with its position."""

@@ -1,4 +1,4 @@
-"""A loss that is told."""
+"""A reported loss of events."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ class Gap:
     """Events of a topic are missing for a reader.
 
     Attributes:
-        topic: whose.
+        topic: its name.
         reason: ``trimmed`` (the history no longer reaches back), ``reset`` (the log was lost and began
-            again), ``withdrawn`` (the broker took back what it had accepted), ``unknown`` (the client's
+            again), ``withdrawn`` (the broker dropped entries that it had accepted), ``unknown`` (the client's
             cursor is not valid), ``refused`` (pushed while the queue was full), ``unreadable`` (an entry that
             cannot be sent, is damaged, or was deleted from the log) or ``failed`` (your `filter` or `map`
             raised).
-        missed: how many, if that is known.
+        missed: the number of events, if known.
         last: the position before the loss, if there is one.
-        next: the position from which the reader goes on.
+        next: the position from which the reader continues.
     """
 
     topic: str

@@ -1,11 +1,11 @@
 """A page of a topic's history, as values.
 
-An entry is what a stream would have sent: the same id, name and data. What is no event is there as well,
-under the name that it has on a stream (``stream-gap`` where the log is known to have lost something,
-``stream-end`` where the topic was ended), because a page must not look whole where it is not.
+An entry is what a stream would have sent: the same id, name and data. Entries other than events are included,
+under the name that they have on a stream (``stream-gap`` where the log is known to have lost entries,
+``stream-end`` where the topic was ended), because an incomplete page must not look complete.
 
 Standard: docs/positions.md.
-Never: a hole that is not told: what `after` names and the log no longer has is a `gap` of the page.
+Never: an unreported hole: entries after `after` that the log no longer has are reported as the page's `gap`.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ class HistoryEntry:
     """One entry.
 
     Attributes:
-        id: its cursor: `events(after=id)` and `history(after=id)` go on behind it.
+        id: its cursor: `events(after=id)` and `history(after=id)` continue after it.
         event: its name; None for ``message``. ``stream-gap`` and ``stream-end`` are the library's own.
         data: its text.
-        time: when the log took it, in UTC, to the millisecond, by the clock of the log.
+        time: when the log stored it, in UTC, to the millisecond, by the clock of the log.
     """
 
     id: str
@@ -41,10 +41,10 @@ class HistoryEntry:
     time: datetime
 
     def json(self) -> Any:
-        """The data, parsed as JSON.
+        """Decode `data` as JSON.
 
         Raises:
-            ValueError: it is not JSON.
+            ValueError: `data` is not JSON.
         """
         return json.loads(self.data)
 
@@ -54,13 +54,13 @@ class HistoryPage(Sequence[HistoryEntry]):
     """Entries of a topic, the oldest first; a sequence of them.
 
     Attributes:
-        topic: whose.
+        topic: its name.
         entries: the same as a tuple.
-        position: the cursor of the last entry, or of the place where the page is empty: a stream or a page
-            that goes on from there misses nothing.
-        next: the same if the log has more behind it, None if this was all.
-        gap: what is missing before the first entry, because the log no longer has what `after` names, or
-            cannot read what is behind it; None if nothing is.
+        position: the cursor of the last entry, or the start of an empty page: a stream or a page that
+            continues from there misses nothing.
+        next: the same cursor if the log has more entries after it, None otherwise.
+        gap: entries missing before the first entry, because the log no longer has the entry that `after`
+            names, or cannot read the entries after it; None if none are missing.
     """
 
     topic: str
@@ -86,13 +86,13 @@ class HistoryPage(Sequence[HistoryEntry]):
 def history_page(
     topic: str, page: Page, after: Position | None, wall: Callable[[float], float]
 ) -> HistoryPage:
-    """A page of the log as users get it.
+    """A page of the log as the user's value.
 
     Args:
-        topic: whose.
-        page: what the log answered.
-        after: the position behind which it was asked to begin, if that is a user's.
-        wall: the seconds of the epoch of an entry's `at`.
+        topic: its name.
+        page: the log's answer.
+        after: the position after which the page was to begin, if a user gave it.
+        wall: converts an entry's `at` to seconds of the epoch.
     """
     ref = ref_of(topic)
     last = page.entries[-1].position if page.entries else page.start

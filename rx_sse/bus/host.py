@@ -1,7 +1,8 @@
-"""What the parts of a bus see of it: its log, its loop, and where to report.
+"""The interface of the bus for its parts: its log, its loop, and where to report.
 
-All that decides about positions, replay and gaps (`local_topic`, `resume`) is ordinary synchronous code over
-this; a test puts a model in its place and decides itself when the log answers and when the loop turns.
+All decisions about positions, replay and gaps (`local_topic`, `resume`) are made in ordinary synchronous code
+over this interface; a test puts a model in its place and controls when the log answers and when the loop
+turns.
 
 Never: a task, a lock or an await on this side.
 """
@@ -38,7 +39,7 @@ class Host(Protocol):
         ...
 
     def retention_of(self, topic: str) -> Retention:
-        """How much of a topic is kept, and may be shown to a client that reconnects."""
+        """How much of a topic is kept, and may be replayed to a client that reconnects."""
         ...
 
     def clock(self) -> float:
@@ -46,15 +47,15 @@ class Host(Protocol):
         ...
 
     def soon(self, action: Callable[[], None]) -> object:
-        """In the loop's next turn."""
+        """Call it in the loop's next turn."""
         ...
 
     def later(self, action: Callable[[], None]) -> object:
-        """In a while, when a log that could not answer is worth asking again."""
+        """Call it after a delay, when it is worth querying a log again that could not answer."""
         ...
 
     def lost(self, gap: Gap) -> None:
-        """Report a gap that no connection tells its client of."""
+        """Report a gap that is sent to no client."""
         ...
 
     def counted(self, what: str) -> None:
@@ -63,6 +64,6 @@ class Host(Protocol):
 
 
 class Wary(Protocol):
-    """A reader that must look at what a repair brings, before it is delivered."""
+    """A reader that must see the entries of a repair before they are delivered."""
 
     def consider(self, page: Page) -> None: ...

@@ -1,23 +1,23 @@
 """A topic in this process: one position, one ring of recent entries, the readers that are live.
 
 Why nothing is lost or repeated between replay and live. There is one position, and an entry moves it only if
-the entry's `prev` is that position; so what passes here is the log's chain, each entry once, in order. An
-entry that does not link is dropped and only marks the topic dirty; a repair then reads the log from the
-position on. A reader is live exactly from the moment its own position equals this one: before that it pulls
-from ring and log (`resume.replay`), after that it is among the receivers of every entry that moves the
-position. Both happen on the loop's thread, and nothing comes between the comparison and the joining, so no
-entry falls between replay and live, and none is in both. Threads never get here: a push ends in the inbox,
-and `seq`, history and delivery are one step behind it.
+the entry's `prev` is that position; so the entries that pass here are the log's chain, each entry once, in
+order. An entry that does not link is dropped and only marks the topic dirty; a repair then reads the log from
+the position on. A reader is live exactly from the moment its own position equals this one: before that it
+reads from ring and log (`resume.replay`), after that it is among the receivers of every entry that moves the
+position. Both happen on the loop's thread, and nothing runs between the comparison and the joining, so no
+entry falls between replay and live, and no entry is in both. Other threads never reach this code: a push ends
+in the inbox, and `seq`, history and delivery are one step behind it.
 
 The ring of a log that is in this process is the log's own history; of any other, a copy of its newest part.
 
-Every repair makes progress, or ends in a gap or a pause: where a stored log is damaged behind the position
-(`Page.broken`), or answers what leads nowhere, the process goes on from where it can read again.
+Every repair makes progress, or ends in a gap or a pause: where a stored log is damaged after the position
+(`Page.broken`), or its answer makes no progress, the process continues from where it can read again.
 
-When the position is no longer in the log, the loss is told once, and the process goes on from where the log
-does. If the log is of the same lineage and reaches back far enough, it took back what this process had
-delivered (a stale replica was promoted): then a gap entry goes into the log, so that readers behind the fork
-are told as well.
+When the position is no longer in the log, the loss is reported once, and the process continues from the
+start of the log's answer. If the log is of the same lineage and reaches back far enough, it dropped entries
+that this process had delivered (a stale replica was promoted): then a gap entry is appended to the log, so
+that readers past the fork get the gap too.
 
 Standard: docs/resume.md §1 and §2.
 Never: an entry is delivered whose `prev` is not the position.
@@ -44,7 +44,7 @@ NONE_TOLD: Final[frozenset[Position]] = frozenset()
 
 
 class Owner(Protocol):
-    """Where a local topic is kept."""
+    """The table that a local topic is kept in."""
 
     def unused(self, topic: LocalTopic) -> None:
         """Its last user has released it."""
@@ -52,22 +52,22 @@ class Owner(Protocol):
 
 
 class LocalTopic:
-    """What this process knows of a topic while it has listeners, and for a while after.
+    """The state of a topic in this process while it has listeners, and for a while after.
 
     Args:
         topic: its name.
         host: the bus.
-        owner: where it is kept.
+        owner: the table that it is kept in.
 
     Attributes:
-        position: the last entry that passed, or the topic's beginning; None until the log has told.
+        position: the last entry that passed, or the topic's beginning; None until the log has answered.
         ring: the entries that led to it.
         epoch: how often the chain was broken; orders positions of different lineages.
         ended: whether the last entry is an end mark.
-        told: positions of the lost branch that readers here were told of; a reader that begins here need not
-            be told.
-        users: how many use it, live or not yet.
-        wary: readers whose clients have been further in another branch of the log.
+        told: positions of the lost branch for which readers here got a gap; a reader that begins here needs
+            none.
+        users: number of readers, live or not yet.
+        wary: readers whose clients are ahead in another branch of the log.
     """
 
     __slots__ = (
@@ -128,10 +128,10 @@ class LocalTopic:
         self.ring = ring_of(topic, host) if host.resident is None else host.resident.history(topic)
         self._repair()
 
-    # -- the log's side --------------------------------------------------------------------------------------
+    # -- called by the log -----------------------------------------------------------------------------------
 
     def arrived(self, entry: Entry) -> None:
-        """A new entry, perhaps late, perhaps twice."""
+        """A new entry; it may be late or a duplicate."""
         if self.closed:
             return
         if entry.prev == self.position:
@@ -140,30 +140,30 @@ class LocalTopic:
             self.dirty()
 
     def dirty(self) -> None:
-        """Something may have been missed."""
+        """Entries may have been missed."""
         self._dirty = True
         self._repair()
 
-    # -- the readers' side -----------------------------------------------------------------------------------
+    # -- called by readers -----------------------------------------------------------------------------------
 
     def known(self, callback: Callable[[], None]) -> None:
-        """Call back as soon as there is a position: now, if there is one."""
+        """Call back as soon as the position is known: now, if it already is."""
         if self.position is not None:
             callback()
-        else:  # the first answer will do; a catch-up needs one to a question that comes after it
+        else:  # the first answer suffices; a catch-up needs the answer to a query that is sent after it
             self._curious += (callback,)
 
     def catch_up(self, callback: Callable[[], None]) -> None:
-        """Call back after a repair that began later than this call. Any number of readers share one."""
+        """Call back after a repair that began later than this call. All waiting readers share one repair."""
         self._callers += (callback,)
         self._repair()
 
     def trim(self) -> None:
-        """Drop what is over the limits: a ring never shows what the log would not."""
+        """Drop entries over the limits: a ring never holds an entry that the log would not return."""
         self.ring.trim(self._host.clock())
 
     def retain(self) -> None:
-        """The bus keeps another part of its topics from now on."""
+        """The retention of topics has changed."""
         if self._own:
             self.ring.kept = ring_kept(self._host.retention_of(self.topic))
 
@@ -186,46 +186,46 @@ class LocalTopic:
         group.join(receiver)
 
     def leave(self, form: Form, receiver: Receiver) -> None:
-        """Deliver no more."""
+        """Stop delivering to `receiver`."""
         if (group := self._group(form)) is not None:
             group.leave(receiver)
             if not len(group):
                 self._set_group(form, None)
 
     def mind(self, reader: Wary) -> None:
-        """Show `reader` what a repair brings, before it is delivered."""
+        """Show `reader` the entries of a repair before they are delivered."""
         if self.wary is None:
             self.wary = {}
         self.wary[reader] = None
 
     def forget(self, reader: Wary) -> None:
-        """No more."""
+        """Stop showing repairs to `reader`."""
         if self.wary is not None:
             self.wary.pop(reader, None)
 
     def close(self) -> None:
-        """It has been unused for a while: forget the ring, stop watching."""
+        """It has been unused for a while: discard the ring, stop watching the log."""
         self.closed = True
         self._stop()
         self._callers = self._curious = ()
         if self._own:
             self.ring.clear(Position(0, 0))
 
-    # -- the batch's side (`delivery.batch.Source`) ----------------------------------------------------------
+    # -- called by a batch (`delivery.batch.Source`) ---------------------------------------------------------
 
     def event_of(self, entry: Entry, epoch: int) -> ServerSentEvent:
-        """The event of an entry, with its place."""
+        """The event of an entry, with its position."""
         return entry.marked(self.topic, self.ref, epoch)
 
     def mark_of(self, entry: Entry, epoch: int) -> Mark:
-        """The place of an entry."""
+        """The position of an entry."""
         position = entry.position
         return Mark(self.ref, position, epoch << SEQ_BITS | position[0])
 
     # -- repair ----------------------------------------------------------------------------------------------
 
     def _repair(self) -> None:
-        """Read on from the position while there is a reason to. One question at a time."""
+        """Read the log from the position on, as long as there is a reason to. One query at a time."""
         if self._looping:
             return
         self._looping = True
@@ -275,7 +275,7 @@ class LocalTopic:
         self._repair()
 
     def _take(self, asked: Position | None, page: Page) -> bool:
-        """Go on with what the log says; False if it must be asked again."""
+        """Process the log's answer; False if the query must be repeated."""
         for reader in list(self.wary or ()):
             reader.consider(page)
         if asked is None or self.position is None:
@@ -286,20 +286,20 @@ class LocalTopic:
                 self.ring.clear(page.start)
         elif page.start != asked:
             if self.position != asked:
-                return False  # live entries moved it meanwhile: the answer is to another question
+                return False  # live entries moved the position meanwhile: the answer is outdated
             self._lost(self.position, page)
         self.lineage = page.lineage
         for entry in page.entries:
             if entry.prev == self.position:
                 self._accept(entry)
         last = page.entries[-1].position if page.entries else page.start
-        # Known to the ring it is ours, or older than what came live meanwhile. Otherwise that came from
-        # another branch.
+        # An entry that the ring knows is ours, or older than the live entries received meanwhile. Otherwise
+        # those live entries are from another branch.
         return last == page.head and self.ring.find(last) is not None
 
     def _no_progress(self, page: Page) -> bool:
-        """An answer that leads nowhere: ask again after a pause; the second time, go on from the log's head,
-        and say that something is missing.
+        """An answer without progress: repeat the query after a pause; the second time, continue from the
+        log's head, and report a gap.
         """
         self._stuck = not self._stuck
         if self._stuck or self.position is None:
@@ -308,14 +308,14 @@ class LocalTopic:
         return True
 
     def _lost(self, position: Position, page: Page) -> None:
-        """The position is not in the log, or what stands behind it cannot be read: say so, and go on from
-        where the log does.
+        """The position is not in the log, or the entries after it cannot be read: report the gap, and
+        continue from the start of the log's answer.
         """
         if page.broken:
             self._gap(position, page, page.start, "unreadable", page.start.seq - position.seq)
             return
-        # The birth nonce may have been evicted, and made anew, since this process heard of it last. A log
-        # that was flushed has no position that was here before.
+        # The birth nonce may have been evicted, and made anew, since this process last read it. A flushed log
+        # contains none of the positions from before.
         same = page.lineage == self.lineage or any(
             self.ring.find(known) is not None for known in (page.start, page.head)
         )
@@ -327,7 +327,7 @@ class LocalTopic:
             self._withdrawn(position)
 
     def _gap(self, position: Position, page: Page, start: Position, reason: str, missed: int | None) -> None:
-        """Go on from `start`, and tell every reader that something is missing before it."""
+        """Continue from `start`, and report to every reader that entries are missing before it."""
         gap = Gap(self.topic, reason, missed or None, position, start)
         self.epoch += 1
         self.told = frozenset(self.ring.positions())
@@ -336,13 +336,13 @@ class LocalTopic:
         if self._own:
             self.ring.clear(start)
         self._host.counted("gaps")
-        # Values carry no position, so their readers cannot be told in-band; the bus's errors are.
+        # Values carry no position, so their readers cannot get the gap in-band; `bus.errors` gets it.
         self._host.lost(gap)
         if self._events is not None:
             self._fanout.tell(self._events, gap, lambda reader, it: reader.missed(it))
 
     def _withdrawn(self, upto: Position) -> None:
-        """The log took entries back: tell the readers behind the fork, in the log."""
+        """The log dropped entries: append a gap for the readers past the fork."""
         host = self._host
         key = hashed_key(None, self.topic, f"withdrawn {upto.seq}-{upto.nonce}")
         data = gap_data("withdrawn", upto)
@@ -351,7 +351,7 @@ class LocalTopic:
     # -- delivery --------------------------------------------------------------------------------------------
 
     def _accept(self, entry: Entry) -> None:
-        """The one place where the position moves along the chain, and with it every live reader."""
+        """The only place where the position moves along the chain, and with it every live reader."""
         self.position = entry.position
         if self._own:
             self.ring.append(entry, self._host.clock())
@@ -373,7 +373,7 @@ class LocalTopic:
             self._fanout.deliver(self._values, entry.value(), entry.size)
 
     def _special(self, entry: Entry) -> None:
-        """An entry that is no event."""
+        """An entry other than an event."""
         self.ended = entry.kind == END
         for group in (self._values, self._plain, self._events):
             if group is not None:

@@ -25,19 +25,20 @@ class MemoryBus(Bus):
     Args:
         history: entries that a topic keeps.
         history_bytes: bytes that a topic keeps.
-        ttl: seconds that an entry is kept, and a topic that nobody touches.
-        max_bytes: history of all topics; beyond it the topics used least recently lose their oldest entries.
-        max_topics: topics that are remembered; beyond it those used least recently are forgotten.
+        ttl: seconds that an entry is kept, and that an unused topic is.
+        max_bytes: bytes of all topics' history; beyond it the least recently used topics lose their oldest
+            entries.
+        max_topics: topics that are kept; beyond it the least recently used topics are forgotten.
         publish_timeout: seconds that a publisher waits for room.
-        grace: seconds that a listener may be away without having left (`presence`).
-        max_token_life: seconds that a token may live, from ``iat`` to ``exp``; one that lives longer is
-            refused, and revocations are kept so long.
-        dumps: replaces the JSON encoder for what is pushed, and for what `map` and `snapshot` return; without
-            it that of `setup(dumps=)`.
-        clock: monotonic seconds; a test may bring its own.
+        grace: seconds that a listener may be disconnected before it counts as having left (`presence`).
+        max_token_life: seconds that a token may live, from ``iat`` to ``exp``; a token that lives longer is
+            refused, and revocations are kept for this long.
+        dumps: replaces the JSON encoder for pushed values, and for the results of `map` and `snapshot`;
+            without it, the encoder of `setup(dumps=)` is used.
+        clock: monotonic seconds; a test may supply its own.
 
     Raises:
-        UsageError: a number that makes no sense.
+        UsageError: a number out of range.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class MemoryBus(Bus):
 
 
 class _Workers:
-    """Whether this process looks like one of several that serve the same application."""
+    """Whether this process looks like one of several workers of the same application."""
 
     __slots__ = ("_made_in",)
 
@@ -81,7 +82,7 @@ class _Workers:
         self._made_in = os.getpid()
 
     def check(self) -> None:
-        """Warn if it does."""
+        """Warn if so."""
         if (sign := self._sign()) is not None:
             warnings.warn(
                 f"MemoryBus under several workers ({sign}) is several buses: what is published in one "

@@ -1,9 +1,9 @@
-"""Names of topics, the patterns that grants are written in, and the names that an event may have.
+"""Names of topics, patterns in grants, and names of events.
 
-A name is literal: what a client may not read can never be reached by a name that looks like another one.
-Letters and digits of ASCII, and ``_ - . ~ % : / @ + = ,``; nothing that a broker, a shell or a pattern could
-read as something else. `topic_name` builds one from parts that come from outside, such as the id of a user,
-and no two lists of parts give the same name.
+A name is literal: a client can never reach a topic that it may not read through a name that looks like
+another one. Letters and digits of ASCII, and ``_ - . ~ % : / @ + = ,``; no character that a broker, a shell
+or a pattern interprets. `topic_name` builds a name from untrusted parts, such as the id of a user, and no two
+lists of parts give the same name.
 
 Standard: percent-encoding as RFC 3986 §2.1 has it; the reserved names of events are those of the HTML Living
 Standard's EventSource (``open``, ``error``) and of `rx_sse.wire.control` (``stream-…``).
@@ -26,17 +26,17 @@ _NAME = re.compile(r"[A-Za-z0-9_.~%:/@+=,-]{1,255}")
 _PATTERN = re.compile(r"\*|[A-Za-z0-9_.~%:/@+=,-]{1,254}[:/.]\*|[A-Za-z0-9_.~%:/@+=,-]{1,255}")
 
 SEPARATORS = ":/."
-"""The characters behind which a pattern may end in ``*``."""
+"""The characters after which a pattern may end in ``*``."""
 
 CONTROL = "!"
-"""The first character of the library's own topics: no name of a user can begin with it."""
+"""The first character of the library's own topics: no user's topic can begin with it."""
 
 
 def check_topic(name: str) -> str:
-    """`name`, if it is the name of a topic.
+    """`name`, if it is a valid name of a topic.
 
     Raises:
-        TopicNameError: it is not; the message says what is allowed.
+        TopicNameError: it is not valid; the message says which characters are allowed.
     """
     if not isinstance(name, str) or not _NAME.fullmatch(name):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TopicNameError(
@@ -48,17 +48,17 @@ def check_topic(name: str) -> str:
 
 
 RESERVED = frozenset({"error", "open"})
-"""Names of events that EventSource dispatches itself: a listener could not tell the one from the other."""
+"""Names of events that EventSource dispatches itself: a listener could not distinguish the two."""
 RESERVED_PREFIX = "stream-"
-"""How the events begin by which a stream tells of itself; `stream-end` makes every client close."""
+"""The prefix of the events that a stream sends about itself; `stream-end` makes every client close."""
 
 
 def check_event(name: str) -> str | None:
-    """`name`, if whoever publishes may give it to an event; None for an empty one, which is a message's.
+    """`name`, if a publisher may give it to an event; None for an empty name, which means ``message``.
 
     Raises:
-        EncodeError: it cannot go on the wire, or is one that a client acts on (`stream-…`, `error`, `open`):
-            whoever may publish could end, or fake the failure of, the streams of everybody who reads.
+        EncodeError: it cannot go on the wire, or clients act on it (`stream-…`, `error`, `open`): any
+            publisher could end, or fake the failure of, the streams of all readers.
     """
     checked = event_name(name)
     if checked is None:
@@ -73,13 +73,13 @@ def check_event(name: str) -> str | None:
 
 
 RUNS = "run:"
-"""How the topics of runs begin."""
+"""The prefix of the topics of runs."""
 AGAIN = "~"
-"""What stands before the number of a run's repetition: no name of a run has it."""
+"""Separates the name of a run from the number of its repetition: no name of a run contains it."""
 
 
 def run_topic(name: str, generation: int = 1) -> str:
-    """The topic of a run: ``run:<name>``, of one that was started again ``run:<name>~<generation>``."""
+    """The topic of a run: ``run:<name>``; of a run that was started again, ``run:<name>~<generation>``."""
     return f"{RUNS}{name}" if generation == 1 else f"{RUNS}{name}{AGAIN}{generation}"
 
 
@@ -95,10 +95,10 @@ def run_of(topic: str) -> str:
 
 
 def check_run(name: str) -> str:
-    """`name`, if a run can have it: what can stand in a topic, without ``~``, up to 240 characters.
+    """`name`, if it is valid for a run: the characters of a topic without ``~``, up to 240.
 
     Raises:
-        TopicNameError: it cannot.
+        TopicNameError: it is not valid.
     """
     if not isinstance(name, str) or len(name) > 240 or AGAIN in name or not _NAME.fullmatch(name):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TopicNameError(
@@ -108,14 +108,14 @@ def check_run(name: str) -> str:
 
 
 def topic_name(*parts: str | int) -> str:
-    """The name of a topic, from parts that may hold anything.
+    """The name of a topic, built from arbitrary parts.
 
-    Use it wherever a part comes from outside: ``f"user:{user}"`` with a user called ``7:admin`` is another
-    user's topic, ``topic_name("user", user)`` never is.
+    Use it for untrusted input: ``f"user:{user}"`` with a user named ``7:admin`` is another user's topic,
+    ``topic_name("user", user)`` never is.
 
     Args:
-        *parts: joined with ``:``; whatever is not a letter, a digit or one of ``_ - . ~`` is percent-encoded
-            in them.
+        *parts: joined with ``:``; in each part, every character except letters, digits and ``_ - . ~`` is
+            percent-encoded.
 
     Returns:
         A name that no other list of parts gives.
@@ -128,20 +128,20 @@ def topic_name(*parts: str | int) -> str:
     except UnicodeEncodeError:
         raise TopicNameError(f"{shown(parts)} holds a lone surrogate, which no name can carry") from None
     if parts == ("",):
-        name = "%"  # one empty part and no part at all are not the same; quote() never gives a bare %
+        name = "%"  # one empty part differs from no part at all; quote() never returns a bare %
     return check_topic(name)
 
 
 def is_pattern(pattern: object) -> bool:
-    """Whether `pattern` is one, in the sense of `check_pattern`."""
+    """Whether `check_pattern` accepts `pattern`."""
     return isinstance(pattern, str) and _PATTERN.fullmatch(pattern) is not None
 
 
 def check_pattern(pattern: str) -> str:
-    """`pattern`, if it is one: a name, or a name's beginning up to a separator and ``*``, or ``*`` alone.
+    """`pattern`, if it is valid: a name, or a name's beginning up to a separator and ``*``, or ``*`` alone.
 
     Raises:
-        TopicNameError: it is not.
+        TopicNameError: it is not valid.
     """
     if not is_pattern(pattern):
         raise TopicNameError(
@@ -151,7 +151,8 @@ def check_pattern(pattern: str) -> str:
 
 
 def covers(pattern: str, topic: str) -> bool:
-    """Whether a grant for `pattern` includes `topic`. What `check_pattern` refuses grants nothing."""
+    """Whether a grant for `pattern` includes `topic`. A pattern that `check_pattern` refuses grants
+    nothing."""
     if not is_pattern(pattern):
         return False
     return topic.startswith(pattern[:-1]) if pattern.endswith("*") else topic == pattern

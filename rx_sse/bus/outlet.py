@@ -1,7 +1,5 @@
-"""The two neighbours of a connection's cursor: the connection itself, and the feeds that belong to it.
-
-Never: more than what the cursor asks of them.
-"""
+"""The two neighbours of a connection's cursor: the connection itself, and the subscriptions that belong to
+it."""
 
 from __future__ import annotations
 
@@ -19,12 +17,12 @@ class Outlet(Protocol):
         ...
 
     def live_only(self) -> None:
-        """From now on the stream cannot be resumed; `control` brings what the client is told of it."""
+        """From now on the stream cannot be resumed; `control` sends the event that informs the client."""
         ...
 
     @property
     def drained(self) -> bool:
-        """Nothing is queued and the transport takes bytes."""
+        """Nothing is queued and the transport accepts bytes."""
         ...
 
     def on_drained(self, callback: Callable[[], None]) -> None:
@@ -32,12 +30,12 @@ class Outlet(Protocol):
         ...
 
     def replaying(self, begun: bool) -> None:
-        """What comes now was asked for when the queue was empty, and is outside the limits; or no longer."""
+        """The next events were read when the queue was empty, and are outside the limits; or no longer."""
         ...
 
 
 class Attached(Protocol):
-    """A feed, as the handle sees it."""
+    """A subscription, as the stream's cursor sees it."""
 
     ready: bool
 
@@ -47,5 +45,5 @@ class Attached(Protocol):
         ...
 
     def release(self) -> None:
-        """The opening `stream-cursor` is out: begin."""
+        """The opening `stream-cursor` is written: begin."""
         ...

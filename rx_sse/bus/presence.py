@@ -1,4 +1,4 @@
-"""`bus.presence(topic)`: who listens now, and an Observable of joins and leaves."""
+"""`bus.presence(topic)`: the users that listen now, and an Observable of joins and leaves."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rx_sse.reactive.observer import Callbacks, Unwrapped, ignore
 
 
 class Presence(Unwrapped[PresenceChange]):
-    """Who listens to a topic now, and an Observable of joins and leaves.
+    """The users that listen to a topic now, and an Observable of joins and leaves.
 
     Users are those of `last_event_id(request)` on an authenticated request; a client without a user is only
     counted.
@@ -39,7 +39,7 @@ class Presence(Unwrapped[PresenceChange]):
     def subscribe_observer(
         self, observer: Callbacks, scheduler: abc.SchedulerBase | None = None
     ) -> abc.DisposableBase:
-        """Be told of joins and leaves from now on."""
+        """Observe joins and leaves from now on."""
         self._core.runtime.require_no_other_loop()
         watch = _Watch(self._core, self.topic, observer)
         self._core.runtime.run_on_loop(watch.start)

@@ -1,14 +1,14 @@
-"""From a value to the log: the one way in.
+"""From a value to the log: the only way in.
 
-A value is encoded on the thread that pushes it, once and for all readers, so an impossible one raises there.
-Then it goes through the inbox, the one place where threads cross, and the log gets it on the loop's thread,
-in the order of the pushes.
+A value is encoded on the thread that pushes it, once for all readers, so a value that cannot be encoded
+raises there. Then it passes through the inbox, the only place where threads cross, and the log gets it on the
+loop's thread, in the order of the pushes.
 
-When there is no room, a thread that has no loop waits for it, up to `publish_timeout`; on a loop waiting is
-not allowed, so the push raises, and the readers of the topic are told of a gap as soon as there is room.
+When there is no room, a thread without a loop waits for it, up to `publish_timeout`; on a loop, waiting is
+not allowed, so the push raises, and the readers of the topic get a gap as soon as there is room.
 
 Standard: docs/resume.md §4.
-Never: a value that was not refused is forgotten; a push delivers inside the call.
+Never: an accepted value is lost silently; a push delivers inside the call.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from rx_sse.errors import BusClosed, QueueFull
 
 MAX_WAITING = 65_536
 MAX_WAITING_BYTES = 64 * 1024 * 1024
-"""Deliveries that readers have still to be called for. Beyond it the publisher has no room, whatever the
+"""Deliveries for which readers have still to be called. Beyond it the publisher has no room, whatever the
 inbox has.
 """
 PATIENCE = 0.002
-"""Seconds between two looks of a thread that waits for room."""
+"""Seconds between two checks of a thread that waits for room."""
 
 
 class Publisher:
@@ -40,7 +40,7 @@ class Publisher:
 
     Args:
         runtime: the bus.
-        inbox: where the threads cross.
+        inbox: the queue between threads and the loop.
         timeout: seconds that a thread waits for room.
     """
 
@@ -126,17 +126,17 @@ class Publisher:
         return await outcome
 
     def close(self) -> None:
-        """Take no more: from now on a push raises. What was taken is still stored."""
+        """Refuse every later push. Accepted values are still stored."""
         self.closed = True
         self._inbox.seal()
 
     def _append(self, draft: Draft) -> None:
         self.accepted += 1
-        self._fanout.expected = True  # the inbox calls it when it has delivered what it holds
+        self._fanout.expected = True  # the inbox calls it after delivering its entries
         self._log.append(draft)
 
     def has_room(self) -> bool:
-        """Whether a push now would find room, as far as readers and the log are concerned. On any thread."""
+        """Whether a push now would find room, counting readers and the log. On any thread."""
         fanout = self._fanout
         if fanout.waiting >= MAX_WAITING or fanout.size >= MAX_WAITING_BYTES:
             return False
@@ -166,7 +166,7 @@ class Publisher:
             self._inbox.on_room(self._tell_refused)
 
     def _tell_refused(self) -> None:
-        """There is room: tell the readers of what was refused."""
+        """There is room: report the refused pushes to the readers as gaps."""
         if self.closed:
             return
         if not self.has_room():

@@ -1,16 +1,17 @@
-"""Which users and tokens are refused from now on, whatever the token says.
+"""Revoked users and tokens: refused from now on, although the token itself is valid.
 
-A revocation is an entry of a topic of the library's own, and its reader's state: every process reads that
-topic from its oldest entry, and is told of new ones like of any other. So a revocation made while a process
-was cut off reaches it with the repair, and a log that was lost is written again by those who remember.
+A revocation is an entry of a topic of the library's own, and the state of that topic's reader: every process
+reads it from its oldest entry, and receives new entries as for any other topic. So a revocation made while a
+process was cut off reaches it with the repair, and a lost log is rewritten by the processes that remember.
 
 By user, tokens issued before the revocation are refused, for as long as any of them may live; by token id,
-until the token expires. How long a token may live is `max_token_life`, and it is asked of every token: one
-that lives longer is refused from the start (`outlives`), because its revocation would be over before it is.
+until the token expires. How long a token may live is `max_token_life`, and every token is checked for it: a
+token that lives longer is refused from the start (`outlives`), because its revocation would expire before the
+token.
 
 Standard: ``jti``, ``sub``, ``iat``, ``exp`` are RFC 7519's.
-Never: a token that is refused once is accepted later, unless the log and every process that knew were lost at
-once.
+Never: a refused token is accepted later, unless the log and every process that knew the revocation were lost
+at once.
 """
 
 from __future__ import annotations
@@ -35,22 +36,23 @@ from rx_sse.wire.event import ServerSentEvent
 
 TOPIC = "!revocations"
 ALL = 1_000_000
-"""Revocations that are kept at most; each is about 150 bytes. One more is refused, rather than one of these
-forgotten."""
+"""Revocations that are kept at most; each is about 150 bytes. Beyond it, a new revocation is refused rather
+than an old one forgotten."""
 SLACK = 60.0
-"""Seconds by which clocks may differ where lives of tokens are compared."""
+"""Clock difference, in seconds, that is tolerated where lives of tokens are compared."""
 
 Watcher = Callable[["str | None", "str | None", "float | None"], None]
 
 
 class Revocations:
-    """What was revoked. Loop thread only.
+    """The revocations in force. Loop thread only.
 
     Args:
-        runtime: the bus whose log carries it.
+        runtime: the bus whose log stores them.
         topics: its topics.
         max_token_life: seconds that a token may live at most.
-        blind_limit: seconds for which a process that is cut off from its log goes on with what it knows.
+        blind_limit: seconds for which a process that is cut off from its log relies on the revocations that
+            it knows.
     """
 
     def __init__(self, runtime: Runtime, topics: Topics, max_token_life: float, blind_limit: float) -> None:
@@ -68,8 +70,8 @@ class Revocations:
 
     @property
     def loaded(self) -> bool:
-        """Whether what is said here may be relied on: the topic was read, and the log can be reached or could
-        a while ago.
+        """Whether the answers are reliable: the topic was read, and the log is reachable or was, at most
+        `blind_limit` seconds ago.
         """
         if self.reader is None or self.reader.way is not Phase.LIVE:
             return False
@@ -86,19 +88,20 @@ class Revocations:
         if token_id is not None and token_id in self._tokens:
             return True
         known = self._users.get(user) if user is not None else None
-        # `iat` is in whole seconds: a token of the very second of the revocation may be the one that was
-        # meant.
+        # `iat` is in whole seconds: a token issued in the second of the revocation may be the very token to
+        # be revoked.
         return known is not None and (issued_at is None or issued_at <= known[0])
 
     def outlives(self, issued_at: float | None, expires_at: float | None) -> str | None:
-        """Why a token could come back after its revocation is forgotten; None if it cannot.
+        """The reason why a token could be accepted again after its revocation is forgotten; None if it
+        cannot.
 
-        A revocation is kept for `max_token_life`. That suffices for a token that lives no longer; one that
-        does is refused from the start, so that the first one ever issued shows it.
+        A revocation is kept for `max_token_life`. That suffices for a token that lives no longer; a token
+        that does is refused from the start, so that the first token ever issued reveals the misconfiguration.
 
         Args:
             issued_at: its ``iat`` in seconds; without one, its life counts from now.
-            expires_at: its ``exp`` in seconds; None if it is no token that ends by itself.
+            expires_at: its ``exp`` in seconds; None if it does not expire.
         """
         if expires_at is None:
             return None
@@ -120,21 +123,21 @@ class Revocations:
         self._watchers[key] = callback
         return Disposable(lambda: self._watchers.pop(key, None) and None)
 
-    # -- the bus's side --------------------------------------------------------------------------------------
+    # -- called by the bus -----------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Read what there is, then follow."""
+        """Read the topic, then follow it."""
         self.reader = Reader(self._topics.local(TOPIC), self._runtime, self, self._apply, last=ALL)
         self.reader.locate()
 
     def stop(self) -> None:
-        """The bus closes; what is known stays, for the next start."""
+        """The bus closes; the known revocations stay, for the next start."""
         if self.reader is not None:
             self.reader.close()
             self.reader = None
 
     def sweep(self, now: float, ready: bool) -> None:
-        """Forget what has expired by itself; note whether the log can be reached."""
+        """Forget expired revocations; note whether the log can be reached."""
         self._blind_since = None if ready else now if self._blind_since is None else self._blind_since
         wall = time.time()
         if any(until <= wall for until in self._tokens.values()):
@@ -146,8 +149,8 @@ class Revocations:
         """The entry of a new revocation.
 
         Raises:
-            UsageError: `until` is later than a token can end that is accepted at all.
-            Overloaded: as many as can be kept are in force.
+            UsageError: `until` is later than the expiry of any token that is accepted.
+            Overloaded: `ALL` revocations are in force.
         """
         if until is not None and until > (latest := time.time() + self._life + SLACK):
             raise UsageError(
@@ -167,7 +170,7 @@ class Revocations:
         settle: Callable[[Any], None] | None,
         before: float | None = None,
     ) -> Draft:
-        """The entry that says so."""
+        """The entry of a revocation."""
         now = time.time()
         said: dict[str, Any] = {"until": until if until is not None else now + self._life + SLACK}
         if user is not None:
@@ -176,18 +179,18 @@ class Revocations:
             said |= {"token": token_id}
         return Draft(TOPIC, JSON, json.dumps(said), None, self._runtime.retention_of(TOPIC), settle=settle)
 
-    # -- the reader's side -----------------------------------------------------------------------------------
+    # -- called by the reader --------------------------------------------------------------------------------
 
     def located(self, reader: Reader) -> None:
-        """The beginning is known."""
+        """The start position is known."""
         reader.go()
 
     def caught_up(self, reader: Reader) -> None:
         """The topic was read."""
 
     def missed(self, reader: Reader, gap: Gap) -> None:
-        """The log lost something: write again what this process knows, if it might be that."""
-        if gap.reason == "trimmed":  # what is trimmed is over
+        """The log lost entries: write the known revocations again, if they may be among these."""
+        if gap.reason == "trimmed":  # trimmed revocations have expired
             return
         for user, (before, until) in list(self._users.items()):
             self._runtime.log.append(self.draft(user, None, until, None, before))
@@ -195,13 +198,13 @@ class Revocations:
             self._runtime.log.append(self.draft(None, token, until, None))
 
     def strayed(self, reader: Reader) -> None:
-        """It came without a cursor: it was in no other branch."""
+        """Never called: the reader starts without a cursor, so it cannot be ahead in another branch."""
 
     def passed(self, reader: Reader, entry: Entry) -> None:
         """Nothing."""
 
     def ended(self, reader: Reader, entry: Entry | None) -> None:
-        """Nobody can end this topic."""
+        """No publisher can end this topic."""
 
     def room(self, again: Callable[[], None]) -> bool:
         """There is always room."""
@@ -223,7 +226,7 @@ class Revocations:
         if user is not None:
             known = self._users.get(user, (0.0, 0.0))
             if before <= known[0]:
-                return  # written again by a process that remembered
+                return  # written again by a process that knows it
             self._users[user] = (before, max(until, known[1]))
         elif token is not None:
             if token in self._tokens:

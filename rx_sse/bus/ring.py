@@ -1,6 +1,6 @@
-"""A ring: the newest part of a log that is elsewhere, which a process keeps ready for reconnects.
+"""A ring: the newest part of a remote log, which a process keeps ready for reconnects.
 
-Never: it shows what the log would not. So it keeps no more, and for no longer.
+Never: it holds an entry that the log would not return. So it keeps no more, and for no longer.
 """
 
 from __future__ import annotations
@@ -20,5 +20,5 @@ def ring_of(topic: str, host: Host) -> History:
 
 
 def ring_kept(kept: Retention) -> Retention:
-    """How much of a topic stands in its ring, if the log keeps `kept` of it."""
+    """How much of a topic its ring keeps, if the log keeps `kept` of it."""
     return Retention(min(RING_ENTRIES, kept.entries), min(RING_BYTES, kept.bytes), kept.age)

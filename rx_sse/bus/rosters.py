@@ -1,10 +1,10 @@
-"""Who listens to the topics of a process.
+"""The users that listen to the topics of a process.
 
-A roster counts the subscriptions of each user while a topic has any. A user that is back within the grace
+A roster counts the subscriptions of each user while a topic has any. A user that reconnects within the grace
 period has not left: a reconnect is neither a leave nor a join.
 
 Precedent: Phoenix's presence, in one process.
-Never: anything is kept of a topic without listeners and watchers.
+Never: a topic without listeners and watchers keeps any state.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class PresenceChange:
     """A user joined or left.
 
     Attributes:
-        topic: where.
-        user: who.
+        topic: the topic's name.
+        user: the user's id.
         joined: True for the first subscription of the user, False when the last one has been gone for the
             grace period.
     """
@@ -63,7 +63,7 @@ class Rosters:
 
     Args:
         runtime: the bus.
-        grace: seconds that a user may be away without having left.
+        grace: seconds that a user may be disconnected before it counts as having left.
     """
 
     __slots__ = ("_grace", "_leaving", "_peak", "_rosters", "runtime")
@@ -105,13 +105,13 @@ class Rosters:
             counts[user] -= 1
         else:
             del counts[user]
-            if roster.watchers:  # a leave that has no watcher needs no grace
+            if roster.watchers:  # without a watcher, a leave needs no grace period
                 roster.leaving = {*(roster.leaving or ()), user}
                 self._leaving[topic, user] = self.runtime.now() + self._grace
         self._drop_if_empty(topic, roster)
 
     def sweep(self, now: float) -> None:
-        """Announce that those have left whose grace is over."""
+        """Announce the leave of each user whose grace period is over."""
         self._rosters, self._peak = shrunk(self._rosters, self._peak)
         while self._leaving:
             (topic, user), due = next(iter(self._leaving.items()))
@@ -125,7 +125,7 @@ class Rosters:
             self._drop_if_empty(topic, roster)
 
     def farewell(self) -> None:
-        """The bus closes: these rosters end with it."""
+        """The bus closes, and with it these rosters."""
 
     def members(self, topic: str) -> dict[str, int]:
         """Subscriptions by user."""
@@ -150,14 +150,14 @@ class Rosters:
         return roster is not None and bool(roster.watchers)
 
     def unwatch(self, topic: str, watcher: Watcher) -> None:
-        """Announce no more."""
+        """Stop announcing changes to `watcher`."""
         if (roster := self._rosters.get(topic)) is not None:
             if roster.watchers is not None:
                 roster.watchers.pop(watcher, None)
             self._drop_if_empty(topic, roster)
 
     def announce(self, change: PresenceChange) -> None:
-        """Tell the watchers of a topic."""
+        """Notify the watchers of a topic."""
         roster = self._rosters.get(change.topic)
         if roster is not None and roster.watchers:
             self.runtime.fanout.hand(tuple(roster.watchers), change, lambda watcher, it: watcher.emit(it))

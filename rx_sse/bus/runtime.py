@@ -1,7 +1,7 @@
-"""The loop of a running bus, and what all of its parts share.
+"""The loop of a running bus, and everything that its parts share.
 
-Here is where asyncio begins: the inbox through which pushes come, the fan-out, timers, tasks, the record of
-what went wrong. It knows no part, so that every part can be given it.
+Asyncio begins here: the inbox that receives pushes, the fan-out, timers, tasks, the record of errors. It
+knows no part, so that it can be passed to every part.
 
 Never: a timer or a task for a topic.
 """
@@ -33,7 +33,7 @@ from rx_sse.tasks import start
 logger = logging.getLogger("rx_sse")
 
 LATER = 0.25
-"""Seconds after which a log that could not answer is asked again."""
+"""Seconds after which a query is repeated that a log could not answer."""
 Args = TypeVarTuple("Args")
 
 NOT_RUNNING = "the bus is not running: start it with setup(app, bus=bus) or `async with bus`"
@@ -41,10 +41,10 @@ NOT_RUNNING = "the bus is not running: start it with setup(app, bus=bus) or `asy
 
 @dataclass(frozen=True, slots=True)
 class BusError:
-    """Something that went wrong and has no other place to be told.
+    """An error that is reported nowhere else.
 
     Attributes:
-        topic: where, if it belongs to one.
+        topic: its topic, if it belongs to one.
         gap: events that are missing for a reader without a connection, or None.
         error: the exception, or None.
     """
@@ -68,21 +68,21 @@ class Subscriber(Protocol):
 
 
 class Runtime:
-    """What the parts of one bus share. Loop thread only, but for what says otherwise.
+    """What the parts of one bus share. Loop thread only, unless stated otherwise.
 
     Args:
-        log: where entries are kept.
-        retention: how much of a topic is kept that no rule is for.
+        log: stores the entries.
+        retention: how much of a topic is kept, unless a rule applies to it.
         clock: monotonic seconds, the same as the log's.
         ring_bytes: recent entries of all topics that are kept ready for reconnects.
 
     Attributes:
         resident: the log, if its entries are in this process.
         retentions: how much of which topic is kept.
-        wall: the seconds of the epoch at which an entry was appended, given its `at`.
-        inbox: where threads cross, while the bus runs.
-        questions: what is waited for until the log answers or the bus closes.
-        counts: what was counted, by name.
+        wall: converts an entry's `at` to seconds of the epoch.
+        inbox: the queue between threads and the loop, while the bus runs.
+        questions: futures that are resolved when the log answers or the bus closes.
+        counts: counters by name.
     """
 
     def __init__(self, log: Log, retention: Retention, clock: Callable[[], float], ring_bytes: int) -> None:
@@ -103,9 +103,9 @@ class Runtime:
         self._tasks: set[asyncio.Task[None]] = set()
         self._later: list[Callable[[], None]] = []
         self._errors: Subject[BusError] = Subject()
-        self._context = Context()  # of no subscription: what is done here is done for many
+        self._context = Context()  # empty: the work done here is done for many subscriptions
 
-    # -- its life --------------------------------------------------------------------------------------------
+    # -- lifecycle -------------------------------------------------------------------------------------------
 
     @property
     def running(self) -> bool:
@@ -125,7 +125,7 @@ class Runtime:
         return inbox
 
     def detach(self) -> None:
-        """Forget all that belonged to the loop."""
+        """Discard everything that belonged to the loop."""
         if self.inbox is not None:
             self.inbox.close()
         if self._loop is not None and not self._loop.is_closed():
@@ -140,7 +140,7 @@ class Runtime:
         self._later.clear()
 
     async def cancel_tasks(self) -> None:
-        """End what runs beside everything, and wait until it has ended."""
+        """Cancel the background tasks, and wait until they have ended."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -158,22 +158,22 @@ class Runtime:
         return self.retentions.of(topic)
 
     def soon(self, action: Callable[[], None]) -> object:
-        """In the loop's next turn."""
+        """Call it in the loop's next turn."""
         assert self._loop is not None
         return self._loop.call_soon(action, context=self._context)
 
     def after(self, seconds: float, action: Callable[[], None]) -> asyncio.TimerHandle:
-        """In a while, once."""
+        """Call it once, after a delay."""
         assert self._loop is not None
         return self._loop.call_later(seconds, action, context=self._context)
 
     def later(self, action: Callable[[], None]) -> object:
-        """When a log that could not answer is worth asking again: one timer for all."""
+        """Call it when it is worth querying a log again that could not answer: one timer for all."""
         self._later.append(action)
         return self.after(LATER, self._asked_again) if len(self._later) == 1 else None
 
     def spawn(self, function: Callable[[Unpack[Args]], Coroutine[Any, Any, None]], *args: *Args) -> None:
-        """Run a coroutine function beside everything, in the present context; it ends with the bus."""
+        """Run a coroutine function as a background task, in the current context; it ends with the bus."""
         task = start(function, *args, loop=self._loop)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -208,7 +208,7 @@ class Runtime:
 
     @property
     def errors(self) -> Observable[BusError]:
-        """What went wrong and has no other place."""
+        """Errors that are reported nowhere else."""
         return Kept(self._errors)
 
     def counted(self, what: str) -> None:
@@ -216,11 +216,11 @@ class Runtime:
         self.counts[what] = self.counts.get(what, 0) + 1
 
     def lost(self, gap: Gap) -> None:
-        """Report a gap that no connection tells."""
+        """Report a gap that is sent to no client."""
         self._report(BusError(gap.topic, gap, None))
 
     def error(self, error: Exception, topic: str | None = None) -> None:
-        """Report an error that has no other place. On any thread."""
+        """Report an error that is reported nowhere else. On any thread."""
         self.run_on_loop(lambda: self._report(BusError(topic, None, error)))
 
     def raised(self, message: str, error: Exception) -> None:
@@ -229,7 +229,7 @@ class Runtime:
             self._loop.call_exception_handler({"message": message, "exception": error})
 
     def shrink(self) -> None:
-        """Give back the memory of a time when there was much more of everything."""
+        """Release memory that was needed when there was much more of everything."""
         self.subscribers, self._peak = shrunk(self.subscribers, self._peak)
         self.rings.shrink()
 

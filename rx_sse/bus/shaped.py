@@ -1,4 +1,4 @@
-"""What `map` and `snapshot` return, as events of a resumable stream."""
+"""Results of `map` and `snapshot`, as events of a resumable stream."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rx_sse.wire.raw_frame import RawFrame
 
 
 def marked(event: ServerSentEvent, topic: str, mark: Mark) -> ServerSentEvent:
-    """`event` at the place `mark`, with the cursor of a stream that has this one topic."""
+    """`event` at the position `mark`, with the cursor of a stream that has this one topic."""
     made = event.stamped("1_" + mark.part, topic=topic, position=mark)
     mark.original = id(made)
     return made

@@ -1,11 +1,11 @@
-"""Who listens to a topic, over all processes.
+"""The users that listen to a topic, over all processes.
 
-Once a second a process says what has changed here and asks what it is asked for: all in one call.
-What it says counts for a while and is said again before that is over, so a process that dies takes its
-listeners with it. What others say is as old as the last answer: a second or two.
+Once a second a process reports its changes and queries the topics that it needs: all in one call. A report is
+valid for a while and is repeated before it expires, so the listeners of a process that died expire too. The
+reports of other processes are as old as the last answer: a second or two.
 
 Precedent: Phoenix's presence.
-Never: somebody who is still here in another process is announced as gone.
+Never: a user who still listens in another process is announced as gone.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from rx_sse.bus.rosters import PresenceChange, Rosters, Watcher
 from rx_sse.bus.runtime import Runtime
 
 LIFE = 30.0
-"""Seconds for which the listeners of a process that died are still counted."""
+"""Seconds for which the listeners of a dead process are still counted."""
 AGAIN = 10.0
 INTEREST = 30.0
-"""Seconds for which a topic is asked for after somebody wanted to know."""
+"""Seconds for which a topic is queried after its roster was last read."""
 
 
 class PresenceLog(Protocol):
-    """A log in which processes can say who listens to their topics."""
+    """A log in which processes can store who listens to their topics."""
 
     @property
     def ready(self) -> bool:
@@ -40,25 +40,26 @@ class PresenceLog(Protocol):
         said: dict[str, tuple[str, bool]],
         told: Callable[[str, list[bytes]], None],
     ) -> None:
-        """Say who listens here, and ask who listens elsewhere.
+        """Report the listeners of this process, and query those of the others.
 
         Args:
-            process: this one's name.
-            life: seconds for which what is said counts.
-            said: for each topic what to say (empty: nothing new, ``-``: nobody), and whether to ask.
-            told: called for each topic that was asked for, with what the others say. Not called if it cannot
-                be asked now.
+            process: the name of this process.
+            life: seconds for which the report is valid.
+            said: for each topic the report (empty: nothing new, ``-``: no listeners), and whether to query
+                it.
+            told: called for each queried topic, with the reports of the other processes. Not called if the
+                log cannot be queried now.
         """
         ...
 
 
 class SharedRosters(Rosters):
-    """The rosters of one bus, and what it knows of the others'. Loop thread only.
+    """The rosters of one bus, with the reports of the other processes. Loop thread only.
 
     Args:
         runtime: the bus.
-        grace: seconds that somebody may be away without having left.
-        log: where it is said.
+        grace: seconds that a user may be disconnected before it counts as having left.
+        log: stores the reports.
     """
 
     __slots__ = ("_changed", "_log", "_process", "_remote", "_said", "_wanted")
@@ -88,7 +89,7 @@ class SharedRosters(Rosters):
         self._want(topic)
 
     def announce(self, change: PresenceChange) -> None:
-        """Tell the watchers, unless the user is elsewhere as well."""
+        """Notify the watchers, unless the user also listens in another process."""
         if change.user not in self._others(change.topic)[0]:
             super().announce(change)
 
@@ -101,13 +102,13 @@ class SharedRosters(Rosters):
         return merged
 
     def count(self, topic: str) -> int:
-        """All subscriptions, also of those who have no name."""
+        """All subscriptions, also those without a user."""
         self._want(topic)
         members, anonymous = self._others(topic)
         return super().count(topic) + sum(members.values()) + anonymous
 
     def sweep(self, now: float) -> None:
-        """Once a second: who has left, what is to be said, what is to be asked."""
+        """Once a second: find users that have left, report, query."""
         super().sweep(now)
         for topic in [it for it, till in self._wanted.items() if till < now and not self.watched(it)]:
             del self._wanted[topic]
@@ -118,12 +119,12 @@ class SharedRosters(Rosters):
         for topic in self._wanted:
             said.setdefault(topic, ("", True))
         if said:
-            if not self._log.ready:  # it is said when Redis is there
+            if not self._log.ready:  # it is reported when Redis is reachable
                 self._changed = dict.fromkeys((*changed, *self._changed))
             self._log.present(self._process, LIFE, said, self._told)
 
     def farewell(self) -> None:
-        """Say that nobody listens here any more."""
+        """Report that this process has no listeners any more."""
         said = {topic: ("-", False) for topic in self._said}
         self._said.clear()
         if said:
@@ -144,7 +145,7 @@ class SharedRosters(Rosters):
         return (members, anonymous) if till >= self.runtime.now() else ({}, 0)
 
     def _told(self, topic: str, others: list[bytes]) -> None:
-        """What the other processes say of a topic."""
+        """The reports of the other processes about a topic."""
         members: dict[str, int] = {}
         anonymous = 0
         for text in others:
@@ -162,7 +163,7 @@ class SharedRosters(Rosters):
 
 
 def _said(text: bytes) -> tuple[dict[str, int], int]:
-    """What one process says; nothing, if it is not what a process of ours says."""
+    """The report of one process; empty, if it is not in the format of this library."""
     try:
         members, anonymous = json.loads(text)
         return {str(user): int(count) for user, count in members.items()}, int(anonymous)

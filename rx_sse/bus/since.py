@@ -1,10 +1,10 @@
 """`since=`: which entries are not older than a time.
 
-A duration counts back from the moment of the question, a `datetime` is a moment of the clock that dates the
+A duration counts back from the moment of the query; a `datetime` is a moment by the clock that dates the
 entries: Redis's own, or this machine's. Both are compared in whole milliseconds, as `bus.history` shows them,
 so the time of an entry that was read there finds that entry.
 
-Never: a `datetime` without a time zone is guessed at.
+Never: the time zone of a `datetime` without one is guessed.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ Fresh = Callable[[Entry], bool]
 
 
 def check_since(since: object, name: str = "since") -> Since | None:
-    """What was given as `since=`, or as another time of that kind.
+    """The value of `since=`, or of another parameter of that kind, checked.
 
     Raises:
-        UsageError: no duration of at least 0, no moment, or one without a time zone.
+        UsageError: neither a duration of at least 0 nor a moment with a time zone.
     """
     if since is None:
         return None
@@ -59,5 +59,5 @@ MILLISECOND = timedelta(milliseconds=1)
 
 
 def moment_of(wall: float) -> datetime:
-    """Seconds of the epoch as a moment, in whole milliseconds."""
+    """Seconds of the epoch as a `datetime`, in whole milliseconds."""
     return EPOCH + MILLISECOND * milliseconds(wall)

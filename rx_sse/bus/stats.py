@@ -1,4 +1,4 @@
-"""What a bus says about itself.
+"""Statistics of a bus.
 
 Precedent: trio's statistics records.
 Never: the name of a user, or a payload.
@@ -18,21 +18,21 @@ class BusStats:
 
     Attributes:
         running: whether it was started and not yet closed.
-        ready: whether what is published reaches this process's listeners.
+        ready: whether an event published now reaches this process's listeners.
         published: entries accepted from this process.
-        refused: pushes that found no room, on a loop.
+        refused: pushes on a loop that found no room.
         delivered: calls of subscribers.
-        waiting: entries whose delivery has not ended.
+        waiting: entries that are still being delivered.
         topics: topics in use in this process, or lingering.
-        subscriptions: feeds and subscriptions to values.
-        ring_bytes: recent entries kept ready.
-        repairs: questions to the log on behalf of a whole topic.
-        reads: questions to the log on behalf of one reader.
-        replays: replays from the log that are running.
-        gaps: topics that lost their place in the log.
-        gaps_told: gaps that readers were told of.
-        troubles: what `errors` emitted.
-        stored_topics, stored_bytes: what a memory log holds; 0 for others.
+        subscriptions: subscriptions to events and to values.
+        ring_bytes: bytes of recent entries kept ready.
+        repairs: queries to the log on behalf of a whole topic.
+        reads: queries to the log on behalf of one reader.
+        replays: running replays from the log.
+        gaps: topics that lost their position in the log.
+        gaps_told: gaps reported to readers.
+        troubles: errors that `errors` emitted.
+        stored_topics, stored_bytes: topics and bytes in a memory log; 0 for others.
     """
 
     running: bool

@@ -26,19 +26,19 @@ from rx_sse.reactive.observer import Callbacks, ignore, unhandled
 
 
 class BatchObserver(Callbacks, Protocol):
-    """An observer that has this one source, which calls it on the loop's thread alone: a connection."""
+    """An observer that only this source calls, on the loop's thread: a connection."""
 
     def pulled(self, value: Any) -> None:
-        """What `on_next` is for everybody else."""
+        """`on_next` for a value that the observer requested."""
         ...
 
     def on_batch(self, batch: EventBatch) -> None:
-        """Many events in one call. Does nothing after the observer's end."""
+        """Many events in one call. No effect after the observer's end."""
         ...
 
 
 def takes_batches(callbacks: Callbacks) -> TypeGuard[BatchObserver]:
-    """Whether the observer takes batches, and runs no code of a user's."""
+    """Whether the observer accepts batches, and runs no code of a user's."""
     return is_sink(callbacks)
 
 
@@ -89,7 +89,7 @@ class ValuesSubscription(abc.DisposableBase):
         local.known(self._check_end)
 
     def dispose(self) -> None:
-        """Get nothing any more. On any thread."""
+        """Deliver nothing more. On any thread."""
         if not self._disposed:
             self._disposed = True
             self.receive = self._on_next = ignore
@@ -109,15 +109,15 @@ class ValuesSubscription(abc.DisposableBase):
                 self._run(self._callbacks.on_error, error)
 
     def missed(self, gap: object) -> None:
-        """Values carry no position: the bus's errors tell."""
+        """Values carry no position: `bus.errors` gets the gap."""
 
     def special(self, entry: Entry) -> None:
-        """An entry that is no value."""
+        """An entry other than a value."""
         if entry.kind == END:
             self._complete()
 
     def refuse(self, error: Exception) -> None:
-        """The subscription cannot begin."""
+        """The subscription cannot begin: pass `error` to the observer."""
         self._disposed = True
         self._callbacks.on_error(error)
 
@@ -132,7 +132,7 @@ class ValuesSubscription(abc.DisposableBase):
 
     def _each_item(self, batch: EventBatch) -> None:
         for item in batch.items:
-            on_next = self._on_next  # another one from the moment of its disposal
+            on_next = self._on_next  # replaced when the subscription is disposed
             on_next(item)
 
     def _check_end(self) -> None:

@@ -1,8 +1,8 @@
 """`bus.topic(name)`: a Subject of values.
 
-Push anything into it, from any thread, without await; out come the values as JSON gives them back, live, in
-order. It holds nothing itself: it is a name and its bus, made anew whenever it is asked for, so a million
-topics that were used once leave nothing here.
+Push any value into it, from any thread, without await; subscribers get the values as decoded from JSON, live,
+in order. It holds nothing itself: it is a name and its bus, made anew at each call, so a million topics that
+were used once leave nothing here.
 
 It is a local. A source that completes or fails into it does not end it; a failure goes to `bus.errors`, and
 `await bus.end(name)` ends it, in the log, for the readers of every process.
@@ -30,13 +30,13 @@ from rx_sse.wire.event import ServerSentEvent
 
 
 class _Live(Unwrapped[Any]):
-    """What a topic has from now on, in one of its forms."""
+    """The live items of a topic, in one of its forms."""
 
     scheduled = False
 
     def __init__(self, core: Core, name: str, form: Form) -> None:
-        # Not `super().__init__()`: a topic is made anew for every push, and most of it would be the lock that
-        # an operator may ask for.
+        # Not `super().__init__()`: a topic is made anew for every push, and most of the time would go into
+        # the lock that an operator may need.
         self.name = name
         self._core = core
         self._form = form
@@ -72,15 +72,15 @@ class _Live(Unwrapped[Any]):
 class Topic(_Live, abc.SubjectBase[Any]):
     """A Subject of a topic's values.
 
-    Values are shared by all subscribers: do not change them. A `ServerSentEvent` that was pushed comes out as
-    its text.
+    Values are shared by all subscribers: do not change them. A pushed `ServerSentEvent` is received as its
+    text.
     """
 
     def __init__(self, core: Core, name: str) -> None:
         super().__init__(core, name, Form.VALUES)
 
     def on_next(self, value: Any) -> None:
-        """Publish a value, at most once. Returns before anybody gets it.
+        """Publish a value, at most once. Returns before any subscriber gets it.
 
         Args:
             value: as in a handler: a `str` as text, a `ServerSentEvent` with its event name, anything else as
@@ -90,7 +90,7 @@ class Topic(_Live, abc.SubjectBase[Any]):
             EncodeError: the value cannot be sent.
             EventTooLarge: it is over 1 MB.
             QueueFull: there is no room. A thread without a loop has waited `publish_timeout` for it; on a
-                loop, readers are told of the loss as soon as there is room.
+                loop, readers get a gap as soon as there is room.
             BusClosed: the bus is not running.
         """
         core = self._core
@@ -102,14 +102,14 @@ class Topic(_Live, abc.SubjectBase[Any]):
         publisher.push(draft_of(self.name, value, None, kept, core.dumps))
 
     def on_error(self, error: Exception) -> None:
-        """A source failed into the topic: it goes to `bus.errors`, and the topic goes on."""
+        """A source failed into the topic: `bus.errors` gets the error, and the topic continues."""
         self._core.runtime.error(error, self.name)
 
     def on_completed(self) -> None:
-        """A source completed into the topic, which goes on."""
+        """A source completed into the topic, which continues."""
 
     def as_events(self) -> Observable[ServerSentEvent]:
-        """The same as events without ids, encoded once for all subscribers. A topic returned from a handler
+        """The topic as events without ids, encoded once for all subscribers. A topic returned from a handler
         is sent this way.
         """
         return _Live(self._core, self.name, Form.PLAIN)

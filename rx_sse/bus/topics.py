@@ -1,4 +1,4 @@
-"""The topics of this process that are in use, and those that were a moment ago."""
+"""The topics of this process that are in use, and those that recently were."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rx_sse.bus.log.history import shrunk
 from rx_sse.bus.runtime import Runtime
 
 LINGER = 30.0
-"""Seconds that a topic keeps its ring after its last listener: page loads and reconnects find it warm."""
+"""Seconds that a topic keeps its ring after its last listener, for page loads and reconnects."""
 
 
 class Topics:
@@ -34,7 +34,7 @@ class Topics:
         return name in self._topics
 
     def local(self, name: str) -> LocalTopic:
-        """The topic in this process; it lingers until something holds it."""
+        """The topic in this process; it lingers until a user holds it."""
         topic = self._topics.get(name)
         if topic is None:
             topic = self._topics[name] = LocalTopic(name, self._runtime, self)
@@ -43,7 +43,7 @@ class Topics:
         return topic
 
     def retain(self) -> None:
-        """The bus keeps another part of its topics from now on."""
+        """The retention of topics has changed."""
         for topic in self._topics.values():
             topic.retain()
 

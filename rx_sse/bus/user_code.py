@@ -1,4 +1,4 @@
-"""The user's own functions of `bus.events(...)`, and the context in which they run."""
+"""The user's functions in `bus.events(...)`, and the context in which they run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Snapshot = Callable[[str], Any | Awaitable[Any]]
 
 
 class Functions(NamedTuple):
-    """The user's own functions of one `bus.events(...)`."""
+    """The user's functions of one `bus.events(...)`."""
 
     filter: Filter | None
     map: Map | None
@@ -27,7 +27,7 @@ NO_FUNCTIONS = Functions(None, None, None, None)
 
 
 class UserCode:
-    """The user's own functions in one subscription, and the context in which it was made."""
+    """The user's functions in one subscription, and the context in which it was made."""
 
     __slots__ = ("context", "filter", "map", "on_gap", "snapshot")
 

@@ -1,1 +1,1 @@
-"""What a bus keeps: the log's port, its entries, and the log in memory."""
+"""The storage of a bus: the log's port, its entries, and the log in memory."""

@@ -1,7 +1,7 @@
-"""What waits to be stored, in a log that does not store at once.
+"""Drafts that wait to be stored, in a log that does not store at once.
 
 Standard: docs/resume.md §4.
-Never: more waits than a bound, in drafts and in bytes.
+Never: more drafts or bytes wait than the limits allow.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from rx_sse.bus.log.draft import Draft
 
 MAX_WAITING = 131_072
 MAX_WAITING_BYTES = 64 * 1024 * 1024
-"""What may wait for the log's store; beyond it pushes are refused."""
+"""Drafts and bytes that may wait for the log's store; beyond it pushes are refused."""
 
 
 class Backlog:
     """The drafts of one log that are not settled, while it is open.
 
     Attributes:
-        waiting: how many.
+        waiting: their number.
     """
 
     __slots__ = ("_bytes", "_settled", "waiting")

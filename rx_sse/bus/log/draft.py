@@ -1,9 +1,9 @@
-"""What is given to a log: an entry that has no place yet, and how much of its topic is to be kept.
+"""The input of a log: an entry that has no position yet, and the retention of its topic.
 
-A value is checked and made text here, once for all its readers, on the thread that pushes it: an impossible
-one raises there. An idempotency key is stored under a hash of it, its topic and the user whose key it is (the
-``Idempotency-Key`` header, draft-ietf-httpapi-idempotency-key-header): the key of one user never meets that
-of another, whatever characters either chose.
+A value is checked and encoded here, once for all its readers, on the thread that pushes it: a value that
+cannot be encoded raises there. An idempotency key is stored under a hash of the key, its topic and its user
+(the ``Idempotency-Key`` header, draft-ietf-httpapi-idempotency-key-header): the keys of two users never
+collide, whatever characters they contain.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class Retention:
     """How much of a topic is kept.
 
     Attributes:
-        entries: at most so many.
-        bytes: of text in all.
-        age: seconds; also the life of a topic that nobody touches.
+        entries: the maximal number of entries.
+        bytes: the maximal size of their text in all.
+        age: seconds that an entry is kept; also the life of an unused topic.
     """
 
     entries: int = 1000
@@ -45,10 +45,10 @@ class Retention:
 
     @classmethod
     def of(cls, history: int, history_bytes: int, ttl: float) -> Retention:
-        """As the users of a bus give it.
+        """The retention in the units of a bus's arguments.
 
         Raises:
-            UsageError: a number that makes no sense.
+            UsageError: a number out of range.
         """
         return cls(
             count("history", history, least=0),
@@ -58,18 +58,18 @@ class Retention:
 
 
 class Draft:
-    """An entry that has no place yet.
+    """An entry that has no position yet.
 
     Args:
-        topic: where it goes.
+        topic: its topic.
         kind, data, event: as in `Entry`.
         retention: how much of the topic is kept from now on.
         key: an idempotency key, already hashed with its owner and topic; None for none.
         key_life: seconds for which the key is remembered.
-        settle: told how it ended: the position, or why there is none.
+        settle: called with the result: the position, or the reason why there is none.
 
     Attributes:
-        claim: of the owner of a run; without it the draft is no run's.
+        claim: the claim of the owner of a run; None if the draft belongs to no run.
     """
 
     __slots__ = (
@@ -112,7 +112,7 @@ class Draft:
 
     @property
     def nonce(self) -> int:
-        """Made by the publisher, so that a repeated append can be recognised."""
+        """A number made by the publisher, so that a repeated append can be recognised."""
         if not self._nonce:
             self._nonce = new_nonce()
         return self._nonce
@@ -124,25 +124,25 @@ def hashed_key(user: str | None, topic: str, key: str) -> str:
 
 
 def not_stored(why: str) -> PublishRefused:
-    """Nothing was stored, for certain; it may be tried again."""
+    """The error for a draft that was certainly not stored, so that it may be published again."""
     return PublishRefused(f"{why}; nothing was stored", retry_after=1.0)
 
 
 def draft_of(
     topic: str, value: Any, event: str | None, retention: Retention, dumps: Dumps | None = None
 ) -> Draft:
-    """A value as what the log stores; `dumps` replaces the JSON encoder.
+    """A value as a draft; `dumps` replaces the JSON encoder.
 
-    The library's own entries (a gap, the end of a topic) are drafts of another kind and never come this way.
+    The library's own entries (a gap, the end of a topic) are drafts of another kind and are not made here.
 
     Raises:
-        EncodeError: it cannot be sent, or its name is one that clients act on (`check_event`).
+        EncodeError: it cannot be encoded, or its name is one that clients act on (`check_event`).
         EventTooLarge: it is over 1 MB.
     """
-    if type(value) is dict and dumps is None and DUMPS.get() is None:  # what most pushes are
+    if type(value) is dict and dumps is None and DUMPS.get() is None:  # most pushes
         kind, data = JSON, dumps_utf8(value).decode()
     elif isinstance(value, str):
-        # A text without a carriage return or a surrogate needs no second look.
+        # A text without a carriage return or a surrogate needs no further check.
         kind, data = TEXT, value if value.isascii() and "\r" not in value else ServerSentEvent(value).data
     elif isinstance(value, ServerSentEvent):
         kind, data = TEXT, value.data
@@ -153,7 +153,7 @@ def draft_of(
         )
     else:
         kind, data = JSON, json_of(value, dumps)
-        if "\n" in data or "\r" in data:  # what was laid out over several lines is one line of the same JSON
+        if "\n" in data or "\r" in data:  # JSON laid out over several lines is made one line
             data = data.replace("\r", " ").replace("\n", " ")
     if event is not None:
         event = check_event(event)

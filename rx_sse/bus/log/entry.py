@@ -1,12 +1,11 @@
-"""An entry of a topic's log, and what its readers get of it.
+"""An entry of a topic's log, and the forms in which readers get it.
 
-An entry knows the position of the one before it; that link is all that the delivery of anything rests on
-(`local_topic`). Its text is made once, by the publisher; the bytes that go over the wire are made from it
-once in a process, with the id that a stream of this one topic gives it, and then take its place. An event is
-an object of its own only where something asks for one: an operator, `filter`, `map`, a second topic, another
-coding.
+An entry knows the position of the entry before it; all delivery relies on that link (`local_topic`). Its text
+is made once, by the publisher; the bytes for the wire are made from it once in a process, with the id that a
+stream of this one topic gives it, and then replace the text. An event object is made only where one is
+needed: by an operator, `filter`, `map`, a second topic, another content coding.
 
-Never: an entry changes its meaning.
+Never: an entry changes its content.
 """
 
 from __future__ import annotations
@@ -27,23 +26,23 @@ MAX_EVENT = 1_000_000
 
 OVERHEAD = 420
 """Bytes that an entry takes beside its text: the object, its position, its id, the framing of its chunk, its
-place in a list. Compared with what the process takes by `tests/bus/log/test_memory.py`."""
+slot in a list. `tests/bus/log/test_memory.py` compares it with the memory of the process."""
 
 
 class Entry:
     """One entry of a topic's log.
 
     Args:
-        position: its own.
-        prev: that of the entry before it.
+        position: its position.
+        prev: the position of the entry before it.
         kind: `JSON`, `TEXT`, `GAP` or `END`.
-        data: the text of a value; for a gap the JSON of its reason, for an end mark that of its.
+        data: the text of a value; for a gap or an end mark, the JSON of its reason.
         event: the event's name, None for ``message``.
-        at: when it was appended, in monotonic seconds of this process, as well as the log knows.
+        at: the time of the append, in monotonic seconds of this process, as far as the log knows it.
 
     Attributes:
         chunk: its bytes on a stream of this topic alone, with HTTP/1.1 chunk framing; None until `encode`.
-        size: bytes that it counts as.
+        size: bytes for which it counts.
     """
 
     __slots__ = ("_data", "at", "chunk", "event", "kind", "position", "prev", "size")
@@ -72,7 +71,7 @@ class Entry:
         return self._plain().data if self._data is None else self._data
 
     def encode(self, ref: str) -> bytes:
-        """The bytes on a stream of its topic alone; they take the place of the text.
+        """Encode its bytes for a stream of its topic alone; they replace the text.
 
         Args:
             ref: the topic's reference in cursors.
@@ -89,12 +88,12 @@ class Entry:
 
     @property
     def frame(self) -> bytes:
-        """The same without chunk framing. It must have been encoded."""
+        """Its bytes without chunk framing. It must have been encoded."""
         assert self.chunk is not None
         return self.chunk[self.chunk.index(b"\n") + 1 : -2]
 
     def value(self) -> Any:
-        """The value that was pushed, as JSON gives it back."""
+        """The value that was pushed, decoded from JSON."""
         return json.loads(self.data) if self.kind == JSON else self.data
 
     def plain(self) -> ServerSentEvent:
@@ -102,7 +101,7 @@ class Entry:
         return framed(f"{_body(self.data, self.event)}\n".encode())
 
     def marked(self, topic: str, ref: str, epoch: int) -> ServerSentEvent:
-        """The event with its place, its id that of a stream of this topic alone."""
+        """The event with its position, and the id of a stream of this topic alone."""
         self.encode(ref)
         mark = mark_of(ref, self.position, epoch)
         made = framed(self.frame, "1_" + mark.part, topic, mark)
@@ -110,7 +109,7 @@ class Entry:
         return made
 
     def detail(self) -> dict[str, Any]:
-        """What a gap or an end mark says."""
+        """The content of a gap or an end mark."""
         said = json.loads(self.data)
         return cast("dict[str, Any]", said) if isinstance(said, dict) else {}
 
@@ -122,13 +121,13 @@ class Entry:
 
 
 def _body(data: str, event: str | None) -> str:
-    """The lines of an event but its id."""
+    """The lines of an event, without its id."""
     body = f"data: {data}\n" if "\n" not in data else "data: " + data.replace("\n", "\ndata: ") + "\n"
     return body if event is None else f"event: {event}\n{body}"
 
 
 def gap_data(reason: str, upto: Position | None = None) -> str:
-    """The text of a gap entry: why, and up to which position of a lost branch of the log."""
+    """The text of a gap entry: the reason, and the end of the lost branch of the log, if there is one."""
     said: dict[str, Any] = {"reason": reason}
     if upto is not None:
         said["upto"] = list(upto)

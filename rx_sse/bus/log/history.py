@@ -1,11 +1,11 @@
-"""An unbroken chain of entries: what the memory log stores of a topic, and what a process remembers of one.
+"""An unbroken chain of entries: a topic in the memory log, or a process's recent part of a topic.
 
-Operations wanted: append at the end, drop at the front, find a position, read on from there. All O(1) but for
-the copy of what is read: entries are dense, so the index of an entry is its sequence number less that of the
-first. A list with an offset does it; a deque would take 600 bytes for a topic with one entry, and walk to its
-middle.
+Operations wanted: append at the end, drop at the front, find a position, read from there. All O(1) except for
+the copy of the entries read: entries are dense, so the index of an entry is its sequence number minus that of
+the first. A list with an offset does this; a deque would take 600 bytes for a topic with one entry, and walk
+to its middle.
 
-Never: a hole. Appending an entry that does not link to the end is a mistake of the caller's.
+Never: a hole. Appending an entry that does not link to the end is an error of the caller.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class History:
 
     Args:
         base: the position before the first entry.
-        kept: how much it keeps.
+        kept: its retention.
         budget: the memory that it shares with others.
 
     Attributes:
@@ -74,7 +74,7 @@ class History:
             budget.evict()
 
     def trim(self, now: float) -> None:
-        """Drop what is over the limits at `now`, in seconds of the clock that the entries' times are of."""
+        """Drop entries over the limits at `now`, by the clock of the entries' times."""
         kept = self.kept
         while len(self._entries) > self._first and (
             len(self._entries) - self._first > kept.entries
@@ -91,7 +91,7 @@ class History:
         self.base = entry.position
         self.size -= entry.size
         self.budget.size -= entry.size
-        # Half of the list at most is dead, so what is moved here was paid for by as many drops.
+        # At most half of the list is dead, so each entry moved here was paid for by one drop.
         if self._first * 2 >= len(self._entries):
             del self._entries[: self._first]
             self._first = 0
@@ -108,9 +108,7 @@ class History:
         self.size = 0
 
     def find(self, position: Position) -> int | None:
-        """How many entries stand before `position`, which is that of an entry or the base; None if it is
-        neither.
-        """
+        """The number of entries before `position`, if it is an entry's or the base; otherwise None."""
         index = position.seq - self.base.seq
         if index == 0:
             return 0 if position == self.base else None
@@ -121,7 +119,7 @@ class History:
         return None
 
     def after(self, seq: int) -> int:
-        """How many entries have a sequence number that is not greater than `seq`."""
+        """The number of entries whose sequence number is not greater than `seq`."""
         return min(max(seq - self.base.seq, 0), len(self))
 
     def position(self, index: int) -> Position:
@@ -133,14 +131,14 @@ class History:
         return entry.position
 
     def positions(self) -> Iterator[Position]:
-        """Those of the base and of all entries."""
+        """The base and the positions of all entries."""
         yield self.base
         for entry in self._entries[self._first :]:
             assert entry is not None
             yield entry.position
 
     def slice(self, index: int, max_entries: int, max_bytes: int) -> Sequence[Entry]:
-        """The entries from `index` on, as many as the limits allow, but always one if there is one."""
+        """The entries from `index` on, as many as the limits allow, but at least one if there is one."""
         begin = self._first + index
         taken: list[Entry] = []
         size = 0
@@ -158,7 +156,7 @@ class MemoryBudget:
     its oldest entries.
 
     Args:
-        max_bytes: in all.
+        max_bytes: their limit.
 
     Attributes:
         size: bytes in use.
@@ -179,7 +177,7 @@ class MemoryBudget:
             next(iter(self.used)).drop_first()
 
     def shrink(self) -> None:
-        """Give back the memory of a time when there were many more histories. Now and then."""
+        """Release memory that was needed for many more histories. Called now and then."""
         self.used, self._peak = shrunk(self.used, self._peak)
 
 

@@ -1,9 +1,9 @@
-"""Which process owns a run: a lease with a fence, kept where the entries are.
+"""The owner of a run: a lease with a fence, kept in the log.
 
-A lease is taken by one owner, renewed while its source runs, and over when it was not renewed for its time,
-by the clock of the log. Each owner has a higher fence than the one before. A draft that carries a `Claim` is
+One owner takes a lease and renews it while its source runs; it expires when it was not renewed in time, by
+the clock of the log. Each owner has a higher fence than the owner before. A draft that carries a `Claim` is
 stored only while the lease has this fence and its run is running; the draft that ends a run changes the state
-in the same step, so a run has one end, whoever writes it.
+in the same step, so a run has exactly one end, whichever process writes it.
 
 Standard: leases (Gray and Cheriton, 1989); fencing tokens (Kleppmann, 2016).
 Never: an entry of an owner whose fence is outdated; two ends of one run.
@@ -22,15 +22,15 @@ RUNNING: Final = "running"
 LOST: Final = "lost"
 NO_LEASE: Final = "the run has ended, or has another owner; nothing was stored"
 MOST = 10_000
-"""Runs that are remembered; in Redis, of each partition. Beyond it those that ended first are forgotten."""
+"""Runs that are kept; in Redis, of each partition. Beyond it the runs that ended first are forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a draft says about its run.
+    """The claim of a draft to its run.
 
     Attributes:
-        fence: of the owner.
+        fence: the owner's.
         end: the state that the draft brings the run to; None for an ordinary entry.
         life: seconds for which the run is kept from then on.
     """
@@ -42,14 +42,14 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Take:
-    """The wish to own a run.
+    """A request to own a run.
 
     Attributes:
-        owner: who wishes, unique for each wish; the same again gets the same answer.
-        seconds: the lease's time.
-        restart: start again what has ended.
-        key: start again what has ended under another key; empty for none.
-        resumes: take over a run that can be resumed and whose lease is over.
+        owner: the requester, unique for each request; repeating a request gets the same answer.
+        seconds: the duration of the lease.
+        restart: start the run again if it has ended.
+        key: start the run again if it has ended under another key; empty for none.
+        resumes: take over a run that can be resumed and whose lease has expired.
     """
 
     owner: str
@@ -61,20 +61,20 @@ class Take:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """What the log knows of a run.
+    """The record of a run in the log.
 
     Attributes:
-        name: the run's.
-        generation: how often it was started; its topic depends on it.
-        fence: of its present or last owner.
+        name: the name of the run.
+        generation: the number of its starts; its topic depends on it.
+        fence: the fence of its present or last owner.
         state: `running`, or how it ended.
-        owner: who took it.
-        left: seconds until the lease is over; negative after that.
+        owner: the owner's name.
+        left: seconds until the lease expires; negative after that.
         began, since: epoch seconds of the start, and of the present state.
-        resumes: whether another process may go on with it.
-        key: under which it was started.
-        entries: that its topic has had, the end mark not counted.
-        asked: why its owner is asked to stop it; empty if it is not.
+        resumes: whether another process may continue it.
+        key: the key under which it was started.
+        entries: entries that its topic has had, the end mark not counted.
+        asked: the reason of a request to stop it; empty without one.
     """
 
     name: str
@@ -92,7 +92,7 @@ class Lease:
 
     @property
     def topic(self) -> str:
-        """Where its entries are."""
+        """The topic of its entries."""
         return run_topic(self.name, self.generation)
 
     @property
@@ -102,14 +102,14 @@ class Lease:
 
 
 Found = Callable[["Lease | Exception | None"], None]
-"""Told the lease, None if there is no such run, or why the log cannot be asked now."""
+"""Called with the lease, None if there is no such run, or the error if the log cannot be queried now."""
 
 
 class Leasing(Protocol):
-    """Keeps the leases of runs; the verbs answer as those of a log do."""
+    """Keeps the leases of runs; its methods call back like those of a log."""
 
     def take(self, name: str, wish: Take, done: Found) -> None:
-        """Own a run, if nobody does; the answer's `owner` says who does."""
+        """Own a run, if it has no owner; the answer's `owner` is the owner."""
         ...
 
     def renew(self, name: str, fence: int, seconds: float, done: Found) -> None:
@@ -121,7 +121,7 @@ class Leasing(Protocol):
         ...
 
     def ask(self, name: str, reason: str, done: Found) -> None:
-        """Ask the owner of a run that is running to stop it: its lease says so."""
+        """Request the owner of a running run to stop it: the request is noted in its lease."""
         ...
 
     def all(self, *, overdue: bool, done: Callable[[list[Lease]], None]) -> None:
@@ -135,7 +135,7 @@ class Leased(Protocol):
 
     @property
     def leases(self) -> Leasing:
-        """They."""
+        """The leases of its runs."""
         ...
 
 
@@ -144,7 +144,7 @@ class LeaseTable:
 
     Args:
         clock: monotonic seconds.
-        count: the entries that a topic has had.
+        count: returns the number of entries that a topic has had.
     """
 
     __slots__ = ("_clock", "_count", "_ends", "_leases", "_until")
@@ -206,7 +206,8 @@ class LeaseTable:
         return [lease for lease in found if lease.overdue] if overdue else found
 
     def admits(self, name: str, claim: Claim) -> bool:
-        """Whether a draft with this claim may be stored now; if it is an end, this is the one."""
+        """Whether a draft with this claim may be stored now; a draft that is an end becomes the run's only
+        end."""
         found = self._leases.get(name)
         if found is None or found.fence != claim.fence or found.state != RUNNING:
             return False
@@ -222,7 +223,7 @@ class LeaseTable:
         return True
 
     def over(self) -> list[str]:
-        """Forget the runs whose time is over: their topics."""
+        """Forget expired runs; returns their topics."""
         now = self._clock()
         due = [name for name, (until, _) in self._ends.items() if until <= now]
         return [topic for name in due for topic in self._forget(name)]
@@ -235,14 +236,14 @@ class LeaseTable:
 
 
 class LocalLeases:
-    """The leases of a log in this process, by the verbs of the port.
+    """The leases of a log in this process, as a `Leasing`.
 
     Args:
         clock: monotonic seconds.
-        count: the entries that a topic has had.
+        count: returns the number of entries that a topic has had.
 
     Attributes:
-        table: what answers at once.
+        table: the leases; it answers at once.
     """
 
     __slots__ = ("_clock", "_count", "table")
@@ -257,7 +258,7 @@ class LocalLeases:
         self.table = LeaseTable(self._clock, self._count)
 
     def take(self, name: str, wish: Take, done: Found) -> None:
-        """Own a run, if nobody does."""
+        """Own a run, if it has no owner."""
         done(self.table.take(name, wish))
 
     def renew(self, name: str, fence: int, seconds: float, done: Found) -> None:
@@ -269,7 +270,7 @@ class LocalLeases:
         done(self.table.look(name))
 
     def ask(self, name: str, reason: str, done: Found) -> None:
-        """Ask the owner of a run to stop it."""
+        """Request the owner of a run to stop it."""
         done(self.table.ask(name, reason))
 
     def all(self, *, overdue: bool, done: Callable[[list[Lease]], None]) -> None:

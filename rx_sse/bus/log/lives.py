@@ -1,10 +1,10 @@
-"""The topics of a log in memory, by name and by when they were last touched.
+"""The topics of a log in memory, by name and by their last use.
 
-Topics of one life stand in one table, in the order in which they were touched: those that are over stand in
-front, and looking for them looks at no others. There are as many tables as there are different lives, which
-is a handful (`retentions`); a topic is looked for in one after the other.
+Topics with the same life are in one table, in the order of their last use: expired topics are at the front,
+and finding them looks at no others. There are as many tables as there are different lives, which is a handful
+(`retentions`); a topic is looked up in one after the other.
 
-Never: a timer for a topic; a short life that waits in a queue behind a long one.
+Never: a timer for each topic; a topic with a short life waits behind one with a long life.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Lives(Generic[T]):
         common: seconds of the life that most topics have.
 
     Attributes:
-        common: the table of that life, by name: each append looks there first.
+        common: the table of that life, by name: each append looks it up first.
     """
 
     __slots__ = ("_common", "_peaks", "_tables", "common")
@@ -57,7 +57,7 @@ class Lives(Generic[T]):
         return None
 
     def put(self, topic: T) -> None:
-        """Add a topic, as the one that was touched last."""
+        """Add a topic, as the most recently used."""
         age = topic.kept.age
         table = self._tables.get(age)
         if table is None:
@@ -65,11 +65,11 @@ class Lives(Generic[T]):
         table[topic.name] = topic
 
     def remove(self, topic: T) -> None:
-        """Take a topic out."""
+        """Remove a topic."""
         del self._tables[topic.kept.age][topic.name]
 
     def touch(self, topic: T, now: float) -> None:
-        """A topic's life begins again."""
+        """Restart a topic's life."""
         topic.touched = now
         self._tables[topic.kept.age].move_to_end(topic.name)
 
@@ -83,24 +83,24 @@ class Lives(Generic[T]):
             self.put(topic)
 
     def over(self, now: float) -> T | None:
-        """A topic whose life is over."""
+        """A topic whose life is over, or None."""
         for topic in self._fronts():
             if topic.touched + topic.kept.age <= now:
                 return topic
         return None
 
     def oldest(self) -> T | None:
-        """The topic that was touched least recently."""
+        """The least recently used topic, or None."""
         return min(self._fronts(), key=lambda topic: topic.touched, default=None)
 
     def clear(self) -> None:
-        """Forget all."""
+        """Remove all topics."""
         self.common: OrderedDict[str, T] = OrderedDict()
         self._tables = {self._common: self.common}
         self._peaks = {}
 
     def shrink(self) -> None:
-        """Give back the memory of a time when there were many more topics. Now and then."""
+        """Release memory that was needed for many more topics. Called now and then."""
         for age, table in list(self._tables.items()):
             if table or age == self._common:
                 self._tables[age], self._peaks[age] = shrunk(table, self._peaks.get(age, 0))
@@ -110,7 +110,7 @@ class Lives(Generic[T]):
         self.common = self._tables[self._common]
 
     def _fronts(self) -> Iterator[T]:
-        """The topic of each life that was touched least recently."""
+        """The least recently used topic of each life."""
         for table in self._tables.values():
             for topic in table.values():
                 yield topic

@@ -1,15 +1,15 @@
 """The log of one process, in memory.
 
 Everything is immediate: an append numbers, stores, trims and notifies the watcher before it returns. Topics
-stand in the order in which they were last touched (`lives`), so dropping the old ones looks at the old ones
-only: no timer and no task for a topic.
+are kept in the order of their last use (`lives`), so dropping old topics looks at these only: no timer and no
+task for each topic.
 
 A topic that was only read leaves nothing behind: the nonce of a beginning is computed from its name, so it is
 the same whenever the topic is read again (`_Beginnings`), and the cursor of a client that has seen no event
 yet stays valid.
 
-Never: history is dropped in silence. A topic keeps its position while it lives, and a topic whose life is
-over gets a new beginning with a new nonce, so a cursor into what was dropped is never taken for valid.
+Never: history is dropped silently. A topic keeps its position while it lives, and a topic whose life is over
+gets a new beginning with a new nonce, so a cursor into the dropped history is never accepted as valid.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ MAX_BYTES = 256 * 1024 * 1024
 MAX_TOPICS = 1_000_000
 MAX_KEYS = 1_000_000
 TOPIC_COST = 640
-"""Bytes that a topic takes beside its entries: its name, the object, its list, its places in two tables.
-Compared with what the process takes by `tests/bus/log/test_memory.py`."""
+"""Bytes that a topic takes beside its entries: its name, the object, its list, its slots in two tables.
+`tests/bus/log/test_memory.py` compares it with the memory of the process."""
 PASSES = 4
-"""Topics looked at for one that may be forgotten when a new one finds no room: the oldest may be watched."""
+"""Topics examined to make room for a new one: the oldest may be watched, and are then not forgotten."""
 SLICE = 0.004
 """Seconds of the loop that one sweep takes at most."""
 GENERATIONS = 65_536
 
 
 class _Beginnings:
-    """The nonces of beginnings: a keyed hash of the topic's name and of how many topics with entries were
-    forgotten that share its slot in a table of fixed size. So a topic that had entries never begins as it did
-    before, and one that had none always does.
+    """The nonces of beginnings: a keyed hash of the topic's name and of the number of forgotten topics with
+    entries in its slot of a table of fixed size. So a topic that had entries never begins with the same nonce
+    again, and a topic without entries always does.
     """
 
     __slots__ = ("_generations", "_key")
@@ -58,7 +58,7 @@ class _Beginnings:
         self._generations: array[int] | None = None
 
     def nonce(self, topic: str) -> int:
-        """The nonce with which `topic` begins now."""
+        """The nonce of a beginning of `topic` now."""
         digest = self._digest(topic, b"")
         if (generations := self._generations) is not None and (count := generations[_slot(digest)]):
             digest = self._digest(topic, count.to_bytes(8))
@@ -79,7 +79,7 @@ def _slot(digest: bytes) -> int:
 
 
 class _Topic(History):
-    """What is known of one topic."""
+    """The state of one topic."""
 
     __slots__ = ("ended", "lineage", "listener", "log", "name", "touched")
 
@@ -93,7 +93,7 @@ class _Topic(History):
         self.ended = False
 
     def __call__(self) -> None:
-        """Notify no more: what `watch` returns is the topic itself, which costs no object."""
+        """Stop notifying: `watch` returns the topic itself, which saves an object."""
         self.listener = None
         self.log.unwatched(self)
 
@@ -102,9 +102,10 @@ class MemoryLog:
     """A log in the memory of this process.
 
     Args:
-        retention: how much of a topic is kept until a draft says otherwise.
-        max_bytes: of all topics; beyond it the topics appended to least recently lose their oldest entries.
-        max_topics: beyond it the topics touched least recently are forgotten, unless they are watched.
+        retention: how much of a topic is kept until a draft sets its own.
+        max_bytes: bytes of all topics; beyond it the topics appended to least recently lose their oldest
+            entries.
+        max_topics: beyond it the least recently used topics are forgotten, unless they are watched.
         clock: monotonic seconds.
     """
 
@@ -130,7 +131,7 @@ class MemoryLog:
 
     @property
     def topics(self) -> int:
-        """Topics that are remembered."""
+        """Number of topics."""
         return len(self._topics)
 
     @property
@@ -160,7 +161,7 @@ class MemoryLog:
         topic = self._topics.common.get(draft.topic)
         if topic is None:
             topic = self._topics.get(draft.topic)
-        if topic is None or topic.listener is None:  # one that is watched lives as long as it is
+        if topic is None or topic.listener is None:  # a watched topic lives as long as it is watched
             topic = self._touch(draft.topic, now)
         nonces = self._nonces.ready
         prev = topic.head
@@ -207,7 +208,8 @@ class MemoryLog:
         return found
 
     def unwatched(self, topic: _Topic) -> None:
-        """Begin the life of a topic again that is not watched now; one that never had an entry has none."""
+        """Restart the life of a topic that is no longer watched; a topic that never had an entry is
+        removed."""
         if topic.listener is None and self._topics.get(topic.name) is topic:
             if topic.head.seq:
                 self._touch(topic.name, self._clock())
@@ -219,7 +221,7 @@ class MemoryLog:
         self._nonces = Nonces()
 
     async def close(self) -> None:
-        """Forget everything."""
+        """Discard everything."""
         self._topics.clear()
         self._keys.clear()
         self.leases.clear()
@@ -228,10 +230,10 @@ class MemoryLog:
         self._own = MemoryBudget(self._own.max_bytes)
 
     def sweep(self) -> bool:
-        """Drop the topics whose life is over, and the idempotency keys; True if there is more to do."""
+        """Drop expired topics and idempotency keys; True if there is more to do."""
         now = self._clock()
         end = time.perf_counter() + SLICE
-        self._shrink()  # notes how much there is
+        self._shrink()  # records the present sizes
         for name in self.leases.table.over():
             if (run := self._topics.get(name)) is not None and run.listener is None:
                 self._forget(run)
@@ -255,7 +257,7 @@ class MemoryLog:
             self._keys = OrderedDict()
 
     def _pass_over(self, topic: _Topic, now: float) -> None:
-        """Forget the topic touched least recently; the life of one that is watched begins again."""
+        """Forget the least recently used topic; if it is watched, restart its life instead."""
         if topic.listener is not None:
             topic.trim(now)
             self._touch(topic.name, now)
@@ -275,7 +277,7 @@ class MemoryLog:
             if topic.listener is not None or topic.touched + topic.kept.age > now:
                 self._topics.touch(topic, now)
                 return topic
-            self._forget(topic)  # over, if not yet swept
+            self._forget(topic)  # expired, but not yet swept
         return self._begin(name, now)
 
     def _begin(self, name: str, now: float) -> _Topic:
@@ -296,10 +298,10 @@ class MemoryLog:
         return topic
 
     def _seen(self, key: str, print_of: bytes, now: float) -> Position | Exception | None:
-        """What became of the append that had this key before, if one had."""
+        """The result of the earlier append with this key, if there was one."""
         known = self._keys.get(key)
         if known is None or known[0] <= now:
-            # Each key is remembered for as long as was promised; what cannot be promised is not accepted.
+            # Each key is kept for as long as promised; a key that cannot be kept so long is refused.
             return Overloaded("too many idempotency keys in use") if len(self._keys) >= MAX_KEYS else None
         if known[1] != print_of:
             return PublishRefused("this idempotency key was used with another payload")
@@ -307,5 +309,5 @@ class MemoryLog:
 
 
 def _fingerprint(draft: Draft) -> bytes:
-    """What must be the same when an idempotency key is used again."""
+    """The content that must be the same when an idempotency key is used again."""
     return hashlib.sha256(f"{draft.kind}\n{draft.event or ''}\n{draft.data}".encode()).digest()

@@ -6,9 +6,8 @@ if exactly that entry still exists, whatever happened to the log in between. On 
 the topic's name. A second part for a topic is a higher position, in another branch of its log
 (`resume.stream_cursor`).
 
-The characters are those that any proxy and any HTTP library carries unchanged in
-``Last-Event-ID``. Never: an exception, or unbounded work, whatever the client sent. What does not parse is an
-unknown cursor.
+All proxies and HTTP libraries carry its characters unchanged in ``Last-Event-ID``. Never: an exception, or
+unbounded work, whatever the client sent. Text that does not parse is an unknown cursor.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from typing import NamedTuple
 
 MAX_TOPICS = 32
 """Topics of one stream: its longest cursor, with two parts for each, is then 2,562 bytes, far under the 8,190
-that aiohttp takes for a header.
+that aiohttp accepts for a header.
 """
 SEQ_BITS = 53
 NONCE_BITS = 48
@@ -41,11 +40,11 @@ def new_position(parts: tuple[int, int]) -> Position:
 
 
 class Place(NamedTuple):
-    """Where a client is in a topic.
+    """The place of a client in a topic.
 
     Attributes:
-        position: behind which it goes on.
-        past: the highest one that it had in another branch of the log, if that is higher.
+        position: the stream continues after it.
+        past: the client's highest position in another branch, if that is higher.
     """
 
     position: Position
@@ -56,7 +55,7 @@ UNKNOWN = Position(0, 0)
 """A position that no log ever has: no entry gets the nonce 0."""
 
 LIVE_ONLY = "1_live"
-"""The id of a stream that cannot be resumed: not a cursor, so a reconnect with it is told of a gap."""
+"""The id of a stream that cannot be resumed: not a cursor, so a reconnect with it gets a gap."""
 
 _PART = r"[0-9A-Za-z]{6}\.(?:0|[1-9][0-9]{0,15})\.(?:0|[1-9][0-9]{0,14})"
 _CURSOR = re.compile(f"1(?:_{_PART}){{1,{2 * MAX_TOPICS}}}")
@@ -70,10 +69,11 @@ def new_nonce() -> int:
 
 
 class Nonces:
-    """Nonces in advance, one system call for many. One thread; a child of a fork must not go on with them.
+    """Nonces drawn in advance, one system call for many. One thread; a forked child must not use its
+    parent's.
 
     Attributes:
-        ready: those that were drawn; a hot path takes from here first.
+        ready: unused nonces; a hot path takes from here first.
     """
 
     __slots__ = ("ready",)
@@ -91,7 +91,7 @@ class Nonces:
 
 @lru_cache(maxsize=64)
 def ref_of(topic: str) -> str:
-    """The six characters that stand for a topic in a cursor."""
+    """The six characters that represent a topic in a cursor."""
     number = int.from_bytes(hashlib.sha256(topic.encode()).digest()[:8])
     ref = ""
     for _ in range(6):
@@ -101,15 +101,15 @@ def ref_of(topic: str) -> str:
 
 
 class Mark:
-    """Where an event stands: its `position` attribute.
+    """The position of an event: its `position` attribute.
 
     Attributes:
         ref: the topic's reference in cursors.
-        position: the entry's.
-        order: a number that grows along one process's deliveries of the topic, also over a gap after which
+        position: the entry's position.
+        order: a number that grows along one process's deliveries of the topic, even over a gap after which
             `seq` begins again.
-        original: the `id()` of the event that the bus made. A copy of it (`replace`) has the same mark and is
-            not it, and there may be several copies: none of them can promise that it is the last one of its
+        original: the `id()` of the event that the bus made. A copy (`replace`) has the same mark and another
+            `id()`. There may be several copies: for none of them is it known whether it is the last of its
             entry.
     """
 
@@ -149,7 +149,8 @@ def cursor_of(parts: Iterable[str]) -> str:
 
 
 def parse(text: str) -> Mapping[str, Place] | None:
-    """What a client's cursor says of each topic, by reference; None if it is not one of ours."""
+    """The place in each topic, by reference, from a client's cursor; None if it is not a cursor of this
+    library."""
     if len(text) > _LONGEST or not _CURSOR.fullmatch(text):
         return None
     places: dict[str, Place] = {}

@@ -1,11 +1,11 @@
-"""How much of which topic is kept: the retention of a bus, and rules for topics that differ from it.
+"""Retention of topics: the default of a bus, and rules for topics that differ from it.
 
-A rule is for one topic, or for all below a prefix (``orders:*``), written as grants are (`bus.names`). The
-most specific rule counts: the topic's own name before every prefix, a longer prefix before a shorter one,
-``*`` last. Rules are not added up: what a rule leaves out is the bus's, whatever a wider rule says. The
-library's own topics are under no rule of a user's.
+A rule is for one topic, or for all topics with a prefix (``orders:*``), written as grants are (`bus.names`).
+The most specific rule applies: the topic's own name before every prefix, a longer prefix before a shorter
+one, ``*`` last. Rules are not combined: a limit that a rule does not set is the bus's, whatever a wider rule
+sets. No user's rule applies to the library's own topics.
 
-Publishers ask from any thread, for every entry; a change replaces the table as a whole.
+Publishers read it from any thread, for every entry; a change replaces the table as a whole.
 
 Never: a table that grows with the topics that were published to.
 """
@@ -25,19 +25,19 @@ from rx_sse.errors import UsageError
 MOST = 1000
 """Rules of one bus. They are configuration: a rule for each user would be one for `topic_name("user", …)`."""
 FOUND = 4096
-"""Topics for which the rule that counts is remembered."""
+"""Topics whose rule is cached."""
 
 
 class Retentions:
     """The retention of every topic.
 
     Args:
-        default: of topics that no rule is for.
+        default: the retention of topics without a rule.
 
     Attributes:
         default: the same.
-        find: the retention of a topic, given its name and `default`. From any thread. Each push calls it, so
-            it is a method of a dictionary unless there are rules for prefixes.
+        find: returns the retention of a topic, given its name and `default`. From any thread. Each push calls
+            it, so it is a method of a dictionary unless there are rules for prefixes.
     """
 
     __slots__ = ("_lock", "_rules", "default", "find")
@@ -55,11 +55,11 @@ class Retentions:
     def retain(
         self, pattern: str, *, history: int | None, history_bytes: int | None, ttl: float | None
     ) -> None:
-        """Set the rule for a pattern; one that it had is replaced as a whole.
+        """Set the rule of a pattern, replacing an earlier one as a whole.
 
         Raises:
-            TopicNameError: it is no pattern.
-            UsageError: nothing is given, a number that makes no sense, or too many rules.
+            TopicNameError: the pattern is not valid.
+            UsageError: no limit is given, a number out of range, or too many rules.
         """
         check_pattern(pattern)
         if history is None and history_bytes is None and ttl is None:
@@ -76,14 +76,14 @@ class Retentions:
 
     @property
     def rules(self) -> dict[str, Retention]:
-        """The rules of users, by their patterns."""
+        """The rules set by users, by their patterns."""
         return {name: kept for name, kept in self._rules.items() if not name.startswith(CONTROL)}
 
     def put(self, pattern: str, kept: Retention) -> None:
-        """Set a rule that was checked, or is for one of the library's own topics.
+        """Set a checked rule, or one of the library's own topics.
 
         Raises:
-            UsageError: there are too many.
+            UsageError: there are too many rules.
         """
         with self._lock:
             rules = {**self._rules, pattern: kept}
@@ -97,7 +97,7 @@ class Retentions:
 
 
 def _finder(rules: dict[str, Retention]) -> Callable[[str, Retention], Retention]:
-    """What finds the rule of a topic, given its name and the default."""
+    """The function that finds the rule of a topic, given its name and the default."""
     if not any(pattern.endswith("*") for pattern in rules):
         return rules.get
 
@@ -108,7 +108,7 @@ def _finder(rules: dict[str, Retention]) -> Callable[[str, Retention], Retention
 
 
 def _most_specific(topic: str, rules: Mapping[str, Retention], default: Retention) -> Retention:
-    """The rule that counts for a topic."""
+    """The rule that applies to a topic."""
     if (kept := rules.get(topic)) is not None:
         return kept
     if topic.startswith(CONTROL):

@@ -1,13 +1,13 @@
-"""Where in a topic's log the entries since a time begin.
+"""Finds where in a topic's log the entries since a time begin.
 
-A binary search by sequence numbers, one entry a question: the port's `read` answers a position that no entry
-has with the oldest entry behind it. So a log of 100,000 entries is asked 17 times, whichever log it is, and
-nothing needs an index of times.
+A binary search by sequence numbers, one entry a query: for a position that no entry has, the port's `read`
+answers with the oldest entry after it. So a log of 100,000 entries takes 17 queries, whichever log it is, and
+no index of times is needed.
 
 The times of entries rise with their numbers, unless a clock was set back. Then the search ends at one of the
-places where an entry that is fresh follows one that is not.
+places where a fresh entry follows an entry that is not.
 
-Never: it ends behind an entry that it has seen to be fresh.
+Never: it ends after an entry that it has found to be fresh.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ Ask = Callable[[Query, Callable[[Page], None]], None]
 
 
 def found_in(history: History, fresh: Callable[[Entry], bool]) -> Position | None:
-    """The position behind which the entries since a time begin, if one that is too old is at hand; None if
-    not.
+    """The position after which the entries since a time begin, if the history holds an entry that is too old;
+    otherwise None.
     """
     if not len(history) or fresh(history.slice(0, 1, 0)[0]):
         return None
@@ -42,10 +42,10 @@ class Search:
     """One search.
 
     Args:
-        topic: where.
-        fresh: whether an entry is not older than the time.
-        ask: asks the log, until it answers.
-        found: told the position behind which the entries begin.
+        topic: its name.
+        fresh: returns whether an entry is not older than the time.
+        ask: queries the log, until it answers.
+        found: called with the position after which the entries begin.
     """
 
     __slots__ = ("_ask", "_found", "_fresh", "_high", "_low", "_stale", "_topic")
@@ -73,7 +73,7 @@ class Search:
         self._go()
 
     def _go(self) -> None:
-        """Ask for the entry in the middle between one that is too old and one that is not, or the end."""
+        """Query the entry in the middle between one that is too old and one that is not, or end."""
         if self._high - self._low <= 1:
             self._found(self._stale)
             return

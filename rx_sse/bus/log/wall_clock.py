@@ -1,10 +1,11 @@
-"""When something was by the wall clock, if it was by the monotonic clock that dates entries.
+"""Converts times of the monotonic clock that dates entries to the wall clock.
 
-The difference of the two is not always the same: a wall clock is set, and a machine that sleeps stops the
-other one. So the differences are noted as they change, and what was dated before keeps the time that it had.
+The difference of the two clocks changes: a wall clock is set, and a sleeping machine stops the monotonic
+clock. So changes of the difference are recorded, and a time from before a change keeps its earlier
+conversion.
 
 Standard: time.time (seconds of the epoch), time.monotonic.
-Never: a rule of positions depends on it. It tells when an entry was, and where entries since a time begin.
+Never: a rule of positions depends on it. It only dates entries, and finds the entries since a time.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from bisect import bisect_right
 from collections.abc import Callable
 
 STEP = 0.05
-"""Seconds by which the difference must have changed: what clocks drift apart in minutes is no step."""
+"""Seconds by which the difference must have changed: the drift of clocks within minutes is no step."""
 MOST = 64
-"""Changes that are remembered; the oldest ones are forgotten first."""
+"""Changes that are kept; the oldest are forgotten first."""
 
 
 class WallClock:
@@ -36,7 +37,7 @@ class WallClock:
         self._offsets = [wall() - self._since[0]]
 
     def note(self) -> None:
-        """See whether the difference has changed. Now and then."""
+        """Record the difference if it has changed. Called now and then."""
         now = self._clock()
         offset = self._wall() - now
         if abs(offset - self._offsets[-1]) > STEP:
@@ -50,5 +51,5 @@ class WallClock:
 
 
 def milliseconds(wall: float) -> int:
-    """Whole milliseconds of the epoch. What comes out of a sum of clocks is off by parts of a microsecond."""
+    """Whole milliseconds of the epoch, rounded: a sum of clocks is off by parts of a microsecond."""
     return round(wall * 1_000_000) // 1000
