@@ -289,8 +289,8 @@ class Bus(RunMethods):
             event: the event's name.
             idempotency_key: repeating a publish with the same key within 5 minutes stores it once, and
                 returns the same id.
-            user: the key belongs to this user: the same key of another user is another key. The publish counts
-                towards the limits that `setup(limits=)` sets for each user.
+            user: the key belongs to this user: the same key of another user is another key. The publish
+                counts towards the limits that `setup(limits=)` sets for each user.
 
         Returns:
             The entry's cursor.
@@ -298,7 +298,7 @@ class Bus(RunMethods):
         Raises:
             EncodeError, EventTooLarge, TopicNameError: as for `on_next`.
             QueueFull, BusClosed: the event was not accepted.
-            Overloaded: not accepted: this user has begun to publish to too many topics, or used too many keys.
+            Overloaded: not accepted: this user publishes to too many topics, or used too many keys.
             PublishRefused: nothing was stored; also if the key was used with other data.
             PublishUnknown: no answer came in time, or not enough replicas have acknowledged it.
         """

@@ -1,1 +1,1 @@
-"""Where a client is: the connection's cursor, and the way from a cursor to live."""
+"""Resume: the connection's cursor, and the way from a cursor to live delivery."""

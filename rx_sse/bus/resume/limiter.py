@@ -1,11 +1,11 @@
-"""How much replay a process and a principal may cost.
+"""Limits the replays of a process and of a principal.
 
-A replay from the ring is a copy of what is in memory. One that must read the log holds pages, and asks a
-broker: so many at a time, and for each principal so many bytes, in a bucket that fills again. Who is over it
-is told to come back later; nothing else suffers.
+A replay from the ring copies memory. A replay that must read the log holds pages, and queries a server: only
+so many run at a time, and each principal may replay only so many bytes, in a bucket that refills. A client
+over its limit gets 503 with `Retry-After`; other clients are not affected.
 
 Standard: the token bucket, as in RFC 2697.
-Never: a stream that has begun is stopped by it.
+Never: a stream that has begun is stopped by a limit.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MAX_REPLAYS = 512
 BUCKET = 64 * 1024 * 1024
 """Bytes that a principal may replay at once; eight times the history of a topic."""
 REFILL = 1024 * 1024
-"""Bytes a second by which the bucket of a principal fills again."""
+"""Bytes a second by which the bucket of a principal refills."""
 
 
 class ReplayLimiter:
@@ -49,13 +49,13 @@ class ReplayLimiter:
         self.running += 1
 
     def leave(self, user: str | None, size: int) -> None:
-        """It is over, and has read `size` bytes."""
+        """A replay has ended; it has read `size` bytes."""
         self.running -= 1
         if user is not None:
             self.buckets[user] = (self._level(user) - size, self._now())
 
     def sweep(self) -> None:
-        """Forget the buckets that are full again."""
+        """Forget full buckets."""
         self.buckets = {user: bucket for user, bucket in self.buckets.items() if self._level(user) < BUCKET}
 
     def _level(self, user: str) -> float:

@@ -1,12 +1,12 @@
-"""A subscription's reader of one topic: behind at first, then live.
+"""A subscription's reader of one topic: first behind, then live.
 
-While it is behind it has its `Replay`, which finds out where to begin and replays; an idle reader has none.
+While it is behind it has a `Replay`, which finds the start position and replays; an idle reader has none.
 
-A client that was in two branches of the log (a split brain) is looked out for as well while it is live: the
-process itself may go over to the branch in which that client has been further.
+A client that was in two branches of the log (a split brain) is also tracked while it is live: the process
+itself may switch to the branch in which that client is ahead.
 
 Standard: docs/resume.md §1 ("After a gap") and §2 ("Splice").
-Never: a position that goes back without a gap.
+Never: a position moves back without a gap.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from rx_sse.reactive.observer import ignore
 
 
 class Sink(Protocol):
-    """Who gets what a reader reads."""
+    """Receives what a reader reads."""
 
     def located(self, reader: Reader) -> None:
-        """The reader knows where it begins; call `go` when it may."""
+        """The reader has found its start position; call `go` when it may begin."""
         ...
 
     def caught_up(self, reader: Reader) -> None:
@@ -40,15 +40,15 @@ class Sink(Protocol):
         ...
 
     def missed(self, reader: Reader, gap: Gap) -> None:
-        """Entries are missing here."""
+        """Entries are missing at this place."""
         ...
 
     def strayed(self, reader: Reader) -> None:
-        """The log is now the branch in which the client has been further: it must be located again."""
+        """The log is now the branch in which the client is ahead: the reader must be located again."""
         ...
 
     def passed(self, reader: Reader, entry: Entry) -> None:
-        """The position moved over an entry that is nothing to the client."""
+        """The position moved past an entry that gives the client no event."""
         ...
 
     def ended(self, reader: Reader, entry: Entry | None) -> None:
@@ -56,11 +56,11 @@ class Sink(Protocol):
         ...
 
     def room(self, again: Callable[[], None]) -> bool:
-        """Whether the next block may come; if not, `again` is called when it may."""
+        """Whether the next block may be delivered; if not, `again` is called when it may."""
         ...
 
     def replaying(self, begun: bool) -> None:
-        """A block begins, or has ended. What a reader asked for itself is no overflow."""
+        """A block begins, or has ended. A block that a reader requested itself is no overflow."""
         ...
 
     def failed(self, reader: Reader, error: Exception) -> None:
@@ -74,18 +74,18 @@ class Reader:
     Args:
         local: the topic in this process; the reader holds it until it is closed.
         host: the bus.
-        sink: who gets it.
-        emit: takes the events, replayed and live, one by one.
-        receive: takes them in batches instead.
-        after: the client's cursor; None: begin at the process's position; `UNKNOWN`: a cursor that is none.
+        sink: receives the events.
+        emit: called with each event, replayed and live.
+        receive: called with batches instead.
+        after: the client's cursor; None: begin at the process's position; `UNKNOWN`: an invalid cursor.
         past: the higher position that the client had in another branch.
-        last: without a cursor, begin so many entries earlier.
-        fresh: without a cursor, begin with the first entry that passes.
-        context: where `emit` is called; None for wherever it is.
+        last: without a cursor, begin this many entries earlier.
+        fresh: without a cursor, begin with the first entry for which it returns true.
+        context: the context in which `emit` is called; None for the current one.
 
     Attributes:
-        replay: its way to live, while it is not.
-        receive: takes batches.
+        replay: its replay, until it is live.
+        receive: called with batches.
         read: bytes that were read from the log for it.
     """
 
@@ -130,21 +130,21 @@ class Reader:
 
     @property
     def way(self) -> Phase:
-        """How far it is."""
+        """How far the reader is."""
         return Phase.CLOSED if self._closed else Phase.LIVE if self.replay is None else self.replay.phase
 
     def locate(self) -> None:
-        """Find out where to begin; `located` is told."""
+        """Find the start position; `located` is called with it."""
         if self.replay is not None:
             self.replay.locate()
 
     def go(self) -> None:
-        """Replay what there is, then go live."""
+        """Replay the existing entries, then go live."""
         if self.replay is not None:
             self.replay.go()
 
     def close(self) -> None:
-        """Get nothing any more."""
+        """Deliver nothing more."""
         if self._closed:
             return
         self._closed = True
@@ -158,16 +158,17 @@ class Reader:
         self.local.release()
 
     def mind(self, past: Position | None) -> None:
-        """The client has been as far as `past` in another branch: what it had there must not come again."""
+        """The client was at `past` in another branch: entries up to it must not be delivered again."""
         self.past = past
         if past is not None:
             self.local.mind(self)
 
     def consider(self, page: Page) -> None:
-        """The process, or this reader, reads on with `page`."""
+        """The process, or this reader, continues with `page`."""
         if self.past is None or self.way is Phase.LOCATING:
             return
-        # A page that goes on from where this reader is: when it was located, the log did not have `past`.
+        # A page that continues from this reader's position: when the reader was located, the log did not have
+        # `past`.
         own = self.replay is not None and page.start == self.replay.position
         if _leads_to(page, self.past, known=own):
             self._sink.strayed(self)
@@ -182,7 +183,7 @@ class Reader:
 
     def _emit_all(self, events: Sequence[Any]) -> None:
         for event in events:
-            emit = self._emit  # another one from the moment that it is closed
+            emit = self._emit  # replaced when the reader is closed
             emit(event)
 
     def fail(self, error: Exception) -> None:
@@ -191,33 +192,33 @@ class Reader:
             self._sink.failed(self, error)
 
     def missed(self, gap: Gap) -> None:
-        """The process lost its place, and with it every live reader."""
+        """The process lost its position in the log, and with it every live reader."""
         if self.way is Phase.LIVE:
             self._told = self.local.told
             self._sink.missed(self, gap)
 
     def special(self, entry: Entry) -> None:
-        """An entry that is no event."""
+        """An entry other than an event."""
         if self.way is Phase.LIVE:
             self._special(entry)
 
-    # -- behind, called by its way ---------------------------------------------------------------------------
+    # -- behind, called by its replay ------------------------------------------------------------------------
 
     def located(self) -> None:
-        """It is known where to begin."""
+        """The start position is known."""
         self.mind(self.past)
         self._sink.located(self)
 
     def tell(self, gap: Gap) -> None:
-        """Entries are missing here."""
+        """Entries are missing at this place."""
         self._sink.missed(self, gap)
 
     def knows(self, told: frozenset[Position]) -> None:
-        """The client need not be told of these branches."""
+        """The client needs no gap for these branches."""
         self._told = told
 
     def room(self, again: Callable[[], None]) -> bool:
-        """Whether the next block may come."""
+        """Whether the next block may be delivered."""
         return self._sink.room(again)
 
     def replaying(self, begun: bool) -> None:
@@ -225,7 +226,7 @@ class Reader:
         self._sink.replaying(begun)
 
     def take(self, entries: list[Entry]) -> None:
-        """The next entries of the replay: events, or one that is no event."""
+        """The next entries of the replay: events, or a single entry of another kind."""
         first = entries[0]
         if first.kind == END or first.kind == GAP:
             self._special(first)
@@ -242,7 +243,7 @@ class Reader:
 
     def caught_up(self) -> None:
         """Live from now on, or at the end."""
-        if self.local.ended:  # the end mark is behind us: it was the last thing that happened here
+        if self.local.ended:  # the end mark is behind this position: it was the topic's last entry
             self._sink.ended(self, None)
             return
         assert self.replay is not None
@@ -255,8 +256,8 @@ class Reader:
 
     def _special(self, entry: Entry) -> None:
         if entry.kind == END:
-            # Who begins without a cursor wants the newest entries, not to be sent away by an end that others
-            # outlived.
+            # A client without a cursor wants the newest entries; an end that is already followed by others
+            # must not end its stream.
             began = None if self.replay is None else self.replay.fresh_end
             if began is not None and entry.position.seq < began.seq:
                 self._sink.passed(self, entry)
@@ -273,8 +274,8 @@ class Reader:
 
 
 def _leads_to(page: Page, past: Position, *, known: bool) -> bool:
-    """Whether `past` comes behind the beginning of `page`, or may come: a page is not all there is, unless
-    what follows is known."""
+    """Whether `past` comes after the beginning of `page`, or may come: a page is only a part of the log,
+    unless the entries after it are known."""
     entries = page.entries
     if not entries:
         return False

@@ -1,19 +1,20 @@
-"""A reader's way from its client's cursor to live: where to begin, and the replay.
+"""A reader's replay: from its client's cursor to live delivery.
 
-It pulls. Where its position is in the process's ring, the ring is read; where it is older, the log, page by
+It pulls. Where its position is in the process's ring, it reads the ring; where it is older, the log, page by
 page, until the ring takes over; in blocks of 64 KiB, the next when the connection has room. It has no queue:
-live entries wait in the ring, or in the log, until its position is the local's. In that moment its reader
-joins those that are live (the argument stands in `local`), and this is let go.
+live entries wait in the ring, or in the log, until its position equals the local topic's. At that moment its
+reader joins the live readers (`local_topic` says why nothing is lost), and the replay is released.
 
-A cursor that the ring does not know makes the process catch up first, because the client may come from a
-process that is ahead. Then it is the process's position, or in the ring, or older, or the log does not know
-it: that is a gap, told once.
+A cursor that the ring does not know makes the process catch up first, because the client may have been
+connected to a process that is ahead. Then the cursor is the process's position, or in the ring, or older, or
+the log does not know it: that is a gap, reported once.
 
-A client that was in two branches of the log (a split brain) says where it was in both (`handle`). The higher
-one is looked for first: the branch that has it is the one in which the client has been as far as that.
+The cursor of a client that was in two branches of the log (a split brain) holds its position in both
+(`stream_cursor`). The higher position is looked up first: the branch that has it is the branch in which the
+client has got that far.
 
 Standard: docs/resume.md §1 ("Valid", "After a gap") and §2 ("Splice").
-Never: a live queue beside the replay; a position that goes back without a gap.
+Never: a live queue beside the replay; a position moves back without a gap.
 """
 
 from __future__ import annotations
@@ -54,23 +55,23 @@ class Behind(Protocol):
     past: Position | None
 
     def located(self) -> None:
-        """It is known where to begin; `go` may be called."""
+        """The start position is known; `go` may be called."""
         ...
 
     def tell(self, gap: Gap) -> None:
-        """Entries are missing here."""
+        """Entries are missing at this place."""
         ...
 
     def take(self, entries: list[Entry]) -> None:
-        """The next entries: events, or one that is no event."""
+        """The next entries: events, or a single entry of another kind."""
         ...
 
     def consider(self, page: Page) -> None:
-        """What comes next is this page of the log."""
+        """The next entries are this page of the log."""
         ...
 
     def room(self, again: Callable[[], None]) -> bool:
-        """Whether the next block may come; if not, `again` is called when it may."""
+        """Whether the next block may be delivered; if not, `again` is called when it may."""
         ...
 
     def replaying(self, begun: bool) -> None:
@@ -78,33 +79,33 @@ class Behind(Protocol):
         ...
 
     def knows(self, told: frozenset[Position]) -> None:
-        """Of which lost branches the client need not be told."""
+        """Lost branches for which the client needs no gap."""
         ...
 
     def caught_up(self) -> None:
-        """Its position is the process's: it is live from now on, or the topic has ended."""
+        """Its position is the process's: from now on it is live, or the topic has ended."""
         ...
 
 
 class Replay:
-    """The way of one reader.
+    """The replay of one reader.
 
     Args:
-        reader: whose.
+        reader: the reader.
         host: the bus.
-        after: the client's cursor; None: begin at the process's position; `UNKNOWN`: a cursor that is none.
+        after: the client's cursor; None: begin at the process's position; `UNKNOWN`: an invalid cursor.
         past: the higher position that the client had in another branch.
-        last: without a cursor, begin so many entries earlier.
-        fresh: without a cursor, begin with the first entry that passes.
+        last: without a cursor, begin this many entries earlier.
+        fresh: without a cursor, begin with the first entry for which it returns true.
 
     Attributes:
-        phase: how far it is.
-        position: behind which it goes on.
-        gap: what is to be told before it goes on.
+        phase: how far the reader is.
+        position: the reader continues after it.
+        gap: the gap to report before the replay continues.
         resumed: whether the client's cursor was valid.
         from_log: whether the replay needs the log.
         read: bytes that were read from the log for it.
-        fresh_end: without a cursor, the end of what there was at the beginning.
+        fresh_end: without a cursor, the end of the log when the replay began.
     """
 
     __slots__ = (
@@ -148,7 +149,7 @@ class Replay:
         self.from_log = False
         self.read = 0
         self._after = after
-        # Where else to look; the higher one again, because what is missing is missing from there on.
+        # Other positions to look up; the higher one again, because the missing entries follow it.
         self._else: tuple[Position, ...] = () if past is None or after is None else (after, past)
         self._last = last
         self._fresh = fresh
@@ -158,15 +159,15 @@ class Replay:
         self._fruitless = False
         self._pulling = False
         self._wish = False
-        self._page: deque[Entry] | None = None  # of the log
+        self._page: deque[Entry] | None = None  # entries read from the log
         self.fresh_end: Position | None = None
 
     def locate(self) -> None:
-        """Find out where to begin; the reader's `located` is told."""
+        """Find the start position; then call the reader's `located`."""
         self._local.known(self._locate)
 
     def go(self) -> None:
-        """Replay what there is, then go live."""
+        """Replay the existing entries, then go live."""
         if self.phase is not Phase.LOCATED:
             return
         self.phase = Phase.REPLAY
@@ -176,7 +177,7 @@ class Replay:
         self.pull()
 
     def close(self) -> None:
-        """Nothing comes any more."""
+        """Deliver nothing more."""
         self.phase = Phase.CLOSED
         self._page = None
 
@@ -220,7 +221,7 @@ class Replay:
         Search(self._local.topic, fresh, self._seek, self._found).start()
 
     def _seek(self, query: Query, done: Callable[[Page], None]) -> None:
-        """Ask the log where to begin, until it answers."""
+        """Query the log for the start position, until it answers."""
 
         def answered(page: Page | None) -> None:
             if self.phase is not Phase.LOCATING:
@@ -240,7 +241,7 @@ class Replay:
 
     def _valid(self) -> None:
         """The log has the client's position."""
-        if self.position == self._reader.past:  # what came in the branch that it leaves, it will not get
+        if self.position == self._reader.past:  # it will not get the entries of the branch that it leaves
             self.gap = Gap(self._local.topic, "unknown", None, self._after, self._reader.past)
         else:
             self.resumed = True
@@ -250,7 +251,7 @@ class Replay:
         self.position = position
         ring = self._local.ring
         if (index := ring.find(position)) is not None and len(ring) - index > RING_ENTRIES:
-            self.from_log = True  # more than any ring holds: the log's own history is the ring
+            self.from_log = True  # more than any ring holds: the log's own history serves as the ring
         self.phase = Phase.LOCATED
         self._reader.located()
 
@@ -287,7 +288,7 @@ class Replay:
                         return
             finally:
                 self._reader.replaying(False)
-            # One step from live there is nothing to wait for: what is queued is one block.
+            # One step from live, it need not wait: the queue holds one block at most.
             self._wish = self.position == local.position or self._reader.room(self.pull)
         elif not self._caught_up:
             self._caught_up = True
@@ -296,7 +297,7 @@ class Replay:
             self._ask(Query(local.topic, self.position))
 
     def _block(self) -> Sequence[Entry]:
-        """What comes next and is at hand."""
+        """The next entries that are in memory."""
         self._local.trim()
         at = self._local.ring.find(self.position)
         if at is not None:
@@ -313,7 +314,7 @@ class Replay:
             size += entry.size
             if entry.prev != position or (size > BLOCK_BYTES and taken):
                 break
-            taken.append(self._page.popleft())  # what was handed over is let go
+            taken.append(self._page.popleft())  # delivered entries are released
             position = entry.position
         return taken
 
@@ -331,8 +332,8 @@ class Replay:
         if page is None:
             self._host.later(self._again)
             return
-        # Empty and not where the process is: one of the two is behind, and the next question goes to the
-        # process.
+        # Empty, and not at the process's position: the log or the process is behind, and the next query goes
+        # to the process.
         self._caught_up = bool(page.entries)
         self._page = deque(page.entries)
         self.read += sum(entry.size for entry in page.entries)
@@ -358,7 +359,7 @@ class Replay:
             gap = self._gap(page)
             self.position = page.start
             self._reader.tell(gap)
-        # Twice nothing: the log and the process do not agree, and asking at once would not change that.
+        # Twice empty: the log and the process disagree, and an immediate query would not change that.
         again, self._fruitless = self._fruitless, not moved and not page.entries
         if again and self._fruitless:
             self._host.later(self._again)
@@ -376,13 +377,13 @@ class Replay:
         self._reader.knows(frozenset((self.position,)))
         if page.broken:
             return Gap(self._local.topic, "unreadable", None, self.position, page.start)
-        # A cursor does not say of which lineage it is, so an entry that should be there may never have been.
+        # A cursor does not contain its lineage, so an entry that should exist may never have existed.
         reason = "trimmed" if self.position.seq < page.base.seq else "unknown"
         return Gap(self._local.topic, reason, None, self.position, page.start)
 
 
 def _together(block: Sequence[Entry]) -> Iterator[list[Entry]]:
-    """The entries of a block: events together, what is no event alone."""
+    """The entries of a block: events together, any other entry alone."""
     events: list[Entry] = []
     for entry in block:
         if entry.kind == END or entry.kind == GAP:

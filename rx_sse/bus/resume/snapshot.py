@@ -1,12 +1,12 @@
 """The state that a page begins with: single flight per topic, principal and context.
 
-The position is taken first, then the snapshot, then come the entries after the position: what changed while
-the snapshot was made is told twice, once in it and once as an event, and never not at all. Whoever asks while
-one is being made shares it, with its position.
+The position is taken first, then the snapshot, then follow the entries after the position: a change made
+during the snapshot is delivered twice, in the snapshot and as an event, and never zero times. A request
+during a snapshot shares it, with its position.
 
 Standard: docs/resume.md §3 ("snapshot").
-Never: the snapshot of one user reaches another, or that of one function the readers of another, or what a
-function read from context variables (a tenant, a language) a reader for whom they have other values.
+Never: the snapshot of one user reaches another user, or that of one function the readers of another function,
+or a result computed from context variables (a tenant, a language) a reader for whom they have other values.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ Done = Callable[[Position, Any], None]
 
 
 LOOKED_AT = 8
-"""Flights of one topic and principal, the newest, among which one in the same context is looked for. Where a
+"""Flights of one topic and principal, the newest, that are compared for one in the same context. Where a
 variable differs from request to request (a trace), there is none."""
 
 
 class _Flight:
-    """A snapshot that is being made, and who waits for it."""
+    """A snapshot in progress, and its waiting readers."""
 
     __slots__ = ("context", "position", "waiting")
 
@@ -41,7 +41,7 @@ class _Flight:
 
 
 class Snapshots:
-    """Snapshots that are being made. Loop thread only."""
+    """Snapshots in progress. Loop thread only."""
 
     __slots__ = ("_flights", "_runtime")
 
@@ -57,15 +57,15 @@ class Snapshots:
         context: Context,
         done: Done,
     ) -> None:
-        """Make a snapshot of a topic, or join one in the making.
+        """Make a snapshot of a topic, or join one in progress.
 
         Args:
-            snapshot: makes it, given the topic's name; may be a coroutine function. None as its value means
-                that there is none.
+            snapshot: the function that makes it, given the topic's name; may be a coroutine function. None as
+                its result means that there is no state.
             local: the topic.
-            user: for whom.
-            context: in which it is made.
-            done: told the position and the value, or the exception.
+            user: the user that it is made for.
+            context: the context in which it is made.
+            done: called with the position and the value, or the exception.
         """
         assert snapshot is not None and local.position is not None
         key = (local.topic, user, snapshot)
