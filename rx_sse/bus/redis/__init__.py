@@ -1,14 +1,14 @@
 """The bus over Redis: a log that many processes share.
 
-Synchronous, without I/O, for a loop and for a worker alike: `keys` (names of keys), `scripts` (what runs
-in Redis), `codec` (entries as Redis holds them), `batch` (many appends as one call). Over them two edges:
-the bus's log on a loop (`link`, `line`, `node`, `lane`, `watches`, `log`), and `publisher` for a process
-without one. `address` alone imports redis-py: it reads URLs and clients. The protocol is parsed by hiredis,
-and the connections are ours: no client library repeats a publish, and no task stands between a socket and
+Synchronous code without I/O, shared by the loop and by a worker: `protocol` (names of keys, the scripts that
+run in Redis, the format of entries in Redis, many appends as one call). Above it two edges: the bus's log on
+a loop (`log`, `append_queue`, `queries`, `subscriptions`, `topology`), and `publisher` for a process without
+a loop. Only `net.address` imports redis-py: it reads URLs and clients. hiredis parses the protocol, and the
+connections are the library's own: no client library repeats a publish, and no task runs between a socket and
 the log.
 
-Standard: RESP2, as Redis 7.0 and Valkey speak it.
-Never: anything of it is imported before `RedisBus` or `RedisPublisher` is asked for.
+Standard: RESP2, as implemented by Redis 7.0 and Valkey.
+Never: any of it is imported before `RedisBus` or `RedisPublisher` is used.
 """
 
 from __future__ import annotations

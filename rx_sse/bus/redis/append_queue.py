@@ -1,15 +1,15 @@
-"""A queue of appends, and the one batch of it that is under way.
+"""A queue of appends, and its one batch in flight.
 
-Appends of one turn of the loop leave together; what comes while a batch is under way makes the next one. So
-the order is that of the appends, whatever a server refuses or a connection loses in between: a batch is
-sent again until it is settled, and nothing passes it.
+Appends of one turn of the loop are sent together; appends made while a batch is in flight form the next
+batch. So the order is that of the appends, even if a server refuses or a connection loses a batch: a batch is
+sent again until it is settled, and no later append passes it.
 
-A batch that is refused as a whole is split until the topic that is to blame is alone: it is refused, and the
-others go on. On a cluster the order holds for the topics of a partition, also while only one of them has to
-wait because some of its keys have moved (TRYAGAIN): they share one hash tag and so one slot (`keys`), which
-moves as a whole. Each of them is split off in its turn while the slot moves, all are free when it has
-arrived, and the other partitions have queues of their own. To let them pass would take a batch under way for
-each topic.
+A batch that is refused as a whole is split until the topic that causes the refusal is alone: this topic is
+refused, and the others continue. On a cluster the order holds for the topics of a partition, also while only
+one of them has to wait because some of its keys have moved (TRYAGAIN): they share one hash tag and so one
+slot (`keys`), which moves as a whole. Each of them is split off in its turn while the slot moves, all are
+free when the move is complete, and the other partitions have queues of their own. Letting them pass would
+need a batch in flight for each topic.
 
 Standard: docs/resume.md §4.
 Never: a draft whose publisher got `PublishRefused` is stored.
@@ -45,19 +45,19 @@ LONGEST_PAUSE = 0.5
 """Seconds before a refused batch is sent again."""
 SPACING = 0.001
 """Seconds between two batches of pushes that no publisher waits for. A call costs the system some 40 µs,
-whatever it holds; at 2,000 pushes a second two or three leave together. A push alone leaves at once.
+whatever it holds; at 2,000 pushes a second two or three are sent together. A single push is sent at once.
 """
 
 
 class AppendOwner(Protocol):
-    """What a queue reports to: the log."""
+    """The log, which a queue reports to."""
 
     def sending(self) -> None:
-        """A batch leaves."""
+        """A batch is sent."""
         ...
 
     def stored(self, topic: str, lineage: int, before: int, row: Sequence[Stored]) -> None:
-        """Drafts were stored, in a row behind the entry with the nonce `before`."""
+        """Drafts were stored, in a row after the entry with the nonce `before`."""
         ...
 
     def left(self, draft: Draft) -> None:
@@ -65,7 +65,7 @@ class AppendOwner(Protocol):
         ...
 
     def unconfirmed(self, count: int) -> None:
-        """So many entries are stored, and not enough replicas have acknowledged them."""
+        """This number of entries was stored, and not enough replicas have acknowledged them."""
         ...
 
     def dropped(self, topic: str, error: Exception) -> None:
@@ -77,11 +77,11 @@ class AppendQueue:
     """The appends of one partition; without a cluster, all.
 
     Args:
-        owner: what it reports to.
-        topology: which server has what.
-        partition: whose appends these are.
-        timeout: seconds after which a publisher that waits gets an error.
-        replicas: how many must have a batch before it is settled.
+        owner: the log.
+        topology: finds the server of a partition.
+        partition: the partition of these appends.
+        timeout: seconds after which a waiting publisher gets an error.
+        replicas: how many replicas must have a batch before it is settled.
     """
 
     __slots__ = (
@@ -113,7 +113,7 @@ class AppendQueue:
         self._replicas = replicas
         self._fence = Fence()
         self._waiting: deque[Draft] = deque()
-        self._batches: deque[AppendBatch] = deque()  # the first is under way, others were split from it
+        self._batches: deque[AppendBatch] = deque()  # the first is in flight, the others were split from it
         self._under_way = False
         self._scheduled = False
         self._urgent = False
@@ -124,7 +124,7 @@ class AppendQueue:
         self._timer: asyncio.TimerHandle | None = None
 
     def append(self, draft: Draft) -> None:
-        """Store it behind everything before it."""
+        """Store a draft after everything before it."""
         self._waiting.append(draft)
         loop = asyncio.get_running_loop()
         if draft.settle is not None:
@@ -133,7 +133,7 @@ class AppendQueue:
                 self._timer = loop.call_later(self._timeout, self._expire)
             if not self._batches and not self._urgent:
                 self._urgent = self._scheduled = True
-                loop.call_soon(self.go)  # and what was pushed before it
+                loop.call_soon(self.go)  # together with the pushes before it
         elif not self._batches and not self._scheduled:
             self._scheduled = True
             if (wait := self._sent + SPACING - loop.time()) > 0:
@@ -142,7 +142,7 @@ class AppendQueue:
                 loop.call_soon(self.go)
 
     def go(self) -> None:
-        """Send what there is to send. Called again whenever there may be a connection."""
+        """Send waiting batches. Called again whenever there may be a connection."""
         self._scheduled = self._urgent = False
         if self._under_way or not (self._batches or self._waiting):
             return
@@ -159,7 +159,7 @@ class AppendQueue:
         self._send(connection, batch, batch.call("SPUBLISH" if sharded else "PUBLISH", self._fence))
 
     def close(self) -> None:
-        """It is over: settle everything with an error."""
+        """Settle everything with an error."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -180,7 +180,7 @@ class AppendQueue:
         self._under_way = True
         self._sent = asyncio.get_running_loop().time()
         replicas = self._replicas
-        stored: list[Any] = []  # the answer, until the replicas' is there
+        stored: list[Any] = []  # the answer, until the replicas have answered too
 
         def answered(answer: Any) -> None:
             if not self._is_under_way(batch):
@@ -201,7 +201,7 @@ class AppendQueue:
                 self._done(batch, stored[0], short)
 
         self._owner.sending()
-        # Other queues of a cluster may have something for the same node in this turn, and a WAIT follows.
+        # Other queues of a cluster may send to the same node in this turn, and a WAIT follows.
         connection.call(call, answered, now=not self._topology.sharded and not replicas.count)
         if replicas.count:
             replicas.confirm(connection, lambda: bool(stored) and self._is_under_way(batch), confirmed)
@@ -210,7 +210,7 @@ class AppendQueue:
         return bool(self._batches) and self._batches[0] is batch
 
     def _retry(self, connection: Connection, batch: AppendBatch, call: ScriptCall, retry: Retry) -> None:
-        """Nothing of a batch was stored, or that is not known."""
+        """Nothing of a batch was stored, or it is unknown whether it was."""
         if retry.at_once:
             there = connection if retry.where is None else self._topology.connection_at(retry.where)
             if there is not None:
@@ -239,7 +239,8 @@ class AppendQueue:
         self._settled(batch, before, outcomes, short)
 
     def _split(self, batch: AppendBatch, *, one: bool = False) -> bool:
-        """Whether it was split: one topic's trouble is one topic's."""
+        """Split the batch if possible, so that one topic's refusal affects no other topic; returns
+        whether."""
         parts = batch.split(one=one)
         self._batches.popleft()
         self._batches.extendleft(reversed(parts))
@@ -268,7 +269,7 @@ class AppendQueue:
                 codes.add(outcome)
             else:
                 refused.setdefault(str(outcome), (outcome, []))[1].append(draft)
-        if not batch.unknown:  # otherwise some of it was stored before, and a row may have holes
+        if not batch.unknown:  # otherwise a part may have been stored before, and a row may have holes
             for topic, row in added.items():
                 owner.stored(topic, *before[topic], row)
         if short is None:
@@ -293,7 +294,7 @@ class AppendQueue:
             self._next()
 
     def _next(self) -> None:
-        """Send what came meanwhile: now if a publisher waits for it, otherwise when it is time."""
+        """Send the next batch: now if a publisher waits for it, otherwise when its pause is over."""
         wait = self._sent + SPACING - asyncio.get_running_loop().time()
         if self._deadlines or self._batches or len(self._waiting) >= MAX_ENTRIES or wait <= 0:
             self.go()
@@ -304,7 +305,7 @@ class AppendQueue:
     # -- giving up -------------------------------------------------------------------------------------------
 
     def _give_up(self, drafts: Sequence[Draft], error: Exception) -> None:
-        """Settle drafts with an error; where no publisher waits it is reported once for a topic."""
+        """Settle drafts with an error; those without a waiting publisher are reported once for each topic."""
         topics: dict[str, None] = {}
         for draft in drafts:
             self._deadlines.pop(draft, None)
@@ -320,7 +321,7 @@ class AppendQueue:
         asyncio.get_running_loop().call_later(pause, self.go)
 
     def _expire(self) -> None:
-        """Settle the drafts whose time is over."""
+        """Settle the drafts that have timed out."""
         self._timer = None
         loop = asyncio.get_running_loop()
         now = loop.time()
@@ -352,4 +353,4 @@ class AppendQueue:
 
 
 def _ignored(_: object) -> None:
-    """Its publisher has got an error already."""
+    """For a draft whose publisher has got an error already."""

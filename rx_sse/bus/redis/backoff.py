@@ -1,7 +1,7 @@
-"""Longer and longer pauses between attempts.
+"""Growing pauses between attempts.
 
 Standard: exponential back-off with jitter ("Exponential Backoff And Jitter", AWS Architecture Blog, 2015).
-Never: it gives up; whoever asks decides that.
+Never: it gives up; the caller decides that.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import random
 
 
 class Backoff:
-    """The pauses of one who tries again.
+    """The pauses of one retry loop.
 
     Args:
         first, longest: seconds.
-        jitter: whether a pause is a random one between half of it and the whole: many processes begin to try
-            again at the same moment.
+        jitter: whether a pause is random, between half of it and the whole: many processes begin to retry at
+            the same moment.
     """
 
     __slots__ = ("_first", "_jitter", "_longest", "_pause")
@@ -32,5 +32,5 @@ class Backoff:
         return random.uniform(pause / 2, pause) if self._jitter else pause
 
     def reset(self) -> None:
-        """It worked: begin with the shortest pause again."""
+        """An attempt succeeded: begin with the shortest pause again."""
         self._pause = self._first

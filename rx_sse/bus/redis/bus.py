@@ -25,27 +25,27 @@ class RedisBus(Bus):
 
     Args:
         target: a URL (``redis://``, ``rediss://``, ``unix://``, ``redis+sentinel://a:26379,b:26379/mymaster``,
-            ``redis+cluster://a:6379,b:6379``), or a client of redis-py, of which the configuration is read.
-        prefix: of all keys and channels.
-        partitions: among which topics are spread on a cluster; the same in every process.
+            ``redis+cluster://a:6379,b:6379``), or a client of redis-py, whose configuration is used.
+        prefix: the prefix of all keys and channels.
+        partitions: the number of partitions of topics on a cluster; the same in every process.
         history: entries that a topic keeps at least; Redis trims in blocks.
         history_bytes: bytes that a topic keeps.
-        ttl: seconds that an entry is kept, and a topic that nobody touches.
-        probe_interval: seconds between two probes; a connection that is deaf is known within two.
+        ttl: seconds that an entry is kept, and that an unused topic is.
+        probe_interval: seconds between two probes; a dead subscription is detected within two.
         publish_timeout: seconds that a publisher waits.
-        replicas: how many replicas must have acknowledged a publish before it counts as accepted. They are
-            waited for, by WAIT, for a quarter of `publish_timeout`; if fewer have, `publish` raises
-            `PublishUnknown`, and what `on_next` pushed is told to `errors` and counted in `stats()`.
-        grace: seconds that a listener may be away without having left (`presence`).
-        max_token_life: seconds that a token may live, from ``iat`` to ``exp``; one that lives longer is
-            refused, and revocations are kept so long.
-        blind_limit: seconds that a process which is cut off goes on with the revocations that it knows.
-        dumps: replaces the JSON encoder for what is pushed, and for what `map` and `snapshot` return; without
-            it that of `setup(dumps=)`.
+        replicas: how many replicas must have acknowledged a publish before it counts as accepted. WAIT waits
+            for them, for a quarter of `publish_timeout`; if fewer have, `publish` raises `PublishUnknown`,
+            and a value pushed by `on_next` is reported in `errors` and counted in `stats()`.
+        grace: seconds that a listener may be disconnected before it counts as having left (`presence`).
+        max_token_life: seconds that a token may live, from ``iat`` to ``exp``; a token that lives longer is
+            refused, and revocations are kept for this long.
+        blind_limit: seconds that a process cut off from Redis relies on the revocations that it knows.
+        dumps: replaces the JSON encoder for pushed values, and for the results of `map` and `snapshot`;
+            without it, the encoder of `setup(dumps=)` is used.
         clock: monotonic seconds.
 
     Raises:
-        UsageError: `target` leads nowhere, or a number makes no sense.
+        UsageError: `target` is no valid address, or a number is out of range.
     """
 
     def __init__(
@@ -92,5 +92,5 @@ class RedisBus(Bus):
         self._redis = log
 
     def stats(self) -> RedisStats:
-        """What it has done and holds, the connections included."""
+        """Counters and current sizes, those of the connections included."""
         return RedisStats.over(super().stats(), self._redis)

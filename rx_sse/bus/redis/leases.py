@@ -1,6 +1,6 @@
 """The leases of runs in Redis: one script call for each verb.
 
-Standard: `rx_sse.bus.log.lease`; the clock is that of the server that has the run.
+Standard: `rx_sse.bus.log.lease`; the clock is that of the run's server.
 Never: a key of another slot than the run's topic.
 """
 
@@ -19,7 +19,7 @@ from rx_sse.bus.redis.topology import Topology
 from rx_sse.errors import Overloaded
 
 LIFE = 30 * 86_400_000
-"""Milliseconds for which a run that nobody ends is remembered, since its lease was renewed."""
+"""Milliseconds for which a run that no owner ends is kept, counted from the last renewal of its lease."""
 LISTED = 1000
 """Runs of a partition that are listed, the newest."""
 
@@ -28,7 +28,7 @@ class Leases:
     """The leases of one log.
 
     Args:
-        topology: which server has what.
+        topology: finds the server of a run.
     """
 
     __slots__ = ("_topology",)
@@ -37,7 +37,7 @@ class Leases:
         self._topology = topology
 
     def take(self, name: str, wish: Take, done: Found) -> None:
-        """Own a run, if nobody does."""
+        """Own a run, if it has no owner."""
         flags = ("1" if wish.restart else "0", wish.key, "1" if wish.resumes else "0")
         self._ask(name, done, "take", wish.owner, int(wish.seconds * 1000), *flags, MOST)
 
@@ -50,7 +50,7 @@ class Leases:
         self._ask(name, done, "look")
 
     def ask(self, name: str, reason: str, done: Found) -> None:
-        """Ask the owner of a run to stop it."""
+        """Request the owner of a run to stop it."""
         self._ask(name, done, "ask", reason)
 
     def all(self, *, overdue: bool, done: Callable[[list[Lease]], None]) -> None:
@@ -78,7 +78,7 @@ class Leases:
             _call(topology, connection, RUNS, places, ("1" if overdue else "0", LISTED), answered)
 
     def _each(self, names: list[str], done: Callable[[list[Lease]], None]) -> None:
-        """Look at runs one by one; the questions leave in one write."""
+        """Query runs one by one; the queries are sent in one write."""
         found: list[Lease] = []
         left = len(names)
 

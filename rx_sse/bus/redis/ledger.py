@@ -1,7 +1,7 @@
-"""The account of what was appended: what waits for Redis, and what Redis has acknowledged.
+"""The account of appends: those waiting for Redis, and those that Redis has acknowledged.
 
 Standard: docs/resume.md §4.
-Never: more than a bounded number of topics is remembered.
+Never: it remembers more than a bounded number of topics.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from rx_sse.bus.redis.protocol.append import Stored, entries_of
 from rx_sse.bus.redis.subscriptions import Subscriptions
 
 REMEMBERED = 10_000
-"""Topics whose last acknowledged position is remembered, to see whether a failover took it back."""
+"""Topics whose last acknowledged position is kept, to detect whether a failover lost it."""
 
 
 class Ledger(Backlog):
     """The account of one log, while it is open; queues of appends report to it.
 
     Args:
-        subscriptions: the topics that are listened to here: what this process stored is handed to them.
-        on_dropped: called with a topic, and why pushes to it were refused or are unconfirmed.
+        subscriptions: the topics that are listened to here: they get the entries that this process stored.
+        on_dropped: called with a topic, and the reason why pushes to it were refused or are unconfirmed.
         clock: monotonic seconds.
 
     Attributes:
-        on_dropped: as given.
-        acknowledged: for each topic the last position that was acknowledged, and the lineage.
-        batches: script calls that published.
-        short: entries that were stored while not enough replicas acknowledged them in time.
+        on_dropped: the argument.
+        acknowledged: for each topic the last acknowledged position, and the lineage.
+        batches: number of script calls that published.
+        short: entries that were stored without enough replicas acknowledging them in time.
     """
 
     __slots__ = (
@@ -51,14 +51,14 @@ class Ledger(Backlog):
         self.batches = 0
         self.short = 0
 
-    # -- what a queue reports --------------------------------------------------------------------------------
+    # -- called by queues ------------------------------------------------------------------------------------
 
     def sending(self) -> None:
-        """A batch leaves."""
+        """A batch is sent."""
         self.batches += 1
 
     def stored(self, topic: str, lineage: int, before: int, row: Sequence[Stored]) -> None:
-        """Drafts of this process are in the log, in a row behind the entry with the nonce `before`."""
+        """Drafts of this process are in the log, in a row after the entry with the nonce `before`."""
         self.acknowledged[topic] = (row[-1][1], lineage)
         self.acknowledged.move_to_end(topic)
         if len(self.acknowledged) > REMEMBERED:
@@ -67,9 +67,9 @@ class Ledger(Backlog):
             self._subscriptions.own(topic, entries_of(row, before, self._clock()))
 
     def unconfirmed(self, count: int) -> None:
-        """So many entries are stored, and not enough replicas have acknowledged them."""
+        """This number of entries was stored, and not enough replicas have acknowledged them."""
         self.short += count
 
     def dropped(self, topic: str, error: Exception) -> None:
-        """What was pushed to a topic was refused, or is unconfirmed."""
+        """Pushes to a topic were refused, or are unconfirmed."""
         self.on_dropped(topic, error)

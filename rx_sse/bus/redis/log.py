@@ -1,11 +1,11 @@
 """The log in Redis: the four verbs of the port, over queues of appends, queries and subscriptions.
 
-`append` goes through a queue, `read` through a short queue of questions, `watch` to the listening connection
-of the server that has the topic. What is lost on the way is made good from the log: a subscription that
-begins to count, and every topic now and then, has its last position compared (`subscriptions`).
+`append` goes through a queue, `read` through a short queue of queries, `watch` to the subscribing connection
+of the topic's server. Lost announcements are recovered from the log: the last position of each topic is
+compared when a subscription becomes active, and periodically (`subscriptions`).
 
 Standard: the port of `bus.log`; docs/resume.md §1, §4, §5.
-Never: an answer of Redis raises out of a callback. What cannot be read is reported, and asked for again.
+Never: an answer of Redis makes a callback raise. An unreadable answer is reported, and the query repeated.
 """
 
 from __future__ import annotations
@@ -37,27 +37,27 @@ OPEN = 2.0
 """Seconds that a start waits for Redis."""
 SECOND = 1.0
 REPORT = 10.0
-"""Seconds for which the same refusal of a question is not reported again."""
+"""Seconds for which the same refusal of a query is not reported again."""
 
 
 class RedisLog:
     """A log in Redis.
 
     Args:
-        address: where it is.
+        address: the address of Redis.
         keys: names of keys.
-        retention: how much of a topic is kept; its age is also the life of what is known of a topic.
-        timeout: seconds after which a publisher that waits gets an error.
-        replicas: how many must have acknowledged an entry before it counts as accepted.
+        retention: how much of a topic is kept; its age is also the life of a topic's metadata.
+        timeout: seconds after which a waiting publisher gets an error.
+        replicas: how many replicas must have acknowledged an entry before it counts as accepted.
         probe_interval: seconds between two probes.
         clock: monotonic seconds.
 
     Attributes:
-        topology: which server has what.
+        topology: finds the server of a topic.
         subscriptions: the topics that are listened to.
-        retention_of: how much of a topic is kept; that of the bus, if it has rules.
-        on_trouble: called with what went wrong, and the topic if it belongs to one.
-        ledger: what waits for Redis, and what it has acknowledged.
+        retention_of: returns the retention of a topic; that of the bus, if it has rules.
+        on_trouble: called with an error, and the topic if it belongs to one.
+        ledger: the appends waiting for Redis, and those acknowledged by it.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class RedisLog:
     # -- the port --------------------------------------------------------------------------------------------
 
     def append(self, draft: Draft) -> None:
-        """Store `draft` behind everything of its topic that was appended before."""
+        """Store `draft` after everything of its topic that was appended before."""
         self.ledger.entered(draft)
         partition = self.topology.partition(draft.topic)
         queue = self._queues.get(partition)
@@ -101,15 +101,15 @@ class RedisLog:
         queue.append(draft)
 
     def read(self, query: Query, done: Callable[[Page | None], None]) -> None:
-        """Ask for a page; a few questions at a time."""
+        """Query a page; a few queries at a time."""
         self._queries.read(query, done)
 
     def wall(self, at: float) -> float:
-        """When an entry was appended, by the clock of Redis."""
+        """The time of an append, by the clock of Redis."""
         return self._server_clock.wall(at)
 
     def watch(self, topic: str, listener: Listener) -> Callable[[], None]:
-        """Listen to a topic's channel."""
+        """Subscribe to a topic's channel."""
         subscription = self.subscriptions.add(topic, self.keys.channel(topic), listener)
         self.topology.join(topic)
 
@@ -120,7 +120,7 @@ class RedisLog:
         return stop
 
     async def open(self) -> None:
-        """Connect; a Redis that is not there is waited for in the background.
+        """Connect; if Redis cannot be reached, retry in the background.
 
         Raises:
             UsageError: another process uses the same prefix with other options.
@@ -141,7 +141,7 @@ class RedisLog:
             raise mismatch
 
     async def close(self) -> None:
-        """Let everything go; what waits for an append gets an error."""
+        """Release everything; waiting appends are settled with an error."""
         loop, self._loop = self._loop, None
         queues, self._queues = list(self._queues.values()), {}
         if loop is None or loop.is_closed():
@@ -171,7 +171,7 @@ class RedisLog:
 
     @property
     def deaf(self) -> bool:
-        """Whether Redis takes what this process publishes, and this process does not hear it."""
+        """Whether Redis accepts the publishes of this process, and this process receives no announcement."""
         return self._loop is not None and self.topology.deaf
 
     def present(
@@ -181,12 +181,12 @@ class RedisLog:
         said: dict[str, tuple[str, bool]],
         told: Callable[[str, list[bytes]], None],
     ) -> None:
-        """Say who listens here, and ask who listens elsewhere; see `Queries.present`."""
+        """Report the listeners of this process, and query those of the others; see `Queries.present`."""
         self._queries.present(process, life, said, told)
 
     @property
     def questions(self) -> int:
-        """Questions that were asked."""
+        """Number of queries sent."""
         return self._queries.sent
 
     @property
@@ -200,11 +200,11 @@ class RedisLog:
         return self.ledger.full
 
     async def flushed(self) -> None:
-        """Wait until what was appended before is settled, and was handed to the watchers."""
+        """Wait until all earlier appends are settled and delivered to the watchers."""
         await self.ledger.settled()
         await self.topology.heard()
 
-    # -- what the topology reports ---------------------------------------------------------------------------
+    # -- called by the topology ------------------------------------------------------------------------------
 
     def connected(self, server: Server) -> None:
         """Commands can be sent to a server."""
@@ -219,7 +219,7 @@ class RedisLog:
         self._go_on(self._queues.values())
 
     def counts(self, channels: list[str]) -> None:
-        """Subscriptions count from now on: what came before, the log knows."""
+        """Subscriptions are active from now on: earlier entries are read from the log."""
         self._queries.compare(self.subscriptions.topics_of(channels))
 
     def message(self, channel: bytes, text: bytes) -> None:
@@ -230,14 +230,14 @@ class RedisLog:
             self.trouble(error)
 
     def rehomed(self, partitions: set[int]) -> None:
-        """Partitions have another server: listen there. When that counts, what was missed is made good."""
+        """Partitions have another server: subscribe there, then read missed entries from the log."""
         self.topology.rejoin(
             it for it in self.subscriptions.topics() if self.keys.partition(it) in partitions
         )
         self._go_on(queue for number, queue in self._queues.items() if number in partitions)
 
     def trouble(self, error: Exception) -> None:
-        """A connection could not be made, or was refused something."""
+        """A connection could not be made, or a command was refused."""
         if isinstance(error, UsageError):
             self._mismatch = error
             if self._met is not None:
@@ -250,16 +250,16 @@ class RedisLog:
         self._queries.go()
 
     def _taken_back(self, topic: str, upto: Position) -> None:
-        """What was acknowledged to this process is not there any more: tell the readers."""
+        """Entries acknowledged to this process are lost: report the gap to the readers."""
         self.ledger.acknowledged.pop(topic, None)
         key = hashed_key(None, topic, f"withdrawn {upto.seq}-{upto.nonce}")
         kept = self.retention_of(topic)
         self.append(Draft(topic, GAP, gap_data("withdrawn", upto), None, kept, key=key))
 
-    # -- what a query reports --------------------------------------------------------------------------------
+    # -- called by queries -----------------------------------------------------------------------------------
 
     def failed(self, error: Exception) -> None:
-        """A question was not answered. The same reason is reported once in a while."""
+        """A query was not answered. The same reason is reported at most once in `SAME_TROUBLE` seconds."""
         said, now = str(error), self._clock()
         if code_of(said) in QUIET or (said == self._reported[0] and now - self._reported[1] < REPORT):
             return

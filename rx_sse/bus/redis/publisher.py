@@ -1,7 +1,7 @@
 """Publishing from a process without a loop: a worker, a cron job, a shell.
 
-A reply that was lost is not guessed at: the same entry is sent again, under its nonce, until there is an
-answer or the time is over.
+If a reply is lost, its content is not guessed: the same entry is sent again, under its nonce, until there is
+an answer or the timeout is over.
 
 Standard: docs/resume.md §4.
 Never: an event loop, and neither reactivex nor aiohttp is imported.
@@ -32,13 +32,13 @@ from rx_sse.wire.dumps import Dumps
 
 FIRST_PAUSE = 0.02
 LONGEST_PAUSE = 0.5
-"""Seconds before it is tried again."""
+"""Seconds before a retry."""
 
 logger = logging.getLogger("rx_sse")
 
 
 class _State(ProcessState):
-    """What belongs to one process."""
+    """The state of one process."""
 
     __slots__ = ("connections", "fence", "places", "said")
 
@@ -47,7 +47,7 @@ class _State(ProcessState):
         self.connections: dict[Endpoint, BlockingConnection] = {}
         self.places: dict[int, Endpoint] = {}
         self.fence = Fence()
-        self.said = ""  # why Redis cannot be reached, as far as it was reported
+        self.said = ""  # the last reported reason why Redis cannot be reached
 
 
 class RedisPublisher(BlockingPublisher[_State]):
@@ -57,13 +57,13 @@ class RedisPublisher(BlockingPublisher[_State]):
         target: as for `RedisBus`.
         prefix, partitions: the same as the bus's.
         history, history_bytes, ttl: how much of a topic is kept; the same as the bus's.
-        timeout: seconds for one publish in all.
-        replicas: how many replicas must have acknowledged a publish before it counts as accepted; they are
-            waited for, by WAIT, for a quarter of `timeout`.
+        timeout: seconds for one publish, all retries included.
+        replicas: how many replicas must have acknowledged a publish before it counts as accepted; WAIT waits
+            for them, for a quarter of `timeout`.
         dumps: replaces the JSON encoder.
 
     Raises:
-        UsageError: `target` leads nowhere, or a number makes no sense.
+        UsageError: `target` is no valid address, or a number is out of range.
     """
 
     def __init__(
@@ -94,12 +94,12 @@ class RedisPublisher(BlockingPublisher[_State]):
         history_bytes: int | None = None,
         ttl: float | None = None,
     ) -> None:
-        """Keep another part of some topics; as `Bus.retain`. Give the same rules to every process that
-        publishes: what is kept of a topic is what its last publisher says.
+        """Change the retention of some topics; as `Bus.retain`. Give the same rules to every process that
+        publishes: the retention of a topic is that of its last publisher.
 
         Raises:
-            TopicNameError: it is no pattern.
-            UsageError: nothing is given, a number that makes no sense, or over 1,000 rules.
+            TopicNameError: the pattern is not valid.
+            UsageError: no limit is given, a number out of range, or over 1,000 rules.
         """
         self._retentions.retain(pattern, history=history, history_bytes=history_bytes, ttl=ttl)
 
@@ -133,7 +133,7 @@ class RedisPublisher(BlockingPublisher[_State]):
     def _attempt(
         self, state: _State, batch: AppendBatch, partition: int, deadline: float
     ) -> tuple[Outcome, str]:
-        """Send it, as often as that is worth it without a pause; what became of it, and why."""
+        """Send it, and retry while no pause is needed; returns the result, and the reason."""
         fence = state.fence
         call = batch.call("SPUBLISH" if self._sharded else "PUBLISH", fence)
         place: Endpoint | None = None
@@ -147,7 +147,7 @@ class RedisPublisher(BlockingPublisher[_State]):
                 self._drop(state, place)
                 self._report(state, error)
                 return "UNREACHABLE", str(error)
-            sent = time.monotonic() < deadline  # after it nothing leaves
+            sent = time.monotonic() < deadline  # nothing is sent after the deadline
             answer = self._answer(connection, call, deadline)
             match call.reply(answer):
                 case Done(answer=Exception() as refused):
@@ -176,7 +176,7 @@ class RedisPublisher(BlockingPublisher[_State]):
     def _outcome(batch: AppendBatch, found: Any, fence: Fence) -> Outcome:
         try:
             return batch.outcomes(found, fence)[1][0]
-        except ValueError as error:  # it is not what the script answers
+        except ValueError as error:  # the script never returns this
             return batch.refused(error)[0]
 
     @staticmethod
@@ -187,7 +187,7 @@ class RedisPublisher(BlockingPublisher[_State]):
             return Lost(f"{type(error).__name__}: {error}")
 
     def _report(self, state: _State, error: OSError) -> None:
-        """Say at once that Redis cannot be reached; the publish goes on trying until its deadline."""
+        """Log at once that Redis cannot be reached; the publish retries until its deadline."""
         said = str(error)
         if isinstance(error, Unreachable) and said != state.said:
             state.said = said
@@ -196,7 +196,8 @@ class RedisPublisher(BlockingPublisher[_State]):
     def _confirm(
         self, state: _State, place: Endpoint, connection: BlockingConnection, deadline: float
     ) -> None:
-        """Wait for the replicas, on the connection that wrote. Nothing else needs it, so one WAIT does."""
+        """Wait for the replicas, on the connection that wrote. No other command needs it, so one WAIT
+        suffices."""
         replicas = self._replicas
         seconds = min(replicas.patience, (deadline - time.monotonic()) / 2)
         try:
@@ -210,7 +211,7 @@ class RedisPublisher(BlockingPublisher[_State]):
             raise short
 
     def _place(self, state: _State, partition: int, deadline: float) -> Endpoint:
-        """The server that stores a partition, as far as is known."""
+        """The server that stores a partition, as far as known."""
         endpoint = state.places.get(partition)
         if endpoint is None:
             endpoint = self._address.endpoints[0]
@@ -264,13 +265,13 @@ class RedisPublisher(BlockingPublisher[_State]):
         raise last
 
     def _drop(self, state: _State, endpoint: Endpoint | None) -> None:
-        """Forget a server: the connection to it, and that it stores anything."""
+        """Forget a server: the connection to it, and the partitions that it stores."""
         state.places = {number: place for number, place in state.places.items() if place != endpoint}
         if endpoint is not None and (connection := state.connections.pop(endpoint, None)) is not None:
             connection.close()
 
 
 def _named(where: str, sayer: Endpoint) -> Endpoint:
-    """The ``host:port`` that a refusal names; without a host it is the server that said it."""
+    """The ``host:port`` that a refusal names; without a host, the server that sent the refusal."""
     host, _, port = where.rpartition(":")
     return Endpoint(host or sayer.host, int(port))

@@ -1,11 +1,11 @@
-"""What is asked of Redis: pages, whether anything was missed, what a failover took back, who listens.
+"""Queries to Redis: pages, missed announcements, entries lost by a failover, listeners.
 
-Each question is one script call. Pages are big, so only a few are under way at a time; the others are small
-and are asked for many topics at once, as far as a cluster lets a script touch them together. Where a call
-for many is refused, each topic is asked for alone: one topic's trouble is one topic's.
+Each query is one script call. Pages are big, so only a few are in flight at a time; the other queries are
+small and cover many topics at once, as far as a cluster lets a script access them together. Where a call for
+many topics is refused, each topic is queried alone, so that one topic's failure affects no other topic.
 
 Standard: docs/resume.md §1 ("Size"), §5.
-Never: a question that Redis refuses raises. It stays without an answer, and is asked again.
+Never: a query that Redis refuses raises. It is reported, and repeated.
 """
 
 from __future__ import annotations
@@ -25,40 +25,40 @@ from rx_sse.bus.redis.subscriptions import Subscriptions
 from rx_sse.bus.redis.topology import Topology
 
 READS = 8
-"""Pages under way at a time: 8 MB of answers, behind which a publish has to wait."""
+"""Pages in flight at a time: 8 MB of answers, behind which a publish has to wait."""
 AT_ONCE = 512
-"""Topics in one small question."""
+"""Topics in one small query."""
 BEGINNING = 90_000
-"""Milliseconds for which the beginning of a topic is remembered that has been read and never published to:
-longer than a page takes to load and a client to reconnect. A topic that is listened to for more than a minute
-(`subscriptions`) is remembered as long as any other.
+"""Milliseconds for which the beginning of a topic is kept that has been read and never published to: longer
+than a page takes to load and a client to reconnect. A topic that is listened to for more than a minute
+(`subscriptions`) is kept as long as any other.
 """
 
 Take = Callable[["Page | None"], None]
 Question = tuple[Script, list[str], tuple[Any, ...], Callable[[Any], None]]
-"""A script, its keys and arguments, and what takes its answer."""
+"""A script, its keys and arguments, and the function that gets its answer."""
 
 
 class QueryOwner(Protocol):
-    """What queries report to: the log."""
+    """The log, which queries report to."""
 
     def failed(self, error: Exception) -> None:
-        """A question was not answered."""
+        """A query was not answered."""
         ...
 
 
 class Queries:
-    """The questions of one log, while it is open.
+    """The queries of one log, while it is open.
 
     Args:
-        owner: what they report to.
-        topology: which server has what.
+        owner: the log.
+        topology: finds the server of a topic.
         subscriptions: the topics that are listened to.
-        clock: that of the servers.
-        life: milliseconds for which what is known of a topic is kept.
+        clock: the clock of the servers.
+        life: milliseconds for which a topic's metadata is kept.
 
     Attributes:
-        sent: questions that were asked.
+        sent: number of queries sent.
     """
 
     __slots__ = ("_clock", "_life", "_owner", "_reading", "_reads", "_subscriptions", "_topology", "sent")
@@ -81,7 +81,7 @@ class Queries:
         self.sent = 0
 
     def read(self, query: Query, done: Take) -> None:
-        """Ask for a page; None if it cannot be asked for now."""
+        """Query a page; None if that is not possible now."""
         if self._topology.connection_of(query.topic) is None:
             done(None)
             return
@@ -89,7 +89,7 @@ class Queries:
         self.go()
 
     def go(self) -> None:
-        """Ask for the next pages."""
+        """Send the next queries for pages."""
         while self._reads and self._reading < READS:
             query, done = self._reads.popleft()
             connection = self._topology.connection_of(query.topic)
@@ -100,13 +100,13 @@ class Queries:
                 self._read(connection, query, done)
 
     def close(self) -> None:
-        """No more answers: pages that are waited for are answered with None."""
+        """Answer no more: waiting queries for pages are answered with None."""
         reads, self._reads = self._reads, deque()
         for _, done in reads:
             done(None)
 
     def compare(self, topics: Sequence[str]) -> None:
-        """Compare what the log says of topics with what was handed over."""
+        """Compare the last positions of topics in the log with those that were delivered."""
         keys, subscriptions = self._topology.keys, self._subscriptions
 
         def question(members: list[str]) -> Question:
@@ -123,11 +123,11 @@ class Queries:
     def look_for(
         self, known: Mapping[str, tuple[Position, int]], missing: Callable[[str, Position], None]
     ) -> None:
-        """After a reconnect: is what this process was told is stored still there?
+        """After a reconnect: find acknowledged positions that the log no longer has.
 
         Args:
-            known: for each topic the last position that was acknowledged, and the lineage.
-            missing: told of each that was taken back.
+            known: for each topic the last acknowledged position, and the lineage.
+            missing: called for each topic whose position was lost.
         """
         names = self._topology.keys
 
@@ -155,14 +155,14 @@ class Queries:
         said: Mapping[str, tuple[str, bool]],
         told: Callable[[str, list[bytes]], None],
     ) -> None:
-        """Say who listens here, and ask who listens elsewhere.
+        """Report the listeners of this process, and query those of the others.
 
         Args:
-            process: this one's name.
-            life: seconds for which what is said counts.
-            said: for each topic what to say (see the script), and whether to ask.
-            told: called for each topic that was asked for, with what the others say. Not called if it cannot
-                be asked now.
+            process: the name of this process.
+            life: seconds for which the report is valid.
+            said: for each topic the report (see the script), and whether to query it.
+            told: called for each queried topic, with the reports of the other processes. Not called if it
+                cannot be queried now.
         """
         keys = self._topology.keys
 
@@ -184,7 +184,7 @@ class Queries:
 
     @property
     def _beginning(self) -> int:
-        """Milliseconds for which a beginning is remembered: until it is compared again, at the least."""
+        """Milliseconds for which a beginning is kept: at least until it is compared again."""
         return min(max(BEGINNING, int(self._subscriptions.worst * 3000)), self._life)
 
     def _read(self, connection: Connection, query: Query, done: Take) -> None:
@@ -203,13 +203,13 @@ class Queries:
         def answered(answer: Any) -> None:
             page = page_of(answer, query, self._clock.at)
             self._subscriptions.asked(query.topic, page.head)
-            connection.soon(lambda: over(page))  # what a reader raises is not the answer's fault
+            connection.soon(lambda: over(page))  # an exception of a reader is not the answer's fault
 
         places = [keys.log(query.topic), keys.meta(query.topic)]
         self._run(connection, (PAGE, places, args, answered), lambda _: over(None))
 
     def _together(self, topics: Sequence[str], question: Callable[[list[str]], Question]) -> None:
-        """Ask about many topics at once, and one by one where that is refused."""
+        """Query many topics at once, and one by one where that is refused."""
         for members in self._parted(topics):
             connection = self._topology.connection_of(members[0])
             if connection is None:
@@ -224,7 +224,7 @@ class Queries:
             self._run(connection, question(members), refused)
 
     def _parted(self, topics: Sequence[str]) -> Iterator[list[str]]:
-        """Topics in groups that one script call may touch."""
+        """Topics in groups that one script call may access."""
         groups: dict[int, list[str]] = {}
         for topic in topics:
             groups.setdefault(self._topology.partition(topic), []).append(topic)
@@ -235,7 +235,7 @@ class Queries:
     def _run(
         self, connection: Connection, question: Question, failed: Callable[[Retry | Exception], None]
     ) -> None:
-        """Ask; if there is no answer that can be used, `failed` gets the reason."""
+        """Send a query; if there is no usable answer, `failed` gets the reason."""
         script, keys, args, answered = question
         call = ScriptCall(script, keys, args)
 
@@ -254,7 +254,7 @@ class Queries:
                 try:
                     answered(found)
                 except (ValueError, TypeError, AttributeError, IndexError) as error:
-                    found = error  # it is not what the script answers
+                    found = error  # the script never returns this
                 else:
                     return
             fail(found, found)

@@ -1,13 +1,13 @@
 """How many replicas must have an entry before it counts as accepted.
 
-Redis replicates behind its answers, so what a master has just accepted may die with it. `WAIT`, on the
-connection that wrote, tells how many replicas have acknowledged all of that by now. One wait goes behind a
-batch, in the same write. It holds its connection, so it is asked in slices: what else is asked there (pages,
-probes) stands behind one slice at most.
+Redis replicates asynchronously, so an entry that a master has just accepted may be lost with it. `WAIT`, on
+the connection that wrote, returns how many replicas have acknowledged everything written so far. One WAIT is
+sent after a batch, in the same write. It blocks its connection, so it is sent in slices: other queries on the
+connection (pages, probes) wait for one slice at most.
 
-Standard: WAIT of Redis. Valkey counts what the connection itself wrote; the script therefore writes something
-also when it finds an entry that is there already.
-Never: what fell short is told as refused. The master has it, and its readers may have got it.
+Standard: WAIT of Redis. Valkey counts only writes of the connection itself; the script therefore also writes
+when it finds that the entry is already stored.
+Never: an unconfirmed entry is reported as refused. The master has it, and readers may have got it.
 """
 
 from __future__ import annotations
@@ -20,29 +20,29 @@ from rx_sse.bus.redis.net.connection import Connection
 from rx_sse.errors import PublishUnknown, UsageError
 
 MOST = 16
-"""Replicas that may be asked for. A master with more of them feeds them through each other, and WAIT counts
-its own alone.
+"""The largest number of replicas. A master with more of them feeds them through each other, and WAIT counts
+direct replicas only.
 """
 SHARE = 4
-"""A wait takes a quarter of the publish timeout: a publish that stands in the queue behind one, and then
-waits itself, is answered in half of its time.
+"""A wait takes a quarter of the publish timeout: a publish that waits in the queue behind another, and then
+for its own replicas, is answered in half of its time.
 """
 SLICE = 0.1
 """Seconds of one WAIT."""
 
 
 class Replicas:
-    """What is asked of the replicas.
+    """The confirmation of entries by replicas.
 
     Args:
-        count: how many must have acknowledged an entry; 0: none is asked.
-        timeout: seconds of a publish in all.
+        count: how many replicas must have acknowledged an entry; 0: no WAIT is sent.
+        timeout: seconds of a publish, all retries included.
 
     Attributes:
-        patience: seconds for which they are waited for.
+        patience: seconds for which replicas are waited for.
 
     Raises:
-        UsageError: `count` is no such number.
+        UsageError: `count` is out of range.
     """
 
     __slots__ = ("count", "patience")
@@ -56,7 +56,7 @@ class Replicas:
         self.patience = timeout / SHARE
 
     def command(self, seconds: float) -> tuple[Any, ...]:
-        """A WAIT of so many seconds; without end is what Redis takes a 0 for."""
+        """A WAIT of this duration; never 0, which means "without limit" to Redis."""
         return ("WAIT", self.count, max(int(seconds * 1000), 1))
 
     def confirm(
@@ -65,12 +65,13 @@ class Replicas:
         wanted: Callable[[], bool],
         done: Callable[[PublishUnknown | None], None],
     ) -> None:
-        """Ask, behind what was sent on `connection`, until enough have it or the patience is over.
+        """Send WAITs, after the commands sent on `connection`, until enough replicas have it or the time is
+        over.
 
         Args:
             connection: the connection that wrote.
-            wanted: whether there is still something to confirm, once an answer is there.
-            done: told of the verdict.
+            wanted: returns whether there is still something to confirm, once an answer is there.
+            done: called with the verdict.
         """
         loop = asyncio.get_running_loop()
         end = loop.time() + self.patience
@@ -85,7 +86,7 @@ class Replicas:
         connection.send(self.command(min(self.patience, SLICE)), answered)
 
     def verdict(self, said: object) -> PublishUnknown | None:
-        """What an answer to WAIT, or the lack of one, means: None if enough have it."""
+        """The meaning of an answer to WAIT, or of its absence: None if enough replicas have it."""
         if isinstance(said, int) and said >= self.count:
             return None
         why = f"{said} of {self.count} acknowledged it" if isinstance(said, int) else f"WAIT: {said}"

@@ -1,8 +1,8 @@
-"""When something was, by this process's clock, if it was by that of Redis.
+"""Converts times of Redis's clock to this process's clock.
 
 Standard: TIME of Redis.
-Never: a rule of positions depends on it. It dates entries: a ring is trimmed by age, and a reader may ask for
-those since a time.
+Never: a rule of positions depends on it. It dates entries: a ring is trimmed by age, and a reader may request
+the entries since a time.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ class ServerClock:
         self._offset: float | None = None
 
     def at(self, milliseconds: int) -> float:
-        """When that was; now, as long as it is not known."""
+        """The time by this process's clock; now, while the difference is not known."""
         return self._clock() if self._offset is None else milliseconds / 1000 + self._offset
 
     def wall(self, at: float) -> float:
-        """The seconds of the epoch, by Redis's clock, at `at` of this process's; as long as that is not
-        known, by this machine's."""
+        """The seconds of the epoch, by Redis's clock, at `at` of this process's; by this machine's wall clock
+        while the difference is not known."""
         return time.time() - self._clock() + at if self._offset is None else at - self._offset
 
     def compare(self, connection: Connection) -> None:
-        """Ask a server for its time."""
+        """Query the time of a server."""
         asked = self._clock()
 
         def answered(answer: Any) -> None:

@@ -1,4 +1,4 @@
-"""What a bus over Redis says about itself.
+"""Statistics of a bus over Redis.
 
 Precedent: trio's statistics records.
 Never: the name of a user, a payload, or a password.
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RedisStats(BusStats):
-    """The state of a `RedisBus` at one moment: that of any bus, and these.
+    """The state of a `RedisBus` at one moment: that of any bus, and these attributes.
 
     Attributes:
-        deaf: whether Redis takes what this process publishes, and this process does not hear it.
-        nodes: servers that it uses.
-        connections: connections that were made since the start; two a node, if none was lost.
+        deaf: whether Redis accepts the publishes of this process, and this process receives no announcement.
+        nodes: servers in use.
+        connections: connections made since the start; two a node, if none was lost.
         unsettled: entries that Redis has not accepted yet.
-        unconfirmed: entries that were stored while fewer replicas than asked for acknowledged them in time.
+        unconfirmed: entries that were stored while fewer replicas than required acknowledged them in time.
         batches: script calls that published, repeated ones included.
         questions: script calls that read or compared.
-        watched: topics that it listens to.
-        differed: topics whose last position was not what had been announced.
-        worst_silence: seconds after which a lost announcement is made good at the latest.
-        last_error: the last reason for which a connection could not be made, or was refused something.
+        watched: topics that it is subscribed to.
+        differed: topics whose last position in the log was not the last announced.
+        worst_silence: seconds after which a lost announcement is recovered at the latest.
+        last_error: the last reason why a connection could not be made, or a command was refused.
     """
 
     deaf: bool

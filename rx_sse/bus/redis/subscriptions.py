@@ -1,12 +1,11 @@
-"""The channels that this process is subscribed to, and how far each topic has been handed over.
+"""The channels that this process is subscribed to, and the last delivered position of each topic.
 
-Announcements are hints: what counts is the log. So after a subscription has been acknowledged, and again
-and again, the last position of a topic is compared with the last one that was handed over or reported;
-where they differ, its listener is told to read the log. What differs, costs a read; what does not, a share
-of one command.
+Announcements are hints; the log decides. So after a subscription has been acknowledged, and periodically, the
+last position of a topic is compared with the last position that was delivered or reported; where they differ,
+its listener is notified to read the log. A difference costs a read; equality costs a share of one command.
 
 Standard: docs/resume.md §5.
-Never: a question for every topic at once. A thousand a second, those with traffic first.
+Never: all topics are queried at once. A thousand a second, those with traffic first.
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ from rx_sse.bus.redis.protocol.codec import At, announced, last_of
 PER_SECOND = 1000
 """Topics compared in a second: two commands."""
 STAYS = 60.0
-"""Seconds after which a topic is one that is listened to for good. Where a reader came and left at once, the
-topic lingers for 30 s (`engine`).
+"""Seconds after which a topic counts as listened to permanently. Where a reader subscribed and left at once,
+the topic lingers for 30 s (`topics`).
 """
 
 
@@ -33,12 +32,12 @@ class Subscription:
 
     Args:
         topic: its name.
-        channel: on which its entries are announced.
+        channel: the channel that announces its entries.
         listener: gets them.
-        since: when it began, in monotonic seconds.
+        since: the time of the subscription, in monotonic seconds.
 
     Attributes:
-        head: the last position that was handed over, or up to which the listener was called to read.
+        head: the last position that was delivered, or up to which the listener was notified to read.
     """
 
     __slots__ = ("channel", "head", "listener", "since", "topic")
@@ -51,19 +50,19 @@ class Subscription:
         self.head: Position | None = None
 
     def dirty(self, head: Position | None) -> None:
-        """Something is in the log that was not handed over, up to `head` as far as is known."""
+        """The log has entries that were not delivered, up to `head` as far as known."""
         self.head = head
         self.listener.dirty()
 
 
 class Subscriptions:
-    """All of a process.
+    """All subscriptions of a process.
 
     Args:
         clock: monotonic seconds.
 
     Attributes:
-        repaired: topics whose last position was not what had been announced.
+        repaired: topics whose last position in the log was not the last announced.
     """
 
     __slots__ = ("_active", "_by_channel", "_by_topic", "_clock", "_order", "_placed", "repaired")
@@ -90,7 +89,7 @@ class Subscriptions:
         return subscription
 
     def remove(self, subscription: Subscription) -> bool:
-        """End it; False if another one has its topic by now."""
+        """End it; False if another subscription has its topic by now."""
         if self._by_topic.get(subscription.topic) is not subscription:
             return False
         del self._by_topic[subscription.topic]
@@ -103,12 +102,12 @@ class Subscriptions:
         return self._by_topic.get(topic)
 
     def topics_of(self, channels: Iterable[str]) -> list[str]:
-        """The topics of channels, as far as they are subscribed to."""
+        """The topics of these channels, as far as they are subscribed to."""
         found = (self._by_channel.get(channel.encode()) for channel in channels)
         return [it.topic for it in found if it is not None]
 
     def stays(self, topic: str) -> bool:
-        """Whether a topic has been listened to for long enough to be remembered as long as any other."""
+        """Whether a topic has been listened to for long enough to be kept as long as any other."""
         subscription = self._by_topic.get(topic)
         return subscription is not None and self._clock() - subscription.since > STAYS
 
@@ -117,7 +116,7 @@ class Subscriptions:
         return list(self._by_topic)
 
     def message(self, channel: bytes, text: bytes, at: At) -> None:
-        """An announcement: hand its entries over, unless they were."""
+        """An announcement: deliver its entries, unless they already were."""
         subscription = self._by_channel.get(channel)
         if subscription is None:
             return
@@ -129,28 +128,28 @@ class Subscriptions:
             self.hand(subscription, announced(text, at))
 
     def hand(self, subscription: Subscription, entries: Sequence[Entry]) -> None:
-        """Entries in a row, which the listener may have by now."""
+        """Deliver entries in a row, which the listener may already have."""
         subscription.head = entries[-1].position
         for entry in entries:
             subscription.listener.arrived(entry)
 
     def own(self, topic: str, entries: Sequence[Entry]) -> None:
-        """Entries that this process stored. Their announcement follows; it is not waited for, unless others'
-        entries are before them.
+        """Deliver entries that this process stored, without waiting for their announcement, unless entries of
+        other processes precede them.
         """
         subscription = self._by_topic.get(topic)
         if subscription is not None and (subscription.head is None or subscription.head == entries[0].prev):
             self.hand(subscription, entries)
 
     def compare(self, topic: str, head: Position | None) -> None:
-        """What the log says the last position is; None: it does not know the topic."""
+        """Compare with the last position in the log; None: the log does not know the topic."""
         subscription = self._by_topic.get(topic)
         if subscription is not None and (head is None or subscription.head != head):
             self.repaired += 1
             subscription.dirty(head)
 
     def asked(self, topic: str, head: Position) -> None:
-        """A page was read for somebody: what it says about the last position is news to the listener too."""
+        """A page was read for a reader: its last position may be new to the listener too."""
         subscription = self._by_topic.get(topic)
         if subscription is None or subscription.head == head:
             return
@@ -173,5 +172,5 @@ class Subscriptions:
 
     @property
     def worst(self) -> float:
-        """Seconds after which an announcement that was lost is made good at the latest."""
+        """Seconds after which a lost announcement is recovered at the latest."""
         return max(1.0, len(self._order) * 2 / PER_SECOND)

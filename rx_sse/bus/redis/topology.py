@@ -1,7 +1,7 @@
-"""Which server has what: the way from a topic, a partition or the address in a refusal to a connection.
+"""Maps a topic, a partition or the address in a redirection to a connection.
 
 Standard: docs/resume.md §5.
-Never: it knows what is sent.
+Never: it knows the commands that are sent.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ from rx_sse.bus.redis.protocol.keys import Keys
 
 
 class TopologyOwner(Protocol):
-    """What a topology reports to: the log."""
+    """The log, which a topology reports to."""
 
     def connected(self, server: Server) -> None:
         """Commands can be sent to a server."""
         ...
 
     def counts(self, channels: list[str]) -> None:
-        """These subscriptions count from now on."""
+        """These subscriptions are active from now on."""
         ...
 
     def message(self, channel: bytes, text: bytes) -> None:
-        """An announcement, or something that another program published."""
+        """An announcement, or a message that another program published."""
         ...
 
     def rehomed(self, partitions: set[int]) -> None:
-        """Partitions have another server now, or one at last."""
+        """Partitions have another server now, or got their first."""
         ...
 
     def trouble(self, error: Exception) -> None:
-        """A connection could not be made, or was refused something."""
+        """A connection could not be made, or a command was refused."""
         ...
 
 
@@ -48,13 +48,13 @@ class Topology:
     """The servers behind an address, while the log is open.
 
     Args:
-        owner: what it reports to.
-        address: where they are.
+        owner: the log.
+        address: the address of the servers.
         keys: names of keys.
         interval: seconds between two probes of a server.
 
     Attributes:
-        sharded: whether topics, and their channels, are spread over several servers.
+        sharded: whether topics, and their channels, are distributed over several servers.
     """
 
     def __init__(self, owner: TopologyOwner, address: Address, keys: Keys, interval: float) -> None:
@@ -66,26 +66,26 @@ class Topology:
         self.sharded = address.kind == "cluster"
 
     def start(self) -> None:
-        """Connect, and keep at it."""
+        """Connect, and reconnect when a connection is lost."""
         kind = Cluster if self.sharded else Master
         self._kind = kind(self, self._address, self._probe_topic(), self._interval)
         self._kind.start()
 
     async def stop(self) -> None:
-        """Let go."""
+        """Close the connections."""
         kind, self._kind = self._kind, None
         if kind is not None:
             await kind.stop()
 
     def drop(self) -> None:
-        """Forget the servers; the loop that they belonged to is closed."""
+        """Forget the servers; their loop is closed."""
         self._kind = None
 
     # -- the servers -----------------------------------------------------------------------------------------
 
     @property
     def servers(self) -> Sequence[Server]:
-        """Those that are used."""
+        """The servers in use."""
         return () if self._kind is None else self._kind.servers
 
     @property
@@ -96,30 +96,30 @@ class Topology:
 
     @property
     def ready(self) -> bool:
-        """Whether what is published at each of them comes back."""
+        """Whether messages published at each of them come back to this process."""
         servers = self.servers
         return bool(servers) and all(it.ready for it in servers)
 
     @property
     def deaf(self) -> bool:
-        """Whether one of them takes what is published, and it does not come back."""
+        """Whether a server accepts publishes and does not send them back to this process."""
         return any(it.deaf for it in self.servers)
 
     @property
     def last_error(self) -> str:
-        """Why a connection could not be made, or what was refused."""
+        """The last reason why a connection could not be made, or a command was refused."""
         if self._kind is None:
             return ""
         return next((it.last_error for it in self._kind.servers if it.last_error), "")
 
     async def heard(self) -> None:
-        """Wait until everything that was announced before has been handed over."""
+        """Wait until everything announced before has been delivered."""
         await asyncio.gather(*(it.heard() for it in self.servers))
 
     # -- from a topic to a connection ------------------------------------------------------------------------
 
     def partition(self, topic: str) -> int:
-        """The partition of a topic; without a cluster all are one."""
+        """The partition of a topic; without a cluster, always the same."""
         return self.keys.partition(topic) if self.sharded else 0
 
     def server_of(self, topic: str) -> Server | None:
@@ -137,30 +137,30 @@ class Topology:
         return None if server is None else server.commands.connection
 
     def connection_at(self, where: str) -> Connection | None:
-        """The connection to the ``host:port`` that a refusal names."""
+        """The connection to the ``host:port`` that a redirection names."""
         host, _, port = where.rpartition(":")
         server = self._kind.at(Endpoint(host, int(port))) if self._kind is not None and host else None
         return None if server is None else server.commands.connection
 
     def wrong(self, code: str) -> None:
-        """A server refused; if it is not the right one any more, look which one is."""
+        """A server refused a command; if it no longer has the partition, find the server that has it."""
         if code in ELSEWHERE and self._kind is not None:
             self._kind.refresh()
 
     # -- channels --------------------------------------------------------------------------------------------
 
     def join(self, topic: str) -> None:
-        """Listen to a topic's channel; the owner's `counts` is called when it does."""
+        """Subscribe to a topic's channel; the owner's `counts` is called when the subscription is active."""
         if (server := self.server_of(topic)) is not None:
             server.join(self.keys.channel(topic))
 
     def leave(self, topic: str) -> None:
-        """Listen no more."""
+        """Unsubscribe from a topic's channel."""
         if (server := self.server_of(topic)) is not None:
             server.leave(self.keys.channel(topic))
 
     def rejoin(self, topics: Iterable[str]) -> None:
-        """Listen to topics where they are now, and nowhere else."""
+        """Subscribe to topics at their present servers, and nowhere else."""
         for topic in topics:
             channel, home = self.keys.channel(topic), self.server_of(topic)
             for server in self.servers:
@@ -169,22 +169,22 @@ class Topology:
                 else:
                     server.forget(channel)
 
-    # -- what a server reports -------------------------------------------------------------------------------
+    # -- called by a server ----------------------------------------------------------------------------------
 
     def connected(self, server: Server) -> None:
         """Commands can be sent to it."""
         self._owner.connected(server)
 
     def counts(self, channels: list[str]) -> None:
-        """Subscriptions count from now on."""
+        """Subscriptions are active from now on."""
         self._owner.counts(channels)
 
     def message(self, channel: bytes, text: bytes) -> None:
-        """Something was published."""
+        """A message was published."""
         self._owner.message(channel, text)
 
     def moved(self, channel: str) -> None:
-        """A server ended a subscription that was not given up."""
+        """A server ended a subscription without an unsubscribe."""
         if self._kind is not None:
             self._kind.moved(channel)
 
@@ -193,14 +193,14 @@ class Topology:
         self._owner.rehomed(partitions)
 
     def trouble(self, error: Exception) -> None:
-        """A connection could not be made, or was refused something."""
+        """A connection could not be made, or a command was refused."""
         self._owner.trouble(error)
 
     def _probe_topic(self) -> Callable[[int | None], str]:
         token = os.urandom(6).hex()
 
         def topic(partition: int | None) -> str:
-            """A topic of this process alone, in a partition if one is asked for."""
+            """A topic of this process alone, in a partition if one is given."""
             number = 0
             while partition is not None and self.keys.partition(f"!probe:{token}:{number}") != partition:
                 number += 1

@@ -1,9 +1,9 @@
-"""Which Redis, and how to get in: the one file that imports redis-py.
+"""Where Redis is, and how to log in: the only file that imports redis-py.
 
-A URL (``redis://``, ``rediss://``, ``unix://``, with redis-py's options in the query), the same with
-several hosts for a cluster or a Sentinel (``redis+cluster://a:6379,b:6379``,
-``redis+sentinel://a:26379,b:26379/mymaster``), or a client that the application already has. Of a client
-only the configuration is read: the connections are ours.
+A URL (``redis://``, ``rediss://``, ``unix://``, with redis-py's options in the query), a URL with several
+hosts for a cluster or a Sentinel (``redis+cluster://a:6379,b:6379``,
+``redis+sentinel://a:26379,b:26379/mymaster``), or a client that the application already has. Only the
+configuration of a client is read: the connections are the library's own.
 
 Standard: the URL schemes of redis-py (IANA's ``redis``), AUTH and SELECT of RESP2.
 Never: a password in an error, a log line or a repr.
@@ -31,7 +31,7 @@ from rx_sse.errors import UsageError
 
 SECURE = (SSLConnection, BlockingSSLConnection)
 OWN_WAYS = frozenset(("connect", "_connect", "read_response", "send_packed_command"))
-"""Methods that decide where a connection of redis-py leads."""
+"""Methods that determine the server of a connection of redis-py."""
 PORT = 6379
 SENTINEL_PORT = 26_379
 
@@ -52,12 +52,12 @@ class Unreachable(ConnectionError):
 
     @classmethod
     def because(cls, endpoint: Endpoint, error: BaseException, patience: float) -> Unreachable:
-        """With the cause in words.
+        """The error with its cause in words.
 
         Args:
-            endpoint: of the server.
-            error: what the attempt raised.
-            patience: seconds that it was given.
+            endpoint: the server.
+            error: the exception of the attempt.
+            patience: the time limit of the attempt, in seconds.
         """
         if isinstance(error, Unreachable):
             return error
@@ -78,7 +78,7 @@ class Access:
         ssl: TLS, or None for plain.
         db: the database to select.
         username, password: of an ACL user.
-        provider: a redis-py credential provider, asked at each connection.
+        provider: a redis-py credential provider, called at each connection.
     """
 
     ssl: SSLContext | None = None
@@ -103,14 +103,14 @@ class Access:
 
 @dataclass(frozen=True)
 class Address:
-    """Where Redis is.
+    """The address of a Redis.
 
     Attributes:
         kind: ``single``, ``sentinel`` or ``cluster``.
         endpoints: the server, the sentinels, or nodes of the cluster.
-        access: to the servers.
+        access: credentials and TLS of the servers.
         service: the name of the master that the sentinels watch.
-        sentinel_access: to the sentinels.
+        sentinel_access: credentials and TLS of the sentinels.
     """
 
     kind: str
@@ -124,17 +124,17 @@ class Address:
 
 
 class BadUrl(ValueError):
-    """What is wrong with a URL, in words that hold nothing of it."""
+    """A URL is wrong; the text says why, and holds nothing of the URL."""
 
 
 def address_of(target: Any) -> Address:
-    """Where `target` leads.
+    """The address that `target` stands for.
 
     Args:
         target: a URL, or a client of redis-py, asynchronous or not.
 
     Raises:
-        UsageError: neither, or a URL that is none.
+        UsageError: neither, or a URL that is not valid.
     """
     if isinstance(target, str):
         try:
@@ -156,8 +156,8 @@ def address_of(target: Any) -> Address:
 
 
 def _check_connections(target: Any, made: type) -> None:
-    """Refuse a client whose connections are no sockets: the bus makes its own from the address, and there is
-    none.
+    """Refuse a client whose connections are not sockets: the bus makes its own from the address, and such a
+    client has none.
     """
     for cls in made.__mro__:
         if cls.__module__.split(".")[0] == "redis":
@@ -222,13 +222,13 @@ def _from_url(url: str) -> Address:
 
 
 def _check_userinfo(scheme: str, rest: str) -> None:
-    """Refuse what is no URL because a name or a password in it was not encoded; it would be taken for a path,
-    a query or a host, and be shown.
+    """Refuse a URL in which a name or a password was not encoded: it would be taken for a path, a query or a
+    host, and be shown.
     """
     place, _, behind = rest.partition("?")
     names = [it.partition("=")[0] for it in behind.split("&") if "@" in it]
     before, _, path = place.partition("/")
-    # In front of a unix socket's path there is a user, or nothing.
+    # Before a unix socket's path there is a user, or nothing.
     outside = (before and not before.endswith("@")) if scheme == "unix" else "@" in path
     if "#" in rest or outside or any(not name.endswith(("password", "username")) for name in names):
         raise BadUrl(
@@ -288,7 +288,7 @@ def _access(kwargs: dict[str, Any], secure: bool) -> Access:
 
 
 def _reason(error: ValueError) -> str:
-    """What is wrong, without anything that was given: what does not parse may be a password."""
+    """The reason, without any part of the input: text that does not parse may be a password."""
     said = str(error)
     if isinstance(error, BadUrl) or said.startswith("Invalid value for "):  # of an option
         return said
@@ -296,7 +296,7 @@ def _reason(error: ValueError) -> str:
 
 
 def _shown(url: str) -> str:
-    """A URL without what may be a password."""
+    """A URL without the parts that may be a password."""
     try:
         parts = urlsplit(url)
         _check_userinfo(parts.scheme, url.partition("://")[2])

@@ -1,8 +1,8 @@
-"""A connection that blocks: for processes without a loop.
+"""A blocking connection, for processes without a loop.
 
 Standard: RESP2, parsed by hiredis.
-Never: a command is repeated; after a time-out the connection is not used again, its next answer would be
-another's.
+Never: a command is repeated; after a timeout the connection is not used again, because its next answer would
+belong to another command.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from rx_sse.bus.redis.protocol.call import ScriptCall
 
 CHUNK = 65_536
 WAIT = (BlockingIOError, SSLWantReadError, SSLWantWriteError)
-"""Nothing can be read or sent now. The socket never blocks: setting a time-out of its own
-costs two system calls.
+"""Nothing can be read or sent now. The socket never blocks: setting a timeout on it would cost two system
+calls.
 """
 _NOTHING: Any = object()
 pack_command: Callable[[Any], bytes] = cast(Any, hiredis).pack_command
@@ -33,18 +33,18 @@ class BlockingConnection:
     """A connection, open.
 
     Args:
-        endpoint: where to.
-        access: what to say there.
+        endpoint: the server.
+        access: credentials and TLS settings.
         deadline: `time.monotonic()` by which it must be open.
 
     Raises:
         Unreachable: it cannot be reached in time.
-        hiredis.ReplyError: it does not let us in.
+        hiredis.ReplyError: it refuses the login.
     """
 
     def __init__(self, endpoint: Endpoint, access: Access, deadline: float) -> None:
         self._reader: Any = hiredis.Reader(notEnoughData=_NOTHING)
-        self._news = select.poll() if hasattr(select, "poll") else None  # Windows has none
+        self._news = select.poll() if hasattr(select, "poll") else None  # Windows has no poll()
         self._socket: socket.socket | None = None
         begun = time.monotonic()
         try:
@@ -83,7 +83,7 @@ class BlockingConnection:
 
     @property
     def alive(self) -> bool:
-        """Whether the server has not closed it meanwhile: then nothing sent on it arrives."""
+        """Whether the server has not closed it meanwhile: commands on a closed connection are lost."""
         if self._news is not None and not self._news.poll(0):
             return True
         if self._socket is None:
@@ -97,7 +97,7 @@ class BlockingConnection:
         return False
 
     def call(self, call: ScriptCall, deadline: float) -> Any:
-        """Send a script's call and wait for the answer to its last command; an error is one.
+        """Send a script's call and wait for the answer to its last command; an error reply is returned.
 
         Raises:
             OSError: see `ask`.
@@ -114,7 +114,7 @@ class BlockingConnection:
         """Send a command and wait for its answer.
 
         Raises:
-            OSError: it did not come in time, or the connection was lost. The connection is of no use then.
+            OSError: no answer in time, or the connection was lost. The connection is unusable then.
             hiredis.ReplyError: the answer is an error.
         """
         self._send(pack_command(command), deadline)
@@ -136,7 +136,7 @@ class BlockingConnection:
                 self._wait(deadline, write=not isinstance(why, SSLWantReadError))
 
     def _received(self, deadline: float) -> bytes:
-        self._wait(deadline)  # the answer is not there yet, so it is asked for after it has come
+        self._wait(deadline)  # read only after data has arrived
         while True:
             try:
                 return self._open.recv(CHUNK)
@@ -144,14 +144,14 @@ class BlockingConnection:
                 self._wait(deadline, write=isinstance(why, SSLWantWriteError))
 
     def _wait(self, deadline: float, *, write: bool = False) -> None:
-        """Wait until something can be read, or sent.
+        """Wait until the socket is readable, or writable.
 
         Raises:
             TimeoutError: the deadline is over.
         """
         left, opened = _left(deadline), self._open
         if isinstance(opened, SSLSocket) and opened.pending() and not write:
-            return  # it has been read, and not been handed out
+            return  # already read, and not yet returned
         if write or self._news is None:
             ready: Any = select.select([] if write else [opened], [opened] if write else [], [], left)
             arrived = any(ready)
@@ -167,7 +167,7 @@ class BlockingConnection:
         return self._socket
 
     def close(self) -> None:
-        """Close it, in this process alone."""
+        """Close it, in this process only."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None

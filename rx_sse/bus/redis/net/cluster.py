@@ -1,12 +1,12 @@
-"""The nodes of a cluster, and who of them has which partition.
+"""The nodes of a cluster, and the node of each partition.
 
-The map is asked for at the start, every few seconds, and whenever something hints that it is old: a refusal
-that names another node, a subscription that a server ended by itself, a connection that was lost. When a
-partition has a new owner, its channels are subscribed there; once that counts, the topics are compared with
-the log, so what was announced meanwhile is made good.
+The slot map is read at the start, every few seconds, and whenever there is a sign that it is outdated: a
+refusal that names another node, a subscription that a server ended by itself, a lost connection. When a
+partition has a new owner, its channels are subscribed there; once the subscription is active, the topics are
+compared with the log, so entries announced meanwhile are recovered.
 
 Standard: CLUSTER SLOTS, sharded pub/sub (SSUBSCRIBE, SPUBLISH) of Redis 7.0.
-Never: a node that no partition belongs to is listened to; a replica is read from.
+Never: a node without partitions is subscribed to; a replica is read from.
 """
 
 from __future__ import annotations
@@ -29,20 +29,21 @@ from rx_sse.tasks import start
 
 CHECK = 5.0
 SOON = 0.1
-"""Seconds between two looks at the map: while all is well, and while it is known to be old."""
+"""Seconds between two reads of the slot map: normally, and while it is known to be outdated."""
 LOOK = 1.0
-"""Seconds that one node has to let us in, or to answer."""
+"""Seconds that one node has for the login, or for an answer."""
 DOUBTS = 3
-"""Looks at a map that says nothing new of a partition whose subscriptions ended, before it is believed: a
-server that is told twice that a slot is its own ends them as well. If the map is old, the server says MOVED.
+"""How many unchanged slot maps to read before resubscribing after a server dropped a subscription. (A server
+also drops it when it is assigned a slot that it already owns.) If the map is outdated, the server replies
+MOVED.
 """
 
 
 class ClusterOwner(Owner, Protocol):
-    """What a cluster reports to."""
+    """The owner of a cluster, which its nodes report to."""
 
     def rehomed(self, partitions: set[int]) -> None:
-        """Partitions have another server now, or one at last."""
+        """Partitions have another server now, or got their first."""
         ...
 
 
@@ -50,8 +51,8 @@ class Cluster:
     """The nodes of a cluster.
 
     Args:
-        owner: what the nodes report to.
-        address: some of them.
+        owner: receives the nodes' reports.
+        address: the addresses of some nodes.
         probe_topic: makes a probe's topic for a partition.
         interval: seconds between two probes.
     """
@@ -78,11 +79,11 @@ class Cluster:
 
     @property
     def servers(self) -> Sequence[Server]:
-        """Those that have partitions."""
+        """The nodes that have partitions."""
         return tuple(node for node in self._nodes.values() if node.probing)
 
     def server(self, partition: int) -> Server | None:
-        """The node that stores a partition, as far as is known."""
+        """The node that stores a partition, as far as known."""
         endpoint = self._places.get(partition)
         return None if endpoint is None else self._nodes.get(endpoint)
 
@@ -97,23 +98,23 @@ class Cluster:
         return node
 
     def start(self) -> None:
-        """Find the nodes, connect, and keep at it."""
+        """Find the nodes, connect, and reconnect when a connection is lost."""
         self._stale.set()
         self._task = start(self._following)
 
     async def stop(self) -> None:
-        """Let go."""
+        """Close the connections."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         await asyncio.gather(*(node.stop() for node in self._nodes.values()), *self._leaving)
 
     def refresh(self) -> None:
-        """The map may be old."""
+        """The slot map may be outdated."""
         self._stale.set()
 
     def moved(self, channel: str) -> None:
-        """A server ended a subscription: the slot went elsewhere, though not every node may know it yet."""
+        """A server ended a subscription: the slot has moved, though not every node may know it yet."""
         partition = int(channel[channel.index("{") + 1 : channel.index("}")])
         self._doubted.setdefault(partition, 0)
         self._stale.set()
@@ -138,7 +139,7 @@ class Cluster:
             except UsageError as error:
                 self._owner.trouble(error)
             except (OSError, TimeoutError, Lost, Refused, hiredis.ReplyError, ValueError) as error:
-                if str(error) != said:  # it is looked for ten times a second
+                if str(error) != said:  # the map is read ten times a second
                     said = str(error)
                     self._owner.trouble(error)
                 self._stale.set()
@@ -147,7 +148,7 @@ class Cluster:
             await asyncio.sleep(SOON)
 
     async def _look(self) -> None:
-        """Ask for the map and follow it."""
+        """Read the slot map and apply it."""
         last: Exception = Refused("the cluster has no nodes")
         for endpoint in dict.fromkeys((*self._nodes, *self._address.endpoints)):
             try:
@@ -206,7 +207,7 @@ class Cluster:
         for partition in list(self._doubted):
             self._doubted[partition] += 1
             if partition in changed or self._doubted[partition] > DOUBTS:
-                changed.add(partition)  # it has gone, or it has come back
+                changed.add(partition)  # the node has left, or has returned
                 del self._doubted[partition]
         if self._doubted:
             self._stale.set()

@@ -1,8 +1,9 @@
-"""What all processes that share a prefix must agree on: written down by the first, compared by the others.
+"""The options that all processes with the same prefix must share: written by the first, compared by the
+others.
 
 Standard: docs/resume.md §5.
-Never: reading depends on a write. A server that takes no writes now (no memory, no disk) is used, and the
-configuration is written down once it can be.
+Never: reading depends on a write. A server that refuses writes now (no memory, no disk) is used, and the
+configuration is written as soon as possible.
 """
 
 from __future__ import annotations
@@ -20,18 +21,18 @@ from rx_sse.errors import UsageError
 PATIENCE = 5.0
 """Seconds for one answer."""
 FULL = frozenset(("OOM", "MISCONF", "NOREPLICAS"))
-"""Refusals of a server that takes no writes now, and serves what is read."""
+"""Error codes of a server that refuses writes now, and serves reads."""
 
 
 async def agree(connection: Connection, keys: Keys) -> bool:
-    """Compare this process's configuration with the one that stands in Redis; write it down if none does.
+    """Compare this process's configuration with the one stored in Redis; store it if there is none.
 
     Returns:
-        Whether it stands there now.
+        Whether it is stored now.
 
     Raises:
-        UsageError: another process wrote something else.
-        hiredis.ReplyError, TimeoutError, Lost: it cannot be asked. The connection is given up.
+        UsageError: another process stored a different configuration.
+        hiredis.ReplyError, TimeoutError, Lost: it cannot be read. The connection is closed.
     """
     mine = keys.configuration()
     found = await asked(connection, "GET", keys.config)
@@ -53,7 +54,7 @@ async def agree(connection: Connection, keys: Keys) -> bool:
 
 
 async def asked(connection: Connection, *command: str, tolerated: frozenset[str] = frozenset()) -> Any:
-    """A command's answer; without one, or with an error not `tolerated`, the connection is given up."""
+    """The answer of a command; without one, or with an error not `tolerated`, the connection is closed."""
     try:
         async with asyncio.timeout(PATIENCE):
             return await connection.ask(*command)

@@ -1,12 +1,12 @@
 """One connection to a Redis, for its whole life.
 
-Commands go out in the order of `send`, all of a loop turn in one write; each answer goes to its callback,
-inside `data_received`. There is no task, no lock and no await between the socket and whoever asked. A
-connection that listens to channels hands over what is not an answer to anybody.
+Commands are sent in the order of `send`, all of a loop turn in one write; each answer goes to its callback,
+inside `data_received`. There is no task, no lock and no await between the socket and the caller. A
+subscribing connection passes every message that is not an answer to `pushed`.
 
 Standard: RESP2, parsed by hiredis.
-Never: a command is repeated. If the connection is lost, whoever still waits gets a `Lost`: it may have been
-done.
+Never: a command is repeated. If the connection is lost, every waiting caller gets a `Lost`: its command may
+have been executed.
 """
 
 from __future__ import annotations
@@ -31,15 +31,16 @@ pack_command: Callable[[Any], bytes] = cast(Any, hiredis).pack_command
 
 
 class Refused(Exception):
-    """The server did not let us in."""
+    """The server refused the login."""
 
 
 class Connection(asyncio.Protocol):
     """A connection.
 
     Args:
-        loop: the running one.
-        pushed: takes what is no answer: messages, acknowledgements, errors. None: everything is an answer.
+        loop: the running loop.
+        pushed: gets messages that are not answers: published messages, acknowledgements, errors. None:
+            everything is an answer.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, pushed: Reply | None = None) -> None:
@@ -57,9 +58,9 @@ class Connection(asyncio.Protocol):
         """Send a command; its answer, an error, or a `Lost` goes to `reply`.
 
         Args:
-            command: what to send.
-            reply: who gets the answer.
-            now: nothing is expected to follow in this turn of the loop, so it need not be waited for.
+            command: the command.
+            reply: called with the answer.
+            now: no other command is expected in this turn of the loop, so it is sent without waiting.
         """
         if self.gone.done():
             self._loop.call_soon(reply, Lost("the connection is gone"))
@@ -70,7 +71,7 @@ class Connection(asyncio.Protocol):
         self.tell(command, now=now)
 
     def tell(self, command: Any, *, now: bool = False) -> None:
-        """Send a command whose answer is none of those that `send` waits for, like a SUBSCRIBE."""
+        """Send a command whose answer `send` does not wait for, like a SUBSCRIBE."""
         if not self._out and not now:
             self._loop.call_soon(self._flush)
         self._out.append(pack_command(command))
@@ -88,8 +89,8 @@ class Connection(asyncio.Protocol):
         """Send a command and wait for its answer.
 
         Raises:
-            Lost: none came.
-            hiredis.ReplyError: it is an error.
+            Lost: the connection was lost before the answer.
+            hiredis.ReplyError: the answer is an error.
         """
         answer: asyncio.Future[Any] = self._loop.create_future()
 
@@ -105,11 +106,11 @@ class Connection(asyncio.Protocol):
         return await answer
 
     def listen(self) -> None:
-        """From now on this is a connection for channels: everything goes to `pushed`."""
+        """From now on this is a subscribing connection: everything goes to `pushed`."""
         self._listening = True
 
     def stalled(self, now: float, limit: float) -> bool:
-        """Whether an answer has been due for `limit` seconds and nothing came."""
+        """Whether an answer has been due for `limit` seconds."""
         return bool(self._replies) and now - self._progress > limit
 
     def soon(self, action: Callable[[], None]) -> None:
@@ -117,7 +118,7 @@ class Connection(asyncio.Protocol):
         self._loop.call_soon(action)
 
     def abort(self) -> None:
-        """Cut it."""
+        """Close it at once."""
         if self._transport is not None:
             self._transport.abort()
 
@@ -148,7 +149,7 @@ class Connection(asyncio.Protocol):
             self._take(reply, lost)
 
     def _take(self, reply: Reply, value: Any) -> None:
-        """Hand an answer over. What its taker raises must not cost the answers behind it their takers."""
+        """Pass an answer to its callback. If the callback raises, later answers still reach theirs."""
         try:
             reply(value)
         except Exception as error:
@@ -162,15 +163,15 @@ class Connection(asyncio.Protocol):
 
 
 def _ignored(answer: Any) -> None:
-    """Take an answer that says nothing."""
+    """Ignore an answer without content."""
 
 
 async def connect(endpoint: Endpoint, access: Access, pushed: Reply | None = None) -> Connection:
-    """Connect and be let in.
+    """Connect and log in.
 
     Raises:
         Unreachable: it cannot be reached.
-        Refused: it does not let us in.
+        Refused: the login was refused.
     """
     loop = asyncio.get_running_loop()
     connection = Connection(loop, pushed)

@@ -1,13 +1,14 @@
-"""The probe of one server: an entry that has to come back.
+"""The probe of one server: an entry that must come back to this process.
 
-A connection can look healthy and be deaf: after a failover, behind a dead NAT entry, with a stopped server.
-So once an interval an entry is published by the script that publishes everything, on a channel of this
-server, and has to come back over the listening connection. Two that did not come: this process is deaf.
-Three: the connection that is to blame is given up. An entry that the server refused (no memory, no disk) says
-nothing about reading, and nothing is given up for it: it only means that the server is not ready.
+A connection can look healthy and receive nothing: after a failover, behind a dead NAT entry, with a stopped
+server. So once an interval an entry is published by the script that publishes everything, on a channel of
+this server, and must come back over the subscribing connection. After two missing probes this process counts
+as cut off (`deaf`). After three, the connection at fault is closed. An entry that the server refused (no
+memory, no disk) proves nothing about reading, and no connection is closed for it: it only means that the
+server is not ready.
 
 Standard: docs/resume.md §5.
-Never: two probes under way.
+Never: two probes in flight.
 """
 
 from __future__ import annotations
@@ -25,12 +26,12 @@ from rx_sse.bus.redis.protocol.fence import Fence
 from rx_sse.bus.redis.protocol.keys import Keys
 
 GIVE_UP = 3
-"""Probes that may stay unheard before a connection is given up."""
+"""Missing probes before a connection is closed."""
 AGE = 60.0
 
 
 class Blame(Enum):
-    """Which connections are to be given up."""
+    """Which connections to close."""
 
     NONE = "none"
     EARS = "ears"
@@ -45,10 +46,10 @@ class Probe:
         announce: ``PUBLISH``, or ``SPUBLISH`` on a cluster.
 
     Attributes:
-        topic: the library's own topic that it is published to; empty: there is none yet.
-        channel: of that topic.
-        partition: in which it is, if that matters.
-        heard: whether one has come back since the connections were made.
+        topic: the library's own topic that it is published to; empty while there is none.
+        channel: the channel of that topic.
+        partition: the partition of that topic, if it matters.
+        heard: whether a probe has come back since the connections were made.
     """
 
     __slots__ = (
@@ -61,7 +62,7 @@ class Probe:
         self._announce = announce
         self._fence = Fence()
         self._encoded = b""
-        self._nonce: int | None = None  # of the one that is under way
+        self._nonce: int | None = None  # of the probe in flight
         self._accepted = False
         self._refused = False
         self._silent = 0
@@ -71,12 +72,12 @@ class Probe:
 
     @property
     def ready(self) -> bool:
-        """Whether what is published comes back, as far as is known."""
+        """Whether published messages come back, as far as known."""
         return self.heard and self._silent == 0
 
     @property
     def deaf(self) -> bool:
-        """Whether the server takes what is published, and it does not come back."""
+        """Whether the server accepts publishes and does not send them back."""
         return self._accepted and self._silent >= 2
 
     def on(self, topic: str, partition: int | None) -> None:
@@ -87,7 +88,7 @@ class Probe:
         self._nonce = None
 
     def send(self, connection: Connection) -> None:
-        """Publish one."""
+        """Publish a probe."""
         draft = Draft(self.topic, TEXT, "", None, Retention(1, 1024, AGE))
         batch = AppendBatch([draft], self._keys)
         call = batch.call(self._announce, self._fence)
@@ -109,7 +110,7 @@ class Probe:
         connection.call(call, answered)
 
     def is_echo(self, channel: bytes, text: bytes) -> bool:
-        """Whether a message is one of the probe's; the one under way has come back then."""
+        """Whether a message is a probe's; if it is that of the probe in flight, the probe has come back."""
         if channel != self._encoded:
             return False
         if self._nonce is not None and f" {self._nonce}:".encode() in text:
@@ -119,7 +120,7 @@ class Probe:
         return True
 
     def overdue(self) -> Blame:
-        """An interval is over: what has not come back by now, and who is to blame for it."""
+        """An interval is over: if the probe has not come back, the connections to close."""
         if self._nonce is None:
             return Blame.NONE
         self._silent += 1

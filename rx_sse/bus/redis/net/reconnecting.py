@@ -1,4 +1,4 @@
-"""A connection that is always being kept: when it is lost, the next one is made.
+"""A connection that is made again whenever it is lost.
 
 Never: it gives up.
 """
@@ -14,16 +14,16 @@ from rx_sse.tasks import start
 
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 2.0
-"""Seconds between two attempts; a failover takes longer than the first, nobody notices the second."""
+"""Seconds between two attempts; a failover takes longer than the first, and the second goes unnoticed."""
 
 
 class Reconnecting:
-    """Keeps one connection.
+    """Keeps one connection open.
 
     Args:
         dial: makes a connection.
-        up: told of each new one, before anything is sent on it.
-        down: told that it is lost, or could not be made, and why.
+        up: called with each new connection, before anything is sent on it.
+        down: called with the error when it is lost, or could not be made.
     """
 
     __slots__ = ("_dial", "_down", "_task", "_up", "connection", "made")
@@ -46,7 +46,7 @@ class Reconnecting:
         self._task = start(self._keep)
 
     def cut(self) -> None:
-        """Give the present connection up."""
+        """Close the present connection."""
         if self.connection is not None:
             self.connection.abort()
 
@@ -74,7 +74,7 @@ class Reconnecting:
                 finally:
                     self.connection = None
                     connection.abort()
-                    await asyncio.sleep(0)  # so that it is closed, also when this is the loop's last act
+                    await asyncio.sleep(0)  # so that it is closed, even if this is the loop's last turn
                 self._down(None)
                 if connection.gone.get_loop().time() - begun > LONGEST_PAUSE:
                     backoff.reset()

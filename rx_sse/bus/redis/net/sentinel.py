@@ -1,7 +1,7 @@
-"""One server: the one at an address, or the master that sentinels name.
+"""One server: the server at an address, or the master that sentinels name.
 
-Standard: Redis Sentinel's client guidelines: ask a sentinel at each connection, believe the server's ROLE.
-Never: a replica is taken for the master.
+Standard: Redis Sentinel's client guidelines: query a sentinel at each connection, check the server's ROLE.
+Never: a replica is used as the master.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from rx_sse.errors import UsageError
 from rx_sse.tasks import start
 
 CHECK = 5.0
-"""Seconds between two looks at who is master."""
+"""Seconds between two checks of which server is master."""
 
 
 class Master:
     """One server.
 
     Args:
-        owner: what the server reports to.
-        address: where it is.
+        owner: receives the server's reports.
+        address: its address, or those of the sentinels.
         probe_topic: makes a probe's topic for a partition.
         interval: seconds between two probes.
     """
@@ -53,23 +53,23 @@ class Master:
         return self._server
 
     def at(self, endpoint: Endpoint) -> Server | None:
-        """The server at an address that a refusal names: there is none but this one."""
+        """The server at an address that a redirection names: there is only this one."""
         return None
 
     def start(self) -> None:
-        """Connect, and keep at it."""
+        """Connect, and reconnect when the connection is lost."""
         self._server.start()
         self._check = start(self._checking)
 
     async def stop(self) -> None:
-        """Let go."""
+        """Close the connections."""
         if self._check is not None:
             self._check.cancel()
             await asyncio.gather(self._check, return_exceptions=True)
         await self._server.stop()
 
     def refresh(self) -> None:
-        """What only a master does was refused: look which server is it now."""
+        """A command that only a master executes was refused: find out which server is master now."""
         self._server.commands.cut()
 
     def moved(self, channel: str) -> None:
@@ -91,7 +91,7 @@ class Master:
         return connection
 
     async def _master(self) -> Endpoint:
-        """The master, by the first sentinel that knows."""
+        """The master, by the first sentinel that knows it."""
         address = self._address
         last: Exception = Refused("no sentinel")
         for endpoint in address.endpoints:
@@ -111,7 +111,8 @@ class Master:
         raise last
 
     async def _checking(self) -> None:
-        """Look now and then whether the server is still the master, and whether the configuration stands."""
+        """Check periodically whether the server is still the master, and whether the configuration is
+        stored."""
         place: Endpoint | None = None
         while True:
             await asyncio.sleep(CHECK)

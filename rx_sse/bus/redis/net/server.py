@@ -1,8 +1,8 @@
-"""One Redis server as a process sees it: a connection for commands, one that listens, a probe through both.
+"""One Redis server: a connection for commands, a subscribing connection, a probe through both.
 
-The listening connection only hands over. What it should listen to is a set; what changes in a turn of the
-loop goes out in one command, and a new connection subscribes to all of it again, 512 channels at a time
-with a turn of the loop in between.
+The subscribing connection only passes messages on. The channels to subscribe to are a set; the changes of one
+loop turn are sent in one command, and a new connection subscribes to all channels again, 512 at a time with a
+turn of the loop in between.
 
 Standard: docs/resume.md §5.
 Never: it waits for a reader.
@@ -24,11 +24,11 @@ from rx_sse.bus.redis.protocol.keys import Keys
 AT_ONCE = 512
 """Channels in one SUBSCRIBE: 200,000 in one held a loop for 254 ms."""
 AGAIN = 0.3
-"""Seconds after which channels that were refused are asked for again: by then the map is new."""
+"""Seconds after which refused channels are requested again: by then the slot map is new."""
 
 
 class Owner(Protocol):
-    """What a server reports to: the log."""
+    """The log, which a server reports to."""
 
     @property
     def keys(self) -> Keys: ...
@@ -43,17 +43,17 @@ class Owner(Protocol):
         ...
 
     def counts(self, channels: list[str]) -> None:
-        """These subscriptions count from now on."""
+        """These subscriptions are active from now on."""
         ...
 
     def message(self, channel: bytes, text: bytes) -> None: ...
 
     def moved(self, channel: str) -> None:
-        """The server ended a subscription that was not given up."""
+        """The server ended a subscription without an unsubscribe."""
         ...
 
     def wrong(self, code: str) -> None:
-        """The server refused: it is not the right one."""
+        """The server refused a command: it does not have the partition."""
         ...
 
     def trouble(self, error: Exception) -> None: ...
@@ -63,9 +63,9 @@ class Server:
     """A server.
 
     Args:
-        owner: what it reports to.
-        dial: makes a connection; given what takes messages, or None for a connection for commands.
-        probe_topic: a topic of the library's own whose channel is this server's; None if it is not known yet.
+        owner: the log.
+        dial: makes a connection; given the receiver of messages, or None for a connection for commands.
+        probe_topic: a topic of the library's own whose channel this server has; None while it is not known.
         interval: seconds between two probes.
     """
 
@@ -94,10 +94,10 @@ class Server:
         if probe_topic is not None:
             self.probe_on(probe_topic, None)
 
-    # -- its life --------------------------------------------------------------------------------------------
+    # -- lifecycle -------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Connect, and keep at it."""
+        """Connect, and reconnect when a connection is lost."""
         self.commands.start()
         self.ears.start()
         loop = asyncio.get_running_loop()
@@ -105,26 +105,26 @@ class Server:
         self._timer = loop.call_at(self._due, self._tick)
 
     async def stop(self) -> None:
-        """Let go."""
+        """Close the connections."""
         if self._timer is not None:
             self._timer.cancel()
         await self.commands.stop()
         await self.ears.stop()
 
     def cut(self) -> None:
-        """Give both connections up: what is at the other end is not what it was."""
+        """Close both connections: the server at their address has changed."""
         self.commands.cut()
         self.ears.cut()
 
     @property
     def ready(self) -> bool:
-        """Whether what is published here comes back, as far as is known."""
+        """Whether messages published here come back, as far as known."""
         up = self.commands.connection is not None and self.ears.connection is not None
         return up and self.probe.ready
 
     @property
     def deaf(self) -> bool:
-        """Whether the server takes what is published, and it does not come back."""
+        """Whether the server accepts publishes and does not send them back."""
         return self.probe.deaf
 
     @property
@@ -133,7 +133,7 @@ class Server:
         return bool(self.probe.topic)
 
     def probe_on(self, topic: str, partition: int | None) -> None:
-        """Probe on this topic from now on, which is in a partition of this server's."""
+        """Probe on this topic from now on; it is in a partition of this server."""
         if self.probe.channel:
             self.forget(self.probe.channel)
         self.probe.on(topic, partition)
@@ -146,7 +146,7 @@ class Server:
     # -- channels --------------------------------------------------------------------------------------------
 
     def join(self, channel: str) -> None:
-        """Listen to a channel; `counts` is told when it does."""
+        """Subscribe to a channel; `counts` is called when the subscription is active."""
         self._leaving.pop(channel, None)
         if channel in self._channels:
             self._acknowledge(channel)
@@ -156,7 +156,7 @@ class Server:
             self._soon()
 
     def leave(self, channel: str) -> None:
-        """Listen no more."""
+        """Unsubscribe from a channel."""
         if channel in self._channels:
             self._channels.discard(channel)
             if channel in self._joining:
@@ -166,12 +166,12 @@ class Server:
                 self._soon()
 
     def forget(self, channel: str) -> None:
-        """The server has ended it, or will: another one has the channel."""
+        """The server has ended the subscription, or will: another server has the channel."""
         self._channels.discard(channel)
         self._joining.pop(channel, None)
 
     async def heard(self) -> None:
-        """Wait until everything that was announced here before has been handed over."""
+        """Wait until everything announced here before has been delivered."""
         connection = self.ears.connection
         if connection is None:
             return
@@ -185,10 +185,10 @@ class Server:
             asyncio.get_running_loop().call_soon(self._change)
 
     def _change(self) -> None:
-        """Send what has changed, so many channels at a time."""
+        """Send the changes, a limited number of channels at a time."""
         connection = self.ears.connection
         if connection is None:
-            self._joining.clear()  # a new connection joins all of them
+            self._joining.clear()  # a new connection subscribes to all of them
             self._leaving.clear()
             return
         for word, wanted in (("UNSUBSCRIBE", self._leaving), ("SUBSCRIBE", self._joining)):
@@ -250,13 +250,13 @@ class Server:
             self._say_once(error, str(error) or type(error).__name__)
 
     def _say_once(self, error: Exception, said: str) -> None:
-        """Report an error, unless it was the last one too."""
+        """Report an error, unless it repeats the last one."""
         if said != self.last_error:
             self.last_error = said
             self._owner.trouble(error)
 
     def _pushed(self, reply: Any) -> None:
-        """What the listening connection brings."""
+        """A message on the subscribing connection."""
         parts = _items(reply)
         if len(parts) == 3:
             kind, channel, text = parts
@@ -280,7 +280,7 @@ class Server:
                 pong.set_result(None)
 
     def _forget(self, channel: str) -> bool:
-        """Whether this end of a subscription was asked for."""
+        """Whether the end of a subscription was requested."""
         asked = self._asked.pop(channel, 0)
         if asked > 1:
             self._asked[channel] = asked - 1
@@ -299,7 +299,7 @@ class Server:
         late = now - self._due > self._interval / 2
         self._due = now + self._interval
         self._timer = loop.call_at(self._due, self._tick)
-        if not late:  # a loop that was held says nothing about the server
+        if not late:  # after a stall of the loop, a missing probe proves nothing about the server
             blame = self.probe.overdue()
             if blame is not Blame.NONE:
                 self.ears.cut()
@@ -317,5 +317,5 @@ class Server:
 
 
 def _items(reply: object) -> tuple[Any, ...]:
-    """What an array of a reply holds; nothing if it is none."""
+    """The items of an array reply; empty if it is not an array."""
     return tuple(cast(Iterable[Any], reply)) if isinstance(reply, list) else ()

@@ -3,9 +3,9 @@
 --       for each topic: channel, fresh nonce, entries, bytes, age;
 --       for each entry: topic, nonce, text, key (0: none), fingerprint, life
 -- A fingerprint "#fence:state" is the claim of a run: its key is that of the lease.
--- A window of 0 says that no entry was sent before; otherwise those of so many ms are searched for nonces.
--- A publisher that gives a connection up raises its number, and leaves it with the topics that it was sending
--- to: what that connection still delivers is refused.
+-- A window of 0: no entry was sent before; otherwise the entries of the last `window` ms are searched for nonces.
+-- A publisher that abandons a connection raises its number, and stores it with the topics of the calls in
+-- flight: a call that the connection still delivers is refused.
 -- The answer: for each topic its lineage and the nonce of the entry before the new ones, for each entry its
 -- position, or what refuses it.
 local topics, announce, window = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3])
@@ -13,7 +13,7 @@ local name, mine, leave = ' ' .. ARGV[4] .. ':', tonumber(ARGV[5]), ARGV[6] == '
 local now = clock()
 local states, known, answer, at = {}, {}, {}, 7
 
--- Where nonces of the topic number i stand that were stored within the window.
+-- The positions, by nonce, of the entries of topic i that were stored within the window.
 local function search(i, s)
   local upto, looked = '+', 0
   while upto and looked < 20000 do
@@ -70,8 +70,8 @@ local function add(s, nonce, packed)
   return id, total, redis.pcall('XADD', s.log, 'MAXLEN', '~', s.entries, id, 'h', h, 'e', packed)
 end
 
--- The log reaches further than what is known of it: meta was restored, another program wrote here, or
--- the newest entries were removed by hand, of which the stream remembers the number.
+-- The log reaches further than its metadata: it was restored, another program wrote here, or
+-- the newest entries were removed by hand, whose number the stream keeps.
 local function catch_up(i, s)
   corrected(s, s.fresh)
   if s.refused then return end
@@ -145,7 +145,7 @@ for place = at, #ARGV, 6 do
   end
 end
 
--- Nothing behind the first write may raise: what has been stored would be answered with an error.
+-- Nothing after the first write may raise: stored entries would be answered with an error.
 local function trim(s)
   -- Streams count entries, not bytes or years: look at the front when the bytes are over, and now and then.
   local over = s.total - s.front > s.bytes
@@ -172,7 +172,7 @@ end
 for _, s in ipairs(states) do
   if leave and not s.refused then fenced(s) end
   if s.found and not s.written and not s.refused then
-    -- A WAIT behind this call shall speak of what was found. Valkey counts the connection's own writes.
+    -- A WAIT after this call must cover the entries found. Valkey counts the connection's own writes.
     redis.pcall('SET', s.meta, text(s), 'PX', number(s.age + 60000))
   end
   if s.written then

@@ -1,9 +1,9 @@
 """Many appends as one call.
 
-A batch leaves in one step and is settled in one step: nothing goes behind it in its queue before its outcome
-is known. What Redis refuses is refused for certain, because a script that is refused has not begun. A lost
-reply leaves the outcome unknown; then the same batch is sent again with a window, and the script looks for
-what it stored the first time.
+A batch is sent in one step and settled in one step: no later append of its queue is sent before its outcome
+is known. A refusal by Redis is certain, because a refused script has not begun. A lost reply leaves the
+outcome unknown; then the same batch is sent again with a window, and the script searches for the entries that
+it stored the first time.
 
 Standard: docs/resume.md §4.
 Never: an entry is stored twice because a reply was lost.
@@ -28,24 +28,25 @@ from rx_sse.errors import PublishRefused, PublishUnknown, RxSseError
 
 MAX_ENTRIES = 512
 MAX_BYTES = 1_048_576
-"""Of a batch: some 4 ms of Redis's time, which other clients wait for. One entry over it goes alone."""
+"""Entries of a batch: some 4 ms of Redis's time, for which other clients wait. A single entry over it is sent
+alone."""
 MARGIN = 60.0
-"""Seconds added to the window, for clocks that are read late."""
+"""Seconds added to the window, because clocks are read late."""
 
 Stored = tuple[Draft, Position]
 Outcome = Position | RxSseError | str
-"""Where it was stored, why it never will be, or the code of the refusal after which it may be sent again."""
+"""The position, the final error, or the code of the refusal after which it may be sent again."""
 
 
 class AppendBatch:
-    """Drafts that leave together.
+    """Drafts that are sent together.
 
     Args:
         drafts: in order.
         keys: names of keys.
 
     Attributes:
-        drafts: what is not settled yet.
+        drafts: the drafts that are not settled.
         unknown: whether it was sent and the reply was lost.
     """
 
@@ -102,15 +103,15 @@ class AppendBatch:
         return ScriptCall(APPEND, keys, args)
 
     def lost(self, fence: Fence) -> None:
-        """The reply was lost: what was sent may do nothing any more, and has to be sent again."""
+        """The reply was lost: fence off the call in flight; the batch has to be sent again."""
         self.unknown = True
         fence.lost(self.topics)
 
     def outcomes(self, answer: Any, fence: Fence) -> tuple[dict[str, tuple[int, int]], list[Outcome]]:
-        """The lineage of each topic and the nonce before its new entries, and what became of each draft.
+        """The lineage of each topic and the nonce before its new entries, and the outcome of each draft.
 
         Raises:
-            ValueError: it is not what the script answers.
+            ValueError: `answer` is not an answer of the script.
         """
         count = len(self.topics)
         said_all = cast("list[bytes]", answer) if isinstance(answer, list) else []
@@ -127,7 +128,7 @@ class AppendBatch:
         return before, outcomes
 
     def refused(self, said: object) -> list[Outcome]:
-        """What became of each draft when the call as a whole was refused."""
+        """The outcome of each draft when the call as a whole was refused."""
         outcome = refusal(said)
         return [outcome] * len(self.drafts)
 
@@ -135,7 +136,7 @@ class AppendBatch:
         """The same drafts as batches with fewer topics each, in order; itself if it has one topic.
 
         Args:
-            one: the first with one topic, otherwise both with half of them.
+            one: the first with one topic; otherwise two halves.
         """
         topics = list(dict.fromkeys(draft.topic for draft in self.drafts))
         if len(topics) < 2:
@@ -153,12 +154,12 @@ class AppendBatch:
 
 
 def entries_of(row: Sequence[Stored], before: int, at: float) -> list[Entry]:
-    """Drafts that were stored in a row, as entries.
+    """Drafts that were stored in a row of one topic, as entries.
 
     Args:
-        row: of one topic.
+        row: the drafts and their positions.
         before: the nonce of the entry before them.
-        at: when, by this process's clock.
+        at: the time, by this process's clock.
     """
     entries: list[Entry] = []
     for draft, position in row:
@@ -180,7 +181,8 @@ def _outcome(text: bytes) -> Outcome:
 
 
 def take(waiting: deque[Draft], expired: set[Draft]) -> list[Draft]:
-    """The drafts of the next batch, from the front of a queue; `expired` ones only leave it."""
+    """The drafts of the next batch, from the front of a queue; `expired` drafts are removed without being
+    sent."""
     drafts: list[Draft] = []
     size = 0
     while waiting and len(drafts) < MAX_ENTRIES:
@@ -195,7 +197,7 @@ def take(waiting: deque[Draft], expired: set[Draft]) -> list[Draft]:
 
 
 def maybe_stored(why: str = "") -> PublishUnknown:
-    """It was sent, and no answer came."""
+    """The error for a draft that was sent and not answered."""
     return PublishUnknown(
         f"it was sent and no answer came{f' ({why})' if why else ''}: it may have been stored. "
         "Repeat it with the same idempotency_key"

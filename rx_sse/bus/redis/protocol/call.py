@@ -1,12 +1,13 @@
-"""A script's call, without I/O: commands out, a reply in, and what to do about it.
+"""A script's call, without I/O: commands out, a reply in, and the decision what to do next.
 
-A server may not know the script (NOSCRIPT), not have the keys any more (MOVED), have sent some of them to
+A server may not know the script (NOSCRIPT), no longer have the keys (MOVED), have moved some of them to
 another server already (ASK, TRYAGAIN), not be a master (READONLY), or be busy; the connection may be lost
-before the reply. Each of these is a `Retry`, and says whether it can be sent again at once and where; all
-else is `Done`. The loop's connections and the blocking ones of `RedisPublisher` drive the same object.
+before the reply. Each of these is a `Retry`, which says whether it can be sent again at once and where;
+everything else is `Done`. The loop's connections and the blocking ones of `RedisPublisher` use the same
+object.
 
 Standard: the error codes of Redis 7.0, and the Redis Cluster specification ("Redirection and resharding").
-Never: a script that fails is taken for a server that is busy: it would be sent again without an end.
+Never: a failing script is mistaken for a busy server: it would be sent again endlessly.
 """
 
 from __future__ import annotations
@@ -20,15 +21,15 @@ from rx_sse.bus.redis.protocol.scripts import Script
 from rx_sse.errors import PublishRefused, RxSseError
 
 ELSEWHERE = frozenset(("MOVED", "ASK", "READONLY", "CLUSTERDOWN", "MASTERDOWN"))
-"""Refusals of a server that is not the right one, or not any more: look who is."""
+"""Refusals of a server that does not, or no longer, have the keys: find the server that has them."""
 TRANSIENT = ELSEWHERE | {
     "TRYAGAIN", "LOADING", "BUSY", "OOM", "MISCONF", "NOREPLICAS", "NOSCRIPT", "UNKILLABLE", "CROSSSLOT",
 }  # fmt: skip
-"""Refusals that pass: the same call is worth sending again, perhaps elsewhere."""
+"""Transient refusals: the same call is worth sending again, perhaps elsewhere."""
 QUIET = ELSEWHERE | {"TRYAGAIN", "LOADING"}
-"""Refusals that a restart, a failover or a resharding brings with it, and that need not be reported."""
+"""Refusals that a restart, a failover or a resharding causes, and that need not be reported."""
 LOST = "LOST"
-"""The code of a reply that was lost: the call may have been done."""
+"""The code of a lost reply: the call may have been executed."""
 
 
 class Lost(Exception):
@@ -37,10 +38,10 @@ class Lost(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """It is over.
+    """The call is over.
 
     Attributes:
-        answer: what the script answered, or the error that it is for good.
+        answer: the script's answer, or the final error.
     """
 
     answer: Any
@@ -48,13 +49,13 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """It has to be sent again.
+    """The call has to be sent again.
 
     Attributes:
-        code: why.
+        code: the reason.
         at_once: whether the same call can be sent again now: nothing has to change first.
-        where: the ``host:port`` that a server named; None: whoever is right by then.
-        said: the server's words.
+        where: the ``host:port`` that a server named; None: the server that has the keys by then.
+        said: the server's message.
     """
 
     code: str
@@ -64,12 +65,12 @@ class Retry:
 
 
 class ScriptCall:
-    """One call of a script, until its answer is there.
+    """One call of a script, until it is answered.
 
     Args:
-        script: which.
-        keys: that it touches.
-        args: what it gets.
+        script: the script.
+        keys: its keys.
+        args: its arguments.
     """
 
     __slots__ = ("_args", "_asking", "_keys", "_script", "_whole")
@@ -82,14 +83,14 @@ class ScriptCall:
         self._asking = False
 
     def commands(self) -> list[tuple[Any, ...]]:
-        """What to send. The reply to the last one counts."""
+        """The commands to send. The reply to the last one counts."""
         script = self._script
         how = ("EVAL", script.text) if self._whole else ("EVALSHA", script.digest)
         call = (*how, len(self._keys), *self._keys, *self._args)
         return [("ASKING",), call] if self._asking else [call]
 
     def reply(self, answer: Any) -> Done | Retry:
-        """What an answer, an error or a `Lost` means. What is to be sent again at once is in `commands`."""
+        """Decide by an answer, an error or a `Lost`. Commands to send again at once are in `commands`."""
         if not isinstance(answer, Exception):
             return Done(answer)
         said = str(answer)
@@ -100,7 +101,7 @@ class ScriptCall:
             self._whole = True
             return Retry(code, at_once=True, said=said)
         if code == "ASK" and not self._asking:
-            # The slot is on its way there, and these keys have arrived. The script may not have.
+            # The slot is being moved there, and these keys have arrived. The script may not have.
             self._asking = self._whole = True
             return Retry(code, at_once=True, where=said.split()[-1], said=said)
         if code in TRANSIENT:
@@ -119,7 +120,7 @@ def code_of(said: str) -> str:
 
 
 def refusal(error: object) -> RxSseError | str:
-    """What an error reply means to a publisher: the code of a refusal that passes, or the error for good."""
+    """The meaning of an error reply for a publisher: the code of a transient refusal, or the final error."""
     said = str(error)
     code = code_of(said)
     if code in TRANSIENT:

@@ -1,12 +1,12 @@
-"""Entries as Redis holds them.
+"""The format of entries in Redis.
 
 An entry's text is ``1<kind><event name>`` in the first line and the data after it. ``1`` is the version: a
-text of another version, or one that some other program wrote there, becomes a gap, never an event. An
-announcement holds all entries that one batch added to a topic: ``<first seq> <nonce before> <time>
-<nonce>:<length> ...``, a line feed, and their texts.
+text of another version, or one written by another program, becomes a gap, never an event. An announcement
+holds all entries that one batch added to a topic: ``<first seq> <nonce before> <time> <nonce>:<length> ...``,
+a line feed, and their texts.
 
-Never: what comes from Redis is trusted to be ours. It is parsed strictly, and goes through the same encoder
-as an event of the user's.
+Never: data from Redis is trusted. It is parsed strictly, and goes through the same encoder as an event of the
+user's.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _HEADER = re.compile(rb"(\d{1,16}) (\d{1,15}) (\d{1,16})((?: \d{1,15}:\d{1,8})+)
 _ENTRY = re.compile(rb"(\d{1,15}) (\d{1,16}) (\d{1,16})")
 
 At = Callable[[int], float]
-"""From Redis's milliseconds to this process's monotonic seconds."""
+"""Converts Redis's milliseconds to this process's monotonic seconds."""
 
 
 def pack(draft: Draft) -> bytes:
@@ -39,7 +39,7 @@ def pack(draft: Draft) -> bytes:
 
 
 def fingerprint(draft: Draft) -> str:
-    """What must be the same when an idempotency key is used again."""
+    """The content that must be the same when an idempotency key is used again."""
     return hashlib.sha256(pack(draft)).hexdigest()[:32]
 
 
@@ -47,7 +47,7 @@ def position_of(text: bytes) -> Position:
     """A position from its id.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not a position.
     """
     if not (found := _ID.fullmatch(text)):
         raise ValueError(f"not a position: {text[:40]!r}")
@@ -55,7 +55,7 @@ def position_of(text: bytes) -> Position:
 
 
 def entry_of(position: Position, prev: Position, text: bytes, at: float) -> Entry:
-    """An entry; one that cannot be read is a gap in its place."""
+    """An entry; an unreadable entry becomes a gap in its place."""
     head, found, body = text.partition(b"\n")
     try:
         kind = chr(head[1])
@@ -67,7 +67,7 @@ def entry_of(position: Position, prev: Position, text: bytes, at: float) -> Entr
             ServerSentEvent("", event=event)
         entry = Entry(position, prev, kind, data, event, at)
         if kind == JSON:
-            json.loads(data)  # to see that it can be read; who wants no values keeps none
+            json.loads(data)  # checks that it is valid JSON; the value itself is not kept
         elif kind != TEXT:
             entry.detail()
     except (IndexError, ValueError):
@@ -79,7 +79,7 @@ def announced(message: bytes, at: At) -> Sequence[Entry]:
     """The entries of an announcement.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not an announcement.
     """
     found = _HEADER.match(message)
     if not found:
@@ -100,7 +100,8 @@ def announced(message: bytes, at: At) -> Sequence[Entry]:
 
 
 def last_of(message: bytes) -> Position | None:
-    """The position of an announcement's last entry, without reading the entries; None if it is none."""
+    """The position of an announcement's last entry, without reading the entries; None if it is not an
+    announcement."""
     found = _HEADER.match(message)
     if not found:
         return None
@@ -109,7 +110,7 @@ def last_of(message: bytes) -> Position | None:
 
 
 class Meta:
-    """What is known of a topic.
+    """The metadata of a topic.
 
     Attributes:
         head: its last position.
@@ -127,7 +128,7 @@ class Meta:
 
 
 def head_of(meta: bytes) -> Position | None:
-    """The last position that a topic's meta says; None if it cannot be read."""
+    """The last position in a topic's metadata; None if it cannot be read."""
     try:
         return Meta(meta).head
     except ValueError:
@@ -135,14 +136,14 @@ def head_of(meta: bytes) -> Position | None:
 
 
 def page_of(answer: Any, query: Query, at: At) -> Page:
-    """A page from what the script answered.
+    """A page from the script's answer.
 
-    Its entries are linked to its start and to each other, whatever the stream holds: it ends before a place
-    where the log is damaged (an entry that was deleted, one of another program, a link that does not fit).
-    If that is the very first place behind a valid position, the page is `broken`, and begins behind it.
+    Its entries are linked to its start and to each other, whatever the stream holds: it ends before a damaged
+    place of the log (a deleted entry, an entry of another program, a link that does not fit). If that place
+    directly follows a valid position, the page is `broken`, and begins after the damage.
 
     Raises:
-        ValueError, TypeError, AttributeError: it is not what the script answers.
+        ValueError, TypeError, AttributeError: `answer` is not an answer of the script.
     """
     said, oldest, valid, _, raw = answer
     meta, base = Meta(said), position_of(oldest)
@@ -150,7 +151,7 @@ def page_of(answer: Any, query: Query, at: At) -> Page:
     entries: list[Entry] = []
     broken = False
     while raw:
-        name, head, text = raw.pop(0)  # let go as soon as it is read: a page is not held twice
+        name, head, text = raw.pop(0)  # released as soon as it is read: a page is not held twice
         found = _ENTRY.fullmatch(head)
         position = position_of(name)
         if not found:
@@ -161,13 +162,13 @@ def page_of(answer: Any, query: Query, at: At) -> Page:
             if entries:
                 break
             if prev.seq < last.seq:
-                continue  # a second entry of this number: nothing goes back
+                continue  # a second entry with this number: positions never go back
             start, broken = prev, True
         elif start is None:
             start = prev
         entries.append(entry_of(position, prev, text, at(int(found[2]))))
     if not entries and start != meta.head:
-        # What stood between is gone, or the topic has no entries.
+        # The entries in between are gone, or the topic has no entries.
         start, broken = meta.head, start is not None
     assert start is not None
     return Page(meta.lineage, base, meta.head, start, entries, meta.ended, broken)

@@ -1,6 +1,6 @@
 -- What the scripts share. Numbers leave Lua through `number` alone.
 
-local MOST = 9007199254740991 -- of a sequence number
+local MOST = 9007199254740991 -- the largest sequence number
 
 local function number(n) return string.format('%.0f', n) end
 
@@ -13,7 +13,7 @@ local function failed(answer) return type(answer) == 'table' and answer.err or n
 
 local function seq_of(entry) return tonumber(string.match(entry[1], '^(%d+)')) end
 
--- The sequence number, nonce, nonce before, time and total of an entry; nil for what another program wrote.
+-- The sequence number, nonce, nonce before, time and total of an entry; nil for an entry of another program.
 local function head(entry)
   local seq, nonce = string.match(entry[1], '^(%d+)-(%d+)$')
   local fields = entry[2]
@@ -25,8 +25,8 @@ local function head(entry)
   return seq, nonce, before, tonumber(at), tonumber(total)
 end
 
--- What the log says of a topic whose meta is lost, or older than the log. Behind an entry of another program
--- the chain goes on from a place that was never an entry, so that readers are told of a gap there.
+-- The metadata of a topic from its log, if the stored metadata is lost or older. After an entry of another
+-- program the chain continues from a position that was never an entry, so that readers get a gap there.
 local function rebuilt(log, fresh)
   local page = redis.pcall('XREVRANGE', log, '+', '-', 'COUNT', 1)
   if failed(page) then return {refused = '!' .. page.err} end
@@ -52,7 +52,7 @@ local function rebuilt(log, fresh)
           new = true}
 end
 
--- What is known of a topic; where its meta was lost, what the log says; where that is lost too, a beginning.
+-- The metadata of a topic; if it is lost, made from the log; if that is lost too, a new beginning.
 local function state(log, meta, fresh)
   local said = redis.pcall('GET', meta)
   if failed(said) then return {refused = '!' .. said.err} end
@@ -67,7 +67,7 @@ local function state(log, meta, fresh)
   return rebuilt(log, fresh)
 end
 
--- Take over what the log says; the topic's beginning stays.
+-- Take over the log's state; the topic's beginning stays.
 local function corrected(s, fresh)
   local r = rebuilt(s.log, fresh)
   if r.refused then

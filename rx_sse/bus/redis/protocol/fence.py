@@ -1,14 +1,14 @@
-"""What an abandoned connection may still do: nothing.
+"""Fences off calls that an abandoned connection still delivers.
 
-A connection that hangs (in a proxy, behind a dead NAT entry) is given up with a call in it, the call is sent
-again over another one, and later the first copy arrives after all. It was sent when nothing had to be looked
-for, so it would be stored a second time. Therefore each call of a publisher carries a number; with a reply
-that was lost the number is raised, the next call to these topics leaves it with them, and the script refuses
-every call with a lower one. It stands in the topic's meta: a key of its own would have to be declared in
-every call, and on a cluster a slot that is half moved would refuse them all.
+A hanging connection (in a proxy, behind a dead NAT entry) is closed with a call in flight, the call is sent
+again over another connection, and later the first copy arrives after all. It was sent without a search for
+stored entries, so it would be stored a second time. Therefore each call of a publisher carries a number;
+after a lost reply the number is raised, the next call to these topics stores it in their metadata, and the
+script refuses every call with a lower number. It is part of the topic's metadata: a key of its own would have
+to be declared in every call, and on a cluster a half-moved slot would refuse them all.
 
 Standard: fencing tokens (M. Kleppmann, "How to do distributed locking", 2016).
-Never: anything in Redis for a publisher that lost no reply.
+Never: a publisher that lost no reply stores anything in Redis.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ import os
 from collections.abc import Iterable
 
 MAX_TOPICS = 10_000
-"""Topics whose number has to be left; the oldest are forgotten: nothing was sent to them since."""
+"""Topics whose number has yet to be stored; the oldest are forgotten: nothing was sent to them since."""
 
 
 class Fence:
     """The number of one publisher.
 
     Attributes:
-        name: of the publisher.
-        number: that a call carries.
+        name: the publisher's name.
+        number: the number that a call carries.
     """
 
     __slots__ = ("_missing", "name", "number")
@@ -43,7 +43,7 @@ class Fence:
             del self._missing[next(iter(self._missing))]
 
     def is_missing(self, topics: Iterable[str]) -> bool:
-        """Whether a call to these topics is to leave the number with them."""
+        """Whether a call to these topics has to store the number."""
         return bool(self._missing) and any(topic in self._missing for topic in topics)
 
     def stands(self, topics: Iterable[str]) -> None:

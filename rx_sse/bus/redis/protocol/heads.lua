@@ -1,6 +1,6 @@
--- KEYS: metas; ARGV: life of what is known of a topic, that of a beginning, for each topic '1' if it is
--- listened to for good. The answer: each topic's meta, whose life begins again, or nil. A beginning that
--- nobody has published to lives as long as a topic only where somebody stays.
+-- KEYS: metas; ARGV: life of a topic's metadata, life of a beginning, for each topic '1' if it is listened to
+-- permanently. The answer: each topic's meta, whose life restarts, or nil. A beginning without a publish
+-- lives as long as a topic only while a reader stays.
 local answer = {}
 for i, meta in ipairs(KEYS) do
   local said = redis.pcall('GET', meta)

@@ -1,19 +1,19 @@
 """The names of keys and channels in Redis.
 
 All keys of a topic hash to one slot of a cluster, and so do all topics of a partition, so that a script may
-touch them together::
+access them together::
 
     rx_sse:{17}:log:orders      a stream, one entry for each of the topic's
     rx_sse:{17}:meta:orders     a string: the last position, the lineage, what is stored
-    rx_sse:{17}:key:9f86d08...  what an idempotency key was used for
-    rx_sse:{17}:here:orders     a hash: who listens, by process
+    rx_sse:{17}:key:9f86d08...  the use of an idempotency key
+    rx_sse:{17}:here:orders     a hash: the listeners, by process
     rx_sse:{17}:run:report      a hash: the lease and the state of a run
     rx_sse:{17}:runs            a sorted set: the runs of a partition, by their start
-    rx_sse:{17}:leases          a sorted set: those that run, by the end of their lease
+    rx_sse:{17}:leases          a sorted set: the running runs, by the end of their lease
     rx_sse:{17}:orders          the channel
 
 Standard: hash tags as in the Redis Cluster specification.
-Never: a prefix with braces, which would take the tag's place.
+Never: a prefix with braces, which Redis would take for the tag.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from rx_sse.errors import UsageError
 
 SLOTS = 16_384
 PARTITIONS = 64
-"""Enough that the topics spread evenly over a dozen nodes, few enough that a batch is still a batch."""
+"""Enough for topics to be distributed evenly over a dozen nodes, few enough for batches to stay large."""
 VERSION = 1
 
 
@@ -35,8 +35,8 @@ class Keys:
     """Names of keys and channels.
 
     Args:
-        prefix: of all of them.
-        partitions: among which topics are spread.
+        prefix: the prefix of all names.
+        partitions: the number of partitions of topics.
     """
 
     __slots__ = ("config", "partitions", "prefix", "tags")
@@ -60,7 +60,7 @@ class Keys:
         return _hash(topic) % self.partitions
 
     def places(self, topic: str) -> tuple[str, str, str]:
-        """The keys of a topic's stream and of what is known of it, and its channel."""
+        """The keys of a topic's stream and metadata, and its channel."""
         tag = self.tags[_hash(topic) % self.partitions]
         return f"{tag}log:{topic}", f"{tag}meta:{topic}", tag + topic
 
@@ -69,7 +69,7 @@ class Keys:
         return f"{self.tags[_hash(topic) % self.partitions]}log:{topic}"
 
     def meta(self, topic: str) -> str:
-        """The key of what is known of a topic."""
+        """The key of a topic's metadata."""
         return f"{self.tags[_hash(topic) % self.partitions]}meta:{topic}"
 
     def channel(self, topic: str) -> str:
@@ -77,7 +77,7 @@ class Keys:
         return f"{self.tags[_hash(topic) % self.partitions]}{topic}"
 
     def here(self, topic: str) -> str:
-        """The key of who listens to a topic, by process."""
+        """The key of a topic's listeners, by process."""
         return f"{self.tags[_hash(topic) % self.partitions]}here:{topic}"
 
     def run(self, topic: str) -> str:
@@ -89,7 +89,7 @@ class Keys:
         return f"{self.tags[_hash(topic) % self.partitions]}key:{hashed}"
 
     def configuration(self) -> str:
-        """What every process must agree on."""
+        """The options that all processes must share."""
         return f"version={VERSION} partitions={self.partitions}"
 
 

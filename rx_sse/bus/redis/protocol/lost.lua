@@ -1,5 +1,5 @@
--- KEYS: log and meta of topics; ARGV: for each a position that was acknowledged: id, seq, lineage.
--- The answer: the numbers of those which the log took back. What it does not reach back to was trimmed.
+-- KEYS: log and meta of topics; ARGV: for each an acknowledged position: id, seq, lineage.
+-- The answer: the numbers of the positions that the log lost. Positions before its oldest entry were trimmed.
 local answer = {}
 for i = 1, #KEYS / 2 do
   local log, meta, at = KEYS[2 * i - 1], KEYS[2 * i], 3 * i - 2

@@ -1,7 +1,7 @@
--- KEYS: log, meta; ARGV: fresh nonce, life of what is known of a topic, that of a beginning that nobody has
---       published to, id and seq of the position ('' for none), last, entries, bytes
--- The answer: meta, the base, whether the position is valid, the time, the entries of ours behind it. Whether
--- they link is for the reader of the page to see.
+-- KEYS: log, meta; ARGV: fresh nonce, life of a topic's metadata, life of a beginning without a publish,
+--       id and seq of the position ('' for none), last, entries, bytes
+-- The answer: meta, the base, whether the position is valid, the time, the library's entries after it.
+-- The reader of the page checks whether they link.
 local log, meta, fresh = KEYS[1], KEYS[2], ARGV[1]
 local s = state(log, meta, fresh)
 s.log = log
@@ -48,8 +48,8 @@ while cursor and room > 0 and looked < 10000 do
   end
 end
 
--- Reading does not depend on a write. A beginning that cannot be remembered is none, though: the next reader
--- would get another one.
+-- Reading does not depend on a write. A beginning that cannot be stored is not returned, though: the next
+-- reader would get another one.
 local said, life, done = text(s), s.seq == 0 and ARGV[3] or ARGV[2], nil
 if s.new then
   done = failed(redis.pcall('SET', meta, said, 'PX', life))

@@ -1,6 +1,6 @@
--- KEYS: who listens to topics; ARGV: process, life, for each topic: what this process says ('': nothing new,
--- '-': nobody), whether it wants to know. The answer: for each topic what the other processes say. A key that
--- cannot be used is one topic's trouble, and says nothing.
+-- KEYS: listeners of topics; ARGV: process, life, for each topic: the report of this process ('': nothing new,
+-- '-': no listeners), whether it queries the topic. The answer: for each topic the other processes' reports. A
+-- key that cannot be used affects its own topic only, and gives no reports.
 local now, answer = clock(), {}
 for i, key in ipairs(KEYS) do
   local said, asked, others = ARGV[2 * i + 1], ARGV[2 * i + 2], {}

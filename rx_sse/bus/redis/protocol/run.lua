@@ -1,5 +1,5 @@
--- KEYS: lease of a run, the partition's leases, its runs; ARGV: what to do, name, life of what is known of a run.
--- take: owner, ms, restart, key, resumes, most; renew: fence, ms; ask: reason; look: nothing more.
+-- KEYS: lease of a run, the partition's leases, its runs; ARGV: the verb, name, life of a run's record.
+-- take: owner, ms, restart, key, resumes, most; renew: fence, ms; ask: reason; look: no more arguments.
 -- The answer: the lease as names and values, the time, the topic's meta.
 local key, leases, runs, what, name, life = KEYS[1], KEYS[2], KEYS[3], ARGV[1], ARGV[2], ARGV[3]
 local now, r = clock(), {}

@@ -1,5 +1,5 @@
--- KEYS: for each partition its leases and its runs; ARGV: '1' for those that are overdue only, most of a partition.
--- The answer: names. What is in the sets and has gone is removed.
+-- KEYS: for each partition its leases and its runs; ARGV: '1' for overdue runs only, the maximum of a partition.
+-- The answer: names. Names in the sets whose runs are gone are removed.
 local now, answer = clock(), {}
 for i = 1, #KEYS, 2 do
   local tag = string.match(KEYS[i], '^(.-}:)')

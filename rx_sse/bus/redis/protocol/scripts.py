@@ -1,19 +1,19 @@
-"""What runs in Redis, each in one atomic step: the ``.lua`` files beside this one.
+"""The scripts that run in Redis, each in one atomic step: the ``.lua`` files beside this one.
 
-A topic's meta lives a minute longer than its entries. It is a string of six numbers, ``seq nonce lineage
+A topic's metadata lives a minute longer than its entries. It is a string of six numbers, ``seq nonce lineage
 total front ended``, and perhaps fences. `seq` and `nonce` are the last position; `lineage` is the nonce of
-the topic's beginning; `total` counts the bytes that were ever stored, `front` those that were already trimmed
-when the front was last looked at. A fence (``name:number``) is that of a publisher (`fence`). A beginning
-(`seq` 0) that has been read and never published to lives for a short while only, unless somebody stays.
+the topic's beginning; `total` counts the bytes that were ever stored, `front` the bytes already trimmed when
+the front was last checked. A fence (``name:number``) is a publisher's (`fence`). A beginning (`seq` 0) that
+has been read and never published to lives only for a short while, unless a reader stays.
 
 A stream entry has its position as its id, and two fields: ``h`` holds ``<nonce of the entry before> <time
 in ms> <total after it>`` (its `seq` is one less, so it is not stored), ``e`` the text as `codec` packs it.
 
-Standard: Redis 7.0's Lua, effects replicated. Numbers leave Lua through ``string.format('%.0f')`` alone,
-and no random number is made here: a script's are the same after every start of a server.
-Never: a write before everything that may be refused has been computed; nothing behind the first ``XADD`` may
-raise. An entry that cannot be added refuses the ones of its topic behind it, and no other topic's. What a
-stream holds is not trusted to be ours.
+Standard: Redis 7.0's Lua, effects replicated. Numbers leave Lua through ``string.format('%.0f')`` only, and
+no random number is made here: a script's random numbers repeat after every start of a server.
+Never: a write before everything that may be refused has been computed; an error after the first ``XADD``. An
+entry that cannot be added refuses the later entries of its topic, and of no other topic. The content of a
+stream is not trusted.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from typing import Final
 
 
 class Script:
-    """A script and the digest by which a server remembers it.
+    """A script and the digest by which a server caches it.
 
     Args:
-        name: of its file, without ``.lua``.
+        name: the name of its file, without ``.lua``.
     """
 
     __slots__ = ("digest", "name", "text")
