@@ -1,10 +1,10 @@
-"""For the tests of programs that stream: a real server, a client that can misbehave, and a watch for leaks.
+"""Test support for streaming applications: a real server, a client that can misbehave, a leak check.
 
 `open_stream` and `serve` run an application as production does; `OpenStream` stalls, vanishes, half-closes;
-`no_leaks` fails a test that leaves something behind. The Observable itself is tested without any of it:
-`handler.__wrapped__` is the function as written, and what it returns runs under reactivex's `TestScheduler`.
+`no_leaks` fails a test that leaves anything behind. The Observable itself is tested without them:
+`handler.__wrapped__` is the function as written, and its result runs under reactivex's `TestScheduler`.
 
-Never: it imports pytest, or is loaded by it unasked.
+Never: it imports pytest, or is loaded by it automatically.
 """
 
 from __future__ import annotations

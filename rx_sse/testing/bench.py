@@ -1,4 +1,4 @@
-"""What a check of `check_bus` works with.
+"""The bus factory of a check of `check_bus`.
 
 Never: a bus that is left open.
 """
@@ -17,7 +17,7 @@ MakeBus = Callable[..., Bus | Awaitable[Bus]]
 
 
 class Bench:
-    """What a check works with.
+    """Makes buses and topics for a check.
 
     Args:
         make_bus: see `check_bus`.
@@ -35,5 +35,5 @@ class Bench:
             yield bus
 
     def topic(self) -> str:
-        """A name that was never used."""
+        """A new topic name."""
         return f"check:{os.urandom(6).hex()}"

@@ -1,6 +1,6 @@
-"""What every bus must do, whatever log it stands on.
+"""Checks of the rules that every bus must keep, whatever its log.
 
-A third backend is one file with a `Log` in it, and this is how its author knows that it is one::
+A third backend is one file with a `Log` in it, and its author tests it with this function::
 
     def make_bus(history: int = 1000, ttl: float = 3600.0) -> Bus:
         retention = Retention(entries=history, age=ttl)
@@ -9,12 +9,11 @@ A third backend is one file with a `Log` in it, and this is how its author knows
     async def test_my_bus() -> None:
         await rx_sse.testing.check_bus(make_bus)
 
-Each check makes its own bus and uses topics that were never used before, so a log that persists needs no
-cleaning.
+Each check makes its own bus and uses new topics, so a persistent log needs no cleaning.
 
 Precedents: trio's `check_one_way_stream` and the Reactive Streams TCK.
-Never: a sleep where an event can be awaited, but for the one check of expiry; a check that passes on a bus
-that delivers nothing.
+Never: a sleep where an event can be awaited, except in the one check of expiry; a check passes on a bus that
+delivers nothing.
 """
 
 from __future__ import annotations
@@ -52,11 +51,11 @@ CHECKS: tuple[Check, ...] = (
     position_checks.a_stream_goes_on_from_a_position,
     position_checks.entries_since_a_time_are_found,
 )
-"""Every check, in the order in which they are tried."""
+"""All checks, in the order in which they run."""
 
 
 async def check_bus(make_bus: MakeBus, *, only: str | None = None) -> None:
-    """Try everything that a bus promises.
+    """Check all rules of a bus.
 
     Args:
         make_bus: makes a bus, not yet started; may be a coroutine function. It is called with `history`
@@ -65,8 +64,8 @@ async def check_bus(make_bus: MakeBus, *, only: str | None = None) -> None:
         only: the name of one check; None for all.
 
     Raises:
-        AssertionError: something that does not hold; the message begins with the name of the check.
-        UsageError: `make_bus` makes nothing, or there is no such check.
+        AssertionError: a rule does not hold; the message begins with the name of the check.
+        UsageError: `make_bus` returns nothing, or there is no such check.
     """
     checks = {check.__name__: check for check in CHECKS}
     if only is not None and only not in checks:

@@ -15,7 +15,7 @@ from pathlib import Path
 from rx_sse.web.stream import Stream
 
 PATIENCE = 2.0
-"""Seconds that what is being closed has to go: sockets close in the next turns of the loop."""
+"""Seconds for closing objects to disappear: sockets close in the next turns of the loop."""
 STEP = 0.02
 
 
@@ -25,9 +25,9 @@ def subscriptions() -> list[Stream]:
 
 
 def sockets() -> int:
-    """How many sockets this process has open (Linux; elsewhere none are seen).
+    """The number of open sockets of this process (Linux; elsewhere 0).
 
-    They are not told apart: uvloop makes itself a new pair at every run.
+    They are not distinguished: uvloop makes itself a new pair at every run.
     """
     descriptors = Path("/proc/self/fd")
     found = 0
@@ -38,10 +38,10 @@ def sockets() -> int:
 
 
 async def no_leaks() -> AsyncIterator[None]:
-    """A fixture: what is there after the test must have been there before it.
+    """A fixture: everything that exists after the test must have existed before it.
 
     Raises:
-        AssertionError: with what was left.
+        AssertionError: lists everything left behind.
     """
     tasks, streams, open_sockets = asyncio.all_tasks(), subscriptions(), sockets()
     yield

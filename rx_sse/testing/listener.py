@@ -1,7 +1,7 @@
-"""A client of a bus without a socket: what a browser would keep, and a connection that can be slow.
+"""A client of a bus without a socket: it keeps what a browser would keep, and its connection can be slow.
 
-Standard: HTML Living Standard §9.2.6: the last event ID is that of the last event which had one.
-Never: it looks inside the bus. It does what a connection does, and no more.
+Standard: HTML Living Standard §9.2.6: the last event ID is that of the last event that had an id.
+Never: it uses internals of the bus. It does what a connection does, and no more.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from rx_sse.bus.resume.stream_cursor import StreamCursor
 from rx_sse.wire.event import ServerSentEvent
 
 PATIENCE = 10.0
-"""Seconds after which what was waited for is taken as never coming."""
+"""Seconds after which a wait fails."""
 
 
 class Listener:
@@ -25,20 +25,20 @@ class Listener:
 
     Args:
         bus: a started bus.
-        *topics: which.
+        *topics: names of topics.
         cursor: the client's ``Last-Event-ID``, None for none.
-        user: whose connection it is.
-        slow: if true, the connection takes a block only when `drain()` is called.
-        pipe: what the handler does with the events.
-        source: what the handler returns, given what `last_event_id(request)` would give it; instead of
-            topics.
-        **options: of `bus.events`.
+        user: the user of the connection.
+        slow: if true, the connection accepts a block only when `drain()` is called.
+        pipe: the operators that the handler applies to the events.
+        source: the Observable that the handler returns, given the result of `last_event_id(request)`; instead
+            of topics.
+        **options: options of `bus.events`.
 
     Attributes:
         written: every event on the wire, in order, control events included.
-        cursor: the id that the client would send when it reconnects.
+        cursor: the ``Last-Event-ID`` that the client would send at its next reconnect.
         completed: whether the topics were ended.
-        error: what the stream failed with.
+        error: the error with which the stream failed.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Listener:
     # -- the connection, as the bus sees it ------------------------------------------------------------------
 
     def control(self, event: ServerSentEvent) -> None:
-        """An event of the library's own."""
+        """Accept an event of the library's own."""
         self._write(event)
 
     def live_only(self) -> None:
@@ -89,11 +89,11 @@ class Listener:
         else:
             asyncio.get_running_loop().call_soon(callback)
 
-    # -- the test's side -------------------------------------------------------------------------------------
+    # -- called by the test ----------------------------------------------------------------------------------
 
     @property
     def events(self) -> list[ServerSentEvent]:
-        """What reached the page, control events left out."""
+        """The events that reached the page, without control events."""
         return [event for event in self.written if not event.is_control]
 
     @property
@@ -103,7 +103,7 @@ class Listener:
 
     @property
     def gaps(self) -> list[ServerSentEvent]:
-        """The gaps that were told."""
+        """The gaps sent to the client."""
         return [event for event in self.written if event.type == "stream-gap"]
 
     def drain(self) -> None:
@@ -113,7 +113,7 @@ class Listener:
             callback()
 
     async def until(self, condition: Callable[[Listener], bool]) -> Listener:
-        """Wait until `condition` holds; it is asked again after every event."""
+        """Wait until `condition` holds; it is evaluated again after every event."""
         async with asyncio.timeout(PATIENCE):
             while not condition(self):
                 self._news.clear()
@@ -125,16 +125,16 @@ class Listener:
         return await self.until(lambda it: bool(it.written))
 
     async def received(self, count: int) -> Listener:
-        """Wait for so many events."""
+        """Wait for `count` events."""
         return await self.until(lambda it: len(it.events) >= count)
 
     def cut(self) -> str | None:
-        """The connection is gone; returns the client's cursor."""
+        """Close the connection; returns the client's cursor."""
         self.handle.close()
         self._subscription.dispose()
         return self.cursor
 
-    # -- from the pipeline -----------------------------------------------------------------------------------
+    # -- called by the pipeline ------------------------------------------------------------------------------
 
     def _next(self, value: Any) -> None:
         event = value if isinstance(value, ServerSentEvent) else ServerSentEvent(value)

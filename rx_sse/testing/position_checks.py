@@ -1,4 +1,4 @@
-"""Checks of `check_bus`: positions as values, and what a log has as pages.
+"""Checks of `check_bus`: positions as values, and a log's history as pages.
 
 Standard: docs/positions.md.
 Never: a sleep where an event can be awaited.
@@ -18,7 +18,8 @@ HOUR = timedelta(hours=1)
 
 
 async def pages_of_history_are_what_was_published(bench: Bench) -> None:
-    """From the oldest on, behind any entry, and from any number of the newest; `next` leads through them."""
+    """From the oldest entry on, after any entry, and from any number of the newest; `next` leads through
+    them."""
     async with bench.bus() as bus:
         topic = bench.topic()
         ids = [await bus.publish(topic, n, event="even" if n % 2 == 0 else None) for n in range(23)]
@@ -40,7 +41,7 @@ async def pages_of_history_are_what_was_published(bench: Bench) -> None:
 
 
 async def a_stream_goes_on_from_a_position(bench: Bench) -> None:
-    """Exactly what comes after it, while publishing goes on, also for several topics together."""
+    """Exactly the events after it, while publishing continues, also for several topics together."""
     async with bench.bus() as bus:
         one, two = bench.topic(), bench.topic()
 
@@ -62,7 +63,7 @@ async def a_stream_goes_on_from_a_position(bench: Bench) -> None:
 
 
 async def entries_since_a_time_are_found(bench: Bench) -> None:
-    """By a duration, by a moment, and by the time that the log itself says; none since a time to come."""
+    """By a duration, by a moment, and by the time of an entry; none since a future time."""
     async with bench.bus() as bus:
         topic = bench.topic()
         ids = [await bus.publish(topic, n) for n in range(12)]
@@ -84,6 +85,6 @@ async def entries_since_a_time_are_found(bench: Bench) -> None:
 
 
 async def _received(client: Listener, topic: str, count: int) -> list[Any]:
-    """The values of one of a client's topics, once it has so many."""
+    """The values of one of a client's topics, once it has `count`."""
     await client.until(lambda it: sum(event.topic == topic for event in it.events) >= count)
     return [event.json() for event in client.events if event.topic == topic]

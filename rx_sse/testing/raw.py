@@ -25,27 +25,26 @@ from rx_sse.wire import EventParser, ServerSentEvent
 from rx_sse.wire.harmless import harmless
 
 TIMEOUT = 5.0
-"""Seconds that a wait may take unless it says otherwise: far more than loopback needs, far less than a test
-run."""
+"""Seconds that a wait may take by default: far more than loopback needs, far less than a test run."""
 
 
 EXCERPT = 2000
-"""Bytes of an answer, or of the last events, that an error quotes."""
+"""Bytes of an answer, or of the last received bytes, that an error quotes."""
 
 
 class StreamClosed(AssertionError):
     """There is no event, and there will be none: the stream ended, or the answer is no event stream. The
-    message says what came instead."""
+    message says what was received instead."""
 
 
 class OpenStream:
-    """A response that is being read. Made by `open_stream`.
+    """A response in progress. Made by `open_stream`.
 
     Attributes:
         status: the HTTP status.
         reason: its reason phrase.
         headers: the response headers, names in lower case.
-        last_event_id: the id with which a browser would reconnect now.
+        last_event_id: the id with which a browser would reconnect.
         retry: the reconnection time that the stream has set, in milliseconds; None if it has not.
         comments: how many comments were received, heartbeats included.
     """
@@ -67,10 +66,10 @@ class OpenStream:
         self._events: deque[ServerSentEvent] = deque()
         self._request = request
         self._taken = 0
-        self._skipped: list[str] = []  # control events, of which nothing was asked
+        self._skipped: list[str] = []  # control events that were skipped
         self._last = b""
-        self._left = 0  # of the current chunk
-        self._length: float = math.inf  # what is left of a response that has a length
+        self._left = 0  # bytes left of the current chunk
+        self._length: float = math.inf  # bytes left of a response with Content-Length
         self._chunked = False
         self._finished: bool | None = None
 
@@ -84,7 +83,7 @@ class OpenStream:
 
     @property
     def writer(self) -> asyncio.StreamWriter:
-        """The socket, for what a test wants to send beside the request."""
+        """The socket, for bytes that a test sends after the request."""
         return self._writer
 
     async def next_event(self, timeout: float = TIMEOUT, *, control: bool = False) -> ServerSentEvent:
@@ -95,7 +94,7 @@ class OpenStream:
             control: True to get the library's own events (`stream-cursor` …) too; otherwise they are skipped.
 
         Raises:
-            TimeoutError: none came; the message says what came instead.
+            TimeoutError: there was no event; the message says what was received instead.
             StreamClosed: the stream ended first, or the answer is no event stream: a 404, a failed start.
         """
         return (await self.events(1, timeout, control=control))[0]
@@ -117,10 +116,10 @@ class OpenStream:
         return found
 
     async def ended(self, timeout: float = TIMEOUT) -> bool:
-        """Wait for the end; events that come before it are kept, see `rest`.
+        """Wait for the end; events received before it are kept, see `rest`.
 
         Returns:
-            True if the response ended as HTTP says it should, False if the connection was cut.
+            True if the response ended as HTTP requires, False if the connection was cut.
 
         Raises:
             TimeoutError: it has not ended within `timeout` seconds.
@@ -134,13 +133,13 @@ class OpenStream:
         return bool(self._finished)
 
     def rest(self, *, control: bool = False) -> list[ServerSentEvent]:
-        """The events that have come and were not asked for yet."""
+        """The events that have been received and not been returned yet."""
         events = [event for event in self._events if control or not event.is_control]
         self._events.clear()
         return events
 
     async def body(self, timeout: float = TIMEOUT) -> bytes:
-        """All that is left of a response that is no event stream."""
+        """The rest of the body of a response that is no event stream."""
         data = bytearray()
         async with asyncio.timeout(timeout):
             while piece := await self._piece():
@@ -156,11 +155,11 @@ class OpenStream:
         cast(asyncio.ReadTransport, self._writer.transport).resume_reading()
 
     def half_close(self) -> None:
-        """Say that nothing more will be sent (FIN), and go on reading."""
+        """Send a FIN, and continue reading."""
         self._writer.write_eof()
 
     def vanish(self) -> socket.socket:
-        """Never read again and never say so: no FIN, no reset, as when a phone loses its network.
+        """Never read again and send nothing: no FIN, no reset, as when a phone loses its network.
 
         Returns:
             The socket, which must be kept, and closed at the end of the test: closing it tells the server.
@@ -176,11 +175,11 @@ class OpenStream:
         self._writer.transport.abort()
 
     def leave(self) -> None:
-        """Close the connection, as a browser does that navigates away."""
+        """Close the connection, as a browser does when the user navigates away."""
         self._writer.transport.abort()
 
     async def aclose(self) -> None:
-        """Leave, and wait until the socket is closed."""
+        """Close the connection, and wait until the socket is closed."""
         self.leave()
         with contextlib.suppress(OSError, tls.SSLError):
             await self._writer.wait_closed()
@@ -189,7 +188,7 @@ class OpenStream:
         self.comments += 1
 
     def _take(self, most: int, control: bool) -> list[ServerSentEvent]:
-        """Events that have come, without the control events unless they are asked for."""
+        """Events that have been received, without the control events unless requested."""
         found: list[ServerSentEvent] = []
         while self._events and len(found) < most:
             event = self._events.popleft()
@@ -215,7 +214,7 @@ class OpenStream:
         return f"{self._request} was answered {self.status} {self.reason}".rstrip()
 
     async def _excerpt(self) -> str:
-        """How an answer begins that is no event stream. It may be endless, or come slowly."""
+        """The beginning of an answer that is no event stream. It may be endless or slow."""
         body = bytearray()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(1.0):
@@ -225,7 +224,7 @@ class OpenStream:
         return f":\n{text}" if text else ", without a body"
 
     def _story(self) -> str:
-        """What was received, for the error of a wait for something else."""
+        """Everything that was received, for the error of a wait."""
         came = [f"{self._taken} events before it"] if self._taken else []
         came += [f"{self.comments} comments"] if self.comments else []
         came += self._skipped[-5:]
@@ -236,7 +235,7 @@ class OpenStream:
         return harmless(told)
 
     async def _piece(self) -> bytes:
-        """What has arrived, without its framing; b"" at the end."""
+        """The bytes that have arrived, without their framing; b"" at the end."""
         data = await self._unframed() if self._finished is None else b""
         self._last = (self._last + data[-80:])[-80:]
         return data

@@ -1,7 +1,7 @@
-"""Checks of `check_bus`: who comes back misses nothing, or is told.
+"""Checks of `check_bus`: a client that reconnects misses nothing, or gets a gap.
 
 Standard: docs/resume.md.
-Never: a sleep where an event can be awaited, but for the one check of expiry.
+Never: a sleep where an event can be awaited, except in the one check of expiry.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from rx_sse.wire.event import ServerSentEvent
 
 
 async def nothing_is_lost_or_repeated_over_cuts(bench: Bench) -> None:
-    """A client that is cut again and again while others publish holds exactly the list."""
+    """A client that is cut repeatedly during publishing receives exactly the published list."""
     async with bench.bus() as bus:
         name, count = bench.topic(), 600
         topic = bus.topic(name)
@@ -43,8 +43,8 @@ async def nothing_is_lost_or_repeated_over_cuts(bench: Bench) -> None:
 
 
 async def ten_thousand_entries_replay_from_anywhere(bench: Bench) -> None:
-    """A cursor near the end, in the middle, and off the front, where a gap says so and the surviving entries
-    follow.
+    """A cursor near the end, in the middle, and before the front, where a gap is reported and the remaining
+    entries follow.
     """
     async with bench.bus(history=6000) as bus:
         name, count = bench.topic(), 10_000
@@ -61,14 +61,14 @@ async def ten_thousand_entries_replay_from_anywhere(bench: Bench) -> None:
             resumed = await Listener(bus, name, cursor=ids[place]).received(count - place - 1)
             assert resumed.values == list(range(place + 1, count)) and not resumed.gaps
             resumed.cut()
-        # A broker may trim in blocks: what is left is what it says, and at least the history.
+        # A broker may trim in blocks: the remaining entries are those it reports, and at least the history.
         late = await Listener(bus, name, cursor=ids[100]).until(lambda it: it.values[-1:] == [count - 1])
         assert len(late.gaps) == 1 and late.written.index(late.gaps[0]) < late.written.index(late.events[0])
         assert len(late.events) >= 6000 and late.values == list(range(count - len(late.events), count))
 
 
 async def a_gap_is_told_once(bench: Bench) -> None:
-    """Gap, cut, reconnect: one gap in all, and none at the edge of what is kept."""
+    """Gap, cut, reconnect: one gap in all, and none at the oldest kept entry."""
     async with bench.bus(history=10) as bus:
         name = bench.topic()
         old = (await Listener(bus, name).opened()).cut()
@@ -94,7 +94,8 @@ async def an_empty_topic_has_a_position(bench: Bench) -> None:
 
 
 async def expiry_is_never_silent(bench: Bench) -> None:
-    """After the life of the history a client gets what is left, or a gap, and afterwards the new."""
+    """After the life of the history a client gets the remaining entries, or a gap, and then the new
+    entries."""
     async with bench.bus(ttl=1.0) as bus:
         name = bench.topic()
         cursor = (await Listener(bus, name).opened()).cut()
@@ -111,7 +112,7 @@ async def expiry_is_never_silent(bench: Bench) -> None:
 
 
 async def a_restart_resumes_or_says_so(bench: Bench) -> None:
-    """Another bus goes on from the cursor, or tells of a gap; no two lives share an id."""
+    """Another bus continues from the cursor, or reports a gap; two lives never share an id."""
     name = bench.topic()
     async with bench.bus() as bus:
         empty = (await Listener(bus, name).opened()).cut()
@@ -127,8 +128,8 @@ async def a_restart_resumes_or_says_so(bench: Bench) -> None:
 
 
 async def forged_cursors_do_no_harm(bench: Bench) -> None:
-    """Whatever the client sends: a gap and the live stream, never an exception, never somebody else's
-    position.
+    """Whatever the client sends: a gap and the live stream, never an exception, never the position of another
+    topic.
     """
     async with bench.bus() as bus:
         name, other = bench.topic(), bench.topic()
@@ -154,7 +155,7 @@ async def forged_cursors_do_no_harm(bench: Bench) -> None:
 
 
 async def a_slow_client_gets_everything_and_delays_nobody(bench: Bench) -> None:
-    """It pulls: a block at a time, while live entries wait for it."""
+    """It pulls: a block at a time, while live entries wait."""
     async with bench.bus(history=4000) as bus:
         name, count = bench.topic(), 1500
         quick = await Listener(bus, name).opened()

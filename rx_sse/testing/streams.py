@@ -1,8 +1,8 @@
-"""`open_stream` and `serve`: an application as production runs it, on a real socket, for the length of a
+"""`open_stream` and `serve`: an application as production runs it, on a real socket, for the duration of a
 test.
 
 The server is `AppRunner` with aiohttp's defaults. aiohttp's own test server cancels a handler when its client
-leaves; production does not, and that difference hides leaks.
+disconnects; production does not, and that difference hides leaks.
 
 Never: it imports pytest, or listens on anything but loopback.
 """
@@ -68,24 +68,24 @@ async def open_stream(
             assert (await stream.next_event(timeout=2)).json() == {"count": 0}
 
     Args:
-        app_or_url: an application, served for the length of the block; or the address of one that is served.
+        app_or_url: an application, served for the duration of the block; or the address of a running server.
         path: path and query.
         method: the HTTP method.
-        headers: beside `Host` and `Accept: text/event-stream`, which they may replace.
-        body: sent with its length.
-        timeout: seconds that the response headers may take.
+        headers: in addition to `Host` and `Accept: text/event-stream`, which they may replace.
+        body: the body, sent with its length.
+        timeout: seconds to wait for the response headers.
         http10: speak HTTP/1.0.
         ssl: a client context, for https.
-        receive_buffer: bytes that the kernel buffers for this client (it doubles them); small makes a slow
-            reader of it soon.
+        receive_buffer: bytes that the kernel buffers for this client (it doubles them); a small value soon
+            makes it a slow reader.
 
     Yields:
-        The stream; its `status` may be anything.
+        The response; its `status` may be anything.
 
     Raises:
-        TimeoutError: no response headers came in time.
+        TimeoutError: no response headers in time.
         StreamClosed: the server closed the connection without an answer.
-        UsageError: no application and no address, or a path without its first slash.
+        UsageError: neither an application nor an address, or a path without its first slash.
     """
     if not isinstance(app_or_url, web.Application | str):
         raise UsageError(
@@ -132,7 +132,7 @@ async def open_stream(
 
 
 def _joined(url: str, path: str) -> str:
-    """The address of a path; a path that begins with ``?`` is a query alone."""
+    """The address of a path; a path that begins with ``?`` is only a query."""
     if path.startswith("/"):
         return url.removesuffix("/") + path
     if path and not path.startswith("?") and not url.endswith("/"):

@@ -1,4 +1,4 @@
-"""Checks of `check_bus`: what is published is delivered, and revocations hold.
+"""Checks of `check_bus`: published values are delivered, and revocations apply.
 
 Standard: the Observable contract (ReactiveX).
 Never: a sleep where an event can be awaited.
@@ -20,7 +20,7 @@ from rx_sse.wire.event import ServerSentEvent
 
 
 async def values_come_back_as_json_gives_them(bench: Bench) -> None:
-    """Text as text, anything else as JSON; identical for values and events, in order, after the push has
+    """Text as text, anything else as JSON; equal for values and events, in order, after the push has
     returned.
     """
     pushed: list[Any] = [
@@ -62,7 +62,7 @@ async def values_come_back_as_json_gives_them(bench: Bench) -> None:
 
 
 async def what_cannot_be_sent_is_refused(bench: Bench) -> None:
-    """At the push, with nothing stored."""
+    """At the push; nothing is stored."""
     async with bench.bus() as bus:
         name = bench.topic()
         refused: list[tuple[Any, type[RxSseError]]] = [
@@ -83,7 +83,7 @@ async def what_cannot_be_sent_is_refused(bench: Bench) -> None:
 
 
 async def threads_keep_their_order(bench: Bench) -> None:
-    """Four threads push at once; nothing is lost, and each thread's order is kept at every subscriber."""
+    """Four threads push at once; nothing is lost, and every subscriber gets each thread's values in order."""
     async with bench.bus() as bus:
         name, each = bench.topic(), 500
         topic = bus.topic(name)
@@ -107,7 +107,7 @@ async def threads_keep_their_order(bench: Bench) -> None:
 
 
 async def an_idempotency_key_stores_once(bench: Bench) -> None:
-    """The same key gives the same id; with other data it is refused; another user's key is another."""
+    """The same key gives the same id; with other data it is refused; another user's key is another key."""
     async with bench.bus() as bus:
         name = bench.topic()
         first = await bus.publish(name, {"n": 1}, idempotency_key="k", user="a")
@@ -164,8 +164,8 @@ async def leaving_and_raising_hurt_nobody_else(bench: Bench) -> None:
 
 
 async def an_end_is_an_entry(bench: Bench) -> None:
-    """Readers get what there is, then the end; so do later readers. A source that completes ends
-    nothing.
+    """Readers get the remaining entries, then the end; so do later readers. A source that completes does not
+    end the topic.
     """
     async with bench.bus() as bus:
         name = bench.topic()
@@ -187,7 +187,7 @@ async def an_end_is_an_entry(bench: Bench) -> None:
 
 
 async def a_revocation_is_known(bench: Bench) -> None:
-    """By user, for tokens issued before; by token id; watchers are told."""
+    """By user, for tokens issued before; by token id; watchers are called."""
     async with bench.bus() as bus:
         told: list[tuple[str | None, str | None]] = []
         user, token = f"u{os.urandom(4).hex()}", f"t{os.urandom(4).hex()}"
@@ -214,9 +214,7 @@ async def a_revocation_is_known(bench: Bench) -> None:
 
 
 async def a_closed_bus_takes_nothing(bench: Bench) -> None:
-    """What was pushed before is delivered; then pushing raises, and streams end without an end of their
-    topic.
-    """
+    """Values pushed before are delivered; then pushing raises, and streams end without an end of their topic."""
     got: list[Any] = []
     async with bench.bus() as bus:
         name = bench.topic()

@@ -1,4 +1,4 @@
-"""JSON Web Tokens as an authenticator: which user does this request speak for?
+"""JSON Web Tokens as an authenticator: which user does a request act for?
 
 ::
 
@@ -21,10 +21,9 @@
     def events(request):
         return rx.of("for those who may")
 
-The token comes from ``Authorization: Bearer``, or from the cookie; with the cookie, the request must be the
-user's own (`rx_sse.web.origin`). What a token must say is in `rx_sse.web.auth.verify`, how keys come from an
-issuer in `rx_sse.web.auth.jwks`; `rx_sse.web.auth.tickets` is for pages that can send neither header nor
-cookie.
+The token comes from ``Authorization: Bearer``, or from the cookie; with the cookie, the request must be
+same-site (`rx_sse.web.origin`). The required claims are in `rx_sse.web.auth.verify`, the keys of an issuer in
+`rx_sse.web.auth.jwks`; `rx_sse.web.auth.tickets` is for pages that can send neither header nor cookie.
 
 Cost: the first use of a token takes 75 µs (HS256) to 200 µs (EdDSA), the next ones 10 µs; measured.
 
@@ -61,14 +60,14 @@ _IN_QUERY = frozenset({"access_token", "token", "jwt"})
 
 @dataclass(frozen=True, slots=True)
 class AuthStats:
-    """What a `JWTAuth` has done.
+    """Counters of a `JWTAuth`.
 
     Args:
-        cached: tokens whose answer is kept.
+        cached: tokens whose principal is cached.
         hits: requests answered from the cache.
-        verified: tokens whose signature was looked at and that were good.
-        refused: requests with a token that was not.
-        jwks: what the key set has done; None with a fixed key.
+        verified: tokens whose signature was verified successfully.
+        refused: requests with a token that was refused.
+        jwks: counters of the key set; None with a fixed key.
     """
 
     cached: int
@@ -82,23 +81,24 @@ class JWTAuth:
     """Admits requests with a valid JSON Web Token. Give it to ``sse(auth=…)``, or call it with a request.
 
     Args:
-        key: what verifies the tokens: an HMAC secret of at least 32 random bytes, or a public key as PEM.
-        jwks_url: instead of ``key``, where the issuer publishes its keys; a `rx_sse.web.auth.jwks.JWKS` to
-            set its times.
-        algorithms: what the issuer signs with, one name or several for one type of key. Never read from a
-            token.
-        audience: the issuer's names for this application; one of these must be in ``aud``. Without it, a
+        key: the key that verifies the tokens: an HMAC secret of at least 32 random bytes, or a public key as
+            PEM.
+        jwks_url: instead of ``key``, the URL at which the issuer publishes its keys; a
+            `rx_sse.web.auth.jwks.JWKS` to change its times.
+        algorithms: the issuer's signing algorithms, one name or several for one type of key. Never read from
+            a token.
+        audience: the issuer's names for this application; ``aud`` must contain one of them. Without it, a
             token with ``aud`` is refused.
-        issuer: the issuer that tokens must name (``iss``).
+        issuer: the required ``iss`` of tokens.
         cookie: the cookie that may carry the token, beside the header; it begins with ``__Host-`` or
             ``__Secure-``.
-        leeway: seconds by which the issuer's clock may be ahead of ours. ``exp`` is never stretched: streams
-            end by it.
+        leeway: seconds by which the issuer's clock may be ahead of this machine's. ``exp`` is never extended:
+            streams end by it.
         insecure_http: for development over plain http only: a cookie without its prefix, and a ``jwks_url``
             without TLS.
 
     Raises:
-        UsageError: the configuration is not safe, or not one.
+        UsageError: the configuration is unsafe or invalid.
     """
 
     def __init__(
@@ -135,9 +135,9 @@ class JWTAuth:
         """Return the principal of ``request``, and keep it with the request.
 
         Raises:
-            web.HTTPUnauthorized: it brings no token, or one that is not good.
-            web.HTTPForbidden: it brings a cookie from a page that may not act for the user.
-            Unavailable: it cannot be told for now; a 503 that sheds a stream.
+            web.HTTPUnauthorized: it has no token, or the token is refused.
+            web.HTTPForbidden: it has a cookie, but comes from a page that may not act for the user.
+            Unavailable: the token cannot be checked now; a stream is refused with 503.
         """
         credential = find_credential(request.headers, self._cookie)
         if credential is None:
@@ -160,29 +160,29 @@ class JWTAuth:
 
     @property
     def audience(self) -> tuple[str, ...]:
-        """Who we are to the issuer; empty if that was not said."""
+        """The names of this application at the issuer; empty if none are configured."""
         return self._rules.audience or ()
 
     def presented(self, request: web.Request) -> bool:
-        """Tell whether ``request`` has a carrier that this authenticator would judge, good or bad."""
+        """Return whether ``request`` has a carrier that this authenticator would check, valid or not."""
         return find_credential(request.headers, self._cookie) is not None
 
     def require(self, *scopes: str) -> Scoped:
-        """Return an authenticator that asks for these scopes too, and answers 403 without one of them."""
+        """Return an authenticator that also requires these scopes, and answers 403 without one of them."""
         return Scoped(self, scopes)
 
     def watch(self, callback: Withdrawn) -> Callable[[], None]:
-        """Be told when the issuer takes back a key.
+        """Call back when the issuer withdraws a key.
 
-        While there is a watcher, the key set is kept fresh without any request; with a fixed key nothing ever
-        comes.
+        While there is a watcher, the key set is kept fresh without any request; with a fixed key the callback
+        is never called.
 
         Args:
-            callback: called on the loop with a predicate: the principals that it is true for were vouched for
-                by a key that is no longer one, and their streams should end.
+            callback: called on the loop with a predicate: a principal for which it is true was verified by a
+                withdrawn key, and its streams should end.
 
         Returns:
-            A function that ends the watching; it may be called again.
+            A function that ends the watch; it may be called repeatedly.
         """
         if self._jwks is None:
             return lambda: None
@@ -190,12 +190,12 @@ class JWTAuth:
 
     async def start(self) -> None:
         """Fetch the issuer's keys now and keep them fresh. Optional: without it the first request waits for
-        them."""
+        the keys."""
         if self._jwks is not None:
             await self._jwks.start()
 
     async def close(self) -> None:
-        """End what `start` began, and whatever is under way."""
+        """Stop refreshing, and cancel a fetch in flight."""
         if self._jwks is not None:
             await self._jwks.close()
 
@@ -209,12 +209,12 @@ class JWTAuth:
         await self.close()
 
     def stats(self) -> AuthStats:
-        """Return what it has done so far."""
+        """Return the counters."""
         jwks = None if self._jwks is None else self._jwks.stats()
         return AuthStats(len(self._cache), self._hits, self._verified, self._refused, jwks)
 
     def _missing(self, request: web.Request) -> str:
-        """What a request lacks that has no token."""
+        """Describe what a request without a token lacks."""
         lacks = "no Authorization: Bearer header"
         if hdrs.AUTHORIZATION in request.headers:
             lacks = "an Authorization header of another scheme than Bearer"
@@ -225,8 +225,8 @@ class JWTAuth:
         return lacks
 
     async def _principal(self, credential: Credential) -> Principal | Refused:
-        # Returns instead of raising, so that the answer's exception has no other behind it: theirs quote
-        # tokens.
+        # Returns instead of raising, so that the answer's exception has no other as its context: PyJWT's
+        # exceptions quote tokens.
         token, carrier = credential.token, credential.carrier
         if token is None:
             return Refused("no token can be so", f"the {carrier}'s is {credential.fault}")
@@ -248,7 +248,7 @@ class JWTAuth:
         return principal
 
     def _follow(self, jwks: JWKS) -> None:
-        """Forget what was verified with keys that may not be any more."""
+        """Forget tokens that were verified with keys that may have been withdrawn."""
         if self._version != jwks.version:
             self._version = jwks.version
             self._cache.clear()
@@ -265,20 +265,20 @@ class JWTAuth:
             found = jwks.find(kid, algorithm)
         if found is not None:
             return found
-        # Unknown is not yet wrong: the issuer may have a key from after our copy. A copy that is from after
-        # this request, or after the token was made, has the last word.
+        # Unknown is not yet wrong: the key may be newer than the cached set. A set fetched after this
+        # request, or after the token was issued, is decisive.
         if jwks.knew(min(now, claimed_birth(token) + self._rules.leeway)):
             raise Refused("unknown key", "it names a key that the issuer does not publish")
         raise Unavailable(jwks.retry_after)
 
 
 def revoked(request: web.Request, principal: Principal) -> Refused | None:
-    """Ask the application, if it keeps revocations, whether it refuses ``principal``, and why.
+    """Check the application's revocations, if it keeps any, for ``principal``; return the reason if refused.
 
     Raises:
-        Unavailable: it does not know yet.
+        Unavailable: the revocations are not loaded.
     """
-    apps = request.match_info.apps  # the outermost first, whose `setup` counts
+    apps = request.match_info.apps  # the outermost first, whose `setup` applies
     ask = next((app[REVOKED] for app in apps if REVOKED in app), None)
     try:
         found = ask is not None and ask(principal)

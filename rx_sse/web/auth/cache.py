@@ -1,10 +1,10 @@
-"""The tokens that were verified, until they end.
+"""The verified tokens, until they expire.
 
-Verifying a signature costs 75 to 200 µs and a browser brings the same token with every reconnect, so an
-answer is kept: under the SHA-256 of the token, until its ``exp``, and for the `SIZE` tokens used last. Only
-good tokens are kept, so a client without one cannot push others out.
+Verifying a signature costs 75 to 200 µs and a browser sends the same token with every reconnect, so a result
+is cached: under the SHA-256 of the token, until its ``exp``, for the `SIZE` most recently used tokens. Only
+valid tokens are cached, so a client without one cannot evict others.
 
-Never: it holds no token; and it knows nothing of revocation, which is asked after it.
+Never: it holds a token; or knows of revocation, which is checked after it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Fingerprint = tuple[Carrier, bytes]
 
 
 def fingerprint(carrier: Carrier, token: str) -> Fingerprint:
-    """Return what stands for a token in the cache. The carrier is part of it, because it is part of the
+    """Return the key of a token in the cache. The carrier is part of it, because it is part of the
     principal."""
     return carrier, sha256(token.encode()).digest()
 
@@ -39,7 +39,7 @@ class TokenCache:
         return len(self._kept)
 
     def get(self, fingerprint: Fingerprint, now: float) -> Principal | None:
-        """Return the principal of the token, if it was verified and has not ended at ``now`` (epoch
+        """Return the principal of the token, if it was verified and has not expired at ``now`` (epoch
         seconds)."""
         found = self._kept.get(fingerprint)
         if found is None:
@@ -51,7 +51,7 @@ class TokenCache:
         return found
 
     def put(self, fingerprint: Fingerprint, principal: Principal) -> None:
-        """Keep what a token was found to say."""
+        """Cache the principal of a verified token."""
         self._kept[fingerprint] = principal
         if len(self._kept) > self._size:
             self._kept.popitem(last=False)

@@ -1,11 +1,12 @@
-"""Where a request carries its token.
+"""The part of a request that carries its token.
 
 ``Authorization: Bearer`` first, then the cookie, if one is configured. The first carrier that is present
-decides: a bad token in the header is never rescued by a good one in the cookie. What cannot be a token at all
-(too long, not ASCII, given twice) is found as a `Credential` without one, and refused like any bad token.
+decides: a bad token in the header is never replaced by a good one in the cookie. A value that cannot be a
+token (too long, not ASCII, given twice) is returned as a `Credential` without a token, and refused like any
+bad token.
 
 Standard: RFC 6750 §2.1 (the header), RFC 6265bis §4.1.3 (``__Secure-`` and ``__Host-``).
-Never: no token shows in a repr, and none is looked for in the query: URLs are logged (RFC 9700 §4.3.2).
+Never: a token is part of a repr, or read from the query: URLs are logged (RFC 9700 §4.3.2).
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ from rx_sse.errors import UsageError
 from rx_sse.web.principal import Carrier
 
 MAX_TOKEN = 8192
-"""Bytes of a token that are looked at. A longer one is refused before it costs anything; aiohttp's own
-default limit for a header (8,190 with the word ``Bearer``) is just below, so that whatever arrives by default
-is judged here."""
+"""The longest token in bytes. A longer value is refused before any work; aiohttp's own default limit for a
+header (8,190 with the word ``Bearer``) is just below, so by default every header that arrives is checked
+here."""
 
 _COOKIE_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", re.ASCII)
 _SAFE_COOKIE_NAME = re.compile(r"__(?:Host|Secure)-.+")
@@ -31,12 +32,12 @@ _SAFE_COOKIE_NAME = re.compile(r"__(?:Host|Secure)-.+")
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What a carrier holds.
+    """The value of a carrier.
 
     Args:
-        carrier: which one it is.
-        token: what it holds; None if that cannot be a token.
-        fault: why it cannot, in a word or two.
+        carrier: the carrier.
+        token: its value; None if that cannot be a token.
+        fault: the reason, in a word or two.
     """
 
     carrier: Carrier
@@ -45,7 +46,7 @@ class Credential:
 
 
 def find_credential(headers: MultiMapping[str], cookie: str | None) -> Credential | None:
-    """Return what the first carrier that is present holds, or None if there is none.
+    """Return the value of the first carrier that is present, or None if there is none.
 
     Args:
         headers: the request's headers.
@@ -59,12 +60,12 @@ def find_credential(headers: MultiMapping[str], cookie: str | None) -> Credentia
 
 
 def only_token(values: list[str]) -> str | None:
-    """Return the one value if it may be a token, else None."""
+    """Return the single value if it may be a token, else None."""
     return None if fault_of(values) else values[0]
 
 
 def fault_of(values: list[str]) -> str:
-    """Return why values are not one token; empty if they may be."""
+    """Return why the values are not one token; empty if they may be."""
     token = values[0]
     if len(values) > 1:
         return "given twice"
@@ -76,27 +77,28 @@ def fault_of(values: list[str]) -> str:
 
 
 def _bearers(values: Iterable[str]) -> list[str]:
-    # Another scheme is not ours: a proxy's Basic must not hide the cookie.
+    # Another scheme is not a token: a proxy's Basic must not hide the cookie.
     parts = [value.partition(" ") for value in values]
     return [token.strip(" ") for scheme, _, token in parts if scheme.lower() == "bearer"]
 
 
 def _cookies(headers: Iterable[str], wanted: str) -> list[str]:
-    # Not request.cookies: it keeps the last of two cookies of one name, and logs what it cannot read.
+    # Not request.cookies: it keeps the last of two cookies of one name, and logs cookies that it cannot
+    # parse.
     pairs = [pair.partition("=") for header in headers for pair in header.split(";")]
     values = [value.strip().strip('"') for name, _, value in pairs if name.strip() == wanted]
-    return [value for value in values if value]  # an empty one is how a cookie is taken away
+    return [value for value in values if value]  # a cookie is deleted by setting it to an empty value
 
 
 def checked_cookie_name(name: str, *, insecure_http: bool) -> str:
-    """Return ``name`` if it may name a cookie that authenticates.
+    """Return ``name`` if it is allowed for a cookie that authenticates.
 
     Args:
         name: the cookie's name.
-        insecure_http: let it go without the prefix.
+        insecure_http: allow it without the prefix.
 
     Raises:
-        UsageError: it is no name, or has no prefix that makes browsers insist on ``Secure``.
+        UsageError: it is not valid, or has no prefix that makes browsers require ``Secure``.
     """
     if not isinstance(name, str) or not _COOKIE_NAME.fullmatch(name):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise UsageError(f"cookie={name!r} is not the name of a cookie")

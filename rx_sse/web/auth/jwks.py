@@ -1,19 +1,19 @@
-"""The keys of an issuer that publishes them: fetched, refreshed, and taken back when it does.
+"""The published keys of an issuer: fetched, refreshed, and withdrawn when the issuer withdraws them.
 
-How it behaves, in the order in which things go wrong:
+Behaviour, from normal operation to failure:
 
-* A request with a known key never waits. A set older than ``refresh`` is asked for again beside it.
-* An unknown ``kid`` asks for the set, once per ``cooldown`` for all requests together, and they share
-  the answer.
-* A fetch that fails changes nothing, for ``max_age``; then the keys are gone, as if there had never been any.
-* A key that is missing from a good answer is withdrawn: watchers are called, and `version` moves.
+* A request with a known key never waits. A set older than ``refresh`` is fetched again in the background.
+* An unknown ``kid`` causes a fetch, once per ``cooldown`` for all requests together, and they share the
+  answer.
+* A failed fetch changes nothing, for ``max_age``; then the keys are discarded.
+* A key missing from a valid answer is withdrawn: watchers are called, and `version` changes.
 * While there is a watcher (an open stream is one), the set is refreshed without any request.
 
-There is nothing to close but what is under way: a fetch opens its own session, and a timer runs only while
-there is a watcher or between `start` and `close`.
+Only a fetch in flight has to be closed: a fetch opens its own session, and a timer runs only while there is a
+watcher or between `start` and `close`.
 
 Standard: RFC 7517 §5 (JWK Set); RFC 8725 §3.10 (no URL from a token is ever fetched).
-Never: it blocks the loop, follows a redirect, reads more than `MAX_DOCUMENT`, or logs what the issuer sent.
+Never: it blocks the loop, follows a redirect, reads more than `MAX_DOCUMENT`, or logs the issuer's answer.
 """
 
 from __future__ import annotations
@@ -48,14 +48,14 @@ _ACCEPT = {"Accept": "application/jwk-set+json, application/json"}
 
 @dataclass(frozen=True, slots=True)
 class JWKSStats:
-    """What a `JWKS` has done.
+    """Counters of a `JWKS`.
 
     Args:
-        keys: usable keys that it has.
-        age: seconds since the last good answer; None if there is none.
-        fetches: how often the issuer was asked.
-        failures: how often it gave no usable answer.
-        withdrawn: keys that it took back.
+        keys: number of usable keys.
+        age: seconds since the last valid answer; None if there is none.
+        fetches: number of fetches.
+        failures: number of fetches without a usable answer.
+        withdrawn: number of keys that the issuer withdrew.
     """
 
     keys: int
@@ -69,12 +69,13 @@ class JWKS:
     """The key set at a URL. `JWTAuth` makes one from ``jwks_url=``; make it yourself to change its times.
 
     Args:
-        url: where the issuer publishes its keys: https, or http to this machine.
-        refresh: seconds between two fetches while all is well.
-        cooldown: seconds between two fetches that something unusual asks for; also the pace during an outage.
-        max_age: seconds for which the last good answer is used during an outage.
-        timeout: seconds for one fetch, and so for a request that waits for it.
-        insecure_http: allow plain http to another machine, whose keys anybody on the way can replace.
+        url: the URL at which the issuer publishes its keys: https, or http to this machine.
+        refresh: seconds between two fetches in normal operation.
+        cooldown: seconds between two fetches caused by unknown keys; also the pace during an outage.
+        max_age: seconds for which the last valid answer is used during an outage.
+        timeout: seconds for a fetch, and so for a request that waits for it.
+        insecure_http: allow plain http to another machine; anyone on the network path can then replace the
+            keys.
 
     Raises:
         UsageError: the URL cannot be used, or a time is not a positive number.
@@ -96,42 +97,42 @@ class JWKS:
         self.max_age = seconds("max_age", max_age, zero="would trust no key")
         self.timeout = seconds("timeout", timeout, zero="would wait for no answer")
         self.version = 0
-        """Moves whenever the set has changed."""
+        """Changes whenever the set has changed."""
         self._keys: list[Key] = []
-        self._asked_at: float | None = None  # epoch seconds at which the good answer was asked for
-        self._good_at = -math.inf  # the same, monotonic
-        self._next = -math.inf  # monotonic time from which the issuer may be asked again
+        self._asked_at: float | None = None  # epoch seconds at which the last valid answer was requested
+        self._good_at = -math.inf  # the same moment, monotonic
+        self._next = -math.inf  # monotonic time from which the next fetch is allowed
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._started = False
         self._watchers: dict[object, Callable[[frozenset[Key]], None]] = {}
         self._fetches = self._failures = self._withdrawn = 0
 
-    # -- what a request asks ---------------------------------------------------------------------------------
+    # -- called by a request ---------------------------------------------------------------------------------
 
     def find(self, kid: object, algorithm: str) -> list[Key] | None:
-        """Return the keys that may have signed a token, or None if that may take a key that we do not know.
+        """Return the keys that may have signed a token, or None if that may be a key not yet fetched.
 
         Args:
             kid: the key that the token names; if it names none, all keys for its algorithm are returned.
-            algorithm: what it says that it was signed with; a known key that is not for that is left out.
+            algorithm: the algorithm in the token's header; a known key for another algorithm is left out.
         """
         named = [key for key in self._keys if kid in (None, key.kid)]
         fitting = [key for key in named if algorithm in key.algorithms]
         return fitting if fitting or (named and kid is not None) else None
 
     def knew(self, moment: float) -> bool:
-        """Tell whether the set is from after ``moment`` (epoch seconds): a key that it lacks did not exist
+        """Return whether the set is from after ``moment`` (epoch seconds): a key that it lacks did not exist
         then."""
         return self._asked_at is not None and self._asked_at >= moment
 
     @property
     def retry_after(self) -> float:
-        """Seconds until the issuer may be asked again."""
+        """Seconds until the next fetch is allowed."""
         return max(0.0, self._next - time.monotonic())
 
     def touch(self) -> None:
-        """A request uses the set: ask for it again, beside the request, if it has grown old."""
+        """A request uses the set: fetch it again, in the background, if it is old."""
         now = time.monotonic()
         if now < self._good_at + self.refresh or now < self._next:
             return
@@ -140,19 +141,18 @@ class JWKS:
             self._launch()
 
     async def ask(self) -> None:
-        """Wait for a newer set, if one is on its way or the cool-down is over; failing is quiet."""
+        """Wait for a newer set, if a fetch is in flight or the cool-down is over; errors are only logged."""
         task = self._under_way()
         if task is None:
             if time.monotonic() < self._next:
                 return
             task = self._launch()
-        await asyncio.wait({task})  # not `await task`: a client that leaves must not cancel it for the others
+        await asyncio.wait({task})  # not `await task`: a disconnecting client must not cancel it for others
 
-    # -- its life --------------------------------------------------------------------------------------------
+    # -- lifecycle -------------------------------------------------------------------------------------------
 
     def watch(self, callback: Callable[[frozenset[Key]], None]) -> Callable[[], None]:
-        """Have ``callback`` called on the loop with the keys that were withdrawn; what is returned stops
-        that.
+        """Call ``callback`` on the loop with keys that were withdrawn; the returned function ends the watch.
 
         While there is a watcher, the set is kept fresh. Call it on the loop.
         """
@@ -167,14 +167,13 @@ class JWKS:
         return dispose
 
     async def start(self) -> None:
-        """Fetch the set now, and keep it fresh until `close`. Optional: the first request does the first
-        half."""
+        """Fetch the set now, and keep it fresh until `close`. Optional: the first request fetches it too."""
         self._started = True
         await self.ask()
         self._schedule()
 
     async def close(self) -> None:
-        """End the refreshing and whatever is under way. The keys stay; the next request starts it again."""
+        """Stop refreshing, and cancel a fetch in flight. The keys stay; the next request starts it again."""
         self._started = False
         self._watchers.clear()
         self._schedule()
@@ -184,7 +183,7 @@ class JWKS:
             await asyncio.wait({task})
 
     def stats(self) -> JWKSStats:
-        """Return what it has done so far."""
+        """Return the counters."""
         age = None if self._asked_at is None else time.monotonic() - self._good_at
         return JWKSStats(len(self._keys), age, self._fetches, self._failures, self._withdrawn)
 
@@ -196,7 +195,7 @@ class JWKS:
             return
         now = time.monotonic()
         due = max(self._next, min(self._good_at + self.refresh, self._good_at + self.max_age))
-        # Up to a tenth late, so that the processes of a site do not ask in step.
+        # Up to a tenth late, so that the processes of a site do not fetch simultaneously.
         delay = max(0.0, due - now) * random.uniform(1.0, 1.1)
         self._timer = asyncio.get_running_loop().call_later(delay, self._due, context=Context())
 
@@ -210,7 +209,7 @@ class JWKS:
     def _under_way(self) -> asyncio.Task[None] | None:
         task = self._task
         if task is None or task.done() or task.get_loop() is not asyncio.get_running_loop():
-            return None  # a fetch that died with its loop silences nobody
+            return None  # a fetch that ended with its loop blocks no later fetch
         return task
 
     def _launch(self) -> asyncio.Task[None]:
@@ -222,7 +221,7 @@ class JWKS:
         self._fetches += 1
         try:
             keys = key_set(await self._fetch())
-        except Exception as error:  # whatever a client or a parser raises: the requests that wait are shed
+        except Exception as error:  # any error of a client or a parser: the waiting requests get 503
             self._failures += 1
             logger.warning("the key set of %s was not refreshed: %s", self.url.host, _reason(error))
         else:
@@ -276,7 +275,7 @@ class JWKS:
 
 
 def _reason(error: BaseException) -> str:
-    """Say what went wrong without what the issuer sent: the text of a JSON error may quote it."""
+    """Describe an error without the issuer's answer: the text of a JSON error may quote it."""
     if isinstance(error, BadKeySet):
         return str(error)
     return "no JSON" if isinstance(error, ValueError | RecursionError) else type(error).__name__
@@ -287,7 +286,7 @@ def _checked(url: str | URL, insecure_http: bool) -> URL:
         raise UsageError(f"jwks_url= is {shown_url(url)}, no https URL")
     try:
         parsed = URL(url)
-    except ValueError:  # which quotes the part that it cannot read
+    except ValueError:  # its text quotes the part that cannot be parsed
         raise UsageError(f"jwks_url={shown_url(url)} is no https URL") from None
     if parsed.scheme not in ("http", "https") or parsed.host is None:
         raise UsageError(f"jwks_url={shown_url(str(url))} is no https URL")

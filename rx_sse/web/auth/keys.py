@@ -1,12 +1,12 @@
-"""The keys that vouch for tokens, and what each of them may be used for.
+"""The keys that verify tokens, and the algorithms that each of them may be used for.
 
-A `Key` is bound to its algorithms when it is made: by the configuration and by what the key itself says (its
-type, its curve, its ``alg``). A token's header can choose among them and never add one, which is what keeps a
-public key from being taken for an HMAC secret (RFC 8725 §2.1, §3.1).
+A `Key` is bound to its algorithms when it is made: by the configuration and by the key itself (its type, its
+curve, its ``alg``). A token's header can select among them and never add one, which prevents a public key
+from being used as an HMAC secret (RFC 8725 §2.1, §3.1).
 
 Standard: RFC 7517 (JWK, JWK Set), RFC 7518 §3.1 (algorithms), RFC 8037 (EdDSA).
-Never: it accepts ``none``, a secret that is public (an ``oct`` key in a key set), a private key where a
-public one is meant, or a key that is too short; and no key shows in a repr or in an error.
+Never: it accepts ``none``, a public secret (an ``oct`` key in a key set), a private key in place of a public
+one, or a key that is too short; and no key is part of a repr or an error.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from rx_sse.errors import UsageError
 
 logger = logging.getLogger(__name__)
 
-# Which keys an algorithm works with: the type, and for elliptic curves the curve.
+# The keys that an algorithm works with: the type, and for elliptic curves the curve.
 _FAMILY = {
     **dict.fromkeys(("HS256", "HS384", "HS512"), ("oct", None)),
     **dict.fromkeys(("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"), ("RSA", None)),
@@ -34,26 +34,25 @@ _FAMILY = {
     "EdDSA": ("OKP", None),
 }
 MAX_KEYS = 32
-"""Keys of a set that are looked at. Issuers publish two to four; a token without ``kid`` is tried on every
+"""Keys of a set that are used. Issuers publish two to four; a token without ``kid`` is tried with every
 one."""
 
 LONGEST_NAME = 16
 """Characters of an algorithm's name; no key that is accepted is so short."""
 
-# What makes a key of a set another key. The rest (certificates, say) may change under open streams.
+# The members that identify a key of a set. The others (certificates, say) may change under open streams.
 _IDENTITY = ("kty", "kid", "alg", "crv", "x", "y", "n", "e")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Key:
-    """One key. Two of them are the same only if they are one object; a refreshed set keeps the objects it
-    had.
+    """One key. Two keys are equal only if they are the same object; a refreshed set keeps its objects.
 
     Args:
-        material: what PyJWT verifies with.
-        algorithms: what it may be used for.
+        material: the key object for PyJWT.
+        algorithms: the algorithms that it may be used for.
         kid: its name in a key set.
-        identity: everything that makes it this key.
+        identity: all members that identify it.
     """
 
     material: Any = field(repr=False)
@@ -63,7 +62,7 @@ class Key:
 
 
 class BadKeySet(ValueError):
-    """A document is no key set that can be used. The message is ours and quotes nothing of it."""
+    """A document is not a usable key set. The message quotes nothing of it."""
 
 
 def checked_algorithms(algorithms: str | Iterable[str], *, public: bool) -> frozenset[str]:
@@ -71,7 +70,7 @@ def checked_algorithms(algorithms: str | Iterable[str], *, public: bool) -> froz
 
     Args:
         algorithms: one name or several, all for one type of key.
-        public: the keys come from a key set, which everybody can read.
+        public: the keys come from a key set, which anyone can read.
 
     Raises:
         UsageError: none is given, one is unknown, is ``none``, needs cryptography, or does not go with the
@@ -137,13 +136,13 @@ _EXPECTED = {
 
 
 def key_set(document: object) -> list[Key]:
-    """Return the usable keys of a JWK Set. Keys that are not for verifying, or not usable, are left out.
+    """Return the usable keys of a JWK Set. Keys for other uses, and unusable keys, are left out.
 
     Args:
-        document: what the issuer published, parsed.
+        document: the issuer's document, parsed.
 
     Raises:
-        BadKeySet: it is no JWK Set, or holds no usable key.
+        BadKeySet: it is not a JWK Set, or holds no usable key.
     """
     members = cast("Mapping[str, Any]", document).get("keys") if isinstance(document, dict) else None
     if not isinstance(members, list):
@@ -184,7 +183,7 @@ def _from_jwk(member: object) -> Key | None:
             material = algorithm.from_jwk(jwk)
             if not algorithm.check_key_length(material):
                 algorithms.add(name)
-        except Exception:  # whatever the parsers of key formats raise on hostile input
+        except Exception:  # any error that the parsers of key formats raise on hostile input
             return None
     if not algorithms:
         return None

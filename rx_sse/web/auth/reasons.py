@@ -1,8 +1,8 @@
-"""Why a token is refused, in words for the developer of the application.
+"""The reason why a token is refused, in words for the developer of the application.
 
-The client gets the same answer for every reason (`challenge`); these words go to the log alone. They name the
-claim and what the configuration wants. Of the token they hold no text: how long ago it ended and of which
-JSON type a claim is, but never the claim.
+The client gets the same answer for every reason (`challenge`); these words go only to the log. They name the
+claim and the configured value. They hold no text of the token: how long ago it expired and the JSON type of a
+claim, but never the claim.
 
 Standard: RFC 7519 §4.1 (the claims).
 Never: a part of a token, of a key, or of an error's text, which may quote one.
@@ -19,11 +19,11 @@ from jwt import exceptions as failed
 
 
 class Refused(Exception):
-    """A token is not good.
+    """A token is refused.
 
     Args:
-        kind: a fixed word or two, by which equal reasons are counted together.
-        words: the reason as the log has it; `kind` if it says enough.
+        kind: a fixed word or two, by which equal reasons are counted.
+        words: the reason for the log; `kind` if it suffices.
     """
 
     def __init__(self, kind: str, words: str = "") -> None:
@@ -51,16 +51,16 @@ _TYPES = (
 
 
 def expired(ends: float) -> Refused:
-    """The refusal of a token that ended at `ends`, in seconds of the epoch."""
+    """The refusal of a token that expired at `ends`, in seconds of the epoch."""
     return Refused("expired", f"it expired {max(0.0, time.time() - ends):.0f} s ago")
 
 
 def refused(error: jwt.PyJWTError, token: str, *, audience: bool) -> Refused:
-    """What an error of PyJWT says of a token whose signature it has checked.
+    """The refusal for an error of PyJWT, for a token whose signature has been checked.
 
     Args:
-        error: PyJWT's.
-        token: the token; of its claims only types and times are looked at.
+        error: PyJWT's error.
+        token: the token; only types and times of its claims are used.
         audience: whether the configuration names an audience.
     """
     kind = type(error).__name__
@@ -81,12 +81,12 @@ def refused(error: jwt.PyJWTError, token: str, *, audience: bool) -> Refused:
 
 
 def kind_of(value: object) -> str:
-    """What a JSON value is, in words."""
+    """The type of a JSON value, in words."""
     return next((words for of, words in _TYPES if isinstance(value, of)), "null")
 
 
 def _claims(token: str) -> Mapping[str, Any]:
-    """What a token says, once its signature is verified."""
+    """The claims of a token whose signature is verified."""
     try:
         return jwt.decode(token, options={"verify_signature": False})
     except (jwt.PyJWTError, RecursionError):

@@ -1,9 +1,9 @@
-"""What the log says of requests that are refused.
+"""Log lines for refused requests.
 
-A 401 or a 403 says little to the client, on purpose. Here is the rest: a line at INFO with the method, the
-path and the reason in words. Of each kind of reason a few lines come at once and then one in a while, with
-the number of those between, so that a flood of bad tokens is no flood of lines; what is left out stands at
-DEBUG.
+A 401 or a 403 tells the client little, on purpose. The log has the rest: a line at INFO with the method, the
+path and the reason in words. Each kind of reason is logged a few times at once and then periodically, with
+the number of lines left out, so that a flood of bad tokens causes no flood of lines; the lines left out are
+logged at DEBUG.
 
 Never: a token, a query, or a part of either.
 """
@@ -19,15 +19,15 @@ from aiohttp import web
 logger = logging.getLogger("rx_sse.web.auth")
 
 AT_ONCE = 5
-"""Lines of one kind that come at once."""
+"""Lines of one kind that may follow each other at once."""
 PAUSE = 10.0
-"""Seconds after which another line of the kind may come."""
+"""Seconds after which another line of the kind is logged."""
 MAX_KINDS = 256
-"""Kinds that are counted; there are some thirty. Who names more begins to count anew."""
+"""Kinds that are counted; there are some thirty. Beyond it, counting starts anew."""
 
 
 class Refusals:
-    """The lines of one authenticator or application.
+    """The refusal lines of one authenticator or application.
 
     Args:
         clock: monotonic seconds.
@@ -37,16 +37,16 @@ class Refusals:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._kinds: dict[str, tuple[float, float, int]] = {}  # lines to spare, as of when, left out since
+        self._kinds: dict[str, tuple[float, float, int]] = {}  # lines left, the time of that, lines left out
 
     def tell(self, request: web.BaseRequest, status: int, reason: str, *, kind: str | None = None) -> None:
         """A request was answered with `status`.
 
         Args:
-            request: of which method and path are told.
+            request: its method and path are logged.
             status: 401 or 403.
-            reason: why, in words.
-            kind: what equal reasons have in common, if their words differ.
+            reason: the reason, in words.
+            kind: the part that equal reasons share, if their words differ.
         """
         left_out = self._due(kind or reason)
         level = logging.DEBUG if left_out is None else logging.INFO

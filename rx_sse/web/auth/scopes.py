@@ -1,7 +1,7 @@
-"""An authenticator that asks for scopes.
+"""An authenticator that requires scopes.
 
-Standard: RFC 6749 §3.3 (what a scope may be called), RFC 6750 §3.1 (403 ``insufficient_scope``).
-Never: it looks at anything but `Principal.scopes`.
+Standard: RFC 6749 §3.3 (the syntax of a scope), RFC 6750 §3.1 (403 ``insufficient_scope``).
+Never: it uses anything but `Principal.scopes`.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from rx_sse.web.auth.refusals import Refusals
 from rx_sse.web.principal import Principal
 
 Withdrawn = Callable[[Callable[[Principal], bool]], None]
-"""Called when an authenticator takes back a key, with the test by which its principals are known."""
+"""Called when an authenticator withdraws a key, with a predicate for the key's principals."""
 
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 
 
 class Authenticator(Protocol):
-    """What `JWTAuth` and its kind offer beyond being called."""
+    """The interface of `JWTAuth` and other authenticators beyond being called."""
 
     def __call__(self, request: web.Request, /) -> Awaitable[Principal]:
         """Return the request's principal, or raise the answer that refuses it."""
         ...
 
     def watch(self, callback: Withdrawn, /) -> Callable[[], None]:
-        """Have ``callback`` called when a key is taken back; what is returned stops that."""
+        """Call ``callback`` when a key is withdrawn; the returned function ends the watch."""
         ...
 
 
@@ -56,7 +56,7 @@ class Scoped:
 
         Raises:
             web.HTTPForbidden: a scope is missing.
-            web.HTTPException: what the authenticator beneath raises.
+            web.HTTPException: raised by the inner authenticator.
         """
         principal = await self._auth(request)
         if missing := self._scopes - principal.scopes:
@@ -66,11 +66,11 @@ class Scoped:
         return principal
 
     def require(self, *scopes: str) -> Scoped:
-        """Return an authenticator that asks for these scopes as well."""
+        """Return an authenticator that also requires these scopes."""
         return Scoped(self._auth, (*self._scopes, *scopes))
 
     def watch(self, callback: Withdrawn) -> Callable[[], None]:
-        """Have ``callback`` called when the authenticator beneath takes back a key."""
+        """Call ``callback`` when the inner authenticator withdraws a key."""
         return self._auth.watch(callback)
 
 

@@ -1,7 +1,7 @@
-"""Short tokens for the query, for pages whose EventSource can send neither a header nor a cookie.
+"""Short-lived tokens for the query, for pages whose EventSource can send neither a header nor a cookie.
 
-A page on another site holds an access token, and a native EventSource takes no headers. It trades the token
-for a ticket, and opens its stream with that::
+A page on another site holds an access token, and a native EventSource sends no custom headers. The page
+exchanges the token for a ticket, and opens its stream with the ticket::
 
     tickets = Tickets(auth, key=SECRET)
 
@@ -14,14 +14,14 @@ for a ticket, and opens its stream with that::
     def stream(request):
         return rx.of(rx_sse.principal(request).user)
 
-What it costs: a ticket stands in URLs, and so in the access logs of this server and of every proxy before it.
-That is why an access token must never stand there, and why a ticket lives for minutes, has an audience of its
+The cost: a ticket is part of URLs, and so of the access logs of this server and of every proxy before it.
+That is why an access token must never be in a URL, and why a ticket lives for minutes, has an audience of its
 own, opens streams and does nothing else, and is revoked with the token that it was made from. It may be used
-again until it ends, because an EventSource reconnects with the URL that it has; after that it is answered
-401, and the page fetches a new one.
+repeatedly until it expires, because an EventSource reconnects with the same URL; after that it is answered
+401, and the page fetches a new ticket.
 
 Standard: RFC 9700 §4.3.2 (no access token in the query), RFC 7519.
-Never: a ticket outlives its token, or is good for anything but a GET that asks for ``text/event-stream``.
+Never: a ticket outlives its token, or is valid for anything but a GET that accepts ``text/event-stream``.
 """
 
 from __future__ import annotations
@@ -51,21 +51,21 @@ _OURS = frozenset({"aud", "exp", "iat", "iss", "jti", "nbf", "scope", "scp", "su
 
 
 class Tickets:
-    """Admits requests with a ticket, and those that ``auth`` admits. Give it to ``sse(auth=…)`` of its
+    """Admits requests with a ticket, and those that ``auth`` admits. Use it as ``sse(auth=…)`` of the
     streams.
 
-    A header or a cookie that ``auth`` judges comes first, and is not rescued by a ticket.
+    A header or a cookie that ``auth`` checks comes first, and is not replaced by a ticket if it is refused.
 
     Args:
         auth: the authenticator of all other requests; its principals get tickets.
         key: the secret of this application that signs its tickets: at least 32 random bytes.
         query: the parameter of the URL that carries a ticket.
-        audience: what tells a ticket from every other token; ``auth`` must not take it.
+        audience: distinguishes a ticket from every other token; ``auth`` must not accept it.
         lifetime: seconds that a ticket lives at most.
-        claims: names of claims that a ticket takes along from its token.
+        claims: names of claims that a ticket copies from its token.
 
     Raises:
-        UsageError: the configuration is not safe, or not one.
+        UsageError: the configuration is unsafe or invalid.
     """
 
     def __init__(
@@ -95,11 +95,11 @@ class Tickets:
         self._query = query
         self._lifetime = lifetime
         self._audience = audience
-        # iat and exp are whole seconds, which makes a life a second longer at most.
+        # iat and exp are whole seconds, which extends a life by one second at most.
         self._rules = Rules(audiences, None, leeway=5.0, max_life=lifetime + 1)
 
     def issue(self, principal: Principal) -> str:
-        """Return a ticket for ``principal``, which ends with its token if that ends first."""
+        """Return a ticket for ``principal``, which expires with its token if that expires first."""
         now = time.time()
         ends = now + self._lifetime
         if principal.expires_at is not None:
@@ -119,7 +119,8 @@ class Tickets:
         """Return the principal of ``request``, and keep it with the request.
 
         Raises:
-            web.HTTPException: what ``auth`` raises; 401 for a ticket that is not good, or not good for this.
+            web.HTTPException: raised by ``auth``; 401 for a ticket that is invalid, or not valid for this
+                request.
         """
         values = request.query.getall(self._query, [])
         if not values or self._auth.presented(request):
@@ -134,7 +135,7 @@ class Tickets:
         return principal
 
     def require(self, *scopes: str) -> Scoped:
-        """Return an authenticator that asks for these scopes too."""
+        """Return an authenticator that also requires these scopes."""
         return Scoped(self, scopes)
 
     def watch(self, callback: Withdrawn) -> Callable[[], None]:
@@ -154,7 +155,7 @@ _NO_STREAM = Refused("no stream", "it opens streams alone: a GET whose Accept na
 
 
 def _thawed(value: Any) -> Any:
-    """Return frozen claims as the JSON encoder of PyJWT wants them."""
+    """Return frozen claims as types that the JSON encoder of PyJWT accepts."""
     match value:
         case Mapping():
             return {name: _thawed(member) for name, member in cast("Mapping[str, Any]", value).items()}

@@ -1,9 +1,9 @@
-"""From a token to the principal that it speaks for, or the reason why it is refused.
+"""From a token to its principal, or the reason why it is refused.
 
-What is asked of every token, beyond its signature: an ``exp`` that has not come, a ``sub`` that is a text and
-not empty, the audience and the issuer of the configuration, and claims of the right type. A token with an
-``aud`` is refused where no audience is configured: it was made for some audience, and none is configured here
-(RFC 7519 §4.1.3).
+Requirements for every token, beyond its signature: an ``exp`` in the future, a ``sub`` that is a non-empty
+string, the audience and the issuer of the configuration, and claims of the right type. A token with an
+``aud`` is refused where no audience is configured: it was issued for some audience, and none is configured
+here (RFC 7519 §4.1.3).
 
 Standard: RFC 7519 §4.1, RFC 8725; scopes from ``scope`` (RFC 8693 §4.2) or else ``scp``.
 Never: an exception or a log of this module holds a part of a token.
@@ -26,18 +26,19 @@ from rx_sse.web.auth.keys import Key
 from rx_sse.web.auth.reasons import Refused, expired, kind_of, refused
 from rx_sse.web.principal import Carrier, Principal
 
-_YEAR_10000 = 253_402_300_800.0  # beyond it, datetime cannot follow
+_YEAR_10000 = 253_402_300_800.0  # datetime ends before it
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What a token must say.
+    """The required claims of a token.
 
     Args:
         audience: one of these must be in ``aud``; None: the token must have none.
-        issuer: ``iss`` must be one of these; None: it is not looked at.
-        leeway: seconds by which the issuer's clock may be ahead of ours (``nbf``, ``iat``).
-        max_life: seconds between ``iat`` and ``exp``; None: not looked at. With it, ``aud`` must be one text.
+        issuer: ``iss`` must be one of these; None: not checked.
+        leeway: seconds by which the issuer's clock may be ahead of this machine's (``nbf``, ``iat``).
+        max_life: seconds between ``iat`` and ``exp``; None: not checked. With it, ``aud`` must be a single
+            string.
     """
 
     audience: tuple[str, ...] | None
@@ -50,10 +51,10 @@ class Rules:
 
 
 def texts(name: str, given: str | Iterable[str] | None) -> tuple[str, ...] | None:
-    """Return one text or several as a tuple.
+    """Return one string or several as a tuple.
 
     Raises:
-        UsageError: there is none, or an empty one, as an unset variable gives it.
+        UsageError: there is none, or an empty one, which an unset variable gives.
     """
     if given is None:
         return None
@@ -66,7 +67,7 @@ def texts(name: str, given: str | Iterable[str] | None) -> tuple[str, ...] | Non
 
 
 def header(token: str) -> tuple[object, str]:
-    """Return the ``kid`` and ``alg`` that a token claims for itself; good for choosing among known keys only.
+    """Return the ``kid`` and ``alg`` of a token's header, unverified: only for selecting among known keys.
 
     Raises:
         Refused: it is not a token.
@@ -82,7 +83,7 @@ def header(token: str) -> tuple[object, str]:
 
 
 def claimed_birth(token: str) -> float:
-    """Return the ``iat`` that a token claims for itself, unverified; infinity if it claims none."""
+    """Return the ``iat`` of a token, unverified; infinity if it has none."""
     try:
         claims = jwt.decode(token, options={"verify_signature": False})
         return _seconds(claims, "iat") or math.inf
@@ -96,11 +97,11 @@ def verify(
     """Return the principal of a token.
 
     Args:
-        token: what the carrier held.
-        keys: those that may have signed it.
-        algorithms: what the configuration allows.
-        rules: what it must say.
-        carrier: where it was found.
+        token: the value of the carrier.
+        keys: the keys that may have signed it.
+        algorithms: the algorithms of the configuration.
+        rules: the required claims.
+        carrier: the carrier of the token.
 
     Raises:
         Refused: it is not valid.
@@ -122,7 +123,7 @@ def verify(
             )
             return _principal(claims, key, rules, carrier)
         except jwt.InvalidSignatureError as error:
-            reason = refused(error, token, audience=True)  # another key of this name may fit
+            reason = refused(error, token, audience=True)  # another key of this name may verify it
         except jwt.PyJWTError as error:
             raise refused(error, token, audience=rules.audience is not None) from None
         except RecursionError:
@@ -134,7 +135,7 @@ def _principal(claims: dict[str, Any], key: Key, rules: Rules, carrier: Carrier)
     user, ends, made = claims["sub"], _seconds(claims, "exp"), _seconds(claims, "iat")
     if not user or not _encodable(user):
         raise Refused("bad sub", "its sub is empty, or half of a character")
-    # Without leeway, which PyJWT has given: a stream ends at `exp`, so none may begin after it.
+    # Without the leeway that PyJWT granted: a stream ends at `exp`, so none may begin after it.
     if ends is None or ends <= time.time():
         raise expired(ends or 0.0)
     if rules.max_life is not None:
@@ -155,7 +156,7 @@ def _principal(claims: dict[str, Any], key: Key, rules: Rules, carrier: Carrier)
 
 
 def _seconds(claims: Mapping[str, Any], name: str) -> float | None:
-    """Return a NumericDate. PyJWT takes a text for one as well, and any size."""
+    """Return a NumericDate. PyJWT accepts a string for one too, and any size."""
     value = claims.get(name)
     if value is None:
         return None
@@ -169,7 +170,7 @@ def _wrong(value: object) -> str:
 
 
 def _encodable(text: str) -> bool:
-    # "\ud800" is a text in JSON and in Python, and nowhere else: not in UTF-8, not in Redis.
+    # "\ud800" is a string in JSON and in Python, and nowhere else: not in UTF-8, not in Redis.
     return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
 
 
