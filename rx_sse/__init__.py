@@ -10,16 +10,16 @@ rooms above it in this list (``tests/test_rooms.py`` holds them to it)::
     arguments   what users hand over, checked
     tasks       how a task is started, whatever the task factory
     wire        bytes ↔ events, in both directions, without I/O
-    delivery    what happens when a reader is slow, and the one place where threads cross
-    reactive    where Rx meets an event loop
+    delivery    slow readers, and the only place where threads cross
+    reactive    reactivex on an event loop
     bus         topics with history and resume
-    client      the other end of a stream
-    web         the aiohttp edge
-    testing, notebook, metrics, demo, terminal, __main__    leaves that nobody imports
+    client      EventSource
+    web         aiohttp
+    testing, notebook, metrics, demo, terminal, __main__    leaves that no room imports
 
-Every name of ``rx_sse.__all__`` is there in every installation. What is nothing without an extra (`RedisBus`,
+Every name of ``rx_sse.__all__`` exists in every installation. A class that needs an extra (`RedisBus`,
 `RedisPublisher`) raises an ImportError with the line that installs it when it is called. ``rx_sse.testing``,
-``rx_sse.notebook`` and ``rx_sse.metrics`` are modules of their own, imported when they are asked for.
+``rx_sse.notebook`` and ``rx_sse.metrics`` are modules of their own, imported on first use.
 
 It never patches another library, never installs a signal handler, and keeps no state at module level.
 """
@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    # What a type checker sees: the names of _HOMES below, from the same homes. One line here, one there.
+    # For type checkers: the names of _HOMES below, from the same homes. One line here, one line there.
     from .bus.bus import Bus as Bus
     from .bus.memory_bus import MemoryBus as MemoryBus
     from .bus.names import topic_name as topic_name
@@ -132,16 +132,16 @@ else:
         "UsageError": "errors",
     }
 
-    # What is nothing without an extra: where that is not installed, a class stands in for it (`_absent`).
+    # Classes that need an extra: where it is not installed, another class replaces them (`_absent`).
     _EXTRA = {"RedisBus", "RedisPublisher"}
 
-    # Leaves that are reached as attributes; in no list, so that nothing imports them unasked.
+    # Leaves that are attributes of the package; in no list, so that they are imported on first use only.
     _LEAVES = {"metrics", "notebook", "testing"}
 
     __all__ = list(_HOMES)
 
     def __getattr__(name: str) -> object:
-        # Out of a type checker's sight, which would otherwise believe in any name at all.
+        # Hidden from type checkers, which would otherwise accept any name.
         from importlib import import_module
 
         if name in _LEAVES:
@@ -154,7 +154,7 @@ else:
         except ImportError as missing:
             if name not in _EXTRA:
                 raise
-            return _absent(name, missing)  # and not kept: the extra may be installed meanwhile
+            return _absent(name, missing)  # not cached: the extra may be installed meanwhile
         if isinstance(value, type) and "__annotations__" not in vars(value):
             # Users, tracebacks and pickles see `rx_sse.StreamError`, wherever the room keeps it. A class with
             # annotated fields keeps its home: `typing.get_type_hints` looks up the names in them there.
@@ -163,9 +163,8 @@ else:
         return value
 
     def _absent(name: str, missing: ImportError) -> type:
-        """A class that stands in for one whose extra is not installed. Whoever looks at it finds a class, as
-        help(), inspect, hasattr and a star import do; whoever calls it gets the ImportError that says what to
-        install."""
+        """A replacement for a class whose extra is not installed. Inspection finds a class, as help(),
+        inspect, hasattr and a star import do; calling it raises the ImportError that says what to install."""
 
         def refuse(cls: type, *args: object, **options: object) -> object:
             raise ImportError(str(missing), name=missing.name) from missing

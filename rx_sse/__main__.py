@@ -1,7 +1,7 @@
 """The command line: ``rx-sse COMMAND``, or ``python -m rx_sse COMMAND``.
 
-A command is a module with ``main(arguments) -> exit status`` and options of its own. It is imported when it
-is asked for, so that one does not need what another needs.
+A command is a module with ``main(arguments) -> exit status`` and options of its own. It is imported on use,
+so that no command needs the dependencies of another.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a command.
 
     Args:
-        arguments: of the command line; None takes the program's own.
+        arguments: the command line; None for the program's own.
 
     Returns:
         The exit status: 0 done, 1 failed, 2 wrong call, 130 interrupted by Ctrl-C.

@@ -1,9 +1,9 @@
-"""What users hand over, checked the same way in every room: durations, numbers of things, functions.
+"""Checks of users' arguments, the same in every room: durations, numbers, functions.
 
-A value that cannot work is refused where it is handed over, with its name, the value and what would do. Later
-it would be an exception in another client's event, or a limit that is none: no number is under `nan`.
+An invalid value is refused where it is given, with its name, the value and what is allowed. Later it would be
+an exception in another client's event, or a limit that never applies: no number is under `nan`.
 
-Never: a value is changed to one that would do. A bool is no number.
+Never: a value is replaced by a valid one. A bool is not a number.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ def seconds(name: str, value: object, *, zero: str = "", optional: bool = False)
     """A duration.
 
     Args:
-        name: what the user calls it.
-        value: what was given.
-        zero: what is wrong with 0, in words that follow it; empty if 0 would do.
-        optional: whether None would do.
+        name: the argument's name.
+        value: the argument.
+        zero: the reason why 0 is refused, in words that follow it; empty if 0 is allowed.
+        optional: whether None is allowed.
 
     Raises:
-        UsageError: not a finite number of at least 0, or a 0 that would not do.
+        UsageError: not a finite number of at least 0, or a 0 that is not allowed.
     """
     if value is None and optional:
         return None
@@ -45,12 +45,12 @@ def number(name: str, value: object, *, least: float, most: float = LONGEST) -> 
     """A finite number.
 
     Args:
-        name: what the user calls it.
-        value: what was given.
-        least, most: the range, with its ends.
+        name: the argument's name.
+        value: the argument.
+        least, most: the range, both ends included.
 
     Raises:
-        UsageError: no number, or one outside the range.
+        UsageError: not a number, or outside the range.
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
         upto = f"from {least:g} to {most:g}" if most < LONGEST else f"of at least {least:g}"
@@ -59,12 +59,12 @@ def number(name: str, value: object, *, least: float, most: float = LONGEST) -> 
 
 
 def count(name: str, value: object, *, least: int = 1) -> int:
-    """A number of things.
+    """An integer.
 
     Args:
-        name: what the user calls it.
-        value: what was given.
-        least: the smallest that would do.
+        name: the argument's name.
+        value: the argument.
+        least: the smallest allowed value.
 
     Raises:
         UsageError: not an integer, or a smaller one.
@@ -75,23 +75,23 @@ def count(name: str, value: object, *, least: int = 1) -> int:
 
 
 def function(name: str, value: object, what: str) -> None:
-    """A function, or None for none.
+    """A function, or None.
 
     Args:
-        name: what the user calls it.
-        value: what was given.
-        what: what it must be, in words.
+        name: the argument's name.
+        value: the argument.
+        what: the expected type, in words.
 
     Raises:
-        UsageError: it cannot be called.
+        UsageError: it is not callable.
     """
     if value is not None and not callable(value):
         raise UsageError(f"{name}={value!r} must be {what}, or None")
 
 
 def shown_url(url: object) -> str:
-    """A URL as an error message shows it: without what may be secret in it, which is everything before its
-    last ``@`` (a password may hold any character) and its query.
+    """A URL for an error message, without the parts that may be secret: everything before its last ``@`` (a
+    password may hold any character), and its query.
     """
     if not isinstance(url, str):
         return f"a {type(url).__name__}"

@@ -3,17 +3,17 @@
 ::
 
     RxSseError
-    ├── UsageError            the library was called in a way that cannot work   (also a TypeError)
+    ├── UsageError            an invalid call of the library                     (also a TypeError)
     ├── EncodeError           a value or field cannot go on the wire             (also a ValueError)
-    ├── TopicNameError        a topic name that is not one                       (also a ValueError)
+    ├── TopicNameError        an invalid name of a topic                         (also a ValueError)
     ├── EventTooLarge         an event over its size limit, received or published
-    ├── StreamError           raised by you: its text reaches the client
-    ├── StreamInterrupted     given to `on_error=`: a stream ends though its source has not
+    ├── StreamError           raised by you: its text is sent to the client
+    ├── StreamInterrupted     passed to `on_error=`: a stream ends though its source has not
     ├── Overloaded            a limit of this process was reached; try later
     │   └── QueueFull         the inbox of a bus or loop has no room
     ├── BusClosed             push or publish on a bus that is not running
-    ├── PublishRefused        nothing was stored, for certain
-    ├── PublishUnknown        the bytes left, and it is not certain what became of them
+    ├── PublishRefused        certainly nothing was stored
+    ├── PublishUnknown        the event was sent, and it is not known whether it was stored
     └── ConnectionFailed      an EventSource gave up
 
 Each can be caught as ``rx_sse.…``, and all of them by their base::
@@ -55,11 +55,11 @@ class RxSseError(Exception):
 
 
 class UsageError(RxSseError, TypeError):
-    """The library was called in a way that cannot work; the message says which way does."""
+    """The library was called in a way that cannot work; the message says what to do instead."""
 
 
 class EncodeError(RxSseError, ValueError):
-    """A value or a field cannot go on the wire; the message holds the field, the value and the way out."""
+    """A value or a field cannot go on the wire; the message holds the field, the value and what to do."""
 
 
 class TopicNameError(RxSseError, ValueError):
@@ -70,8 +70,8 @@ class EventTooLarge(RxSseError):
     """An event is over its size limit.
 
     Attributes:
-        events: what a parser had completed in the same ``feed`` before the event that was too large. They are
-            whole and valid; a client hands them on before it gives up.
+        events: the events that a parser had completed in the same ``feed`` before the one that was too large.
+            They are whole and valid; a client passes them on before it gives up.
     """
 
     def __init__(self, message: str, *, events: tuple[Any, ...] = ()) -> None:
@@ -82,15 +82,15 @@ class EventTooLarge(RxSseError):
 class StreamError(RxSseError):
     """Raise it, or send it through ``on_error``, to tell the client why its stream failed.
 
-    Any other exception reaches the client masked; the text of this one is sent as it is, so it must hold
-    nothing that the client may not know. Before the headers it becomes the HTTP answer, after them the data
+    The text of any other exception is hidden from the client; the text of this one is sent as it is, so it
+    must not contain anything confidential. Before the headers it becomes the HTTP answer, after them the data
     of a ``stream-error`` event.
 
     Args:
-        detail: what went wrong this time, for a person.
-        title: what kind of problem it is, for a person; the same for every occurrence.
-        type: a URI that names the kind of problem, for programs. ``about:blank`` says that there is none.
-        status: an HTTP status, 400 to 599, used when the headers have not left yet.
+        detail: the cause of this occurrence, for a person.
+        title: the kind of problem, for a person; the same for every occurrence.
+        type: a URI that names the kind of problem, for programs. ``about:blank`` means none.
+        status: an HTTP status, 400 to 599, used when the headers have not been sent.
         retry: milliseconds after which the client should reconnect, as in a ``retry:`` line.
         **extra: further members of the problem document; JSON values.
     """
@@ -126,7 +126,7 @@ class StreamError(RxSseError):
 
 
 class StreamInterrupted(RxSseError):
-    """A stream ends though its source has neither completed nor failed; what `on_error=` is given then.
+    """A stream ends though its source has neither completed nor failed; passed to `on_error=`.
 
     Attributes:
         reason: ``"shutdown"``, ``"max_duration"``, ``"token expired"``, ``"token revoked"``,
@@ -139,7 +139,7 @@ class StreamInterrupted(RxSseError):
 
 
 class Overloaded(RxSseError):
-    """A limit of this process was reached (replays, inbox, budget). The web edge sheds the request.
+    """A limit of this process was reached (replays, inbox, budget). The request is answered with 503.
 
     Attributes:
         retry_after: seconds after which another attempt makes sense; None if unknown.
@@ -151,19 +151,19 @@ class Overloaded(RxSseError):
 
 
 class QueueFull(Overloaded):
-    """The inbox has no room: values are pushed faster than the loop takes them. The value was not taken."""
+    """The inbox has no room: values are pushed faster than the loop delivers. The value was not accepted."""
 
 
 class BusClosed(RxSseError):
-    """A push or publish on a bus that was not started, or is closed. The value was not taken."""
+    """A push or publish on a bus that was not started, or is closed. The value was not accepted."""
 
 
 class PublishRefused(RxSseError):
-    """The publish failed and nothing was stored, for certain: it may be repeated.
+    """The publish failed and certainly nothing was stored: it may be repeated.
 
     Attributes:
-        retry_after: seconds after which repeating it makes sense, because the store was away or busy; None if
-            the same publish would be refused again.
+        retry_after: seconds after which repeating it makes sense, because the store was unreachable or busy;
+            None if the same publish would be refused again.
     """
 
     def __init__(self, message: str = "", *, retry_after: float | None = None) -> None:
@@ -172,19 +172,19 @@ class PublishRefused(RxSseError):
 
 
 class PublishUnknown(RxSseError):
-    """The publish left and no answer came, so it may have been stored; or the master has stored it and fewer
-    replicas than asked for have acknowledged it, so a failover may lose it.
+    """The publish was sent and not answered, so it may have been stored; or the master has stored it and
+    fewer replicas than required have acknowledged it, so a failover may lose it.
 
     Repeat it with the same ``idempotency_key`` and it is stored once.
     """
 
 
 class ConnectionFailed(RxSseError):
-    """An ``EventSource`` gave up: the server's answer says that trying again is of no use.
+    """An ``EventSource`` gave up: the server's answer forbids another attempt.
 
     Attributes:
         status: the HTTP status, or None if there was no answer.
-        reason: why, in a few words.
+        reason: the reason in a few words.
     """
 
     def __init__(self, message: str, *, status: int | None = None, reason: str = "") -> None:

@@ -1,7 +1,7 @@
-"""Figures for Prometheus: `registry.register(rx_sse.metrics.Collector(app))`.
+"""Metrics for Prometheus: `registry.register(rx_sse.metrics.Collector(app))`.
 
-Needs the extra `metrics`. Everything is read when Prometheus asks; nothing is counted twice and nothing is
-added to the path of an event.
+Needs the extra `metrics`. All values are read when Prometheus scrapes; nothing is counted twice and nothing
+is added to the path of an event.
 
 Standard: the Prometheus exposition format, its naming rules (`_total` for counters, base units).
 Never: a label by user, topic or address: their number has no bound.
@@ -33,7 +33,7 @@ BUS_GAUGES = {
     "subscriptions": ("rx_sse_bus_subscriptions", "Feeds and subscriptions to values."),
     "waiting": ("rx_sse_bus_entries_waiting", "Entries whose delivery has not ended."),
     "ring_bytes": ("rx_sse_bus_ring_bytes", "Recent entries kept ready for reconnects, in bytes."),
-    "replays": ("rx_sse_bus_replays", "ReplayLimiter that are running."),
+    "replays": ("rx_sse_bus_replays", "Replays from the log that are running."),
 }
 BUS_COUNTERS = {
     "published": ("rx_sse_bus_published", "Entries accepted from this process."),
@@ -71,7 +71,7 @@ class Collector:
         self._edge = edge
 
     def collect(self) -> Iterator[Metric]:
-        """The figures of this moment."""
+        """The current values."""
         try:
             from prometheus_client.core import (
                 CounterMetricFamily,

@@ -1,12 +1,12 @@
-"""Tasks of the library: made, and known to their owner, before they run.
+"""Tasks of the library: created, and stored by their owner, before they run.
 
 Under `asyncio.eager_task_factory` (Python 3.12) `create_task` runs the coroutine up to its first real wait
-before it returns. An owner that writes `self._task = loop.create_task(self._run())` is then asked inside
-`_run` for a task that it does not have yet, and what `_run` emits arrives inside the constructor. `start`
-makes a task that begins in the next turn of the loop, whatever the task factory is.
+before it returns. An owner that writes `self._task = loop.create_task(self._run())` does not yet have its
+task inside `_run`, and an event that `_run` emits arrives inside the constructor. `start` makes a task that
+begins in the next turn of the loop, whatever the task factory.
 
-Standard: `loop.set_task_factory`; a factory of the application's is used, never gone round.
-Never: it holds the task. The owner keeps a reference, as asyncio asks, and hears of its end.
+Standard: `loop.set_task_factory`; a factory of the application's is used, never bypassed.
+Never: it holds the task. The owner keeps a reference, as asyncio requires, and observes its end.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ def start(
     Args:
         function: a coroutine function.
         *args: its arguments.
-        loop: where it runs; the running loop if not given.
+        loop: its loop; the running loop if not given.
         name: the task's.
-        context: in which it runs; a copy of the present one if not given.
+        context: the context that it runs in; a copy of the current one if not given.
     """
     loop = loop or asyncio.get_running_loop()
     # Without a factory nothing runs early, and the task needs no coroutine around its own.

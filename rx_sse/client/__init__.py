@@ -1,8 +1,8 @@
-"""The other end of a stream: `EventSource`, an Observable and an async iterable of server-sent events.
+"""The client: `EventSource`, an Observable and an async iterable of server-sent events.
 
 Standard: WHATWG HTML §9.2, the client's side of it; its words stand beside the lines that follow them.
 
-Never imports web, and nothing of delivery's or bus's insides: a client knows the wire, not the server.
+Never imports web, and no internals of delivery or bus: a client knows the wire format, not the server.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A server's answer: whether it is an event stream, how it is read, how it is let go.
+"""A server's answer: whether it is an event stream, how it is read, how it is closed.
 
 Standard: WHATWG HTML §9.2.2 for what may be read, RFC 9110 §10.2.3 for ``Retry-After``.
 
@@ -21,13 +21,13 @@ from rx_sse.wire.harmless import harmless
 
 __all__ = ["abort", "read", "refusal", "retry_after"]
 
-# Bytes of a refused answer that its error quotes, and the seconds they have to come.
+# Bytes of a refused answer that its error quotes, and the seconds to wait for them.
 _EXCERPT: Final = 1024
 _PATIENCE: Final = 1.0
 
 
 async def refusal(response: aiohttp.ClientResponse) -> tuple[str, str] | None:
-    """Why an answer is not an event stream, and how it begins; None if it is one."""
+    """The reason why an answer is not an event stream, and its beginning; None if it is one."""
     if response.status != 200:
         reason = harmless(f"{response.status} {response.reason or ''}".strip())
     else:
@@ -46,7 +46,7 @@ async def refusal(response: aiohttp.ClientResponse) -> tuple[str, str] | None:
 
 
 def retry_after(response: aiohttp.ClientResponse) -> float:
-    """The seconds that a ``Retry-After`` asks for; 0 if it asks for none."""
+    """The seconds of a ``Retry-After`` header; 0 without one."""
     value = response.headers.get(hdrs.RETRY_AFTER, "").strip()
     if re.fullmatch(r"[0-9]+", value, re.ASCII):
         seconds = float(int(value[:11]))
@@ -61,7 +61,7 @@ def retry_after(response: aiohttp.ClientResponse) -> float:
 async def read(content: aiohttp.StreamReader) -> bytes:
     """The bytes received; ``b""`` at the end. A lost connection raises after the bytes before it were read.
 
-    aiohttp keeps the received bytes, but raises first. The standard dispatches it: it was received.
+    aiohttp keeps the received bytes, but raises first. The standard dispatches them: they were received.
     """
     try:
         return await content.readany()
@@ -75,7 +75,7 @@ async def read(content: aiohttp.StreamReader) -> bytes:
 
 
 def abort(response: aiohttp.ClientResponse) -> None:
-    """Let go of an answer at once. A plain close would have TLS wait for the other side's farewell."""
+    """Close an answer at once. A plain close would make TLS wait for the peer's close notification."""
     connection = response.connection
     if connection is not None and connection.transport is not None:
         connection.transport.abort()

@@ -1,7 +1,7 @@
-"""How long to wait before the next attempt.
+"""The delay before the next connection attempt.
 
-Standard: WHATWG HTML §9.2.3, whose reconnection time is a lower bound here, never undercut. Without I/O and
-without a clock: chance is handed in, so that a test can name it.
+Standard: WHATWG HTML §9.2.3, whose reconnection time is a lower bound here. Without I/O and without a clock:
+the random number is an argument, so that a test can choose it.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ __all__ = ["MAX_DELAY", "reconnection_delay"]
 # Seconds. LaunchDarkly's SSE clients stop growing here, and a person waits that long for a page.
 MAX_DELAY: Final = 30.0
 
-# Seconds from which failures grow, so that `retry: 0` becomes a quick return and not a storm.
+# Seconds from which delays after failures grow, so that `retry: 0` is a quick reconnect and not a storm.
 _FIRST: Final = 0.1
 
-# A server that ends all its streams at once gets its clients back over a quarter of the reconnection time.
+# When a server ends all its streams at once, its clients reconnect over a quarter of the reconnection time.
 _SPREAD: Final = 0.25
 
 
@@ -29,8 +29,8 @@ def reconnection_delay(
 
     Args:
         retry: the reconnection time of the stream, in milliseconds.
-        failures: how many attempts in a row have come to nothing; 0 after a connection that served.
-        at_least: seconds that the server asked for in a ``Retry-After``.
+        failures: how many attempts in a row have failed; 0 after a connection that received an event.
+        at_least: seconds of the server's ``Retry-After``.
         chance: a number from 0 to 1.
     """
     # [spec] Wait a delay equal to the reconnection time of the event source.

@@ -1,13 +1,13 @@
-"""One subscription's connection to a stream, over all its attempts.
+"""One subscription's connection to a stream, across all its attempts.
 
 Standard: WHATWG HTML §9.2.2 and §9.2.3; its words stand beside the lines that follow them.
 
-It is pulled: bytes are read when the events of the last ones have been taken. So a slow consumer slows the
-server down, and what waits here is bounded. This is the one place that decides whether to go on; its drivers
-(`subscription`, `source`) only hand events over.
+It is pulled: more bytes are read when the previous events have been taken. So a slow consumer slows the
+server down, and the waiting data is bounded. Only this class decides whether to reconnect; its drivers
+(`subscription`, `source`) only pass events on.
 
-Never hands on an unfinished event, never opens a second connection beside the first, and leaves no socket and
-no session of its own behind, however it ends.
+Never passes on an unfinished event, never opens a second connection beside the first, and leaves no socket
+and no session of its own open, however it ends.
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ Reconnect = bool | Callable[[ConnectionFailed], bool]
 # [spec] If request's redirect count is 20, then return a network error. (Fetch, HTTP-redirect fetch)
 _REDIRECTS: Final = 20
 
-# Bytes that are read ahead of the consumer: aiohttp stops reading at twice this.
+# Bytes that are read ahead of the consumer: aiohttp pauses reading at twice this.
 _READ_AHEAD: Final = 64 * 1024
 
 # Input is parsed in pieces of this size: 2,700 events at most, a few milliseconds of work.
 _PIECE: Final = 16 * 1024
 
-# A line, or a few, up to the end of the last: where there may be a comment, between the events around it.
+# One or more complete lines: where there may be a comment, between the events around it.
 _LINES: Final = re.compile(rb"[^\r\n]*[\r\n]+|[^\r\n]+")
 
-# Seconds that making a TCP connection may take; left alone, Linux gives up after two minutes.
+# Seconds that a TCP connect may take; without it, Linux gives up after two minutes.
 _CONNECT: Final = 30.0
 
-# Seconds after which a connection that brought no event has served all the same: it was merely quiet.
+# Seconds after which a connection without an event counts as successful all the same: the stream was quiet.
 _SERVED: Final = 5.0
 
 _NETWORK: Final = (aiohttp.ClientError, OSError)  # a TimeoutError is an OSError
@@ -63,7 +63,7 @@ _FUTILE: Final = (aiohttp.TooManyRedirects, *_ASTRAY)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """The settings of an `EventSource` beside the request."""
+    """The settings of an `EventSource` other than the request."""
 
     last_event_id: str
     session: aiohttp.ClientSession | None
@@ -77,7 +77,8 @@ class Settings:
 
 
 class _Opening:
-    """How a stream begins: one of rx_sse with control events says `: open`, and it has an end of its own."""
+    """The beginning of a stream: a stream of rx_sse with control events starts with `: open`, and ends with
+    `stream-end`."""
 
     __slots__ = ("_head",)
 
@@ -91,12 +92,12 @@ class _Opening:
 
     @property
     def ours(self) -> bool:
-        """Whether it began so."""
+        """Whether it began with `: open`."""
         return self._head == OPENING
 
 
 class Connection:
-    """Attempts, answers and delays of one subscription."""
+    """The attempts, answers and delays of one subscription."""
 
     def __init__(self, request: Request, settings: Settings) -> None:
         self._request = request
@@ -116,10 +117,10 @@ class Connection:
         """The events, in the pieces in which they were received. To be iterated once, and closed.
 
         Raises:
-            ConnectionFailed: the standard, or `reconnect`, says that trying again is of no use.
+            ConnectionFailed: the standard, or `reconnect`, forbids another attempt.
             EventTooLarge: an event is over `max_event_size`.
             StreamError: the server sent ``stream-error``, and `raise_stream_error` is set.
-            Exception: what `token` raised, if it was no trouble of the network.
+            Exception: raised by `token`, unless it was a network error.
         """
         session = self._settings.session or aiohttp.ClientSession()
         reason = "closed by the subscriber"
@@ -180,7 +181,7 @@ class Connection:
                 self._tell("closed", reason, error=error)
 
     async def _open(self, session: aiohttp.ClientSession) -> aiohttp.ClientResponse:
-        """An answer that is an event stream, or a 204; redirects followed.
+        """An answer that is an event stream, or a 204, after redirects.
 
         Raises:
             ConnectionFailed: any other answer.
@@ -227,7 +228,7 @@ class Connection:
         )
 
     def _parse(self, parser: EventParser, chunk: bytes) -> Iterator[list[ServerSentEvent]]:
-        """The events in a chunk, up to the one that ends or fails the stream."""
+        """The events in a chunk, up to the event that ends or fails the stream."""
         for piece in self._pieces(chunk):
             failure: Exception | None = None
             try:
@@ -259,8 +260,8 @@ class Connection:
     def _pieces(self, chunk: bytes) -> Iterable[bytes]:
         if self._settings.on_comment is None:
             return (chunk[start : start + _PIECE] for start in range(0, len(chunk), _PIECE))
-        # The parser tells of a comment at once, and of events when it returns: so that a comment is heard
-        # after the events before it, it gets a line at a time.
+        # The parser reports a comment at once, and events when it returns: so that a comment is reported
+        # after the events before it, the parser gets a line at a time.
         return _LINES.findall(chunk)
 
     async def _wait(self, loss: str, cause: Exception | None, served: bool) -> None:
@@ -317,7 +318,7 @@ class Connection:
 
 
 def _guarded(callback: Callable[[T], object], value: T) -> None:
-    """Call what the user gave; what it raises is reported and stops nothing."""
+    """Call a user's function; its exception is reported and stops nothing."""
     try:
         callback(value)
     except Exception as error:

@@ -1,7 +1,7 @@
-"""What a client understands of the library's own events: that a stream has ended, and why one failed.
+"""The library's own events on the client: the end of a stream, and the reason of its failure.
 
-Standard: RFC 9457 for the data of ``stream-error``. The data comes from outside: whatever it holds, a record
-or an error is made of it, and nothing raises.
+Standard: RFC 9457 for the data of ``stream-error``. The data is untrusted: any content becomes a record or an
+error, and nothing raises.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ __all__ = ["end_reason", "stream_error"]
 
 
 def end_reason(event: ServerSentEvent) -> str:
-    """Why the stream ended, as a ``stream-end`` says it."""
+    """The reason in a ``stream-end``."""
     reason = _object(event).get("reason")
     return f"stream-end: {reason}" if isinstance(reason, str) and reason else "stream-end"
 
 
 def stream_error(event: ServerSentEvent) -> StreamError:
-    """The error that a ``stream-error`` tells of, as the server's handler raised it."""
+    """The error in a ``stream-error``, as the server's handler raised it."""
     problem = _object(event)
     status = problem.pop("status", None)
     kind = problem.pop("type", None)

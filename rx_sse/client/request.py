@@ -1,8 +1,8 @@
-"""What an `EventSource` asks for: checked once, when it is made, and turned into headers for every attempt.
+"""The request of an `EventSource`: checked once, when it is made, and turned into headers for every attempt.
 
 Standard: WHATWG HTML §9.2.2 and Fetch for the headers of the request, RFC 6750 for the token.
 
-Never keeps a token, and never shows one: what it prints of a URL is scheme, host and path.
+Never keeps a token, and never shows one: it prints only scheme, host and path of a URL.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ __all__ = ["NO_HEADER", "Request", "Token", "http_url", "without_secrets"]
 
 Token = str | Callable[[], str | Awaitable[str]] | None
 
-# What no header can carry (RFC 9110 §5.5); aiohttp refuses it too, but without saying which header.
+# Characters that no header can carry (RFC 9110 §5.5); aiohttp refuses them too, but without naming the
+# header.
 NO_HEADER: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
-# RFC 9110 §5.6.2: what the name of a method is made of.
+# RFC 9110 §5.6.2: the characters of a method's name.
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 # The forbidden host code points of the URL standard that yarl lets through.
@@ -35,7 +36,7 @@ _NO_HOST: Final = re.compile(r"[\x00-\x20\x7f#<>?@\\^|]")
 
 
 class Request:
-    """Method, URL, headers and body; the same for every attempt but for the token and the last event ID.
+    """Method, URL, headers and body; the same for every attempt except for the token and the last event ID.
 
     Attributes:
         method: as given, in capitals.
@@ -81,21 +82,21 @@ class Request:
 
     @property
     def is_safe(self) -> bool:
-        """Whether sending it again does nothing again: a safe method (RFC 9110 §9.2.1) that may stream."""
+        """Whether repeating it has no further effect: a safe method (RFC 9110 §9.2.1) that may stream."""
         return self.method in (hdrs.METH_GET, hdrs.METH_HEAD)
 
     @property
     def body(self) -> BytesIO | None:
-        """The body for one attempt. Of bare bytes over 1 MB aiohttp warns, as it would write them at once."""
+        """The body for one attempt. aiohttp warns of bare bytes over 1 MB, as it would write them at once."""
         return None if self._body is None else BytesIO(self._body)
 
     @property
     def left_out(self) -> tuple[str, ...]:
-        """Headers that aiohttp must not add: the type of a body that is none."""
+        """Headers that aiohttp must not add: the type of an absent body."""
         return (hdrs.CONTENT_TYPE,) if self._body is None else ()
 
     async def headers(self, last_event_id: str) -> CIMultiDict[str]:
-        """The headers of the next attempt, with a token that was asked for just now.
+        """The headers of the next attempt, with a fresh token.
 
         Raises:
             ConnectionFailed: the stream set an id that no request can carry.
@@ -120,7 +121,7 @@ class Request:
 
 
 def without_secrets(url: URL) -> str:
-    """A URL as it may stand in a message or a log."""
+    """A URL without user, password and query, for a message or a log."""
     return str(url.with_user(None).with_query(None).with_fragment(None))
 
 
@@ -128,7 +129,7 @@ def http_url(url: str | URL) -> URL:
     """An absolute http or https URL.
 
     Raises:
-        UsageError: it is none.
+        UsageError: it is not a valid URL.
     """
     # [spec] If urlRecord is failure, then throw a "SyntaxError" DOMException. Another scheme would fail with
     # the first request, and for good; here the error is immediate.

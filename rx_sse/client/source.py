@@ -1,10 +1,10 @@
 """`EventSource`: any stream of server-sent events, as an Observable and as an async iterable.
 
-Standard: WHATWG HTML §9.2, the client's side: what a browser's EventSource does with a stream, a status, a
-redirect or a lost connection, this one does. Beyond it: methods and bodies, headers, tokens, a read timeout,
-and the `stream-…` events of rx_sse.
+Standard: WHATWG HTML §9.2, the client's side: a stream, a status, a redirect or a lost connection has the
+same effect as in a browser's EventSource. Beyond it: methods and bodies, headers, tokens, a read timeout, and
+the `stream-…` events of rx_sse.
 
-Never shows a token, never buffers without a bound, never leaves a task, a socket or a session behind.
+Never shows a token, never buffers without a limit, never leaves a task, a socket or a session behind.
 """
 
 from __future__ import annotations
@@ -44,57 +44,57 @@ class EventSource(Observable[ServerSentEvent]):
         async for event in source:
             print(event.type, event.data)
 
-    It is cold: every subscription and every iteration is a connection of its own, made when it starts and
+    It is cold: every subscription and every iteration is a connection of its own, opened when it starts and
     aborted when it ends, with nothing left behind. Disposing of a subscription aborts it at once; so does
-    leaving an ``async for``, for certain inside ``async with contextlib.aclosing(aiter(source))``.
+    leaving an ``async for``, reliably inside ``async with contextlib.aclosing(aiter(source))``.
 
     **Iterated**, it is read as fast as the loop takes its events: a slow consumer slows the server down, and
-    at most 128 KiB wait here. **Subscribed to**, events are pushed on the loop's thread as they come, and
-    the pipeline's own buffers are the pipeline's business; an Observable cannot be slowed down.
+    at most 128 KiB wait here. **Subscribed to**, events are pushed on the loop's thread as they arrive;
+    buffering is up to the pipeline, because an Observable cannot be slowed down.
 
     With GET and HEAD it reconnects as a browser does: after the stream ended or was lost, when the stream's
-    ``retry`` is over (a quarter more by chance), with ``Last-Event-ID``. Attempts that come to nothing are
-    repeated for ever, in intervals that grow to 30 s. Any other method is sent once, since sending it again
-    may do something again: its end completes the stream, its loss fails it.
+    ``retry`` is over (up to a quarter more, at random), with ``Last-Event-ID``. Failed attempts are repeated
+    for ever, at intervals that grow to 30 s. Any other method is sent once, because repeating it may have a
+    further effect: its end completes the stream, its loss fails it.
 
     204 and the event ``stream-end`` complete it. Any other status than 200, another content type, and more
     than 20 redirects fail it with `ConnectionFailed`. Redirects keep the method and body or become GET as in
     a browser, and lose the token where the origin changes.
 
     Of the events named ``stream-…``, which rx_sse sends, ``stream-end`` completes and is not passed on, and
-    ``stream-error`` may become an error; the rest arrives like any other event. ``data: [DONE]`` is data.
+    ``stream-error`` may become an error; all other events are passed on. ``data: [DONE]`` is data.
 
     Args:
-        url: an absolute http or https URL. What it brings in user and password goes into the request, and
-            into no message.
-        method: any; the same for every attempt. Another than GET or HEAD is not repeated by default.
-        headers: sent with every attempt; they replace ``Accept: text/event-stream`` and ``Cache-Control:
-            no-cache``, which are sent otherwise.
+        url: an absolute http or https URL. A user and password in it are sent with the request, and are in no
+            message.
+        method: any; the same for every attempt. Methods other than GET and HEAD are not repeated by default.
+        headers: sent with every attempt; they replace the defaults ``Accept: text/event-stream`` and
+            ``Cache-Control: no-cache``.
         body: bytes and str as they are, anything else as JSON.
-        token: sent as ``Authorization: Bearer``. A function, which may be a coroutine function, is asked for
-            a fresh one before every attempt. A network error in it (`OSError`, `aiohttp.ClientError`)
-            is retried like a lost connection; whatever else it raises ends the stream.
+        token: sent as ``Authorization: Bearer``. A function, which may be a coroutine function, is called for
+            a fresh token before every attempt. A network error in it (`OSError`, `aiohttp.ClientError`) is
+            retried like a lost connection; any other exception ends the stream.
         last_event_id: where to resume; every subscription starts from it.
         session: the `aiohttp.ClientSession` to use, for a proxy, a client certificate or shared cookies. It
             stays open. Without one, every subscription has its own and closes it.
         reconnect: True to reconnect; False for a single connection: its end completes the stream, its loss
-            fails it with `ConnectionFailed`, and so does the end of a stream of rx_sse that has not said
+            fails it with `ConnectionFailed`, and so does the end of a stream of rx_sse without
             ``stream-end``. None, the default, is True for GET and HEAD and False for every other method:
-            reconnecting sends the request again, body included. A function makes it reconnect, and is asked
-            about the answers that fail a browser's EventSource for good whether to try again:
-            ``lambda failure: failure.status in (429, 502, 503)``. ``Retry-After`` is honoured then.
-        retry: milliseconds to wait before reconnecting, as long as the stream sets no other time.
+            reconnecting sends the request again, body included. A function makes it reconnect, and decides
+            whether to retry after answers that fail a browser's EventSource for good: ``lambda failure:
+            failure.status in (429, 502, 503)``. ``Retry-After`` is honoured then.
+        retry: milliseconds to wait before reconnecting, until the stream sets another time.
         read_timeout: seconds without a byte, comments included, after which the connection counts as lost.
             None waits for ever: set it to a few heartbeats of the server.
         max_event_size: bytes of one event; a larger one fails the stream with `EventTooLarge`.
         raise_stream_error: whether ``stream-error`` fails the stream with the `StreamError` that it carries.
-            Otherwise it is an event like any other, and the client reconnects.
+            Otherwise it is an ordinary event, and the client reconnects.
         on_state: called on the loop with a `ConnectionState` whenever the connection is connecting, open or
-            closed. Without it, trouble is logged as a warning of ``rx_sse.client``.
+            closed. Without it, failures are logged as warnings of ``rx_sse.client``.
         on_comment: called on the loop with the text of every comment, heartbeats included.
 
     Raises:
-        UsageError: an argument that cannot work; and later, subscribing outside of a running loop.
+        UsageError: an argument is invalid; or, later, subscribing outside of a running loop.
     """
 
     def __init__(
@@ -145,7 +145,7 @@ class EventSource(Observable[ServerSentEvent]):
 
     @property
     def url(self) -> str:
-        """The URL as it was given, whatever redirects were followed."""
+        """The URL as given, before any redirects."""
         # [spec] The url attribute's getter must return the serialization of this EventSource object's url.
         return str(self._request.url)
 

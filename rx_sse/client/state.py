@@ -1,7 +1,7 @@
-"""What a connection tells about itself.
+"""The state of a connection, as a record.
 
 Standard: the three ready states of WHATWG HTML §9.2.2, by their names there. A record is frozen, holds no
-token, and says all that a status line or a log wants: the record before it need not be remembered.
+token, and is complete for a status line or a log: earlier records need not be kept.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ _log: Final = logging.getLogger("rx_sse.client")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionState:
-    """What an `EventSource` hands to its `on_state`.
+    """The state that an `EventSource` passes to its `on_state`.
 
     Attributes:
         state: ``"connecting"`` before the first attempt and after every loss, ``"open"`` when a stream has
             answered, ``"closed"`` once, at the end.
-        reason: why, in a few words: how the last connection ended, or what ended it for good.
-        url: where the stream is; when it is open, where its redirects led. Without user, password and query.
-        status: the HTTP status of the answer that led here; None if there was none.
+        reason: the reason in a few words: how the last connection ended, or why it ended for good.
+        url: the URL of the stream; when open, after redirects. Without user, password and query.
+        status: the HTTP status of the last answer; None if there was none.
         delay: seconds until the next attempt, while connecting.
-        failures: attempts in a row that came to nothing, the one that just ended included.
-        last_event_id: what the next request sends as ``Last-Event-ID``.
-        error: the exception behind it, if there was one.
+        failures: failed attempts in a row, the last one included.
+        last_event_id: the ``Last-Event-ID`` of the next request.
+        error: the exception that caused it, if there was one.
     """
 
     state: Literal["connecting", "open", "closed"]
@@ -44,7 +44,7 @@ class ConnectionState:
 
 
 def log_state(state: ConnectionState) -> None:
-    """What happens to a record without `on_state`: trouble is a warning, the rest is for debugging."""
+    """Log a record without `on_state`: failures as warnings, the rest at DEBUG."""
     again = f"; next attempt in {state.delay:.1f} s" if state.delay else ""
     level = logging.DEBUG if state.error is None else logging.WARNING
     _log.log(level, "%s: %s (%s)%s", state.url, state.state, harmless(state.reason), again)

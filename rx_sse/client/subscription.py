@@ -26,7 +26,7 @@ __all__ = ["Subscription"]
 # Seconds of uninterrupted pushing after which the loop gets a turn; the same as in `reactive.scheduler`.
 _SLICE: Final = 0.005
 
-# Events after which the clock is looked at.
+# Events between two checks of the clock.
 _RUN: Final = 64
 
 
@@ -45,7 +45,7 @@ class Subscription(abc.DisposableBase):
         self._task = start(self._run, connection, loop=self._loop, name="rx_sse EventSource", context=context)
 
     def dispose(self) -> None:
-        """Abort the connection. From now on nothing is pushed; from another thread, from the next turn on."""
+        """Abort the connection. Nothing is pushed any more; from another thread, from the next turn on."""
         try:
             here = asyncio.get_running_loop() is self._loop
         except RuntimeError:
@@ -53,14 +53,15 @@ class Subscription(abc.DisposableBase):
         if here:
             self._stop()
         else:
-            with suppress(RuntimeError):  # the loop is closed, and took the task with it
+            with suppress(RuntimeError):  # the loop is closed, and the task with it
                 self._loop.call_soon_threadsafe(self._stop)
 
     def _stop(self) -> None:
         self._stopped = True
         if asyncio.current_task() is self._task:
-            # Disposed by what it pushes. A task that is cancelled while it runs is interrupted at its next
-            # await, which may be the last one of its clean-up; in the next turn it waits for something else.
+            # Disposed by an event that it pushes. A task that is cancelled while it runs is interrupted at
+            # its next await, which may be the last of its clean-up; in the next turn it waits for something
+            # else.
             self._loop.call_soon(self._task.cancel)
         else:
             self._task.cancel()
@@ -91,7 +92,7 @@ class Subscription(abc.DisposableBase):
             self._report("an observer did not take the end of its stream", error)
 
     def _push(self, events: list[ServerSentEvent]) -> None:
-        # An observer that was disposed of takes nothing more: reactivex sees to that, event by event.
+        # A disposed observer gets nothing more: reactivex ensures that, event by event.
         on_next = self._observer.on_next
         try:
             for event in events:

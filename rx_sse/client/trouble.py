@@ -1,6 +1,6 @@
-"""Why no connection came about, in a line that a person can act on.
+"""The reason of a failed connect, in one line that a person can act on.
 
-The texts of aiohttp name its classes and its settings; the cause is what the system said.
+The texts of aiohttp name its classes and settings; the cause is the system's error.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ __all__ = ["unreachable"]
 
 
 def unreachable(error: aiohttp.ClientConnectorError) -> str:
-    """Where there was no connecting to, and why: ``cannot connect to host:443: Connection refused``."""
+    """The address of a failed connect, and the cause: ``cannot connect to host:443: Connection refused``."""
     return f"cannot connect to {error.host}:{error.port}: {_cause(error)}"
 
 
@@ -28,11 +28,11 @@ def _cause(error: aiohttp.ClientConnectorError) -> str:
         reason = str(getattr(cause, "reason", None) or cause)
         plain = "; does it speak http without TLS?" if reason in _NO_TLS else ""
         return f"no TLS with it: {reason.replace('_', ' ').lower()}{plain}"
-    # asyncio puts its own text beside the number, addresses included.
+    # asyncio puts its own text after the number, addresses included.
     return os.strerror(cause.errno) if cause.errno else str(cause.strerror or cause)
 
 
-# What OpenSSL says of an answer that is no record of TLS, by its version.
+# OpenSSL's errors for an answer that is no TLS record, by its version.
 _NO_TLS = frozenset(
     {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"}
 )

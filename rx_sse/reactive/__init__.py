@@ -1,4 +1,4 @@
-"""Where Rx meets an event loop: a scheduler, operators, and bridges to async iterables.
+"""reactivex on an event loop: a scheduler, operators, and bridges to async iterables.
 
 Knows reactivex and asyncio, never aiohttp or redis.
 """

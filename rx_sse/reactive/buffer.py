@@ -1,12 +1,12 @@
-"""What waits between an Observable, which cannot be slowed down, and the loop of its one reader.
+"""The buffer between an Observable, which cannot be slowed down, and the loop of its one reader.
 
-Live values are bounded by an `Overflow`, in items: what a value weighs in bytes is known only once it is
-encoded, so `max_bytes` plays no part here. What the source emits while it is being subscribed (the prelude:
-"snapshot, then live") stands before them and has a bound of its own, because the reader could not have read
-any of it yet.
+Live values are bounded by an `Overflow`, in items: the size of a value in bytes is known only once it is
+encoded, so `max_bytes` has no effect here. Values that the source emits while it is being subscribed (the
+prelude: "snapshot, then live") come before them and have a limit of their own, because the reader could not
+have read any of them yet.
 
 Standard: the Observable contract on one side, one waiting reader on the other.
-Never: raises into the source, or wakes the loop more than once for a reader that has not come yet.
+Never: raises into the source, or wakes the loop more than once for a reader that does not wait yet.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ PRELUDE_EVENTS = 65_536
 
 
 class Overflowed(RxSseError):
-    """The policy `"disconnect"`: the reader was too slow, and this is where values are missing."""
+    """The policy `"disconnect"`: the reader was too slow, and values are missing from here on."""
 
 
 class Exhausted(Exception):
-    """Nothing waits, and nothing will come."""
+    """Nothing waits, and no value will follow."""
 
 
 class Buffer(Generic[T]):
@@ -75,15 +75,15 @@ class Buffer(Generic[T]):
 
     @property
     def ended(self) -> bool:
-        """Nothing more is taken from the source."""
+        """Whether it accepts no more values from the source."""
         return self._ended
 
     def settle(self) -> None:
-        """The prelude is over: from now on the limits of live values hold."""
+        """The prelude has ended: from now on the limits of live values apply."""
         self._settled = True
 
     def on_next(self, value: T) -> None:
-        """Take a value, or do what the policy says. Never raises."""
+        """Accept a value, or apply the policy. Never raises."""
         key: Hashable = None
         if self._overflow.key is not None:
             try:
@@ -109,7 +109,7 @@ class Buffer(Generic[T]):
             self._wake_from_anywhere()
 
     def end(self, error: Exception | None = None) -> None:
-        """What waits is still read; then the reader gets the end, or the error."""
+        """Waiting values are still read; then the reader gets the end, or the error."""
         with self._lock:
             if self._ended:
                 return
@@ -120,7 +120,7 @@ class Buffer(Generic[T]):
             self._wake_from_anywhere()
 
     def forget(self) -> None:
-        """The reader has gone."""
+        """The reader has gone: discard everything."""
         with self._lock:
             self._ended = True
             self._error = None

@@ -1,8 +1,9 @@
 """The end of an async generator that is closed before it is at its own end.
 
 `aclose()` raises `GeneratorExit` where the generator waits. A generator that waits inside an
-`asyncio.TaskGroup` passes it on as a group, with whatever the group's tasks raised, and a failing task of the
-group cancels the task that iterates. Neither is a failure of the source; what else is in the group is.
+`asyncio.TaskGroup` passes it on as a group, together with the exceptions of the group's tasks, and a failing
+task of the group cancels the iterating task. Neither is a failure of the source; any other exception in the
+group is.
 
 Standard: PEP 525 (`aclose`), PEP 654 (exception groups).
 """
@@ -14,7 +15,7 @@ from collections.abc import AsyncIterator
 from typing import Any, cast
 
 CLOSED = (GeneratorExit, asyncio.CancelledError)
-"""What a generator raises because it is closed, or its task is cancelled."""
+"""Exceptions that a generator raises because it is closed, or its task is cancelled."""
 
 
 async def close(iterator: AsyncIterator[Any]) -> None:
@@ -24,7 +25,7 @@ async def close(iterator: AsyncIterator[Any]) -> None:
 
 
 def failure_of(task: asyncio.Task[Any]) -> BaseException | None:
-    """The exception of a task that iterates and is done, without what stands for its closing.
+    """The exception of a finished iterating task, without the exceptions that only stand for its closing.
 
     None if it ended by itself, was cancelled, or was closed and nothing else went wrong.
     """

@@ -1,11 +1,12 @@
-"""Each subscription's work in the context (`contextvars`) in which it was subscribed.
+"""Runs each subscription's work in the context (`contextvars`) in which it was subscribed.
 
 One callback of the loop does the work of many subscriptions: a timer, an entry of a topic, a value of a
-shared source. It runs in one context, that of its first cause. What a user's code reads there (a tenant, a
-trace, a language) must be its own all the same; so code that calls it for a subscription calls it like this.
+shared source. It runs in one context, that of its first cause. Yet the variables that a user's code reads
+there (a tenant, a trace, a language) must be those of its own subscription; so code that calls it for a
+subscription uses these functions.
 
-A copy is entered, because a context can be entered once at a time, and a call may lead to another one: what
-is set in one call is not seen by the next. That costs 0.15 µs.
+A copy is entered, because a context can be entered only once at a time, and a call may lead to another: a
+variable set in one call is not visible in the next. The copy costs 0.15 µs.
 
 Standard: PEP 567.
 Never: it wraps a connection's sink, which runs no code of a user's.
@@ -37,17 +38,17 @@ def entering(context: Context, call: Callable[P, T]) -> Callable[P, T]:
 
 
 def kept(call: Callable[P, T]) -> Callable[P, T]:
-    """A function that runs `call` in the context of now."""
+    """A function that runs `call` in the current context."""
     return entering(copy_context(), call)
 
 
 def is_sink(observer: object) -> bool:
-    """Whether an observer is a connection's: it takes batches, and runs no code of a user's."""
+    """Whether an observer is a connection's: it accepts batches, and runs no code of a user's."""
     return hasattr(observer, "on_batch")
 
 
 def kept_observer(observer: Callbacks) -> Callbacks:
-    """An observer that is called in the context of now; a connection's sink as it is."""
+    """An observer that is called in the current context; a connection's sink is returned as it is."""
     if is_sink(observer):
         return observer
     call = partial(enter, copy_context())
@@ -60,7 +61,7 @@ def kept_observer(observer: Callbacks) -> Callbacks:
 
 
 class Kept(Unwrapped[T]):
-    """A source that many share, each of whose observers is called in its own context."""
+    """A shared source, each of whose observers is called in its own context."""
 
     def __init__(self, source: Observable[T]) -> None:
         super().__init__()

@@ -1,11 +1,11 @@
 """Marble diagrams, as SVG and as text.
 
 Each stream is a line from left to right, each value a marble on it; `|` is a completion, `✕` an error, a
-broken line a gap. The picture has a background of its own, so that it can be read on any page.
+broken line a gap. The picture has a background of its own, so that it is readable on any page.
 
-A label stands where it fits: not on another marble, not on the mark of an end, not over an edge. A value
-without room for its label is a dot. However many values there are, a lane has at most one mark every two
-pixels, and says how many values they stand for.
+A label is drawn where it fits: not over another marble, the mark of an end, or an edge. A value without room
+for its label is a dot. However many values there are, a lane has at most one mark every two pixels, and shows
+how many values the marks stand for.
 
 Standard: the marble diagrams of ReactiveX; SVG 1.1 with a style sheet of its own.
 Never: a value of a stream as markup; everything is escaped.
@@ -24,15 +24,15 @@ from rx_sse.wire.harmless import harmless, markup, one_line
 WIDTH = 860
 LEFT = 150
 WIDEST = 280
-"""Pixels that the names take: at least, and at most."""
+"""Pixels for the names: the minimum and the maximum."""
 RIGHT = 40
 LANE = 60
 TOP = 34
 RADIUS = 13
 COLUMNS = 60
-"""Characters of a line of text that stand for the time."""
+"""Characters of a line of text that represent the time."""
 REASON = 100
-"""Characters of an error that follow its line."""
+"""Characters of an error after its line."""
 MOST = 9
 """Characters of a value that fit on a marble."""
 DOT = 4
@@ -40,7 +40,7 @@ DOT = 4
 APART = 2.0
 """Pixels between two marks, at least: a lane has no more than 350 of them."""
 ALT = 300
-"""Characters of the text that stands for a picture."""
+"""Characters of the text version of a picture."""
 HUES = (212, 24, 145, 280, 340, 48, 190, 95)
 
 TickKind = Literal["next", "error", "completed", "gap"]
@@ -48,13 +48,13 @@ TickKind = Literal["next", "error", "completed", "gap"]
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """Something on a lane.
+    """A mark on a lane.
 
     Attributes:
         at: seconds from the left end.
-        kind: what it is.
-        label: what is written on it.
-        group: marbles of one group have one colour.
+        kind: the kind of the mark.
+        label: its text.
+        group: marbles of one group have the same colour.
     """
 
     at: float
@@ -73,8 +73,8 @@ class Lane:
 
 
 def text(lanes: Sequence[Lane], seconds: float) -> str:
-    """The diagram as lines of text: `-` is time, a value stands at its time, `|` completion, `#` error, `/`
-    a gap. Behind it, how many values there were, and the error."""
+    """The diagram as lines of text: `-` is time, a value is written at its time, `|` completion, `#` error,
+    `/` a gap. The number of values, and the error, follow each line."""
     seconds = seconds or 1.0
     names = [one_line(lane.name, LEFT) for lane in lanes]
     width = max(map(len, names), default=0)
@@ -134,11 +134,11 @@ STYLE = (
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """Where the lanes lie.
+    """The geometry of the lanes.
 
     Attributes:
-        left: pixels before the time begins.
-        scale: pixels of a second.
+        left: pixels before the time axis.
+        scale: pixels a second.
         seconds: the length of the axis.
     """
 
@@ -147,7 +147,7 @@ class Frame:
     seconds: float
 
     def x(self, at: float) -> float:
-        """The pixel of a time."""
+        """The x coordinate of a time."""
         return self.left + at * self.scale
 
 
@@ -163,7 +163,7 @@ def _axis(frame: Frame, height: int) -> str:
 
 
 def round_step(length: float, most: int) -> float:
-    """A round number (1, 2 or 5 times a power of ten) that divides a length into at most so many parts."""
+    """A round number (1, 2 or 5 times a power of ten) that divides a length into at most `most` parts."""
     rough = max(length / most, 1e-300)
     magnitude = 10.0 ** math.floor(math.log10(rough))
     return next(magnitude * factor for factor in (1, 2, 5, 10) if magnitude * factor >= rough)
@@ -220,14 +220,14 @@ def _gaps(gaps: Sequence[Tick], y: int, frame: Frame) -> Iterator[str]:
 
 
 def _marbles(values: Sequence[Tick], y: int, frame: Frame, hues: dict[str, int]) -> tuple[list[str], float]:
-    """The marks of the values, and the pixel where the last of them ends."""
+    """The marks of the values, and the x coordinate where the last of them ends."""
     spots = _thinned(values, frame)
     parts: list[str] = []
     edge = -math.inf
     for index, (x, tick, count) in enumerate(spots):
         label = _cut(tick.label)
         half = max(RADIUS, 5 + 3.7 * len(label))
-        # A label at an edge is moved inwards, so that nothing is cut.
+        # A label at an edge is moved inwards, so that it is not cut off.
         middle = min(max(x, frame.left + half - RADIUS), WIDTH - half - 10)
         behind = spots[index + 1][0] if index + 1 < len(spots) else math.inf
         if count == 1 and middle - half > edge and middle + half < behind - DOT:
@@ -240,7 +240,7 @@ def _marbles(values: Sequence[Tick], y: int, frame: Frame, hues: dict[str, int])
 
 
 def _thinned(values: Sequence[Tick], frame: Frame) -> list[tuple[float, Tick, int]]:
-    """Pixel, first value, and number of values of each place: one every `APART` pixels at most."""
+    """The x coordinate, first value, and number of values of each mark: one every `APART` pixels at most."""
     found: list[tuple[float, Tick, int]] = []
     for tick in values:
         x = frame.x(tick.at)
@@ -276,12 +276,12 @@ def _cut(label: str) -> str:
 
 
 def mimebundle(plain: str, picture: str) -> dict[str, str]:
-    """A picture as Jupyter wants it: text, SVG, and an image in HTML.
+    """A picture in the forms that Jupyter displays: text, SVG, and an image in HTML.
 
-    The image is for JupyterLab, which shows no SVG of a notebook that it does not trust.
+    The image is for JupyterLab, which shows no SVG of an untrusted notebook.
 
     Args:
-        plain: the same as text.
+        plain: the text version.
         picture: the SVG.
     """
     encoded = b64encode(picture.encode()).decode()

@@ -1,7 +1,7 @@
-"""`as_events`: values become events once, before they go to many.
+"""`as_events`: encodes values as events once, before they are shared.
 
-What a connection gets as an event it sends as it is; a plain value it has to encode, each connection for
-itself. So a source that many share is turned into events before the fan-out::
+A connection sends an event as it is; a plain value must be encoded, by each connection for itself. So the
+values of a shared source are made events before the fan-out::
 
     prices = market.pipe(rx_sse.as_events(event="price", shared=True))
 
@@ -10,10 +10,10 @@ itself. So a source that many share is turned into events before the fan-out::
     def stream(request: web.Request) -> rx.Observable[rx_sse.ServerSentEvent]:
         return prices
 
-At 10,000 clients that is 12 ms for an event instead of 85 ms. A topic of a bus does this by itself.
+At 10,000 clients this takes 12 ms for an event instead of 85 ms. A topic of a bus does it by itself.
 
 Standard: the wire's own rules (`rx_sse.wire.encode`), so a client cannot tell the difference.
-Never: it changes an event that is one already.
+Never: a value that already is an event is changed.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ def as_events(
     shared: bool = False,
     transient: bool = False,
 ) -> Callable[[Observable[T]], Observable[ServerSentEvent | RawFrame]]:
-    """Turns values into events, each encoded once for however many connections get it.
+    """Turns values into events, each encoded once for all connections.
 
-    A `ServerSentEvent` or `RawFrame` passes as it is; a `str` becomes its text, everything else JSON. A value
-    that cannot be encoded ends the sequence with `EncodeError`.
+    A `ServerSentEvent` or `RawFrame` passes unchanged; a `str` becomes its text, everything else JSON. A
+    value that cannot be encoded ends the sequence with `EncodeError`.
 
     With `shared=True` the result is shared (`share()`): the source is subscribed once, while there are
     subscribers. As with every `share()`: it runs on the first subscriber's scheduler, and after an error it

@@ -1,8 +1,8 @@
 """Observables that call their observer themselves.
 
-reactivex wraps every observer in two objects and a trampoline; at a thousand subscribers that is most of a
-delivery. What is made here keeps the contract by itself, so that a delivery is one call of the observer's own
-`on_next`.
+reactivex wraps every observer in two objects and a trampoline; with a thousand subscribers that is most of a
+delivery. The Observables made here keep the contract themselves, so a delivery is one call of the observer's
+own `on_next`.
 
 Standard: the Observable contract (ReactiveX, "The Observable Contract").
 Never: a call after `dispose`, `on_error` or `on_completed`.
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class Callbacks(Protocol):
-    """What a subscription calls: an observer, or functions."""
+    """The object that a subscription calls: an observer, or functions."""
 
     def on_next(self, value: Any, /) -> None: ...
     def on_error(self, error: Exception, /) -> None: ...
@@ -37,11 +37,11 @@ class Functions:
 
 
 class Unwrapped(Observable[T]):
-    """An Observable that answers for the contract itself.
+    """An Observable that keeps the contract itself.
 
     Attributes:
-        scheduled: it hands the scheduler on, to operators that a user wrote down. One that is not needs no
-            scheduler, and runs what a user gave it in the subscriber's context by itself.
+        scheduled: it passes the scheduler on, to operators in a user's pipeline. An Observable that is not
+            needs no scheduler, and runs the user's functions in the subscriber's context by itself.
     """
 
     scheduled = True
@@ -60,7 +60,7 @@ class Unwrapped(Observable[T]):
     def subscribe_observer(
         self, observer: Callbacks, scheduler: abc.SchedulerBase | None = None
     ) -> abc.DisposableBase:
-        """`subscribe`, also for what is no observer of reactivex's."""
+        """`subscribe`, also for an object that is not an observer of reactivex's."""
         raise NotImplementedError
 
 
@@ -69,7 +69,7 @@ def ignore(_: Any) -> None:
 
 
 def unhandled(error: Exception) -> None:
-    """What an error does that no `on_error` was given for."""
+    """Raise an error for which no `on_error` handler was given."""
     raise error
 
 
@@ -78,7 +78,7 @@ def _nothing() -> None:
 
 
 NOBODY = Functions(ignore, ignore, _nothing)
-"""An observer that has left."""
+"""An observer that ignores everything: the subscription has ended."""
 
 
 def _callbacks(
@@ -86,7 +86,7 @@ def _callbacks(
     on_error: abc.OnError | None,
     on_completed: abc.OnCompleted | None,
 ) -> Callbacks:
-    """The observer that `subscribe`'s arguments are, or make."""
+    """The observer given or made from `subscribe`'s arguments."""
     target: Any = on_next
     if on_next is not None and (
         isinstance(on_next, abc.ObserverBase) or callable(getattr(on_next, "on_next", None))

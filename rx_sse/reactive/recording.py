@@ -1,11 +1,11 @@
-"""A stream as it happened: what was emitted, when, and how it ended.
+"""A recorded stream: its values, their times, and its end.
 
-A `Recording` shows itself (a marble diagram in a notebook, a line of text elsewhere), is saved as one JSON
-value a line, and is replayed at any speed, with the same gaps in time.
+A `Recording` displays itself (a marble diagram in a notebook, a line of text elsewhere), is saved as one JSON
+value a line, and is replayed at any speed, with the same pauses.
 
-What a file holds is JSON, so a value comes back as JSON gives it: a tuple as a list, a number of numpy as a
-number, a dataclass as a dict. Two recordings are equal if their files would be; so what was saved and loaded
-is equal to what it was. JSON has no NaN and no infinity: the file has ``{"$float": "nan"}`` for them.
+A file holds JSON, so values are loaded as JSON gives them: a tuple as a list, a number of numpy as a number,
+a dataclass as a dict. Two recordings are equal if their files would be; so a loaded recording equals the
+saved one. JSON has no NaN and no infinity: the file has ``{"$float": "nan"}`` for them.
 
 Standard: JSON Lines for the file; the marble diagrams of ReactiveX for the picture.
 Never: it changes after it was made.
@@ -36,12 +36,13 @@ from rx_sse.wire.jsontext import dumps
 Kind = Literal["next", "error", "completed"]
 VERSION = 1
 _FLOAT = "$float"
-"""The key of an object that stands for NaN or an infinity; a dict with this key alone is put inside one."""
+"""The key of an object that represents NaN or an infinity; a dict with only this key is wrapped in
+another."""
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Something that happened.
+    """Something that happened in a stream.
 
     Attributes:
         at: seconds since the recording began.
@@ -55,12 +56,12 @@ class Moment:
 
 
 class Recording:
-    """What a stream did, as far as it was recorded.
+    """A stream, as far as it was recorded.
 
     Args:
-        moments: in the order of time; nothing follows an error or a completion.
-        seconds: how long it was recorded.
-        name: what the diagram calls it.
+        moments: in order of time; nothing follows an error or a completion.
+        seconds: the duration of the recording.
+        name: its name in the diagram.
 
     Raises:
         UsageError: moments out of order.
@@ -101,7 +102,7 @@ class Recording:
             return False
         try:
             return all(map(_same, self.moments, other.moments))
-        except EncodeError:  # a value that no file can hold
+        except EncodeError:  # a value that no file can store
             return self.moments == other.moments
 
     def replay(self, speed: float = 1.0) -> Observable[Any]:
@@ -111,7 +112,7 @@ class Recording:
             speed: 2.0 is twice as fast; 0 emits everything at once.
 
         Raises:
-            UsageError: a speed below 0: time does not run backwards.
+            UsageError: a speed below 0.
         """
         arguments.number("speed", speed, least=0)
 
@@ -151,19 +152,20 @@ class Recording:
         return Observable(subscribe)
 
     def through(self, *operators: Callable[[Observable[Any]], Observable[Any]], name: str = "") -> Recording:
-        """What operators make of the recording, in virtual time: a day takes no longer than its values take.
+        """Apply operators to the recording, in virtual time: a day takes no longer than processing its
+        values.
 
         The timers of operators (a throttle, a debounce) run by the recording's clock, because the scheduler
-        comes with the subscription. What waits for something else, a task or a thread, has no virtual time,
-        and its values are not seen. At the end of a recording that goes on, the source completes, so that
-        what an operator holds back is seen as well; that completion is not part of the result.
+        is that of the subscription. An operator that waits for something else, a task or a thread, has no
+        virtual time, and its values are lost. At the end of an unfinished recording the source completes, so
+        that values which an operator holds back are seen as well; that completion is not part of the result.
 
         Args:
-            *operators: as for `pipe`: each is given an Observable and returns one.
-            name: what its diagram calls it.
+            *operators: as for `pipe`: each takes an Observable and returns one.
+            name: its name in the diagram.
 
         Returns:
-            What came out, and when.
+            The values that the operators emitted, and their times.
 
         Raises:
             UsageError: no operator.
@@ -236,7 +238,7 @@ class Recording:
             ImportError: pandas is not installed.
         """
         try:
-            pandas: Any = import_module("pandas")  # an extra that nothing else here knows
+            pandas: Any = import_module("pandas")  # an extra that nothing else here imports
         except ImportError as error:
             raise ImportError("to_pandas() needs pandas: pip install pandas") from error
         values = self.values
@@ -255,10 +257,10 @@ class Recording:
     # -- files -----------------------------------------------------------------------------------------------
 
     def save(self, path: str | Path) -> None:
-        """Write it, one moment a line.
+        """Write it to a file, one moment a line.
 
         Raises:
-            EncodeError: a value that JSON cannot hold.
+            EncodeError: a value that JSON cannot represent.
         """
         head = {"rx_sse": VERSION, "name": self.name, "seconds": self.seconds}
         lines = [json.dumps(head), *(dumps(_written(moment)) for moment in self.moments)]
@@ -266,7 +268,7 @@ class Recording:
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read what `save` wrote.
+        """Read a file that `save` wrote.
 
         Raises:
             UsageError: the file holds no recording.
@@ -284,10 +286,10 @@ class Recording:
         except (ValueError, KeyError, TypeError) as error:
             raise UsageError(f"{path} holds no recording: {error}") from error
 
-    # -- how it looks ----------------------------------------------------------------------------------------
+    # -- display ---------------------------------------------------------------------------------------------
 
     def lane(self, name: str | None = None) -> Lane:
-        """It as a lane of a marble diagram."""
+        """The recording as a lane of a marble diagram."""
         return Lane(
             name if name is not None else self.name, [_tick(moment) for moment in self.moments], self.seconds
         )
@@ -315,7 +317,7 @@ def _written(moment: Moment) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """The value with what JSON has no word for in the file's own words."""
+    """The value, with the file's own notation for values that JSON cannot represent."""
     if type(value).__module__ == "numpy":
         value = value.tolist()
     if isinstance(value, float) and not math.isfinite(value):
@@ -329,7 +331,7 @@ def _plain(value: Any) -> Any:
 
 
 def _value(written: Any) -> Any:
-    """The other way round."""
+    """The inverse of `_plain`."""
     if isinstance(written, list):
         return [_value(item) for item in cast("list[object]", written)]
     if not isinstance(written, dict):

@@ -48,7 +48,7 @@ def retry_backoff(
             passed on; None for no limit.
         reset_after: Seconds that an attempt must have lasted to count as a success, if it emitted anything.
             The default is that one value is enough; give more for a source that greets before it fails.
-        retry_if: Says of an error whether it is worth another attempt; what it rejects is passed on at once.
+        retry_if: Returns whether an error is worth another attempt; other errors are passed on at once.
         scheduler: Instead of that of the subscription. Without either it is a `LoopScheduler`
             of the running loop, or reactivex's threads where no loop runs.
 
@@ -56,7 +56,7 @@ def retry_backoff(
         An operator for `pipe`.
 
     Raises:
-        UsageError: A number that makes no sense.
+        UsageError: A number out of range.
     """
     for name, value in (("initial", initial), ("cap", cap), ("reset_after", reset_after)):
         arguments.seconds(f"retry_backoff: {name}", value)

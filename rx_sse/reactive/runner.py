@@ -1,8 +1,8 @@
-"""The queue of one event loop: what all `LoopScheduler`s of a loop share.
+"""The queue of one event loop, shared by all `LoopScheduler`s of a loop.
 
 Work belongs to a group (one per stream), and groups take turns. Each piece of work runs in a context of its
-own (`contextvars`), whatever made the queue run: a timer that rings for two streams runs each stream's action
-where that stream was subscribed.
+own (`contextvars`), whatever made the queue run: a timer that is due for two streams runs each stream's
+action in the context in which that stream was subscribed.
 
 Standard: the order of reactivex's `CurrentThreadScheduler`.
 Never: it blocks, makes a thread, or touches the loop from a foreign thread except through
@@ -31,7 +31,7 @@ SLICE = 0.005
 """Seconds of uninterrupted work after which the loop gets a turn: a third of a frame at 60 Hz."""
 GRACE = 16
 """Actions that a slice never cuts off. `concat(prelude, live)` takes four: cut between them, because the
-prelude was long or the machine busy, it would lose what is pushed to `live` in the same turn. A greedy source
+prelude was long or the machine busy, it would lose values pushed to `live` in the same turn. A greedy source
 takes thousands."""
 
 
@@ -46,17 +46,17 @@ class Runner:
     def __init__(self, loop: asyncio.AbstractEventLoop, scheduler: Scheduler) -> None:
         self.loop = loop
         # One clock for everything: monotonic, exact, right in every thread. On asyncio loop.time() is this
-        # clock; on uvloop it stands still while the loop sleeps, and would tell a pushing thread an old time.
-        # The wall clock is read this once.
+        # clock; on uvloop it stands still while the loop sleeps, and would give a pushing thread an old time.
+        # The wall clock is read only this once.
         self.origin = monotonic()
         self.epoch = datetime.now(UTC)
         self.timers: Timers[Work] = Timers(loop, self._put_all)
-        self._common = Group()  # for what is scheduled outside of any run()
+        self._common = Group()  # for work scheduled outside of any run()
         self._current = self._common
         self._turn: deque[Group] = deque()  # groups that have work
-        self._later: deque[Group] = deque()  # groups whose slice was over
+        self._later: deque[Group] = deque()  # groups whose slice has ended
         self._draining = False
-        self._work: Work | None = None  # that is being run
+        self._work: Work | None = None  # the work that is being run
         self._resumption: asyncio.Handle | None = None
         self.ending: set[asyncio.Task[Any]] = set()
         self._one = _Due(scheduler, self.epoch, self._invoke)
@@ -68,11 +68,11 @@ class Runner:
         # Whole microseconds, rounded down: a due time of now must never lie ahead.
         return self.epoch + timedelta(microseconds=int((monotonic() - self.origin) * 1e6))
 
-    # Submission, from any thread. Work without a context gets a copy of the caller's; what runs before the
-    # call returns needs none: it is where it belongs.
+    # Submission, from any thread. Work without a context gets a copy of the caller's; work that runs before
+    # the call returns needs none: it is already in the caller's context.
 
     def submit(self, work: Work) -> None:
-        """Run it as soon as possible: at once, or after the work that is queued already."""
+        """Run it as soon as possible: at once, or after the queued work."""
         if not on_loop(self.loop):
             if work.context is None:
                 work.context = copy_context()
@@ -93,10 +93,10 @@ class Runner:
             if work.context is None:
                 work.context = copy_context()
             self._put(work)
-            # A subscribe() is under way. Its source must not emit before the subscriber holds the disposable,
-            # or `from_iterable(count()).take(1)` could not be stopped. So we run when reactivex's trampoline
-            # unwinds, before the outermost subscribe() returns. It forgets its queue when something raises:
-            # hence the loop as well.
+            # A subscribe() is in progress. Its source must not emit before the subscriber holds the
+            # disposable, or `from_iterable(count()).take(1)` could not be stopped. So the work runs when
+            # reactivex's trampoline unwinds, before the outermost subscribe() returns. The trampoline
+            # discards its queue when something raises: hence the loop as well.
             self._resume_soon()
             trampoline.run(self._all)
 
@@ -140,7 +140,7 @@ class Runner:
         """Runs one action of each group that has work, again and again, until the slice is over."""
         # Each action runs inside reactivex's trampoline. A subscribe() in it then finds the trampoline busy
         # and does not compare wall-clock times to enter it (set back in between, that blocks for as long),
-        # and what insists on the trampoline (`ReplaySubject`) is done when the action is.
+        # and work that requires the trampoline (`ReplaySubject`) is done when the action is.
         run = trampoline.run if trampoline.idle() else _Due.invoke
         one, turn = self._one, self._turn
         self._draining = True
@@ -213,12 +213,12 @@ class Runner:
         told = {"message": f"rx_sse: {message}", "exception": error}
         if context is None:
             self.loop.call_exception_handler(told)
-        else:  # an error collector sees the stream that it belongs to
+        else:  # an error collector sees the stream that the error belongs to
             context.copy().run(self.loop.call_exception_handler, told)
 
 
 class _Due(ScheduledItem):
-    """A call on its way through reactivex's trampoline; always due, by the queue's first moment."""
+    """A call that goes through reactivex's trampoline; always due, by the queue's first moment."""
 
     def __init__(self, scheduler: Scheduler, moment: datetime, call: Callable[[], None]) -> None:
         super().__init__(scheduler, None, _nothing, moment)

@@ -1,13 +1,13 @@
 """The scheduler that every Observable of this library is subscribed with.
 
-`LoopScheduler` runs the work of reactivex's operators on one asyncio event loop. What it adds to reactivex's
-own `AsyncIOScheduler` is what a server needs:
+`LoopScheduler` runs the work of reactivex's operators on one asyncio event loop. It adds to reactivex's own
+`AsyncIOScheduler` what a server needs:
 
 * Immediate work runs at once, in first-in-first-out order, not in the next turn of the loop. `start_with`,
-  `merge`, `retry`, `concat`, `switch_latest` subscribe through the scheduler: deferred by a turn, they lose
-  what is pushed in it.
-* After 5 ms of uninterrupted work the rest goes on in the next turn: `of(1).repeat()` cannot hang a server.
-* Work belongs to a group (one per stream), and groups take turns, so a greedy stream hurts itself alone.
+  `merge`, `retry`, `concat`, `switch_latest` subscribe through the scheduler: deferred by a turn, they would
+  lose values pushed in it.
+* After 5 ms of uninterrupted work the rest continues in the next turn: `of(1).repeat()` cannot hang a server.
+* Work belongs to a group (one per stream), and groups take turns, so a greedy stream delays only itself.
 * Timers are kept by absolute, monotonic time: no drift, and a wall clock that is set back changes nothing.
 * An action runs in the context (`contextvars`) in which it was scheduled, or the scheduler's own
   (`in_context`), whatever made it run.
@@ -44,7 +44,7 @@ class LoopScheduler(PeriodicScheduler):
     you.
 
     Every method may be called from any thread. On the loop, `schedule` runs the action before it returns,
-    unless work is being run already, or a `subscribe()` is being made: then the action runs right after that.
+    unless work is already running, or a `subscribe()` is in progress: then the action runs right after that.
     From another thread the action goes to the loop through `call_soon_threadsafe`.
 
     Args:
@@ -52,7 +52,7 @@ class LoopScheduler(PeriodicScheduler):
 
     Raises:
         RuntimeError: No loop was given and none is running; or, later, something is scheduled after the loop
-            was closed. What was still pending then is dropped, and disposing it is silent.
+            was closed. Work still pending then is dropped, and disposing it is silent.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
@@ -79,7 +79,7 @@ class LoopScheduler(PeriodicScheduler):
         """A scheduler on the same queue, all of whose work runs in one context.
 
         An operator schedules when it receives a value: in the context of the code that pushed it. With this
-        scheduler its work runs in that of its subscriber all the same.
+        scheduler its work runs in the context of its subscriber instead.
 
         Args:
             context: Entered for each action; give it to one scheduler alone, and enter it nowhere else.
@@ -89,14 +89,14 @@ class LoopScheduler(PeriodicScheduler):
     def schedule(
         self, action: abc.ScheduledAction[_TState], state: _TState | None = None
     ) -> abc.DisposableBase:
-        """Runs an action as soon as possible: at once, or after the work that is queued already.
+        """Runs an action as soon as possible: at once, or after the queued work.
 
         Args:
             action: Called with this scheduler and the state.
             state: Passed to the action.
 
         Returns:
-            Disposing it takes the action back and releases it at once.
+            Disposing it cancels the action and releases it at once.
         """
         work = Work(action, state, self, self._context)
         self._runner.submit(work)
@@ -116,7 +116,7 @@ class LoopScheduler(PeriodicScheduler):
             state: Passed to the action.
 
         Returns:
-            Disposing it takes the action back and releases it at once.
+            Disposing it cancels the action and releases it at once.
         """
         work = Work(action, state, self, self._context)
         seconds = self.to_seconds(duetime)
@@ -134,7 +134,7 @@ class LoopScheduler(PeriodicScheduler):
         action: abc.ScheduledAction[_TState],
         state: _TState | None = None,
     ) -> abc.DisposableBase:
-        """Runs an action at a time, as told by `now`.
+        """Runs an action at a time, by the clock of `now`.
 
         Args:
             duetime: An aware datetime, or seconds since the epoch.
@@ -142,7 +142,7 @@ class LoopScheduler(PeriodicScheduler):
             state: Passed to the action.
 
         Returns:
-            Disposing it takes the action back and releases it at once.
+            Disposing it cancels the action and releases it at once.
         """
         work = Work(action, state, self, self._context)
         when = self._runner.origin + (self.to_datetime(duetime) - self._runner.epoch).total_seconds()
@@ -162,7 +162,7 @@ class LoopScheduler(PeriodicScheduler):
 
         Args:
             period: Seconds, or a timedelta; zero or less means once in every turn of the loop.
-            action: Called with the state; what it returns is the state of the next call. One that raises is
+            action: Called with the state; its result is the state of the next call. After an exception it is
                 not called again.
             state: The first state.
 
@@ -181,23 +181,22 @@ class LoopScheduler(PeriodicScheduler):
         settled: Callable[[], None],
         failed: Callable[[BaseException], bool] | None = None,
     ) -> abc.DisposableBase:
-        """Runs an action as the first of a group of its own, and tells when the group has nothing left to do.
+        """Runs an action as the first of a group of its own, and calls back when the group has no work left.
 
-        What is scheduled for immediate execution while an action of the group runs belongs to the group too.
-        With `source.subscribe(...)` as the action, the group settles when the source has emitted everything
-        that it emits by itself on subscription: it may be before `run` returns, and for an endless source it
-        is never.
+        Actions scheduled for immediate execution by an action of the group belong to the group too. With
+        `source.subscribe(...)` as the action, the group settles when the source has emitted everything that
+        it emits by itself on subscription: this may be before `run` returns, and never for an endless source.
 
         Args:
             action: The first action.
             settled: Called once, on the loop.
-            failed: Called with what work of the group raises, now or later, that of timers included; returns
-                False if it was not reported, so that the loop's exception handler must be called.
+            failed: Called with an exception raised by work of the group, now or later, timers included;
+                returns False if it was not reported, so that the loop's exception handler must be called.
 
         Returns:
             Disposing it means that `settled` and `failed` are not called, nor `action` if it has not been
-            yet. What
-            `action` set going ends with the subscription that owns it, not here: other streams may share it.
+            called yet. Work that `action` started ends with the subscription that owns it, not here: other
+            streams may share it.
         """
         group = Group(settled, failed)
         work = Work(_call, action, self, self._context)
@@ -220,7 +219,7 @@ class LoopScheduler(PeriodicScheduler):
 
 
 class _InContext(LoopScheduler):
-    """A scheduler of a queue that is there already."""
+    """A scheduler on an existing queue."""
 
     def __init__(self, runner: Runner, context: Context) -> None:
         PeriodicScheduler.__init__(self)
@@ -229,7 +228,7 @@ class _InContext(LoopScheduler):
 
 
 class _Run(abc.DisposableBase):
-    """What takes a `run` back."""
+    """The disposable of a `run`."""
 
     __slots__ = ("_first", "_group")
 
@@ -247,16 +246,16 @@ def _call(_: abc.SchedulerBase, action: Callable[[], object]) -> None:
 
 
 def seconds_of(scheduler: abc.SchedulerBase) -> Callable[[], float]:
-    """A scheduler's clock in seconds, from some moment on."""
+    """A scheduler's clock in seconds, from some fixed moment on."""
     if isinstance(scheduler, LoopScheduler):
         return monotonic
     return lambda: scheduler.to_seconds(scheduler.now)
 
 
 def first_given(*schedulers: abc.SchedulerBase | None) -> abc.SchedulerBase:
-    """The first that is one; else a new one for the running loop; without a loop, reactivex's threads.
+    """The first scheduler given; else a new one for the running loop; without a loop, reactivex's threads.
 
-    What a subscription schedules with it runs in the subscriber's context.
+    Work that a subscription schedules with it runs in the subscriber's context.
     """
     for scheduler in schedulers:
         if scheduler is not None:
@@ -268,8 +267,8 @@ def first_given(*schedulers: abc.SchedulerBase | None) -> abc.SchedulerBase:
 
 
 def of_subscriber(scheduler: abc.SchedulerBase) -> abc.SchedulerBase:
-    """The scheduler for a subscription that is being made: its work runs in the present context, unless the
-    scheduler has one."""
+    """The scheduler for a new subscription: its work runs in the current context, unless the scheduler has
+    its own."""
     if isinstance(scheduler, LoopScheduler) and scheduler.context is None:
         return scheduler.in_context(copy_context())
     return scheduler

@@ -1,9 +1,8 @@
-"""Notifications from several threads, one at a time and in order, without a thread that waits.
+"""Notifications from several threads, one at a time and in order, without a waiting thread.
 
-An operator with a timer has two sources: its upstream, pushed from any thread, and the loop. Downstream may
-rely on the Observable contract all the same: notifications do not overlap. A thread that calls while another
-delivers leaves its notification behind and goes; a notification that is made inside a delivery is appended,
-never nested.
+An operator with a timer has two sources: its upstream, pushed from any thread, and the loop. Downstream
+relies on the Observable contract: notifications do not overlap. A thread that calls while another thread
+delivers queues its notification and returns; a notification made inside a delivery is appended, never nested.
 
 Standard: the Observable contract, "notifications are serial"; the method is RxJava's `SerializedObserver`.
 Never: it holds its lock while it calls an observer.
@@ -28,7 +27,7 @@ class Serial:
         self._busy = False
 
     def put(self, call: Callable[..., None], *values: Any) -> None:
-        """Run `call(*values)`, now or after the calls before it, by the thread that runs those."""
+        """Run `call(*values)`, now or after the earlier calls, on the thread that runs those."""
         with self._lock:
             if self._calls is None:
                 self._calls = deque()
@@ -39,7 +38,7 @@ class Serial:
         self._run()
 
     def _run(self) -> None:
-        """Run what was put, until nothing is left. The caller has set `_busy`, under the lock."""
+        """Run the queued calls, until none are left. The caller has set `_busy`, under the lock."""
         while True:
             with self._lock:
                 if not self._calls:
@@ -53,7 +52,7 @@ class Serial:
                 raise
 
     def _failed(self) -> None:
-        """A call raised: that goes to the caller that pushed, as in reactivex. Waiting calls run with the
+        """A call raised: the pushing caller gets the exception, as in reactivex. Waiting calls run with the
         next one."""
         with self._lock:
             self._busy = False

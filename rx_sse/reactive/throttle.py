@@ -1,8 +1,8 @@
 """`throttle_latest`: at most one value in so many seconds, and always the last one.
 
-What a slow screen wants from a fast source: the first value at once, then the newest at a steady pace, and
-when the source falls silent the last value is not lost (`throttle_first` drops it, `debounce` never emits
-while the source is busy).
+For a slow consumer of a fast source: the first value at once, then the newest at a steady pace, and when the
+source falls silent the last value is not lost (`throttle_first` drops it, `debounce` never emits while the
+source is busy).
 
 Standard: RxJava's `throttleLatest(timeout, emitLast=true)`, with a window for each key.
 Never: keeps the state of a key that has been silent for a window, or emits two values at a time.
@@ -33,23 +33,23 @@ def throttle_latest(
 ) -> Callable[[Observable[T]], Observable[T]]:
     """Lets at most one value pass in each window of `seconds`, and never loses the last one.
 
-    The first value passes at once and opens a window. Of those that come in a window the newest passes when
-    it is over, and opens the next. A window without a value is the last: the value after it passes at
-    once again.
+    The first value passes at once and opens a window. When the window ends, the newest value that arrived in
+    it passes and opens the next window. A window without a value is the last: the next value passes at once
+    again.
 
     With a `key` each key has windows of its own, so that a quiet one is not hidden by a busy one::
 
         prices.pipe(rx_sse.throttle_latest(0.5, key=lambda price: price["symbol"]))
 
     Values of different keys may then change their order: a value that waited follows later values of other
-    keys. On a resumable stream of a bus that is a position that goes back, and makes the stream live-only.
+    keys. On a resumable stream of a bus the position would go back, so the stream becomes live-only.
 
-    When the source completes, what still waits is emitted first, in the order of its arrival. When it fails,
-    what waits is dropped and the error passes at once: it must not look newer than it is.
+    When the source completes, waiting values are emitted first, in the order of their arrival. When it fails,
+    they are dropped and the error passes at once: a value must not look newer than it is.
 
     Args:
         seconds: The length of a window: seconds or a timedelta, more than zero.
-        key: Gives the key of a value. State is kept only for keys whose window is open.
+        key: Returns the key of a value. State is kept only for keys whose window is open.
         scheduler: Instead of that of the subscription. Without either it is a `LoopScheduler`
             of the running loop, or reactivex's threads where no loop runs.
 
@@ -57,7 +57,7 @@ def throttle_latest(
         An operator for `pipe`.
 
     Raises:
-        UsageError: `seconds` is no length of a window, or `key` no function.
+        UsageError: `seconds` is not a valid duration, or `key` not a function.
     """
     length = seconds.total_seconds() if isinstance(seconds, timedelta) else seconds
     length = arguments.seconds("throttle_latest: seconds", length, zero="would be no window")
@@ -90,10 +90,10 @@ class _Throttled(Unwrapped[T]):
 
 
 class _Windows(Serial, abc.DisposableBase):
-    """One subscription: the windows that are open, and what waits for their end.
+    """One subscription: the open windows, and the values that wait for their end.
 
-    Without keys there is one window, and nothing to forget when it is over: it has a timer only while a value
-    waits. Most sources are slower than their window, and then a value meets one lock and no container.
+    Without keys there is one window, and no state to remove when it ends: it has a timer only while a value
+    waits. Most sources are slower than their window, and then a value takes one lock and no container.
     """
 
     __slots__ = (
@@ -123,8 +123,8 @@ class _Windows(Serial, abc.DisposableBase):
         self._clock = clock
         self._time = seconds_of(clock)
         self._over_at = -inf
-        self._timers: dict[Hashable, abc.DisposableBase] | None = None  # of the open windows
-        self._waiting: dict[Hashable, Any] | None = None  # by key, in the order of arrival
+        self._timers: dict[Hashable, abc.DisposableBase] | None = None  # timers of the open windows
+        self._waiting: dict[Hashable, Any] | None = None  # waiting values by key, in the order of arrival
         self._upstream: abc.DisposableBase | None = None
         self._ended = False
 
@@ -167,19 +167,19 @@ class _Windows(Serial, abc.DisposableBase):
         self._run()
 
     def on_error(self, error: Exception) -> None:
-        """The source failed: what waits must not look newer than the error."""
+        """The source failed: waiting values are dropped."""
         if self._end() is not None:
             self.put(self._fail, error)
 
     def on_completed(self) -> None:
-        """The source completed: what waits goes first."""
+        """The source completed: waiting values are emitted first."""
         if (left := self._end()) is not None:
             for value in left:
                 self.put(self._emit, value)
             self.put(self._complete)
 
     def dispose(self) -> None:
-        """Let everything go. From any thread."""
+        """Release everything. From any thread."""
         self._observer = NOBODY
         self._end()
         self._leave()
@@ -210,7 +210,7 @@ class _Windows(Serial, abc.DisposableBase):
         self.put(self._emit, value)
 
     def _open(self, name: Hashable) -> bool:
-        """Open a window, under the lock; whether a value may pass, now that nothing waits."""
+        """Open a window, under the lock; returns whether a value may pass, now that none waits."""
         left = self._length
         if self._key is None:
             now = self._time()
@@ -238,7 +238,7 @@ class _Windows(Serial, abc.DisposableBase):
     # -- the end ---------------------------------------------------------------------------------------------
 
     def _end(self) -> list[Any] | None:
-        """Take nothing more; what waits, None if that was done before."""
+        """Accept no more values; returns the waiting values, None if it was called before."""
         with self._lock:
             if self._ended:
                 return None

@@ -2,14 +2,14 @@
 
 Operations wanted: add (each tick of each interval, each value into a `debounce`), forget (the same), and run
 all that are due. asyncio's own heap compares timers in Python code and wakes the loop for each of them;
-uvloop makes a handle of libuv for each. Here an entry is a tuple, compared in C, and what is due together is
-handed over together, so that its receiver can run it in slices. Adding is O(log n). A disposed entry stays as
-an empty husk until it is due, or until husks may be half of the heap: then one pass throws them out. So
-forgetting is O(1) for the caller, and O(1) here when shared out over all.
+uvloop makes a handle of libuv for each. Here an entry is a tuple, compared in C, and entries due together are
+returned together, so that they can be run in slices. Adding is O(log n). A disposed entry stays as an empty
+husk until it is due, or until husks may be half of the heap: then one pass removes them. So forgetting is
+O(1) for the caller, and O(1) amortised here.
 
-Standard: `time.monotonic`, also where the loop's clock is coarser (uvloop counts whole milliseconds, and not
-while it sleeps).
-Never: it rings early, or reads the wall clock.
+Standard: `time.monotonic`, also where the loop's clock is coarser (uvloop counts whole milliseconds, and
+stops while it sleeps).
+Never: it fires early, or reads the wall clock.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from time import monotonic
 from typing import Generic, Protocol, TypeVar
 
 EARLY_WAKE = 0.001
-"""Seconds: uvloop rounds to whole milliseconds and may wake us early; asking for less than one would spin."""
+"""Seconds: uvloop rounds to whole milliseconds and may wake early; a shorter delay would spin."""
 COMPACT_FROM = 64
 """Entries: a smaller heap is not worth a pass."""
 
 
 class Timed(Protocol):
-    """What a timer is for."""
+    """The object that a timer fires for."""
 
     disposed: bool
 
@@ -38,11 +38,11 @@ T = TypeVar("T", bound=Timed)
 
 
 class Timers(Generic[T]):
-    """Hands over what is due. Belongs to the loop's thread.
+    """Returns due entries. Belongs to the loop's thread.
 
     Args:
-        loop: the loop that wakes us.
-        due: called with what is due, the earliest first, and of equals the first that was added.
+        loop: the loop whose timer is used.
+        due: called with the due entries, the earliest first, and equal times in the order of adding.
     """
 
     __slots__ = ("_alarm", "_alarm_at", "_compact_at", "_due", "_heap", "_loop", "_serial")
@@ -51,13 +51,13 @@ class Timers(Generic[T]):
         self._loop = loop
         self._due = due
         self._heap: list[tuple[float, int, T]] = []
-        self._serial = 0  # between equal times the order of adding decides
+        self._serial = 0  # decides the order of entries with equal times
         self._compact_at = COMPACT_FROM
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at = inf
 
     def add(self, when: float, what: T) -> None:
-        """Have `what` handed over at a time of `time.monotonic`."""
+        """Pass `what` to `due` at a time of `time.monotonic`."""
         heap = self._heap
         if len(heap) >= self._compact_at:
             heap[:] = [entry for entry in heap if not entry[2].disposed]
@@ -76,7 +76,7 @@ class Timers(Generic[T]):
 
     def _ring(self) -> None:
         self._alarm = None
-        self._alarm_at = -inf  # what is added meanwhile is seen below
+        self._alarm_at = -inf  # entries added meanwhile are checked below
         heap = self._heap
         now = monotonic()
         due: list[T] = []

@@ -1,10 +1,10 @@
-"""What a scheduler queues: one piece of work, and the group that it belongs to.
+"""A scheduler's unit of work, and the group that it belongs to.
 
-A `Work` is at the same time the disposable that reactivex gets for it. Groups are linked lists through their
-work, so that the thousands of streams that are idle own no container.
+A `Work` is also the disposable that reactivex gets for it. Groups are linked lists through their work, so
+that thousands of idle streams own no container.
 
-Standard: reactivex's `DisposableBase`; `dispose` may be called from any thread, as often as one likes.
-Never: keeps an action, its state or what it returned after it was disposed.
+Standard: reactivex's `DisposableBase`; `dispose` may be called from any thread, any number of times.
+Never: keeps an action, its state or its result after it was disposed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from rx_sse.reactive.timers import Timers
 
 
 class Work(abc.DisposableBase):
-    """One scheduled action, and the disposable that takes it back."""
+    """One scheduled action, and the disposable that cancels it."""
 
     __slots__ = ("action", "context", "disposed", "following", "group", "inner", "scheduler", "state")
 
@@ -35,7 +35,7 @@ class Work(abc.DisposableBase):
         self.action: Callable[..., Any] | None = action
         self.state = state
         self.scheduler = scheduler
-        self.context = context  # None for that of the caller
+        self.context = context  # None for the caller's
         self.group: Group | None = None
         self.following: Work | None = None
         self.inner: abc.DisposableBase | None = None
@@ -52,13 +52,13 @@ class Work(abc.DisposableBase):
         else:
             inner = context.run(action, self.scheduler, state)
         if isinstance(inner, abc.DisposableBase):
-            # First stored, then asked: a dispose() from another thread in between finds it.
+            # First stored, then checked: a dispose() from another thread in between finds it.
             self.inner = inner
             if self.disposed:
                 self.dispose()
 
     def dispose(self) -> None:
-        """Take the action back, or dispose of what it returned."""
+        """Cancel the action, or dispose of its result."""
         self.disposed = True
         self.action = self.state = self.context = None
         inner, self.inner = self.inner, None
@@ -67,7 +67,7 @@ class Work(abc.DisposableBase):
 
 
 class PeriodicWork(Work):
-    """An action that comes back on a fixed grid of times."""
+    """An action that repeats on a fixed grid of times."""
 
     __slots__ = ("_period", "_timers", "_when")
 
@@ -87,7 +87,7 @@ class PeriodicWork(Work):
         self._timers = timers
 
     def invoke(self) -> None:
-        """Run the action and ask to be run again."""
+        """Run the action and schedule the next run."""
         action, context = self.action, self.context
         if action is None:
             return
@@ -98,7 +98,7 @@ class PeriodicWork(Work):
         due = self._when + self._period
         now = monotonic()
         if due <= now:
-            # Late by a period or more: what was missed is skipped, not made up for in a burst.
+            # Late by a period or more: missed runs are skipped, not repeated in a burst.
             ticks = floor((now - self._when) / self._period) + 1 if self._period else 0
             due = max(now, self._when + ticks * self._period)
         self._when = due
@@ -117,9 +117,9 @@ class Group:
     ) -> None:
         self._head: Work | None = None
         self._tail: Work | None = None
-        self.settled = settled  # called when nothing is left for the first time
-        self.failed = failed  # called with what its work raises; returns whether it was reported
-        self.waiting = False  # it has its place among the groups that have work
+        self.settled = settled  # called when no work is left for the first time
+        self.failed = failed  # called with exceptions of its work; returns whether they were reported
+        self.waiting = False  # it is among the groups that have work
 
     def __bool__(self) -> bool:
         return self._head is not None
@@ -133,7 +133,7 @@ class Group:
         self._tail = work
 
     def take(self) -> Work | None:
-        """The piece of work whose turn it is."""
+        """The next piece of work."""
         work = self._head
         if work is not None:
             self._head = work.following

@@ -214,7 +214,7 @@ async def a_revocation_is_known(bench: Bench) -> None:
 
 
 async def a_closed_bus_takes_nothing(bench: Bench) -> None:
-    """Values pushed before are delivered; then pushing raises, and streams end without an end of their topic."""
+    """Values pushed before are delivered; then pushing raises, and streams end without their topic's end."""
     got: list[Any] = []
     async with bench.bus() as bus:
         name = bench.topic()
