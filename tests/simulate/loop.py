@@ -96,7 +96,7 @@ class Loop(asyncio.AbstractEventLoop):
         self._number = 0
         self._closed = False
         self._threads: dict[int, deque[Callable[[], None]]] = {}
-        self._thread = 0
+        self.playing = 0
         self.slow = 0.0
         """How likely a look at the clock finds that a time slice is over."""
         self.failures: list[str] = []
@@ -207,21 +207,21 @@ class Loop(asyncio.AbstractEventLoop):
         action = actions.popleft()
         if not actions:
             del self._threads[number]
-        self._thread = number
+        self.playing = number
         asyncio._set_running_loop(None)
         try:
             action()
         finally:
-            self._thread = 0
+            self.playing = 0
             asyncio._set_running_loop(self)
 
     def thread_id(self) -> int:
         """`threading.get_ident()`."""
-        return 1_000_000 + self._thread
+        return 1_000_000 + self.playing
 
     def perf_counter(self) -> float:
         """`time.perf_counter()`: computing takes a while, and threads come in meanwhile."""
-        if self._thread == 0:
+        if self.playing == 0:
             if self._threads and self._chance.random() < 0.2:
                 self._play_thread()
             if self.slow:

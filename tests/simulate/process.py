@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import reactivex.operators as ops
 from aiohttp import web
@@ -13,12 +13,26 @@ from reactivex import Observable, abc
 
 import rx_sse
 from rx_sse import Bus, Overflow, ServerSentEvent
+from rx_sse.errors import PublishRefused, PublishUnknown
 
-from .broker import Link
 from .chain import name_of
 from .loop import Loop
 from .trace import Trace
 from .transport import Wire
+
+
+class Link(Protocol):
+    """What ties one life of a process to what outlives it."""
+
+    crowded: bool
+    """Whether its queue is full."""
+    abandoned: list[str]
+    """What it had not got rid of when it ended."""
+
+    def kill(self) -> None:
+        """The process is gone."""
+        ...
+
 
 MakeBus = Callable[[], tuple[Bus, Link | None]]
 
@@ -65,6 +79,8 @@ class Process:
         """Whether it refused a push in this life."""
         self.holes: set[str] = set()
         """Topics in which `bus.errors` told of a gap in this life."""
+        self.dropped: set[str] = set()
+        """Topics of which `bus.errors` said that pushes could not be stored."""
         self._runner: web.AppRunner | None = None
         self._protocol: Callable[[], asyncio.Protocol] | None = None
 
@@ -92,6 +108,8 @@ class Process:
     def _trouble(self, trouble: Any) -> None:
         if trouble.gap is not None:
             self.holes.add(trouble.topic)
+        elif isinstance(trouble.error, PublishRefused | PublishUnknown):
+            self.dropped.add(trouble.topic)
 
     async def stop(self) -> None:
         """An orderly end, as at a deploy."""

@@ -10,20 +10,29 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from rx_sse import Bus, MemoryBus, Overflow
+from rx_sse import Bus, MemoryBus, Overflow, SQLiteBus
 from rx_sse.bus.log.draft import Retention
-from rx_sse.errors import BusClosed, PublishUnknown, QueueFull
+from rx_sse.bus.log.history import MemoryBudget
+from rx_sse.bus.log.position import parse, ref_of
+from rx_sse.errors import BusClosed, PublishRefused, PublishUnknown, QueueFull
 
-from .broker import Broker, Link
+from .broker import Broker
+from .broker import Link as BrokerLink
 from .chain import Chain, name_of
 from .client import Client
+from .database import Database, Life
 from .loop import BEGIN, Loop, virtual
-from .process import Process, anything, third
+from .oracle import Account, GapTold
+from .process import Link, Process, anything, third
+from .threads import GROUP, Group
 from .trace import Trace
 
-LOGS = ("memory", "broker", "branches")
+LOGS = ("memory", "broker", "branches", "file", "power")
 """A log of one process; a broker that loses nothing it accepted but by its limits; one whose stale replicas
-are promoted, and which is flushed."""
+are promoted, and which is flushed; an SQLite file that loses nothing; one that loses its last commits in a
+power cut, and is replaced by a backup."""
+TURNS = ("memory", "broker", "branches", "file", "memory", "broker", "branches", "power")
+"""The logs of seeds in a row; one over a file takes three times as long as another."""
 TOPICS = ("a", "b", "c")
 ENDING = "d"
 """A topic that is ended now and then; its clients read nothing else."""
@@ -33,7 +42,8 @@ while a bus closes; entries that are deleted in the middle of a log; an operator
 gaps and small limits."""
 STEPS = 40
 PEACE = 60.0
-"""Seconds after which every client must be whole, once nothing goes wrong any more."""
+"""Seconds after which every client must be whole, once nothing goes wrong any more; over a file half of it,
+where each second has hundreds of looks for what is new."""
 
 ROUTES: dict[str, Callable[[str], bool]] = {
     "plain": anything,
@@ -89,7 +99,14 @@ class Scenario:
         self.numbers = dict.fromkeys(self.chains, 0)
         self.padding = chance.choice((0, 0, 200, 3000))
         self.broker: Broker | None = None
-        if not memory:
+        self.database: Database | None = None
+        self.ahead: list[tuple[Account, float]] = []
+        """Clients whose cursor the log took back, and when: each must be told."""
+        if log in ("file", "power"):
+            self.database = Database(
+                loop, chance, self.chains.__getitem__, self.trace, durable=chance.random() < 0.3
+            )
+        elif not memory:
             page = chance.choice((1, 2, 7, 500))
             self.broker = Broker(loop, chance, self.chains.__getitem__, self.trace, page=page)
         loop.slow = chance.choice((0.0, 0.0, 0.05, 0.5))
@@ -111,6 +128,8 @@ class Scenario:
         """Pushes that were refused for want of room: topic and time."""
         self.promised: dict[str, Process] = {}
         """Pushes that returned, and the process that took them, until they are stored."""
+        self.turned_down: set[str] = set()
+        """What `PublishRefused` said would not be stored."""
         self.trace.note(
             f"seed {seed}",
             "{}: history {}, {} processes, padding {}, overflow at {}, slow {}",
@@ -120,14 +139,22 @@ class Scenario:
             self.trace.note(client.name, "is a client of {}", client.path)
 
     def _make_bus(self, number: int) -> tuple[Bus, Link | None]:
+        if self.database is not None:
+            return self._make_sqlite_bus(self.database)
         if self.broker is None:
             bus: Bus = MemoryBus(history=self.kept, clock=self.loop.time)
             return bus, None
-        link = Link(self.broker, f"link {number}")
+        link = BrokerLink(self.broker, f"link {number}")
         retention = Retention(entries=self.kept, age=1e9)
         return Bus(
             link, retention, clock=self.loop.time, ring_bytes=self.chance.choice((350, 10_000, 64_000_000))
         ), link
+
+    def _make_sqlite_bus(self, database: Database) -> tuple[Bus, Link]:
+        GROUP.set(group := Group())  # the threads that this task starts are of this life
+        bus = SQLiteBus(database.path, history=self.kept, ttl=1e6, clock=self.loop.time)
+        bus._core.runtime.rings = MemoryBudget(self.chance.choice((350, 10_000, 64_000_000)))
+        return bus, Life(group)
 
     def _make_client(self, number: int) -> Client:
         chance = self.chance
@@ -152,7 +179,7 @@ class Scenario:
     # -- the run ---------------------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """BusError, then peace, then the account."""
+        """Trouble, then peace, then the account."""
         for process in self.processes:
             self.loop.complete(process.start())
         for client in self.clients:
@@ -164,10 +191,12 @@ class Scenario:
             self.chance.choices(names, weights)[0]()
             self.loop.run_for(self.chance.choice((0.0, 0.001, 0.01, 0.1, 0.5, self.chance.uniform(0.0, 3.0))))
         self._make_peace()
-        self.loop.run_for(PEACE / 2)
+        peace = PEACE / 2 if self.database is None else PEACE / 4
+        self.loop.run_for(peace)
+        self._account_for_clients()  # nothing new has come that could wake anybody up
         for topic in self.chains:
             self._push(self.processes[0], topic)
-        self.loop.run_for(PEACE / 2)
+        self.loop.run_for(peace)
         self._account()
         self.bury()
 
@@ -194,6 +223,16 @@ class Scenario:
                 (self._crowd, 0.7),
                 (self._publish_outside, 1),
             ]
+        if self.database is not None:
+            actions += [
+                (self._kill, 0.7),
+                (self._fail, 1),
+                (self._lock, 1.5),
+                (self._stall, 1),
+                (self._publish_outside, 1.5),
+            ]
+        if self.log == "power":
+            actions += [(self._cut_power, 1.5), (self._back_up, 1.5), (self._restore, 1)]
         if "holes" in self.faults and self.broker is not None:
             actions.append((self._delete, 2))
         if self.log == "broker":
@@ -209,6 +248,8 @@ class Scenario:
             self.broker.heal()
             for link in self.broker.links:
                 link.crowded = False
+        if self.database is not None:
+            self.database.heal()
         for client in self.clients:
             client.calm = True
             client.read(True)
@@ -217,12 +258,7 @@ class Scenario:
             assert process.accepts, f"{process.name} did not start again"
 
     def _account(self) -> None:
-        if self.broker is not None:
-            self.broker.excuse()
-        for client in self.clients:
-            assert client.done or client.open, f"{client.name} has no stream"
-            for account in client.accounts.values():
-                account.whole()
+        self._account_for_clients()
         stored = self._stored()
         for process in self.processes:
             stored.update(process.abandoned)
@@ -233,9 +269,29 @@ class Scenario:
             assert any(item.payload is None and item.at >= at for item in self.chains[topic].items), (
                 f"a push to {topic} was refused, and its readers were not told"
             )
-        lost = [payload for payload in self.promised if payload not in stored]
+        lost = [
+            payload
+            for payload, process in self.promised.items()
+            if payload not in stored and payload.split("-", 1)[0] not in process.dropped
+        ]
+        ghosts = self.turned_down & self._stored()
+        assert not ghosts, f"{', '.join(ghosts)} were refused, and are stored"
         assert not lost, f"{', '.join(lost)} were pushed without an error, and never stored"
         assert not self.loop.failures, f"the loop's exception handler got {self.loop.failures}"
+
+    def _account_for_clients(self) -> None:
+        if self.broker is not None:
+            self.broker.excuse()
+        if self.database is not None:
+            self.database.excuse()
+        for account, at in self.ahead:
+            assert account.over or any(isinstance(it, GapTold) and it.at >= at for it in account.told), (
+                f"{account.name} stood where the log was cut off, and was not told"
+            )
+        for client in self.clients:
+            assert client.done or client.open, f"{client.name} has no stream"
+            for account in client.accounts.values():
+                account.whole()
 
     def _account_for_values(self, process: Process, topic: str) -> None:
         """What a subscriber in the process got: in order, once, and all of it unless `bus.errors` said so."""
@@ -268,6 +324,10 @@ class Scenario:
 
     # -- publishers ------------------------------------------------------------------------------------------
 
+    def _settled(self) -> bool:
+        """Whether no process is on a file that was replaced: if it ended there, what it knows would go."""
+        return self.database is None or self.loop.time() >= self.database.unsettled
+
     def _some_process(self) -> Process | None:
         up = [process for process in self.processes if process.bus is not None and process.accepts]
         return self.chance.choice(up) if up else None
@@ -296,7 +356,7 @@ class Scenario:
             self._taken(process, topic, payload)
 
     def _taken(self, process: Process, topic: str, payload: str) -> None:
-        if self.broker is None:
+        if self.log == "memory":
             self.chains[topic].accept(payload, self.loop.time())
         elif process.accepts or "close" in self.faults:
             self.promised[payload] = process
@@ -331,9 +391,11 @@ class Scenario:
             self.loop.create_task(self._published(process, topic, self._value(topic)))
 
     def _publish_outside(self) -> None:
-        assert self.broker is not None
         topic = self.chance.choice(TOPICS)
-        self.broker.publish_from_outside(topic, self._value(topic), Retention(entries=self.kept, age=1e9))
+        if self.database is not None:
+            self.database.publish_from_outside(topic, self._value(topic))
+        elif self.broker is not None:
+            self.broker.publish_from_outside(topic, self._value(topic), Retention(entries=self.kept, age=1e9))
 
     def _end(self) -> None:
         if (process := self._some_process()) is not None:
@@ -343,9 +405,9 @@ class Scenario:
         if process.bus is None:
             return
         self.trace.note(process.name, "ends {}", ENDING)
-        if self.broker is None:
+        if self.log == "memory":
             self.chains[ENDING].accept(None, self.loop.time(), end=True)
-        with contextlib.suppress(QueueFull, PublishUnknown, BusClosed):
+        with contextlib.suppress(QueueFull, PublishRefused, PublishUnknown, BusClosed):
             await process.bus.end(ENDING)
 
     async def _published(self, process: Process, topic: str, value: str) -> None:
@@ -353,10 +415,13 @@ class Scenario:
         payload = name_of(value)
         if bus is None:
             return
-        if self.broker is None:
+        if self.log == "memory":
             self._taken(process, topic, payload)
         try:
             cursor = await bus.publish(topic, value)
+        except PublishRefused:
+            self.trace.note(process.name, "publish of {}: refused", payload)
+            self.turned_down.add(payload)
         except (QueueFull, PublishUnknown, BusClosed) as error:
             self.trace.note(process.name, "publish of {}: {}", payload, type(error).__name__)
         else:
@@ -377,12 +442,12 @@ class Scenario:
         self.chance.choice(self.clients).read(True)
 
     def _wait(self) -> None:
-        self.loop.run_for(self.chance.choice((5.0, 20.0, 40.0)))
+        self.loop.run_for(self.chance.choice((5.0, 20.0, 40.0) if self.database is None else (2.0, 10.0)))
 
     # -- processes -------------------------------------------------------------------------------------------
 
     def _restart(self) -> None:
-        if (process := self._some_process()) is not None:
+        if self._settled() and (process := self._some_process()) is not None:
             self.loop.create_task(self._restarted(process))
 
     async def _restarted(self, process: Process) -> None:
@@ -393,7 +458,7 @@ class Scenario:
                 )
         self._give_up(process)
         await process.stop()
-        if self.broker is None:
+        if self.log == "memory":
             for chain in self.chains.values():
                 chain.forget(self.loop.time())
         await process.start()
@@ -405,19 +470,83 @@ class Scenario:
             self.refused.clear()
 
     def _kill(self) -> None:
-        if (process := self._some_process()) is not None:
-            for payload, keeper in list(self.promised.items()):
-                if keeper is process:  # at most once: what it had not stored is gone with it
-                    del self.promised[payload]
-            self._give_up(process)
-            process.kill()
-            self.loop.call_later(
-                self.chance.uniform(0.1, 5.0), lambda: self.loop.create_task(process.start())
+        if self._settled() and (process := self._some_process()) is not None:
+            self._killed(process)
+
+    def _killed(self, process: Process) -> None:
+        for payload, keeper in list(self.promised.items()):
+            if keeper is process:  # at most once: what it had not stored is gone with it
+                del self.promised[payload]
+        self._give_up(process)
+        process.kill()
+        self.loop.call_later(self.chance.uniform(0.1, 5.0), lambda: self.loop.create_task(process.start()))
+
+    # -- the file --------------------------------------------------------------------------------------------
+
+    def _fail(self) -> None:
+        assert self.database is not None
+        name = self.chance.choice(("SQLITE_FULL", "SQLITE_READONLY", "SQLITE_IOERR"))
+        self.database.fail(name, self.chance.choice((0.1, 2.0, 8.0)))
+
+    def _lock(self) -> None:
+        assert self.database is not None
+        topic = self.chance.choice(TOPICS)
+        seconds = self.chance.choice((0.0, 0.1, 2.0, 8.0))
+        self.database.lock(seconds, topic, self._value(topic), commit=self.chance.random() < 0.5)
+
+    def _stall(self) -> None:
+        process = self._some_process()
+        if self._settled() and process is not None and isinstance(process.link, Life):
+            assert self.database is not None
+            self.database.stall(process.link.group, self.chance.choice((0.1, 1.0, 8.0)))
+
+    def _back_up(self) -> None:
+        assert self.database is not None
+        self.database.backup()
+
+    def _restore(self) -> None:
+        assert self.database is not None
+        if self._may_branch():
+            self._took_back(self.database.restore())
+
+    def _cut_power(self) -> None:
+        assert self.database is not None
+        if self._may_branch():
+            self._took_back(self.database.cut_power(self._kill_all))
+
+    def _kill_all(self) -> None:
+        for process in self.processes:
+            self._killed(process)
+
+    def _may_branch(self) -> bool:
+        """Whether all processes run, and no client stands in two branches: see `_promote`."""
+        now = self.loop.time()
+        return (
+            all(
+                process.accepts and isinstance(process.link, Life) and process.link.group.stalled <= now
+                for process in self.processes
             )
+            and self._settled()
+            and not any(client.was_further for client in self.clients)
+        )
+
+    def _took_back(self, branched: bool) -> None:
+        """The file may be in an earlier state."""
+        if not branched:
+            return
+        assert self.database is not None
+        for chain in self.chains.values():
+            chain.branched = True
+        for client in self.clients:
+            places = parse(client.cursor) or {}
+            for topic, account in client.accounts.items():
+                place = places.get(ref_of(topic))
+                if place is not None and self.database.lost(topic, place.position.nonce):
+                    self.ahead.append((account, self.loop.time()))
 
     # -- the broker ------------------------------------------------------------------------------------------
 
-    def _links(self) -> list[Link]:
+    def _links(self) -> list[BrokerLink]:
         assert self.broker is not None
         return self.broker.links
 
@@ -491,7 +620,7 @@ class Scenario:
 
 def log_of(seed: int) -> str:
     """The log of a seed, where none is asked for."""
-    return LOGS[seed % len(LOGS)]
+    return TURNS[seed % len(TURNS)]
 
 
 def play(seed: int, log: str | None = None, *, traced: bool = False, faults: Collection[str] = ()) -> Outcome:
@@ -499,8 +628,10 @@ def play(seed: int, log: str | None = None, *, traced: bool = False, faults: Col
     log = log or log_of(seed)
     chance = random.Random(f"{log} {seed}")
     failure: str | None = None
-    with virtual(seed, chance) as loop:
+    with virtual(seed, chance) as loop, contextlib.ExitStack() as stack:
         scenario: Any = Scenario(seed, loop, chance, log, faults)
+        if scenario.database is not None:
+            stack.enter_context(scenario.database.in_place())
         try:
             scenario.run()
         except AssertionError as error:

@@ -8,6 +8,7 @@ Never: a page is trusted to link because the file says so. It ends before a plac
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Sequence
 from typing import Any
@@ -40,18 +41,18 @@ class Pages:
     def page(self, query: Query, clock: Clock) -> tuple[Page, int] | None:
         """A page, and when the topic was touched last; None if the topic has not begun."""
         rows = self._rows
-        inside = rows.connection.in_transaction
-        if not inside:
-            rows.execute("BEGIN")
+        if rows.connection.in_transaction:
+            return self._found(query, clock)
+        rows.execute("BEGIN")
         try:
-            topic = rows.execute(
-                "SELECT id, lineage, seq, nonce, ended, entries, touched FROM rx_sse_topics WHERE name = ?",
-                (query.topic,),
-            ).fetchone()
-            return None if topic is None else (self._page(topic, query, clock), topic[6])
-        finally:
-            if not inside:
-                rows.execute("COMMIT")
+            found = self._found(query, clock)
+            rows.execute("COMMIT")
+        except BaseException:
+            # Left open, it would show this instant to every later question.
+            with contextlib.suppress(sqlite3.Error):
+                rows.execute("ROLLBACK")
+            raise
+        return found
 
     def last_id(self) -> int:
         """The id of the last entry, also if it is gone by now."""
@@ -86,6 +87,13 @@ class Pages:
         return found
 
     # -- inside ----------------------------------------------------------------------------------------------
+
+    def _found(self, query: Query, clock: Clock) -> tuple[Page, int] | None:
+        topic = self._rows.execute(
+            "SELECT id, lineage, seq, nonce, ended, entries, touched FROM rx_sse_topics WHERE name = ?",
+            (query.topic,),
+        ).fetchone()
+        return None if topic is None else (self._page(topic, query, clock), topic[6])
 
     def _page(self, topic: Sequence[Any], query: Query, clock: Clock) -> Page:
         id, lineage, seq, nonce, ended, history, _ = topic
