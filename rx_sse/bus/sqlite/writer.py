@@ -69,7 +69,7 @@ class Writer:
 
     Attributes:
         lock: held for an instant while drafts are chosen for a transaction, and while they are expired.
-        expired: drafts that must not be stored any more. Under the lock.
+        expired: drafts that must not be stored any more, until they are found in the queue. Under the lock.
         under_way: drafts of a transaction whose outcome is not known. Under the lock.
         own: the newest row of ids without a hole that are all of this writer's: the first and the last.
         commits: transactions.
@@ -120,12 +120,12 @@ class Writer:
 
     def left(self) -> list[Draft]:
         """The drafts that it did not get to. When its thread has ended, or under the lock."""
-        drafts = [it for it in self._items if isinstance(it, Draft) and it not in self.expired]
+        drafts = [it for it in self._items if isinstance(it, Draft)]
         with contextlib.suppress(queue.Empty):
             while True:
                 if isinstance(job := self._jobs.get_nowait(), list):
                     drafts += job
-        return drafts
+        return [it for it in drafts if it not in self.expired]
 
     # -- its own ---------------------------------------------------------------------------------------------
 
@@ -281,9 +281,9 @@ class Writer:
     def _chosen(self) -> list[Draft | Work]:
         """What is done in this transaction, from the front of the queue."""
         with self.lock:
-            if self.expired:
-                self._items = deque(it for it in self._items if it not in self.expired)
-                self.expired.clear()
+            if gone := self.expired.intersection(self._items):  # others may not have been collected yet
+                self._items = deque(it for it in self._items if it not in gone)
+                self.expired -= gone
             items: list[Draft | Work] = []
             size = 0
             for item in self._items:

@@ -1,4 +1,4 @@
-"""A disk that takes 200 ms for each commit: the writer's thread waits for it, the loop does not."""
+"""A disk that lets the writer wait: the loop does not, and what was refused meanwhile is not stored."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,45 @@ import pytest
 from rx_sse import SQLiteBus
 from rx_sse.bus.bus import core_of
 from rx_sse.bus.sqlite.work import Work
+from rx_sse.errors import PublishRefused
 from rx_sse.testing.listener import Listener
 
 FSYNC = 0.2
 COMMITS = 8
+
+
+async def trace(bus: SQLiteBus, statement: Callable[[str], None]) -> None:
+    """Have `statement` called with every statement of the writer, in its thread."""
+    installed = asyncio.get_running_loop().create_future()
+
+    def install(connection: sqlite3.Connection, _: object) -> None:
+        connection.set_trace_callback(statement)
+
+    core_of(bus).log._writer.work(Work(install, installed.set_result, reads=True))  # type: ignore[attr-defined]
+    await installed
+
+
+async def test_what_was_refused_while_the_writer_was_held_up_is_not_stored(tmp_path: Path) -> None:
+    """Both are refused: one that the writer had taken before it was held up, and one that it had not."""
+    held, goes_on = threading.Event(), threading.Event()
+
+    def hold(statement: str) -> None:
+        if statement == "BEGIN IMMEDIATE" and not goes_on.is_set():
+            held.set()
+            goes_on.wait(10.0)
+
+    async with SQLiteBus(tmp_path / "app.db", publish_timeout=0.1) as bus:
+        await bus.position("t")
+        await trace(bus, hold)
+        first = asyncio.ensure_future(bus.publish("t", "taken"))
+        await asyncio.to_thread(held.wait, 10.0)
+        for refused in (first, bus.publish("t", "not taken")):
+            with pytest.raises(PublishRefused):
+                await refused
+        goes_on.set()
+        await bus.publish("t", "later")
+        entries = await bus.history("t", last=10)
+        assert [entry.data for entry in entries] == ["later"]
 
 
 @pytest.mark.slow
@@ -30,15 +66,10 @@ async def test_a_commit_that_takes_200_ms_does_not_hold_the_loop(tmp_path: Path)
             threads.append(threading.get_ident())
             time.sleep(FSYNC)
 
-    def install(connection: sqlite3.Connection, _: object) -> None:
-        connection.set_trace_callback(slow)
-
     async with SQLiteBus(tmp_path / "app.db", publish_timeout=30.0) as bus:
         listener = await Listener(bus, "t").opened()
         loop = asyncio.get_running_loop()
-        installed = loop.create_future()
-        core_of(bus).log._writer.work(Work(install, installed.set_result, reads=True))  # type: ignore[attr-defined]
-        await installed
+        await trace(bus, slow)
         threads.clear()
         number = 0
         while len(threads) < COMMITS:
