@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from rx_sse.bus.rosters import PresenceChange, Rosters, Watcher
 from rx_sse.bus.runtime import Runtime
@@ -25,6 +25,7 @@ INTEREST = 30.0
 """Seconds for which a topic is queried after its roster was last read."""
 
 
+@runtime_checkable
 class PresenceLog(Protocol):
     """A log in which processes can store who listens to their topics."""
 

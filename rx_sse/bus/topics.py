@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
 
 from rx_sse.bus.local_topic import LocalTopic
 from rx_sse.bus.log.history import shrunk
@@ -29,6 +30,9 @@ class Topics:
 
     def __len__(self) -> int:
         return len(self._topics)
+
+    def __iter__(self) -> Iterator[LocalTopic]:
+        return iter(self._topics.values())
 
     def __contains__(self, name: str) -> bool:
         return name in self._topics

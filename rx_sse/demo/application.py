@@ -79,7 +79,7 @@ def make_app(
         Jobs(bus, auth, folder, pause),
     ):
         part.add_to(app)
-    app.add_subapp("/admin", rx_sse.admin_app())
+    app.add_subapp("/admin", rx_sse.admin_app(scope=None))
     app.router.add_get("/docs/{name}", document)
     app.router.add_get("/", page)
     app.router.add_get("/{name}", page)

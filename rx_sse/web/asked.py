@@ -19,16 +19,19 @@ class Asked:
     Attributes:
         method, path, query: of the resource; together they name the stream to come back to.
         remote: the client's address, as far as the configured proxies know it.
+        route: method and path as the application declares it (`GET /orders/{id}`): what streams are grouped
+            by.
         handler: the name of the function whose stream it is.
         comes_back: whether the client may connect again by itself.
     """
 
-    __slots__ = ("comes_back", "handler", "method", "path", "query", "remote")
+    __slots__ = ("comes_back", "handler", "method", "path", "query", "remote", "route")
 
     def __init__(self, request: web.Request) -> None:
         self.method, self.path, self.query = resource_of(request)
         self.remote = address_of(request)
         self.handler = handler_name(request)
+        self.route = _route_of(request, self.method, self.handler)
         self.comes_back = comes_back(request)
 
     @property
@@ -40,3 +43,9 @@ class Asked:
     def resource(self) -> tuple[str, str, str]:
         """Method, path and query."""
         return self.method, self.path, self.query
+
+
+def _route_of(request: web.Request, method: str, handler: str) -> str:
+    """The route of a request; where none matched, as in a middleware, its handler stands for it."""
+    resource = request.match_info.route.resource
+    return f"{method} {handler if resource is None else resource.canonical}"

@@ -34,6 +34,7 @@ class End(Enum):
     DURATION = "duration"
     SHED = "shed"
     SHUTDOWN = "shutdown"
+    OPERATOR = "operator"
 
 
 def jittered(retry: int | None) -> int:

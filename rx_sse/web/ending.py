@@ -32,6 +32,7 @@ REASONS = {
     End.EXPIRED: "token expired",
     End.REVOKED: "token revoked",
     End.OVERFLOW: "overflow",
+    End.OPERATOR: "operator",
 }
 """How an end is called, for the client and for `on_error=`."""
 

@@ -92,6 +92,11 @@ class Outlet(Asked):
         """The id from which the stream would be resumed now; None if it cannot be."""
         return self._handle.cursor if self._handle is not None and self._handle.attached else None
 
+    @property
+    def refs(self) -> tuple[str, ...]:
+        """The topics of the bus that it reads now, by reference."""
+        return () if self._handle is None else self._handle.refs
+
     def relieve(self) -> None:
         """The outbox is full."""
         parts = self._home.parts

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -29,6 +29,7 @@ from rx_sse.web.options import Options, resolve
 from rx_sse.web.principal import Principal
 from rx_sse.web.registry_stats import Ended, RegistryStats
 from rx_sse.web.rejection import Cause, shed
+from rx_sse.web.route_totals import RouteTotals
 from rx_sse.web.shutdown import drained
 from rx_sse.web.stream import Stream
 from rx_sse.web.trusted_proxies import address_of, site_of
@@ -99,6 +100,7 @@ class StreamRegistry:
         self._shed = 0
         self._dropped = 0
         self._ended: Counter[str] = Counter()
+        self.routes = RouteTotals()
         self.emptied: asyncio.Future[None] | None = None
         self._heeded: dict[int, tuple[object, Callable[[], None]]] = {}
         self.measures = Measures(self)
@@ -223,6 +225,7 @@ class StreamRegistry:
         """A stream begins."""
         self.streams.add(stream)
         self._opened += 1
+        self.routes.added(stream)
         if stream.principal is not None:
             self._by_user.setdefault(stream.principal.user, set()).add(stream)
         if self.limits.per_address is not None:
@@ -238,6 +241,7 @@ class StreamRegistry:
         self.recent.append(Ended(stream.label, end.value, now - stream.started, now))
         self.measures.ended(stream, now - stream.started)
         self._dropped += stream.outbox.dropped
+        self.routes.removed(stream)
         if stream.principal is not None and (own := self._by_user.get(stream.principal.user)) is not None:
             own.discard(stream)
             if not own:
@@ -295,6 +299,8 @@ class StreamRegistry:
                 core.quotas.bind(self, topics=self.limits.topics_per_user, keys=self.limits.keys_per_user)
                 held.callback(core.quotas.release, self)
             held.callback(self._heed_nobody)
+            for watch in _watchers_below(app):
+                held.callback(watch(self))
             try:
                 yield
             finally:
@@ -314,18 +320,27 @@ class StreamRegistry:
 
 
 REGISTRY: web.AppKey[StreamRegistry] = web.AppKey("rx_sse.registry", StreamRegistry)
+WATCHER: web.AppKey[Callable[[StreamRegistry], Callable[[], None]]] = web.AppKey("rx_sse.watcher")
+"""In an application below, or in this one: begins to watch the streams of the one above when that one starts,
+and returns what ends it. With several `setup` above it, each calls it, the outermost first."""
 
 
-def _buses_below(app: web.Application) -> list[Bus]:
-    """The buses of the applications that were added to one with `add_subapp`, and of those below them."""
-    found: list[Bus] = []
+def _below(app: web.Application) -> Iterator[web.Application]:
+    """The applications that were added to one with `add_subapp`, and those below them."""
     for resource in app.router.resources():
         below = resource.get_info().get("app")
         if below is not None:
-            edge = below.get(REGISTRY)
-            found += [edge.bus] if edge is not None and edge.bus is not None else []
-            found += _buses_below(below)
-    return found
+            yield below
+            yield from _below(below)
+
+
+def _buses_below(app: web.Application) -> list[Bus]:
+    edges = [below.get(REGISTRY) for below in _below(app)]
+    return [edge.bus for edge in edges if edge is not None and edge.bus is not None]
+
+
+def _watchers_below(app: web.Application) -> list[Callable[[StreamRegistry], Callable[[], None]]]:
+    return [part[WATCHER] for part in (app, *_below(app)) if WATCHER in part]
 
 
 def registry_of(request: web.BaseRequest) -> StreamRegistry:

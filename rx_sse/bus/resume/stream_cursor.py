@@ -241,6 +241,11 @@ class StreamCursor(Vector):
         """The id from which the stream would go on; None if it cannot be resumed."""
         return None if self._live_only else self._vector()
 
+    @property
+    def refs(self) -> tuple[str, ...]:
+        """The topics that its feeds read now, by reference."""
+        return tuple(ref for feed in self._feeds for ref in feed.refs)
+
     def close(self) -> None:
         """The connection is over."""
         self.closed = True

@@ -1,0 +1,108 @@
+"""The other processes of the bus.
+
+A bus knows no list of its processes: they share a log and nothing else. So every process with an admin page
+says a line about itself every few seconds, in the way in which presence is said, under a name that no topic
+can have; and asks for the lines of the others while a page is looking. A process without an admin page is not
+listed.
+
+Never: what another process says is trusted: it is parsed, cut, and shown as text.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import socket
+import time
+from typing import Any, cast
+
+from rx_sse.bus.bus import Bus, core_of
+from rx_sse.bus.shared_rosters import PresenceLog
+from rx_sse.wire.harmless import one_line
+
+NAME = "!processes"
+EVERY = 5.0
+"""Seconds between two lines."""
+LIFE = 16.0
+"""Seconds for which a line counts: three may be late."""
+MOST = 100
+"""Processes that are shown."""
+FIGURES = ("pid", "started", "streams", "stalled", "topics", "published", "sent")
+
+
+class Processes:
+    """What the processes of a bus say of themselves.
+
+    Args:
+        bus: the bus; None without one.
+        version: of the library.
+    """
+
+    def __init__(self, bus: Bus | None, version: str) -> None:
+        log = None if bus is None else core_of(bus).log
+        self._log = log if isinstance(log, PresenceLog) else None
+        self._kind = "none" if bus is None else type(bus).__name__
+        self._process = os.urandom(8).hex()
+        self._due = 0.0
+        self._others: list[dict[str, Any]] = []
+        self._left_out = 0
+        self._answered: float | None = None
+        self.own: dict[str, Any] = {
+            "host": one_line(socket.gethostname(), 100),
+            "version": version,
+            "pid": os.getpid(),
+            "started": time.time(),
+        }
+
+    def say(self, now: float, figures: dict[str, float], *, ask: bool) -> None:
+        """Say the line of this process, if that is due.
+
+        Args:
+            now: seconds of the loop's clock.
+            figures: what it says of itself.
+            ask: whether a page wants to know of the others.
+        """
+        self.own |= figures
+        if self._log is not None and self._log.ready and now >= self._due:
+            self._due = now + EVERY
+            said = json.dumps(self.own | {"at": time.time()})
+            self._log.present(self._process, LIFE, {NAME: (said, ask)}, self._told)
+
+    def ask(self) -> None:
+        """A page has begun to look: ask at once."""
+        self._due = 0.0
+
+    def close(self) -> None:
+        """Say that this process is gone."""
+        if self._log is not None and self._log.ready:
+            self._log.present(self._process, LIFE, {NAME: ("-", False)}, self._told)
+
+    def shown(self) -> dict[str, Any]:
+        """For the page."""
+        return {
+            "bus": self._kind,
+            "shared": self._log is not None,
+            "known": self._answered is not None,
+            "rows": [self.own | {"here": True}, *self._others],
+            "left_out": self._left_out,
+        }
+
+    def _told(self, _: str, others: list[bytes]) -> None:
+        found = sorted(filter(None, map(_parsed, others)), key=lambda it: (it["host"], it["pid"]))
+        self._others = found[:MOST]
+        self._left_out = len(found) - len(self._others)
+        self._answered = time.monotonic()
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    """What one process says; None if it is not what a process of ours says."""
+    try:
+        said = cast("dict[str, Any]", json.loads(line))
+        figures = {name: float(said.get(name, 0)) for name in FIGURES}
+        if not all(math.isfinite(figure) for figure in figures.values()):
+            return None
+        texts = {name: one_line(str(said.get(name, "")), 100) for name in ("host", "version")}
+        return {**texts, **figures, "here": False}
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
+        return None

@@ -1,0 +1,45 @@
+"""Which part of the streams and topics a page asks for.
+
+Never: a query is refused; what is not known is ignored, and what is too long is cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+SORTS = ("queue", "age", "newest", "dropped", "sent")
+"""Orders of the streams: the longest queue, the oldest, the newest, most events dropped, most bytes sent
+first."""
+ROWS = (25, 100)
+"""Streams that a page can show; the first without being asked."""
+LONGEST = 255
+"""Characters; no topic has more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a page shows.
+
+    Attributes:
+        find: a part of a user's name or of a topic's name, in small letters; empty for all.
+        route: the route whose streams are shown; empty for all.
+        sort: the order of the streams, one of `SORTS`.
+        rows: streams that are shown at most, one of `ROWS`.
+    """
+
+    find: str = ""
+    route: str = ""
+    sort: str = SORTS[0]
+    rows: int = ROWS[0]
+
+    @classmethod
+    def of(cls, query: Mapping[str, str]) -> Wanted:
+        """As a request asks."""
+        sort = query.get("sort", "")
+        return cls(
+            query.get("find", "").strip()[:LONGEST].lower(),
+            query.get("route", "")[:1_000],
+            sort if sort in SORTS else SORTS[0],
+            next((rows for rows in ROWS if str(rows) == query.get("rows")), ROWS[0]),
+        )

@@ -1,0 +1,70 @@
+"""What the streams of one route have done that have ended.
+
+Never: more than `MOST` routes are told apart; a route is code, so an application has few.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rx_sse.web.stream import Stream
+
+MOST = 500
+OTHER = "other routes"
+
+
+class RouteTotal:
+    """The sums of one route.
+
+    Attributes:
+        opened: streams that were opened.
+        ended: streams that have ended.
+        sent: bytes that those which have ended were sent.
+        dropped: events that those which have ended lost to their policy.
+    """
+
+    __slots__ = ("dropped", "ended", "opened", "sent")
+
+    def __init__(self) -> None:
+        self.opened = 0
+        self.ended = 0
+        self.sent = 0
+        self.dropped = 0
+
+
+class RouteTotals:
+    """The sums of all routes."""
+
+    __slots__ = ("_totals",)
+
+    def __init__(self) -> None:
+        self._totals: dict[str, RouteTotal] = {}
+
+    def __iter__(self) -> Iterator[tuple[str, RouteTotal]]:
+        return iter(self._totals.items())
+
+    def added(self, stream: Stream) -> None:
+        """A stream begins."""
+        self._of(stream).opened += 1
+
+    def removed(self, stream: Stream) -> None:
+        """A stream has ended."""
+        total = self._of(stream)
+        total.ended += 1
+        total.sent += stream.connection.sent
+        total.dropped += stream.outbox.dropped
+
+    def name_of(self, route: str) -> str:
+        """Under which name a route is counted."""
+        return route if route in self._totals else OTHER
+
+    def _of(self, stream: Stream) -> RouteTotal:
+        route = stream.route
+        if route not in self._totals and len(self._totals) >= MOST:
+            route = OTHER
+        total = self._totals.get(route)
+        if total is None:
+            total = self._totals[route] = RouteTotal()
+        return total
