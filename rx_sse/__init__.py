@@ -65,7 +65,7 @@ if TYPE_CHECKING:
     from .reactive.retry import retry_backoff as retry_backoff
     from .reactive.scheduler import LoopScheduler as LoopScheduler
     from .reactive.throttle import throttle_latest as throttle_latest
-    from .web.admin import admin_app as admin_app
+    from .web.admin.application import admin_app as admin_app
     from .web.auth.authenticator import JWTAuth as JWTAuth
     from .web.auth.tickets import Tickets as Tickets
     from .web.bus_app import bus_app as bus_app
@@ -82,7 +82,7 @@ if TYPE_CHECKING:
     from .wire.raw_frame import RawFrame as RawFrame
 else:
     _HOMES = {
-        "admin_app": "web.admin",
+        "admin_app": "web.admin.application",
         "as_events": "reactive.events",
         "Bus": "bus.bus",
         "bus_app": "web.bus_app",

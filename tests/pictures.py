@@ -1,6 +1,7 @@
 """Make the pictures of README.md and docs/ from what is there now: ``python -m tests.pictures``.
 
 docs/demo.png is the demo's page in Chromium, in use: messages, a job, a connection that was cut.
+docs/admin.png is the upper part of the admin page of an application in use.
 """
 
 from __future__ import annotations
@@ -9,12 +10,15 @@ import asyncio
 import base64
 from pathlib import Path
 
+import rx_sse
 from rx_sse.demo.application import make_app
 from rx_sse.testing import serve
 from tests.conftest import ROOT, require
 from tests.devtools import Tab, browsing
+from tests.web.admin.scene import application, busy
 
 DEMO = ROOT / "docs" / "demo.png"
+ADMIN = ROOT / "docs" / "admin.png"
 WIDTH = 1180
 
 USE = """(async () => {
@@ -33,9 +37,9 @@ USE = """(async () => {
 })()"""
 
 
-async def photograph(tab: Tab, file: Path, width: int = WIDTH) -> None:
-    """Write the whole page as a PNG."""
-    height = await tab.run("document.documentElement.scrollHeight")
+async def photograph(tab: Tab, file: Path, width: int = WIDTH, height: int | None = None) -> None:
+    """Write the page as a PNG: the whole, or its upper part."""
+    height = height or await tab.run("document.documentElement.scrollHeight")
     clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
     shot = await tab.call("Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=clip)
     await asyncio.to_thread(file.write_bytes, base64.b64decode(shot["data"]))
@@ -64,6 +68,17 @@ async def demo(chromium: str, file: Path = DEMO) -> None:
         await photograph(tab, file)
 
 
+async def admin(chromium: str, file: Path = ADMIN, seconds: float = 120.0) -> None:
+    """The admin page after some minutes."""
+    bus = rx_sse.MemoryBus()
+    async with busy(application(bus, scope=None), bus) as url, browsing(chromium) as browser:
+        tab = await browser.open("about:blank")
+        await show(tab, f"{url}/admin/")
+        await asyncio.sleep(seconds)
+        await photograph(tab, file, height=1_180)
+
+
 if __name__ == "__main__":
     asyncio.run(demo(require("chromium")))
-    print(f"wrote {DEMO.relative_to(ROOT)}")
+    asyncio.run(admin(require("chromium")))
+    print(f"wrote {DEMO.relative_to(ROOT)} and {ADMIN.relative_to(ROOT)}")

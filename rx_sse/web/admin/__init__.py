@@ -4,7 +4,3 @@
 minutes, `topic_table`, `run_table` and `processes` what is beside the streams, `access` who may see and who
 may act, `actions` and `follow` what an operator can do.
 """
-
-from __future__ import annotations
-
-from rx_sse.web.admin.application import admin_app as admin_app

@@ -26,8 +26,8 @@ from rx_sse.errors import RxSseError
 from rx_sse.web.admin.access import Access
 from rx_sse.web.admin.board import Board
 from rx_sse.web.admin.survey import id_of
-from rx_sse.web.bus_app import STATUSES
 from rx_sse.web.end_reason import End
+from rx_sse.web.mount_problem import STATUSES, problem
 from rx_sse.web.registry import StreamRegistry, registry_of
 from rx_sse.wire.harmless import one_line
 
@@ -39,19 +39,6 @@ SHOWN = 100
 """Characters of a name in an answer."""
 
 Action = Callable[[StreamRegistry, Mapping[str, Any]], Awaitable[str]]
-
-
-class Refused(Exception):
-    """An action that was not done, in words for the operator.
-
-    Args:
-        status: the answer's.
-        detail: why.
-    """
-
-    def __init__(self, status: int, detail: str) -> None:
-        super().__init__(detail)
-        self.status = status
 
 
 class Actions:
@@ -77,18 +64,19 @@ class Actions:
         name = request.match_info["name"]
         try:
             who = await self._access.actor(request)
-            action = self._actions.get(name)
-            if action is None:
-                raise Refused(404, f"there is no action {one_line(name, SHOWN)!r}")
+        except (web.HTTPUnauthorized, web.HTTPForbidden) as error:
+            challenge = {hdrs.WWW_AUTHENTICATE: error.headers.get(hdrs.WWW_AUTHENTICATE, "Bearer")}
+            raise problem(
+                error.status, FORBIDDEN if error.status == 403 else UNAUTHORIZED, challenge
+            ) from None
+        action = self._actions.get(name)
+        if action is None:
+            raise problem(404, f"there is no action {one_line(name, SHOWN)!r}")
+        try:
             done = await action(registry_of(request), await _body(request))
-        except Refused as error:
-            return _problem(error.status, str(error))
-        except web.HTTPException as error:
-            detail = FORBIDDEN if error.status == 403 else UNAUTHORIZED
-            return _problem(error.status, detail, error.headers.get(hdrs.WWW_AUTHENTICATE))
         except RxSseError as error:
             status = next((status for kind, status in STATUSES if isinstance(error, kind)), 400)
-            return _problem(status, str(error))
+            raise problem(status, str(error)) from None
         operator = "an operator" if who is None else one_line(who.user, SHOWN)
         logger.warning("admin page: %s: %s", operator, done)
         return web.json_response({"done": done}, headers={hdrs.CACHE_CONTROL: "no-store"})
@@ -101,7 +89,7 @@ class Actions:
                     stream.close_for_reconnect(End.OPERATOR)
                 user = "" if stream.principal is None else f" of {one_line(stream.principal.user, SHOWN)}"
                 return f"ended {one_line(stream.label, SHOWN)}{user}; its client was told to reconnect"
-        raise Refused(404, "this stream has ended already")
+        raise problem(404, "this stream has ended already")
 
     async def _revoke(self, edge: StreamRegistry, body: Mapping[str, Any]) -> str:
         user = _text(body, "user")
@@ -113,13 +101,13 @@ class Actions:
         topic, text = _text(body, "topic"), body.get("text")
         event = body.get("event") or None
         if not isinstance(text, str) or not (event is None or isinstance(event, str)):
-            raise Refused(400, "give text, and event as text or not at all")
+            raise problem(400, "give text, and event as text or not at all")
         data: Any = text
         if body.get("json") is True:
             try:
                 data = json.loads(text)
             except (ValueError, RecursionError) as error:
-                raise Refused(400, f"the data is not JSON: {error}; publish it as text instead") from None
+                raise problem(400, f"the data is not JSON: {error}; publish it as text instead") from None
         entry = await _bus_of(edge).publish(topic, data, event=event)
         return f"published to {one_line(topic, SHOWN)} as {entry}"
 
@@ -130,7 +118,7 @@ class Actions:
                 found = await _bus_of(edge).stop(name, "stopped by an operator")
         except TimeoutError:
             detail = f"the run was asked to stop, and has not ended within {PATIENCE:.0f} s"
-            raise Refused(504, detail) from None
+            raise problem(504, detail) from None
         finally:
             if self._board.runs is not None:
                 self._board.runs.ask_again()
@@ -145,37 +133,27 @@ UNAUTHORIZED = "sign in again: the token is missing or was refused"
 
 def _bus_of(edge: StreamRegistry) -> Bus:
     if edge.bus is None:
-        raise Refused(409, "the application has no bus: call setup(app, bus=…)")
+        raise problem(409, "the application has no bus: call setup(app, bus=…)")
     return edge.bus
 
 
 async def _body(request: web.Request) -> Mapping[str, Any]:
     """The JSON object that was sent."""
     if hdrs.CONTENT_ENCODING in request.headers:
-        raise Refused(415, "send the body without Content-Encoding")
+        raise problem(415, "send the body without Content-Encoding")
     if request.content_type != "application/json":  # no form of another site can send that
-        raise Refused(415, f"send application/json, not {one_line(request.content_type, SHOWN)}")
+        raise problem(415, f"send application/json, not {one_line(request.content_type, SHOWN)}")
     try:
         body = await request.json()
     except (ValueError, RecursionError, LookupError) as error:
-        raise Refused(400, f"the body is not JSON: {error}") from None
+        raise problem(400, f"the body is not JSON: {error}") from None
     if not isinstance(body, dict):
-        raise Refused(400, "the body is no JSON object")
+        raise problem(400, "the body is no JSON object")
     return cast("Mapping[str, Any]", body)
 
 
 def _text(body: Mapping[str, Any], name: str) -> str:
     value = body.get(name)
     if not isinstance(value, str) or not value:
-        raise Refused(400, f"give {name} as text that is not empty")
+        raise problem(400, f"give {name} as text that is not empty")
     return value
-
-
-def _problem(status: int, detail: str, challenge: str | None = None) -> web.Response:
-    headers = {hdrs.CACHE_CONTROL: "no-store"}
-    if challenge is not None:
-        headers[hdrs.WWW_AUTHENTICATE] = challenge
-    body = {"type": "about:blank", "status": status, "detail": detail}
-    return web.Response(
-        text=json.dumps(body), status=status, content_type="application/problem+json", headers=headers
-    )

@@ -128,6 +128,7 @@ class Board:
     async def _look(self, edge: StreamRegistry, wanted: Wanted) -> dict[str, Any]:
         bus = edge.bus
         topics = None if bus is None else await topic_table(bus, wanted.find)
+        await asyncio.sleep(0)
         found = await survey(edge, wanted, frozenset() if topics is None else topics.refs)
         routes = sorted(found.routes.items(), key=lambda item: (-item[1].open, item[0]))
         now = edge.parts.loop.time()

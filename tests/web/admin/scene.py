@@ -4,6 +4,7 @@ topics, presence, runs; in real sockets, in this process."""
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -103,7 +104,7 @@ async def _publish(bus: rx_sse.Bus, shops: int) -> None:
         for shop in range(0, shops, 1 + number % 3):
             order = {"order": number, "item": "a lamp", "total": 1_249.5 + number}
             await bus.publish(rx_sse.topic_name("orders", f"shop-{shop}"), order, event="placed")
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.1 + 0.06 * math.sin(number / 60))
 
 
 async def post(url: str, action: str, body: Any, **headers: str) -> tuple[int, Any]:
