@@ -65,7 +65,7 @@ class Actions:
         try:
             who = await self._access.actor(request)
         except (web.HTTPUnauthorized, web.HTTPForbidden) as error:
-            challenge = {hdrs.WWW_AUTHENTICATE: error.headers.get(hdrs.WWW_AUTHENTICATE, "Bearer")}
+            challenge = {str(hdrs.WWW_AUTHENTICATE): error.headers.get(hdrs.WWW_AUTHENTICATE, "Bearer")}
             raise problem(
                 error.status, FORBIDDEN if error.status == 403 else UNAUTHORIZED, challenge
             ) from None
