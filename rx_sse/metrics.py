@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from rx_sse.bus.bus import core_of
 from rx_sse.errors import UsageError
 from rx_sse.web.registry import REGISTRY
 
@@ -50,6 +51,17 @@ HISTOGRAMS = {
     "duration": ("rx_sse_stream_duration_seconds", "How long streams that have ended were open."),
     "queue_age": ("rx_sse_queue_age_seconds", "How long queues had not been empty, sampled once a second."),
     "stalls": ("rx_sse_loop_stall_seconds", "How long the event loop took to answer, four times a second."),
+    "lag": (
+        "rx_sse_delivery_lag_seconds",
+        "From the log's having an event to its bytes in the sockets, sampled four times a second.",
+    ),
+}
+BUS_HISTOGRAMS = {
+    "replayed": ("rx_sse_replay_entries", "Entries that a client was sent of a topic before it was live."),
+    "commits": (
+        "rx_sse_bus_commit_seconds",
+        "How long a transaction of SQLite took, or Redis to answer a batch.",
+    ),
 }
 ENDED = ("rx_sse_streams_ended", "Streams that have ended, by reason.")
 
@@ -94,12 +106,17 @@ class Collector:
         for reason, count in sorted(stats.ended.items()):
             ended.add_metric([reason], float(count))
         yield ended
-        for attribute, (name, text) in HISTOGRAMS.items():
-            found = getattr(self._edge.measures, attribute)
-            yield HistogramMetricFamily(name, text, buckets=found.buckets(), sum_value=found.total)
+
+        def histograms(kinds: dict[str, tuple[str, str]], record: Any) -> Iterator[Metric]:
+            for attribute, (name, text) in kinds.items():
+                if (found := getattr(record, attribute)) is not None:
+                    yield HistogramMetricFamily(name, text, buckets=found.buckets(), sum_value=found.total)
+
+        yield from histograms(HISTOGRAMS, self._edge.measures)
         if self._edge.bus is not None:
             bus = self._edge.bus.stats()
             yield from family(BUS_GAUGES, bus, GaugeMetricFamily)
             yield from family(BUS_COUNTERS, bus, CounterMetricFamily)
+            yield from histograms(BUS_HISTOGRAMS, core_of(self._edge.bus).measures)
             if hasattr(bus, "unconfirmed"):
                 yield from family(REDIS_COUNTERS, bus, CounterMetricFamily)

@@ -25,6 +25,7 @@ ROOMS: dict[str, set[str]] = {
     "errors": set(),
     "arguments": set(),
     "tasks": set(),
+    "histogram": set(),
     "wire": {"backports", "compression", "msgspec"},
     "delivery": set(),
     "reactive": {"reactivex"},
@@ -53,7 +54,7 @@ ONLY_IN = {
 }
 # Names that the documentation of Python describes for everybody, the underscore notwithstanding.
 DOCUMENTED = {"sys._current_frames"}
-SANS_IO = {"errors", "arguments", "wire"}
+SANS_IO = {"errors", "arguments", "histogram", "wire"}
 
 
 @dataclass(frozen=True)

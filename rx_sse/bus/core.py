@@ -15,6 +15,7 @@ from typing import Any
 from rx_sse.arguments import count, function, seconds
 from rx_sse.bus.log.draft import Draft, Retention
 from rx_sse.bus.log.port import Flushing, Log, Opening, Probing, Retaining, Sweeping
+from rx_sse.bus.measures import BusMeasures
 from rx_sse.bus.publisher import Publisher
 from rx_sse.bus.quotas import Quotas
 from rx_sse.bus.resume.limiter import ReplayLimiter
@@ -69,6 +70,7 @@ class Core:
         self.snapshots = Snapshots(runtime)
         self.limiter = ReplayLimiter(runtime.now)
         self.quotas = Quotas()
+        self.measures = BusMeasures()
         self.revocations = Revocations(
             runtime,
             self.topics,

@@ -188,6 +188,8 @@ class EventsSubscription(abc.DisposableBase):
 
     def caught_up(self, reader: Reader) -> None:
         """A reader is live: its replay from the log, if it had one, is over."""
+        if reader.replayed is not None:
+            self._core.measures.replayed.observe(reader.replayed)
         if self._replaying and all(other.replay is None for other in self._readers):
             self._end_replay()
 

@@ -113,6 +113,7 @@ class FanOut:
         delivered: calls made, times their items.
         expected: `turn` will be called in this turn of the loop, without being scheduled.
         lone: the batch that is being delivered, if no other batch waits for any receiver in this turn.
+        probe: called with each batch that has been delivered, as long as it is set.
     """
 
     __slots__ = (
@@ -124,6 +125,7 @@ class FanOut:
         "expected",
         "lone",
         "now",
+        "probe",
         "size",
         "slice",
         "waiting",
@@ -146,6 +148,7 @@ class FanOut:
         self.delivered = 0
         self.expected = False
         self.lone: EventBatch | None = None
+        self.probe: Callable[[EventBatch], None] | None = None
 
     def deliver(self, receivers: ReceiverSet, item: Any, size: int = 0) -> EventBatch | None:
         """Deliver an item to the receivers that are in a set now, after everything handed over before.
@@ -215,6 +218,8 @@ class FanOut:
                     if isinstance(job, EventBatch):
                         self.waiting -= len(job.items)
                         self.size -= job.size
+                        if self.probe is not None:
+                            self.probe(job)
                     else:
                         self.waiting -= 1
                 if self._queue and time.perf_counter() > end:

@@ -12,7 +12,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from rx_sse.web.histogram import LONG, SHORT, Histogram
+from rx_sse.bus.core import Core
+from rx_sse.histogram import LONG, SHORT, Histogram
+from rx_sse.web.lag import Lag
 
 if TYPE_CHECKING:
     from rx_sse.web.registry import StreamRegistry
@@ -29,6 +31,8 @@ class Measures:
         duration: seconds for which streams that have ended were open.
         queue_age: seconds for which a queue had not been empty, once a second for each stream with a queue.
         stalls: seconds that the event loop took to answer the watchdog, four times a second.
+        lag: seconds from the moment at which a log had an event to the write of its bytes, four times a
+            second for each bus.
     """
 
     def __init__(self, edge: StreamRegistry) -> None:
@@ -36,6 +40,8 @@ class Measures:
         self.duration = Histogram(LONG)
         self.queue_age = Histogram(SHORT)
         self.stalls = Histogram(SHORT)
+        self.lag = Histogram(SHORT)
+        self._lags: list[Lag] = []
         self.behind: dict[Stream, float] = {}
         self._timer: asyncio.TimerHandle | None = None
 
@@ -43,8 +49,21 @@ class Measures:
         """Sample from now on."""
         self._timer = loop.call_later(PERIOD, self._tick, loop)
 
+    def watch(self, core: Core) -> None:
+        """Measure the lag of a bus that has been started."""
+        runtime, parts = core.runtime, self._edge.parts
+        self._lags.append(Lag(runtime.fanout, parts.flusher, runtime.clock, self.lag.observe))
+
+    def answered(self, seconds: float) -> None:
+        """The loop has answered the watchdog, after so long."""
+        self.stalls.observe(seconds)
+        for lag in self._lags:
+            lag.arm()
+
     def close(self) -> None:
         """Leave no timer behind."""
+        while self._lags:
+            self._lags.pop().close()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -285,7 +285,7 @@ class StreamRegistry:
         self.debug = parts.loop.get_debug() if self._debug is None else self._debug
         async with contextlib.AsyncExitStack() as held:
             held.callback(parts.close)
-            held.callback(Watchdog(parts.loop, self.measures.stalls.observe).close)
+            held.callback(Watchdog(parts.loop, self.measures.answered).close)
             self.measures.start(parts.loop)
             held.callback(self.measures.close)
             for bus in self.buses:
@@ -294,6 +294,7 @@ class StreamRegistry:
                 if core.dumps is None:
                     core.encode_with(self.defaults.dumps)
                 await core.start_for(self)
+                self.measures.watch(core)
                 held.push_async_callback(core.close_for, self)
                 held.callback(core.revocations.watch(self.revoked).dispose)
                 core.quotas.bind(self, topics=self.limits.topics_per_user, keys=self.limits.keys_per_user)

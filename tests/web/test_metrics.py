@@ -10,9 +10,9 @@ import pytest
 import reactivex as rx
 
 from rx_sse import metrics
+from rx_sse.histogram import Histogram
 from rx_sse.testing import open_stream, serve
 from rx_sse.web.end_reason import End
-from rx_sse.web.histogram import Histogram
 from rx_sse.web.registry import REGISTRY
 from tests.conftest import ROOT
 
@@ -25,7 +25,7 @@ def exported() -> set[str]:
     """Every name that Prometheus may read, without the suffixes of histograms."""
     gauges = (*metrics.GAUGES.values(), *metrics.BUS_GAUGES.values())
     counters = (*metrics.COUNTERS.values(), *metrics.BUS_COUNTERS.values(), *metrics.REDIS_COUNTERS.values())
-    names = {name for name, _ in (*gauges, *metrics.HISTOGRAMS.values())}
+    names = {name for name, _ in (*gauges, *metrics.HISTOGRAMS.values(), *metrics.BUS_HISTOGRAMS.values())}
     return names | {f"{name}_total" for name, _ in (*counters, metrics.ENDED)}
 
 
@@ -44,7 +44,7 @@ def test_the_dashboard_reads_metrics_that_exist() -> None:
         for name in re.findall(r"rx_sse_\w+", target["expr"])
     }
     assert read and {name.removesuffix("_bucket") for name in read} <= exported()
-    histograms = {name for name, _ in metrics.HISTOGRAMS.values()}
+    histograms = {name for name, _ in (metrics.HISTOGRAMS | metrics.BUS_HISTOGRAMS).values()}
     assert {f"{name}_bucket" for name in histograms} <= read
 
 

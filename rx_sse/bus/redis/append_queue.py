@@ -226,6 +226,7 @@ class AppendQueue:
         self._again(self._backoff.next())
 
     def _done(self, batch: AppendBatch, answer: Any, short: PublishUnknown | None = None) -> None:
+        self._topology.commits.observe(asyncio.get_running_loop().time() - self._sent)
         if isinstance(answer, Exception):
             if self._split(batch):
                 self.go()

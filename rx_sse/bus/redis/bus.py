@@ -89,6 +89,7 @@ class RedisBus(Bus):
         )
         log.on_trouble = self._core.runtime.error
         log.retention_of = self._core.runtime.retention_of
+        self._core.measures.commits = log.topology.commits
         self._redis = log
 
     def stats(self) -> RedisStats:

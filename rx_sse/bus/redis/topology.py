@@ -18,6 +18,7 @@ from rx_sse.bus.redis.net.sentinel import Master
 from rx_sse.bus.redis.net.server import Server
 from rx_sse.bus.redis.protocol.call import ELSEWHERE
 from rx_sse.bus.redis.protocol.keys import Keys
+from rx_sse.histogram import SHORT, Histogram
 
 
 class TopologyOwner(Protocol):
@@ -55,6 +56,7 @@ class Topology:
 
     Attributes:
         sharded: whether topics, and their channels, are distributed over several servers.
+        commits: seconds from sending a batch of appends to the answer, the wait for replicas included.
     """
 
     def __init__(self, owner: TopologyOwner, address: Address, keys: Keys, interval: float) -> None:
@@ -64,6 +66,7 @@ class Topology:
         self._kind: Master | Cluster | None = None
         self.keys = keys
         self.sharded = address.kind == "cluster"
+        self.commits = Histogram(SHORT)
 
     def start(self) -> None:
         """Connect, and reconnect when a connection is lost."""

@@ -87,6 +87,7 @@ class Reader:
         replay: its replay, until it is live.
         receive: called with batches.
         read: bytes that were read from the log for it.
+        replayed: entries that were replayed; None if it began where the topic was.
     """
 
     __slots__ = (
@@ -100,6 +101,7 @@ class Reader:
         "read",
         "receive",
         "replay",
+        "replayed",
     )
 
     def __init__(
@@ -120,6 +122,7 @@ class Reader:
         self.local = local
         self.past = past
         self.read = 0
+        self.replayed: int | None = None
         self._context = context
         self.receive = receive or self._each
         self._sink = sink
@@ -246,8 +249,11 @@ class Reader:
         if self.local.ended:  # the end mark is behind this position: it was the topic's last entry
             self._sink.ended(self, None)
             return
-        assert self.replay is not None
-        self.read = self.replay.read
+        replay = self.replay
+        assert replay is not None
+        self.read = replay.read
+        if replay.entries or replay.resumed:
+            self.replayed = replay.entries
         self.replay = None
         self.local.join(Form.EVENTS, self)
         self._sink.caught_up(self)

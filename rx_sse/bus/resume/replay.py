@@ -104,7 +104,7 @@ class Replay:
         gap: the gap to report before the replay continues.
         resumed: whether the client's cursor was valid.
         from_log: whether the replay needs the log.
-        read: bytes that were read from the log for it.
+        entries, read: how many were replayed, and bytes that were read from the log for it.
         fresh_end: without a cursor, the end of the log when the replay began.
     """
 
@@ -122,6 +122,7 @@ class Replay:
         "_pulling",
         "_reader",
         "_wish",
+        "entries",
         "fresh_end",
         "from_log",
         "gap",
@@ -147,7 +148,7 @@ class Replay:
         self.gap: Gap | None = None
         self.resumed = False
         self.from_log = False
-        self.read = 0
+        self.entries = self.read = 0
         self._after = after
         # Other positions to look up; the higher one again, because the missing entries follow it.
         self._else: tuple[Position, ...] = () if past is None or after is None else (after, past)
@@ -283,6 +284,7 @@ class Replay:
             try:
                 for entries in _together(block):
                     self.position = entries[-1].position
+                    self.entries += len(entries)
                     self._reader.take(entries)
                     if self.phase is not Phase.REPLAY:
                         return

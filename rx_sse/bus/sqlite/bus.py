@@ -81,4 +81,5 @@ class SQLiteBus(Bus):
         log.retention_of = self._core.runtime.retention_of
         file.retentions = self._core.retentions
         log.on_trouble = self._core.runtime.error
+        self._core.measures.commits = file.commits
         self._sqlite = log

@@ -19,6 +19,7 @@ from rx_sse.bus.log.retentions import Retentions
 from rx_sse.bus.sqlite import schema
 from rx_sse.bus.sqlite.file_clock import FileClock, begin, known
 from rx_sse.errors import UsageError
+from rx_sse.histogram import SHORT, Histogram
 
 BUSY = 0.1
 """Seconds that a statement waits for a lock; then whoever waits looks at deadlines, and tries again."""
@@ -66,11 +67,14 @@ class File:
         durability: ``"process"`` or ``"power"``.
         retentions: how much of which topic is kept; noted in the file. None if that is not to be said.
 
+    Attributes:
+        commits: seconds that transactions of appends took, the wait for other writers included.
+
     Raises:
         UsageError: no path, or no such durability.
     """
 
-    __slots__ = ("_clock", "_synchronous", "path", "retentions")
+    __slots__ = ("_clock", "_synchronous", "commits", "path", "retentions")
 
     def __init__(self, path: str | os.PathLike[str], durability: str, retentions: Retentions | None) -> None:
         self.path = path_of(path)
@@ -81,6 +85,7 @@ class File:
             )
         self._synchronous = DURABILITY[durability]
         self.retentions = retentions
+        self.commits = Histogram(SHORT)
         self._clock = FileClock("", 0)
 
     def now(self) -> int:

@@ -211,6 +211,7 @@ class Writer:
             self._read()
         if not (self._items or self._troubled):
             return
+        began = time.monotonic()
         try:
             connection.execute("BEGIN IMMEDIATE")
         except sqlite3.Error:
@@ -235,6 +236,7 @@ class Writer:
                 self._blame(items, error)
                 return
             raise
+        self._file.commits.observe(time.monotonic() - began)
         self._committed(items, parts, now)
 
     def _committed(self, items: list[Draft | Work], parts: list[Part], now: int) -> None:
