@@ -1,4 +1,4 @@
-"""Streams in Jupyter: look at them, record them, draw them, serve them.
+"""Streams in Jupyter: watch, record, draw and serve them.
 
 * `await peek(stream, n=5)`: a table that fills, and stays.
 * `await marbles({"source": a, "throttled": b}, seconds=3)`: several streams on one axis of time.
@@ -7,13 +7,14 @@
 * `history("app.db", "orders", since=…)`: what a `SQLiteBus` has kept, as a `Recording`.
 * `await serve(app)`: an application in the kernel, replaced when its cell runs again.
 
-The first four take an Observable, an `EventSource`, an async iterable or a URL, and end by `n`, by `seconds`,
-with the stream, or by an interrupt of the cell, which keeps what there is. With `live=True` they return a
-`Live` recording at once and go on beside other cells. In plain Python they do the same, and show text.
+The first four accept an Observable, an `EventSource`, an async iterable or a URL, and end after `n` values,
+after `seconds`, with the stream, or at an interrupt of the cell, which keeps everything recorded so far. With
+`live=True` they return a `Live` recording at once and continue beside other cells. In plain Python they do
+the same, and show text.
 
-Standard: Jupyter's display protocol (`_repr_mimebundle_`); no widgets, so that a saved notebook shows what
-was seen.
-Never: a task that goes on after its cell has ended, except what `serve` serves and what is `live`.
+Standard: Jupyter's display protocol (`_repr_mimebundle_`); no widgets, so that a saved notebook still shows
+its output.
+Never: a task that runs after its cell has ended, except for `serve` and `live=True`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Numbers over time: one line for each series, in one pair of axes.
 
 However many points there are, a line has at most two for each pixel column, the lowest and the highest value
-there, and the picture says how many values they stand for.
+there, and the picture shows how many values they stand for.
 
 Standard: SVG 1.1 with a style sheet of its own and its own background.
 Never: a value of a stream as markup; everything is escaped.
@@ -21,18 +21,18 @@ WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 860, 260, 76, 40, 24, 34
 COLOURS = ("#0a6fd8", "#c2410c", "#15803d", "#a21caf", "#b26a00", "#0f766e", "#be123c", "#4b5563")
 BARS = "▁▂▃▄▅▆▇█"
 SHOWN = 100
-"""Characters of a title or a name that are shown."""
+"""Characters of a title or a name that are drawn."""
 
 
 class Chart:
     """A picture that grows.
 
     Args:
-        title: stands above it.
-        names: of the series; one empty name for a single one.
+        title: the text above it.
+        names: the names of the series; one empty name for a single series.
 
     Attributes:
-        error: what a value was that is no number; None if there was none.
+        error: the first value that is not a number; None if there was none.
     """
 
     def __init__(self, title: str, names: list[str]) -> None:
@@ -42,7 +42,7 @@ class Chart:
         self._failures: dict[str, str] = {}
 
     def add(self, name: str, at: float, number: float) -> None:
-        """Another point.
+        """Add a point.
 
         Raises:
             ValueError: the number is not finite.
@@ -78,7 +78,7 @@ class Chart:
 
     @property
     def svg(self) -> str:
-        """As an SVG image."""
+        """The chart as an SVG image."""
         everything = [point for points in self._series.values() for point in points]
         low = min((y for _, y in everything), default=0.0)
         high = max((y for _, y in everything), default=1.0)
@@ -99,7 +99,7 @@ class Chart:
         return "".join([*parts, "</svg>"])
 
     def _heading(self) -> list[str]:
-        """The title, and under it the names with their colours, as far as there is room."""
+        """The title, and below it the names with their colours, as far as there is room."""
         parts = [f'<text class="h" x="{LEFT}" y="18">{markup(self._title + self._end(""))}</text>']
         x = LEFT
         for index, (name, points) in enumerate(self._series.items()):
@@ -135,7 +135,7 @@ class Plane:
     """A pair of axes.
 
     Args:
-        last: seconds at the right end.
+        last: seconds at the right end of the axis.
         low, high: values at the lower and the upper end.
     """
 
@@ -147,7 +147,7 @@ class Plane:
         return LEFT + at / self._last * self._wide
 
     def _y(self, number: float) -> float:
-        # Halves, because the difference of two large numbers may not be one.
+        # Halves, because the difference of two large numbers may be infinite.
         return TOP + (self._high / 2 - number / 2) / (self._high / 2 - self._low / 2) * self._tall
 
     def line(self, points: list[tuple[float, float]]) -> str:

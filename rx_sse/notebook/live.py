@@ -1,6 +1,6 @@
-"""A recording that runs: to its end inside a cell, or beside other cells.
+"""A running recording, inside a cell or beside other cells.
 
-Never: without a bound; a recording ends at 100,000 values.
+Never: without a limit; a recording ends at 100,000 values.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ Result = Callable[[Mapping[str, Recording], float], T]
 
 
 class Live(Generic[T]):
-    """A recording that goes on while other cells run. Shows itself as far as it is.
+    """A recording that continues while other cells run. It displays its present state.
 
-    Await it to wait for its end; `stop()` ends it now. Both give the recording.
+    Await it to wait for its end; `stop()` ends it now. Both return the recording.
 
     Args:
-        tapes: what records each stream, by name.
-        seconds: when it ends, if its streams have not; None for no such end.
-        result: makes a recording or a diagram of what was recorded, and the seconds that it took.
-        screen: where it is shown while it runs; None if it is not.
-        picture: what is shown there, if it is not the result.
+        tapes: the recorders of the streams, by name.
+        seconds: the duration, if the streams do not end before; None for no limit.
+        result: makes a recording or a diagram of the recorded moments and the duration in seconds.
+        screen: displays it while it runs; None for no display.
+        picture: the displayed picture, if it is not the result.
     """
 
     def __init__(
@@ -62,12 +62,12 @@ class Live(Generic[T]):
 
     @property
     def running(self) -> bool:
-        """Whether it goes on."""
+        """Whether it is still recording."""
         return self._took is None
 
     @property
     def recorded(self) -> T:
-        """What was recorded so far."""
+        """Everything recorded so far."""
         seconds = self._elapsed() if self._took is None else self._took
         recordings = {
             name: Recording(list(tape.moments), seconds=seconds, name=name)
@@ -76,13 +76,13 @@ class Live(Generic[T]):
         return self._result(recordings, seconds)
 
     def stop(self) -> T:
-        """End it, and give what was recorded."""
+        """End it, and return the recording."""
         self._task.cancel()
         self._end()
         return self.recorded
 
     async def to_the_end(self) -> None:
-        """Wait for its end; a cancellation ends it."""
+        """Wait for its end; a cancellation ends the recording."""
         try:
             await asyncio.shield(self._task)
         finally:

@@ -1,6 +1,6 @@
-"""Looking at a stream while it runs: a table of events, numbers as lines.
+"""Watching a stream while it runs: a table of events, or numbers as lines.
 
-Never: it goes on after its cell has ended, except with `live=True`.
+Never: it continues after its cell has ended, except with `live=True`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from rx_sse.wire.harmless import harmless, markup, one_line
 from rx_sse.wire.jsontext import dumps
 
 SHOWN = 100
-"""Characters of a value that are shown."""
+"""Characters of a value that are displayed."""
 
 
 class Table:
@@ -44,7 +44,7 @@ class Table:
         self._end = ""
 
     def add(self, moment: Moment) -> None:
-        """Another moment."""
+        """Add a moment."""
         if moment.kind != "next":
             self._end = "completed" if moment.kind == "completed" else f"failed: {moment.value}"
             return
@@ -109,13 +109,13 @@ async def peek(
 
     Args:
         stream: an Observable, an `EventSource`, an async iterable, or the URL of an event stream.
-        n: stop after so many events.
-        seconds: stop after so long.
-        rows: events that the table shows at most, the newest.
-        live: return at once; the table goes on filling beside other cells, until `stop()` of the result.
+        n: stop after this many events.
+        seconds: stop after this time.
+        rows: maximal number of events in the table, the newest.
+        live: return at once; the table is updated beside other cells, until `stop()` of the result.
 
     Raises:
-        UsageError: no end (`n`, `seconds` or `live`), or no stream.
+        UsageError: no end (`n`, `seconds` or `live`), or not a stream.
     """
     ends(n, seconds, live=live)
     table = Table(arguments.count("rows", rows))
@@ -160,18 +160,19 @@ async def plot(
     title: str = "",
     live: bool = False,
 ) -> Live[Diagram] | None:
-    """Watch the numbers of a stream, or of several, as lines over time.
+    """Watch the numbers of one or several streams, as lines over time.
 
     Args:
-        streams: one, as for `peek`; or several by name, which get one line each in one pair of axes.
-        value: gives the number of a value; without it values are numbers, or events whose data is one.
-        n: stop each after so many values.
-        seconds: stop after so long.
-        title: stands above the lines.
-        live: return at once; the picture goes on beside other cells, until `stop()` of the result.
+        streams: one, as for `peek`; or several by name, each a line in the same axes.
+        value: returns the number of a value; without it, values are numbers, or events whose data is a
+            number.
+        n: stop each stream after this many values.
+        seconds: stop after this time.
+        title: the text above the lines.
+        live: return at once; the picture is updated beside other cells, until `stop()` of the result.
 
     Raises:
-        UsageError: no end (`n`, `seconds` or `live`), no stream, or a value that is no number.
+        UsageError: no end (`n`, `seconds` or `live`), not a stream, or a value that is not a number.
     """
     ends(n, seconds, live=live)
     arguments.function("value", value, "a function that gives the number of a value")

@@ -1,6 +1,6 @@
 """Recording streams: one, or several on one axis of time.
 
-Never: more than 100,000 values of a stream, whatever its end is.
+Never: more than 100,000 values of a stream, whatever end was given.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ Stream = Observable[Any] | AsyncIterable[Any] | str
 
 
 def observable_of(stream: Stream, name: str = "") -> Observable[Any]:
-    """What a notebook helper was given, as an Observable.
+    """The argument of a notebook helper, as an Observable.
 
     Args:
-        stream: what was given.
-        name: what it is called, if it has a name.
+        stream: the argument.
+        name: its name, if it has one.
 
     Raises:
-        UsageError: it is no stream.
+        UsageError: it is not a stream.
     """
     if isinstance(stream, Observable):
         return stream
@@ -48,7 +48,7 @@ def observable_of(stream: Stream, name: str = "") -> Observable[Any]:
 
 
 def _advice(value: object) -> str:
-    """What was probably meant by something that is no stream."""
+    """A suggestion for an argument that is not a stream."""
     if isinstance(value, Awaitable):
         return "await it, and give what it returns; or "
     if callable(value):
@@ -61,14 +61,14 @@ def _advice(value: object) -> str:
 
 
 def named(helper: str, streams: object) -> dict[str, Observable[Any]]:
-    """Streams by name, as a helper takes several.
+    """A helper's argument of several streams by name.
 
     Args:
-        helper: which, for the message.
-        streams: what was given.
+        helper: the helper's name, for the message.
+        streams: the argument.
 
     Raises:
-        UsageError: no mapping of names to streams, or an empty one.
+        UsageError: not a mapping of names to streams, or an empty one.
     """
     example = f"{helper}({{'source': stream}})"
     if not isinstance(streams, Mapping):
@@ -82,10 +82,10 @@ def named(helper: str, streams: object) -> dict[str, Observable[Any]]:
 
 
 def ends(n: int | None, seconds: float | None, *, live: bool = False, endless: bool = False) -> None:
-    """Check that a recording will end, or may go on.
+    """Check that a recording will end, or may be endless.
 
     Raises:
-        UsageError: it might not end.
+        UsageError: it might never end.
     """
     if n is None and seconds is None and not (live or endless):
         raise UsageError("say when to stop: n= values, seconds=, or both; or live=True, and stop() later")
@@ -126,21 +126,22 @@ async def record(
 ) -> Recording | Live[Recording]:
     """Record a stream, until it ends, `n` values or `seconds` are over, or the cell is interrupted.
 
-    An interrupt of the notebook ends the recording, and what it has is returned. Outside of a notebook a
-    cancellation is raised; `live=True` keeps what there is.
+    An interrupt of the notebook ends the recording, and the moments recorded so far are returned. Outside of
+    a notebook, a cancellation is raised; `live=True` keeps the recording.
 
     Args:
         stream: an Observable, an `EventSource`, an async iterable, or the URL of an event stream.
-        n: stop after so many values; 100,000 at most.
-        seconds: stop after so long.
-        name: what its diagram calls it.
-        live: return at once; the recording goes on beside other cells, shows itself, and ends by `stop()`.
+        n: stop after this many values; 100,000 at most.
+        seconds: stop after this time.
+        name: its name in the diagram.
+        live: return at once; the recording continues beside other cells, displays itself, and ends by
+            `stop()`.
 
     Returns:
-        What it did until then; with `live`, a `Live` recording.
+        The recording; with `live`, a `Live` recording.
 
     Raises:
-        UsageError: no stream, or an end that is none.
+        UsageError: not a stream, or an invalid end.
     """
     ends(n, seconds, live=live, endless=True)
     recording = Live({name: Tape(observable_of(stream), n)}, seconds, one_recording)
@@ -151,7 +152,7 @@ async def record(
 
 
 async def finished(live: Live[Any]) -> None:
-    """Wait for the end of a recording; the interrupt of a notebook's cell is one."""
+    """Wait for the end of a recording; a notebook's interrupt of the cell ends it too."""
     try:
         await live.to_the_end()
     except asyncio.CancelledError:
@@ -160,10 +161,10 @@ async def finished(live: Live[Any]) -> None:
 
 
 class Diagram:
-    """Recordings on one axis of time; shows itself as a marble diagram.
+    """Recordings on one axis of time; displays itself as a marble diagram.
 
     Attributes:
-        recordings: by name.
+        recordings: the recordings by name.
         seconds: the length of the axis.
     """
 
@@ -173,11 +174,11 @@ class Diagram:
 
     @property
     def svg(self) -> str:
-        """As an SVG image."""
+        """The diagram as an SVG image."""
         return svg([recording.lane(name) for name, recording in self.recordings.items()], self.seconds)
 
     def save(self, path: str | Path) -> None:
-        """Write the SVG image."""
+        """Write the SVG image to a file."""
         Path(path).write_text(self.svg, "utf-8")
 
     def __getitem__(self, name: str) -> Recording:
@@ -219,17 +220,18 @@ async def marbles(
     """Record several streams at once, on one axis of time, and draw them.
 
     Args:
-        streams: by the name that the diagram gives them, from top to bottom.
-        n: stop each after so many values.
-        seconds: stop all after so long.
-        live: return at once; the recording goes on beside other cells, shows itself, and ends by `stop()`.
+        streams: the streams by their names in the diagram, from top to bottom.
+        n: stop each stream after this many values.
+        seconds: stop all after this time.
+        live: return at once; the recording continues beside other cells, displays itself, and ends by
+            `stop()`.
 
     Returns:
         A marble diagram: values, completion, errors and gaps; marbles of one colour are events of one type.
-        With `live`, a `Live` recording that shows itself as one.
+        With `live`, a `Live` recording that displays itself as one.
 
     Raises:
-        UsageError: no streams by name, no end (`n`, `seconds` or `live`), or something that is no stream.
+        UsageError: no streams by name, no end (`n`, `seconds` or `live`), or a value that is not a stream.
     """
     ends(n, seconds, live=live)
     tapes = {name: Tape(stream, n) for name, stream in named("marbles", streams).items()}

@@ -1,4 +1,4 @@
-"""Where a picture is shown: in its place in a notebook, or as text.
+"""Displays a picture: in its place in a notebook, or as text.
 
 Standard: Jupyter's `display` with an id, updated at most five times a second; the last state stays in the
 notebook.
@@ -12,22 +12,22 @@ from collections.abc import Mapping
 from typing import Any, Protocol, cast
 
 EVERY = 0.2
-"""Seconds between two updates of what is shown."""
+"""Seconds between two updates of the display."""
 
 
 class Picture(Protocol):
-    """Something that a notebook, or a terminal, can show."""
+    """An object that a notebook, or a terminal, can display."""
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Mapping[str, str]: ...
 
 
 def bundle_of(picture: Picture) -> Mapping[str, str]:
-    """The picture as Jupyter wants it."""
+    """The picture in the forms that Jupyter displays."""
     return picture._repr_mimebundle_()  # pyright: ignore[reportPrivateUsage]
 
 
 class Screen:
-    """Shows a picture and keeps it up to date: in a notebook in its place, elsewhere once, at the end."""
+    """Displays a picture and keeps it up to date: in a notebook in its place, elsewhere once, at the end."""
 
     def __init__(self, picture: Picture) -> None:
         self._picture = picture
@@ -39,14 +39,14 @@ class Screen:
             self._handle = cast(Any, display).display(picture, display_id=True)
 
     def changed(self) -> None:
-        """The picture has changed; show it unless that was a moment ago."""
+        """The picture has changed: display it, unless the last update is too recent."""
         now = asyncio.get_running_loop().time()
         if self._handle is not None and now >= self._due:
             self._due = now + EVERY
             self._handle.update(self._picture)
 
     def finish(self) -> None:
-        """Show it as it stays."""
+        """Display its final state."""
         if self._handle is not None:
             self._handle.update(self._picture)
         else:
@@ -60,8 +60,8 @@ def in_notebook() -> bool:
 
 
 def interrupted() -> bool:
-    """Whether the cancellation of the current task is a notebook's interrupt of its cell. If so it is taken
-    back, so that the cell goes on and can show what there is.
+    """Whether the cancellation of the current task is a notebook's interrupt of its cell. If so, the
+    cancellation is withdrawn, so that the cell continues and can display its result.
     """
     task = asyncio.current_task()
     if task is None or not in_notebook():

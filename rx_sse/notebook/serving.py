@@ -1,6 +1,6 @@
-"""An application inside the kernel.
+"""Serves an application in the kernel.
 
-Never: two applications for one cell; the one that the cell served before is closed first.
+Never: two applications for one cell; the application that the cell served before is closed first.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from rx_sse.web.sse import sse
 from rx_sse.wire.harmless import harmless, markup
 
 KEPT = "_rx_sse_served"
-"""The name in the notebook's namespace under which it is known what is served, by `name`."""
+"""The name in the notebook's namespace of the served applications, by `name`."""
 
 
 class Served:
-    """What is served. Shows its addresses.
+    """A served application. Displays its addresses.
 
     Attributes:
         url: the address, like `http://127.0.0.1:41234`.
-        paths: the paths that it serves, without that of `rx_sse.js`.
+        paths: the paths that it serves, without `rx_sse.js`.
     """
 
     def __init__(self, runner: web.AppRunner, url: str, paths: list[str]) -> None:
@@ -61,17 +61,17 @@ async def serve(
         app: an application that was set up; or streams by name, each served at `/name`.
         host: the address to listen on.
         port: 0 takes a free one.
-        name: tells several that are served at once apart.
+        name: distinguishes several applications that are served at once.
 
     Returns:
-        What is served; it lives until `await served.close()`, or as long as the kernel.
+        The served application; it runs until `await served.close()`, or until the kernel ends.
 
     Raises:
         UsageError: neither an application nor streams by name.
     """
     kept = _kept()
     if not isinstance(app, web.Application):
-        app = _application(app)  # and before what was served is closed: a mistake closes nothing
+        app = _application(app)  # before the served application is closed: an invalid argument closes nothing
     before = kept.pop(name, None)
     if before is not None:
         await before.close()

@@ -1,4 +1,4 @@
-"""What one stream does, written down while it does it.
+"""Records the moments of one stream.
 
 Never: more than `MOST` values.
 """
@@ -15,21 +15,21 @@ from rx_sse.reactive import LoopScheduler
 from rx_sse.reactive.recording import Kind, Moment
 
 MOST = 100_000
-"""Values that one recording holds at most."""
+"""Maximal number of values in one recording."""
 
 
 class Tape:
-    """Writes down what one stream does.
+    """Records the moments of one stream.
 
     Args:
-        stream: what is recorded.
-        n: values after which it is enough; None for no such end.
+        stream: the recorded stream.
+        n: the number of values after which it ends; None for no limit.
         heard: called after each moment.
 
     Attributes:
         changed: called after `heard`.
-        moments: what happened so far.
-        done: a future that has a result when it is enough.
+        moments: the moments so far.
+        done: a future that is resolved when the recording has ended.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Tape:
             self.stop()
 
     def enough(self) -> None:
-        """End it here."""
+        """End the recording."""
         if not self.done.done():
             self.done.set_result(None)
         self.stop()

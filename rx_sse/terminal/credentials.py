@@ -1,9 +1,9 @@
-"""Headers and tokens from where other users of the machine do not see them.
+"""Headers and tokens from sources that other users of the machine cannot read.
 
-Standard: ``-H`` is curl's: ``Name: value``, or ``@FILE`` with one on each line. Of a header that is a secret
-by its name, `exposed` says that the process list shows it.
+Standard: ``-H`` is curl's: ``Name: value``, or ``@FILE`` with one header on each line. For a header whose
+name stands for a secret, `exposed` warns that the process list shows it.
 
-Never shows a value, in an error neither.
+Never shows a value, not even in an error.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _SECRET = frozenset({"authorization", "cookie", "proxy-authorization"})
 
 
 def add_options(parser: Parser, more: str = "") -> None:
-    """The options of both commands, and a word on the environment."""
+    """Add the options of both commands, and a note on the environment."""
     parser.add_argument(
         "-H",
         "--header",
@@ -46,7 +46,7 @@ def add_options(parser: Parser, more: str = "") -> None:
 
 
 def exposed(options: Iterable[str]) -> str | None:
-    """A line on the secrets among headers that were given as options; None if there are none."""
+    """A warning about secrets among headers given as options; None if there are none."""
     names = [option.partition(":")[0].strip() for option in options if not option.startswith("@")]
     found = [name for name in names if name.lower() in _SECRET]
     if not found:
@@ -55,10 +55,10 @@ def exposed(options: Iterable[str]) -> str | None:
 
 
 def headers(file: str | None, environment: Mapping[str, str], options: Iterable[str] = ()) -> dict[str, str]:
-    """What the options, the file and the environment say; the first of them wins.
+    """The headers from the options, the file and the environment; the first of them wins.
 
     Raises:
-        ValueError: a line is no header.
+        ValueError: a line is not a header.
         OSError: the file cannot be read.
     """
     found = _lines(environment.get(HEADERS, ""), HEADERS)

@@ -1,4 +1,4 @@
-"""What is in the JSON of an event: a field of it, and whether a condition holds.
+"""Fields of an event's JSON, and conditions on them.
 
 A field is a path of names and indexes with dots between them: ``user.name``, ``items.0.id``.
 """
@@ -30,7 +30,7 @@ class Absent:
 
 
 def field(value: Any, path: str) -> Any:
-    """What is at the path in a value of JSON; `Absent` if nothing is."""
+    """The value at a path in a value of JSON; `Absent` if there is none."""
     for step in path.split("."):
         try:
             value = value[int(step) if isinstance(value, list) and step.isdecimal() else step]
@@ -42,12 +42,12 @@ def field(value: Any, path: str) -> Any:
 def condition(text: str) -> Callable[[Any], bool]:
     """``path=value``, ``path<value`` and the like, or ``path``, as a predicate of a value of JSON.
 
-    For equality, a value is compared as JSON if it is some, and as text. For order, a number is compared with
-    fields that are numbers, and any other text with fields that are texts (times in ISO 8601 among them); a
-    field of another type does not hold.
+    For equality, a value is compared as JSON if it is valid JSON, and as text. For order, a number is
+    compared with fields that are numbers, and any other text with fields that are strings (times in ISO 8601
+    among them); the condition is false for a field of another type.
 
     Raises:
-        ValueError: there is no path, the operator is none of these, or what follows it has no order.
+        ValueError: there is no path, the operator is unknown, or the value has no order.
     """
     found = _CONDITION.fullmatch(text)
     if found is None or not (path := found["path"].strip()):
@@ -66,7 +66,7 @@ def condition(text: str) -> Callable[[Any], bool]:
 
     def equal(value: Any) -> bool:
         got = field(value, path)
-        # True is no 1 here.
+        # True is not 1 here.
         return any(
             got == other and isinstance(got, bool) == isinstance(other, bool) for other in alternatives
         )
@@ -75,7 +75,7 @@ def condition(text: str) -> Callable[[Any], bool]:
 
 
 def _ordered(text: str, path: str, holds: Callable[[Any, Any], bool], wanted: str) -> Callable[[Any], bool]:
-    """Whether a field stands in this order to what is wanted."""
+    """A predicate for a field's order relative to a value."""
     try:
         bound = json.loads(wanted)
     except (ValueError, RecursionError):

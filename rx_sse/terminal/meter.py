@@ -1,6 +1,6 @@
-"""How fast a stream is, and how far behind.
+"""The rate of a stream, and its lag.
 
-Standard: RFC 3339 for times as text. Without a clock of its own: times are handed in.
+Standard: RFC 3339 for times as text. Without a clock of its own: times are arguments.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from typing import Any, Final
 
 __all__ = ["Meter", "moment"]
 
-# Seconds that the rate looks back, about.
+# Seconds that the rate averages over, about.
 _MEMORY: Final = 3.0
 
-# Epoch numbers above this are milliseconds: as seconds they would lie behind the year 5000.
+# Epoch numbers above this are milliseconds: as seconds they would be after the year 5000.
 _MILLISECONDS: Final = 1e11
 
 
@@ -41,25 +41,25 @@ class Meter:
             self.lag = lag
 
     def rate(self, now: float) -> float:
-        """Events per second, the last few seconds counting most."""
+        """Events per second, weighted towards the last few seconds."""
         passed = now - self._last
         if passed > 0:
             share = 1 - exp(-passed / _MEMORY)
             self._rate += (self._new / passed - self._rate) * share
             self._new, self._last = 0, now
-        # Before the first look nothing has faded yet.
+        # Before the first call nothing has faded.
         seen = 1 - exp(-(self._last - self.start) / _MEMORY)
         return self._rate / seen if seen else 0.0
 
     def summary(self, now: float) -> str:
-        """The whole of it."""
+        """Count, duration and rate of the whole stream."""
         passed = now - self.start
         events = f"{self.count:,} event{'' if self.count == 1 else 's'}"
         return f"{events} in {passed:.1f} s" + (f", {self.count / passed:,.1f}/s" if passed else "")
 
 
 def moment(value: Any) -> float | None:
-    """The epoch seconds that a value stands for: a number of seconds or milliseconds, or a time as text."""
+    """A value as epoch seconds: a number of seconds or milliseconds, or a time as text."""
     if isinstance(value, bool):
         return None
     try:

@@ -1,8 +1,8 @@
-"""The parser of a command's options: errors of one line, and an exit status that is documented.
+"""The parser of a command's options: one-line errors, and a documented exit status.
 
-Standard: exit status 2 for a wrong call, as argparse and the shell's own commands have it.
+Standard: exit status 2 for a wrong call, as in argparse and the shell's own commands.
 
-Never prints its usage over an error: ``--help`` has it.
+Never prints its usage with an error: ``--help`` does.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _EXIT: Final = "Exit status: 0 done, 1 failed, 2 wrong call, 130 interrupted by 
 
 
 def command() -> str:
-    """How the command was called: by its script, or as a module."""
+    """The name by which the command was called: its script, or as a module."""
     return "rx-sse" if PurePath(sys.argv[0]).stem == "rx-sse" else "python -m rx_sse"
 
 
@@ -26,15 +26,15 @@ class Parser(argparse.ArgumentParser):
     """Options of one command.
 
     Args:
-        name: of the command.
-        description: what it does.
+        name: the command's name.
+        description: its purpose.
     """
 
     def __init__(self, name: str, description: str) -> None:
         super().__init__(prog=f"{command()} {name}", description=description, epilog=_EXIT)
 
     def note(self, text: str) -> None:
-        """Add to what ``--help`` says at its end."""
+        """Add a text to the end of ``--help``."""
         self.epilog = f"{text.strip()} {self.epilog}"
 
     def error(self, message: str) -> NoReturn:

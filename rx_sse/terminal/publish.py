@@ -1,11 +1,11 @@
 """``python -m rx_sse publish TARGET TOPIC [DATA]``: events into a topic, over HTTP, into Redis or a file.
 
-Standard: the mount's ``POST /topics/{name}`` (`rx_sse.bus_app`), each event with an ``Idempotency-Key``: one
-that may have arrived is sent again safely, and so is one that was refused for now (an outage), no sooner than
-``Retry-After`` says. The exit status is 0 when everything was accepted, 1 when something was not, 2 for a
-wrong call, 130 for Ctrl-C.
+Standard: the mount's ``POST /topics/{name}`` (`rx_sse.bus_app`), each event with an ``Idempotency-Key``: an
+event that may have arrived is safely sent again, and so is one that was refused temporarily (an outage), not
+before ``Retry-After``. The exit status is 0 when every event was accepted, 1 when one was not, 2 for a wrong
+call, 130 for Ctrl-C.
 
-Never sends an event before the one ahead of it was accepted, so their order is kept.
+Never sends an event before the previous one was accepted, so their order is kept.
 """
 
 from __future__ import annotations
@@ -38,22 +38,22 @@ __all__ = ["main"]
 
 REDIS: Final = "RX_SSE_REDIS_URL"
 
-# The schemes of a URL that RedisPublisher takes.
+# The schemes of URLs for RedisPublisher.
 _BROKERS: Final = frozenset(
     {"redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster"}
 )
 
-# How often an event is offered, and the seconds before the second time; twice as many before each further.
+# Attempts to send an event, and the seconds before the second; twice as many before each further attempt.
 _ATTEMPTS: Final = 5
 _FIRST_WAIT: Final = 0.2
 
-# Seconds that an answer may take.
+# Seconds to wait for an answer.
 _PATIENCE: Final = 30.0
 
-# The longest `Retry-After`, in seconds, that is waited for.
+# The longest `Retry-After`, in seconds, that is honoured.
 _LONGEST_WAIT: Final = 60.0
 
-# Answers after which another attempt makes sense: overloaded, or not known whether it was stored.
+# Statuses after which another attempt makes sense: overloaded, or unknown whether it was stored.
 _AGAIN: Final = frozenset({429, 502, 503, 504})
 
 
@@ -71,7 +71,7 @@ class BlockingPublisher(Protocol):
 
 
 class NotAccepted(Exception):
-    """An event that was not accepted, and why."""
+    """An event was not accepted; the message says why."""
 
 
 def main(arguments: list[str]) -> int:
@@ -113,7 +113,7 @@ def main(arguments: list[str]) -> int:
 
 
 def sent_headers(given: argparse.Namespace, parser: Parser) -> tuple[dict[str, str], SSLContext | None]:
-    """What is sent beside the event, and the certificates; ends the command if a file of them is none."""
+    """The headers to send, and the certificates; ends the command if a file is not valid."""
     if (warning := exposed(given.header)) is not None:
         print(f"rx_sse: {warning}", file=sys.stderr)
     try:
@@ -123,7 +123,7 @@ def sent_headers(given: argparse.Namespace, parser: Parser) -> tuple[dict[str, s
 
 
 def texts(data: str | None, lines: bool) -> Iterator[str]:
-    """What to publish: the argument, all of standard input, or each line of it as it arrives."""
+    """The texts to publish: the argument, all of standard input, or each of its lines as it arrives."""
     if data not in (None, "-"):
         yield data
     elif lines:
@@ -135,7 +135,7 @@ def texts(data: str | None, lines: bool) -> Iterator[str]:
 
 
 def value(text: str, *, as_text: bool) -> Any:
-    """The value that a text stands for: itself, unless it is JSON."""
+    """The value to publish for a text: decoded if it is JSON, otherwise the text itself."""
     if not as_text:
         try:
             return json.loads(text)
@@ -181,7 +181,7 @@ def over_http(
     http_url(target)
     url = f"{target.rstrip('/')}/topics/{quote(given.topic, safe='')}"
     query = {} if given.event is None else {"event": given.event}
-    # Input is waited for outside of the loop, where Ctrl-C ends the wait; nothing happens on the loop then.
+    # Input is awaited outside of the loop, where Ctrl-C ends the wait; nothing runs on the loop then.
     with asyncio.Runner() as runner:
         session = runner.run(opened(sent, certificates))
         try:
@@ -201,10 +201,10 @@ async def opened(sent: dict[str, str], certificates: SSLContext | None) -> aioht
 async def offered(
     session: aiohttp.ClientSession, url: str, query: dict[str, str], data: Any, key: str
 ) -> str:
-    """Offer an event until it is accepted; its id.
+    """Send an event until it is accepted; returns its id.
 
     Raises:
-        NotAccepted: it was refused, or there was no answer that told.
+        NotAccepted: it was refused, or no usable answer came.
     """
     text = isinstance(data, str)
     body = data if text else json.dumps(data, ensure_ascii=False)
@@ -235,7 +235,7 @@ async def offered(
             raise NotAccepted(f"{shown_url(str(error))} is no http URL") from None
         except aiohttp.ClientConnectorError as error:
             why = unreachable(error)
-            if isinstance(error, aiohttp.ClientSSLError):  # it will be the same the next time
+            if isinstance(error, aiohttp.ClientSSLError):  # it would be the same at the next attempt
                 certificate = isinstance(error, aiohttp.ClientConnectorCertificateError)
                 raise NotAccepted(why + (HINT if certificate else "")) from None
         except (aiohttp.ClientError, TimeoutError) as error:
@@ -247,7 +247,7 @@ def accepted(answer: str) -> str:
     """The id in the answer of a mount.
 
     Raises:
-        NotAccepted: it is no answer of a mount.
+        NotAccepted: it is not the answer of a mount.
     """
     try:
         return str(json.loads(answer)["id"])
@@ -256,7 +256,7 @@ def accepted(answer: str) -> str:
 
 
 def pause(attempt: int, retry_after: float | None) -> float:
-    """Seconds before an attempt, 1 being the second one: the requested delay, and longer each time."""
+    """Seconds before an attempt, 1 being the second: the requested delay, growing with each attempt."""
     return max(min(retry_after or 0.0, _LONGEST_WAIT), _FIRST_WAIT * 2.0 ** (attempt - 1))
 
 

@@ -1,9 +1,9 @@
-"""Two streams of text on one terminal: the events, and a line about them that stays at the bottom.
+"""Two streams of text on one terminal: the events, and a status line that stays at the bottom.
 
-Standard: ECMA-48, as little of it as it takes: carriage return, erase line.
+Standard: ECMA-48, of which it needs only carriage return and erase line.
 
 Events go to standard output and everything about them to standard error, so that ``| jq`` gets the events.
-Never writes an escape sequence to what is no terminal.
+Never writes an escape sequence to an output that is not a terminal.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _ERASE: Final = "\r\x1b[K"
 
 
 def columns(stream: TextIO) -> int:
-    """How wide the terminal of a stream is; for a pipe, what COLUMNS says, or else 80."""
+    """The width of a stream's terminal; for a pipe, COLUMNS, or else 80."""
     try:
         return os.get_terminal_size(stream.fileno()).columns or 80
     except (OSError, ValueError):
@@ -27,7 +27,7 @@ def columns(stream: TextIO) -> int:
 
 
 class Screen:
-    """Where a command prints.
+    """The output of a command.
 
     Args:
         out: for events.
@@ -48,23 +48,23 @@ class Screen:
         self._out.flush()
 
     def note(self, text: str) -> None:
-        """Print something about the stream."""
+        """Print a message about the stream."""
         if not self._quiet:
             self.error(text)
 
     def error(self, text: str) -> None:
-        """Print what is printed even if it should be quiet."""
+        """Print a message even with `quiet`."""
         self._clear()
         self._err.write(text + "\n")
         self._err.flush()
 
     def bottom(self, text: str, paint: Callable[[str], str] = str) -> None:
-        """Replace the bottom line; it is gone with the next print. It is cut where the terminal ends, because
-        a line that wraps could not be erased.
+        """Replace the bottom line; the next print erases it. It is cut at the terminal's width, because a
+        wrapped line could not be erased.
 
         Args:
             text: without escape sequences.
-            paint: gives it a colour.
+            paint: colours it.
         """
         if self.has_bottom:
             room = max(columns(self._err) - 1, 1)

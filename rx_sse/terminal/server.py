@@ -1,7 +1,7 @@
-"""The server that a command connects to: its URL, and whose certificate is accepted.
+"""The server that a command connects to: its URL, and the accepted certificates.
 
-Standard: a URL without a scheme is http for this machine and https for any other host, so that a token never
-travels in the clear because a scheme was left out. ``-k`` and ``--cacert`` are curl's.
+Standard: a URL without a scheme is http for this machine and https for any other host, so that a token is
+never sent unencrypted because the scheme was omitted. ``-k`` and ``--cacert`` are curl's.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 def with_scheme(url: str) -> str:
-    """The URL with ``http://`` or ``https://`` before it if it has no scheme."""
+    """The URL, with ``http://`` or ``https://`` added if it has no scheme."""
     if _SCHEME.match(url) or not url or url[0] in "/?#":
         return url
     authority = re.split(r"[/?#]", url, maxsplit=1)[0].rpartition("@")[2]
@@ -40,7 +40,7 @@ def _is_here(host: str) -> bool:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of a TLS connection."""
+    """Add the options of a TLS connection."""
     group = parser.add_mutually_exclusive_group()
     group.add_argument(
         "--cacert", metavar="FILE", help="accept the certificates that this PEM file vouches for"
@@ -49,7 +49,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def tls(given: argparse.Namespace) -> ssl.SSLContext | None:
-    """What the options say of certificates; None for the system's own.
+    """The TLS context for the options; None for the system's own certificates.
 
     Raises:
         ValueError: the file holds no certificate.
@@ -70,5 +70,5 @@ def tls(given: argparse.Namespace) -> ssl.SSLContext | None:
 
 
 def connector(context: ssl.SSLContext | None) -> aiohttp.TCPConnector:
-    """What connects with these certificates. To be called on the loop."""
+    """A connector that accepts these certificates. To be called on the loop."""
     return aiohttp.TCPConnector(ssl=True if context is None else context)

@@ -1,9 +1,9 @@
-"""Text for a terminal: what a stream sent, readable and coloured.
+"""A stream's text for a terminal: readable and coloured.
 
-Standard: RFC 8259 for what is laid out as JSON; ECMA-48 for colours.
+Standard: RFC 8259 for the JSON that is laid out; ECMA-48 for colours.
 
-Never changes a value: JSON is laid out from its own tokens, so that a number keeps its digits. Never lets a
-control character through, nor one that turns the direction of the text around it.
+Never changes a value: JSON is laid out from its own tokens, so a number keeps its digits. Never outputs a
+control character, or a character that changes the direction of the text around it.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ class Palette:
         self._number = _painter("33", on)
 
     def value(self, text: str) -> str:
-        """A scalar of JSON, by its kind."""
+        """A scalar of JSON, coloured by its type."""
         if text.startswith('"'):
             return self._text(text)
         return (self._word if text in ("true", "false", "null") else self._number)(text)
 
 
 def _painter(code: str, on: bool) -> Callable[[str], str]:
-    """What gives a text the colour of an ECMA-48 code."""
+    """A function that gives a text the colour of an ECMA-48 code."""
     return lambda text: f"\x1b[{code}m{text}\x1b[0m" if on and text else text
 
 
 def as_json(text: str, palette: Palette, width: int) -> str | None:
-    """`text` laid out as JSON, each object and array on one line if it fits; None if it is no JSON."""
+    """`text` laid out as JSON, each object and array on one line if it fits; None if it is not JSON."""
     try:
         json.loads(text)
     except (ValueError, RecursionError):
@@ -56,7 +56,7 @@ def as_json(text: str, palette: Palette, width: int) -> str | None:
     lengths = _lengths(tokens)
     parts: list[str] = []
     depth = column = 0
-    flat_until = -1  # the token that closes what is written on one line
+    flat_until = -1  # the token that closes the object or array being written on one line
     for index, token in enumerate(tokens):
         flat = index <= flat_until
         if token in ("{", "["):
@@ -86,7 +86,8 @@ def as_json(text: str, palette: Palette, width: int) -> str | None:
 
 
 def _lengths(tokens: list[str]) -> dict[int, tuple[int, int]]:
-    """For each opening bracket: how long it is on one line, with a comma after it; and where it closes."""
+    """For each opening bracket: its length on one line, with a comma after it; and the index of its closing
+    bracket."""
     found: dict[int, tuple[int, int]] = {}
     open_ones: list[tuple[int, int]] = []
     total = 0
