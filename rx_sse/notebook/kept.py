@@ -1,6 +1,6 @@
-"""Yesterday's events: what a `SQLiteBus` keeps of a topic, as a `Recording`.
+"""Stored events: what a `SQLiteBus` keeps of a topic, as a `Recording`.
 
-Never: it writes to the file, or disturbs the application that runs on it.
+Never: it writes to the file, or disturbs the application that uses it.
 """
 
 from __future__ import annotations
@@ -30,27 +30,27 @@ def history(
     until: timedelta | datetime | None = None,
     name: str = "",
 ) -> Recording:
-    """What the file of a `SQLiteBus` has of a topic, as if it had been recorded. The file is only read; the
-    application may run on.
+    """The events of a topic in the file of a `SQLiteBus`, as if they had been recorded. The file is only read;
+    the application may be running.
 
     Args:
-        path: of the file.
-        topic: which.
-        since: from when on: a `timedelta` back from now, or a `datetime` with a time zone. Without it, from
-            the oldest entry on.
-        until: up to when, the same way. Without it up to now, or without `since` up to the newest entry.
-        name: what its diagram calls it; the topic's name without it.
+        path: the file.
+        topic: the name of the topic.
+        since: the beginning: a `timedelta` back from now, or a `datetime` with a time zone. Without it, the
+            oldest entry.
+        until: the end, in the same form. Without it, now, or without `since` the newest entry.
+        name: its name in the diagram; without it, the topic's name.
 
     Returns:
-        The events, as `bus.events` gives them, at the times at which they were published. Give it operators
-        by `Recording.through`, to see what they would have made of them.
+        The events, as `bus.events` emits them, at the times at which they were published. Apply operators
+        with `Recording.through`, to see what they would have emitted.
 
     Raises:
-        TopicNameError: the topic has no such name.
+        TopicNameError: `topic` is not a valid name.
         UsageError: no such file, no such topic, an end before the beginning, or over 100,000 entries.
 
     Warns:
-        RuntimeWarning: the log had lost events in that time.
+        RuntimeWarning: the log has lost events in that time.
     """
     check_topic(topic)
     now = time.time()
@@ -58,7 +58,9 @@ def history(
     if begin is not None and begin >= (now if end is None else end):
         raise UsageError(f"since={since!r} is not before until={until!r}: nothing could be between them")
     entries = recorded(path, topic, begin, end, MOST)
-    times = list(accumulate((entry.at for entry in entries), max))  # a clock that was set back stands still
+    times = list(
+        accumulate((entry.at for entry in entries), max)
+    )  # never backwards, even if a clock was set back
     first = begin if begin is not None else times[0] if times else 0.0
     if end is None:
         end = now if begin is not None else times[-1] if times else first

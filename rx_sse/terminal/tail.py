@@ -1,10 +1,10 @@
 """``python -m rx_sse tail URL``: any stream of server-sent events in the terminal.
 
-Standard: WHATWG HTML §9.2, by way of `rx_sse.EventSource`: it reconnects, and resumes, as a browser does. The
-exit status is 0 when the stream is over, 1 when it failed, 2 for a wrong call, 130 for Ctrl-C. A certificate
-that is not accepted is a failure: it would be the same with every attempt.
+Standard: WHATWG HTML §9.2, through `rx_sse.EventSource`: it reconnects and resumes as a browser does. The
+exit status is 0 when the stream has ended, 1 when it failed, 2 for a wrong call, 130 for Ctrl-C. A refused
+certificate is a failure: it would be the same at every attempt.
 
-Reads as fast as it prints: a slow terminal, or a slow ``| command``, slows the server down.
+It reads as fast as it prints: a slow terminal, or a slow ``| command``, slows the server down.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ from rx_sse.wire.harmless import harmless
 
 __all__ = ["main"]
 
-# Seconds between two looks at the meter.
+# Seconds between two updates of the bottom line.
 _LOOK: Final = 0.5
 
-# Columns that JSON is laid out for at least: in a narrower pane each value has a line of its own and wraps.
+# Minimal width for which JSON is laid out: in a narrower pane each value has a line of its own and wraps.
 _NARROWEST: Final = 20
 
 
@@ -49,7 +49,7 @@ def main(arguments: list[str]) -> int:
     parser = _parser()
     given = parser.parse_args(arguments)
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # a character that a terminal cannot show is no reason to stop
+        if isinstance(stream, TextIOWrapper):  # a character that a terminal cannot show must not stop it
             stream.reconfigure(errors="backslashreplace")
     try:
         tail = Tail(given)
@@ -60,7 +60,7 @@ def main(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # The reader of the pipe has enough, as `head` does. Python would complain when it flushes at its end.
+        # The reader of the pipe has closed it, as `head` does. Python would complain when it flushes at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 
@@ -69,7 +69,7 @@ class Tail:
     """One run of the command.
 
     Raises:
-        UsageError, ValueError, OSError: what was given cannot work.
+        UsageError, ValueError, OSError: an argument is invalid.
     """
 
     def __init__(self, given: argparse.Namespace) -> None:
@@ -105,12 +105,12 @@ class Tail:
             on_state=self._state,
             on_comment=self._comment if given.comments else None,
         )
-        self._source()  # raises now what it would raise later
+        self._source()  # raises invalid arguments now instead of later
         self._reading: asyncio.Task[int] | None = None
         self._futile = ""
 
     async def run(self) -> int:
-        """Until the stream is over, or enough was shown; returns the exit status."""
+        """Run until the stream has ended, or enough was shown; returns the exit status."""
         looking = asyncio.create_task(self._look()) if self._screen.has_bottom else None
         try:
             self._reading = asyncio.create_task(self._read())
@@ -145,7 +145,7 @@ class Tail:
         return 1
 
     def _event(self, event: ServerSentEvent) -> bool:
-        """Whether it was shown."""
+        """Print an event; returns whether it passed the filters."""
         given = self._given
         value: Any = Absent
         if self._conditions or given.lag:
@@ -190,7 +190,7 @@ class Tail:
             self._opened = time.monotonic()
             self._screen.note(f"{notes.good('● open')} {harmless(state.url)} {notes.faint(reason)}")
         elif state.state == "closed":
-            if state.error is not None or self._futile:  # which the command reports itself
+            if state.error is not None or self._futile:  # the command reports it itself
                 return
             self._screen.note(f"{notes.faint('■ closed')} {reason}")
         elif isinstance(state.error, aiohttp.ClientConnectorCertificateError):
@@ -202,7 +202,7 @@ class Tail:
             self._screen.note(f"{notes.bad('○ lost')} {reason}; again in {span(state.delay)}{resume}")
 
     async def _look(self) -> None:
-        """Keep the bottom line."""
+        """Update the bottom line."""
         while True:
             await asyncio.sleep(_LOOK)
             now = time.monotonic()
@@ -214,7 +214,7 @@ class Tail:
 
 
 def span(seconds: float) -> str:
-    """A length of time as people say it."""
+    """A duration for a person to read."""
     if abs(seconds) < 1:
         return f"{seconds * 1000:.0f} ms"
     if abs(seconds) < 120:
@@ -223,7 +223,7 @@ def span(seconds: float) -> str:
 
 
 def positive(text: str) -> int:
-    """A count."""
+    """A positive count."""
     if (count := int(text)) < 1:
         raise ValueError(text)
     return count
