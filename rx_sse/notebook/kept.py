@@ -30,8 +30,8 @@ def history(
     until: timedelta | datetime | None = None,
     name: str = "",
 ) -> Recording:
-    """The events of a topic in the file of a `SQLiteBus`, as if they had been recorded. The file is only read;
-    the application may be running.
+    """The events of a topic in the file of a `SQLiteBus`, as if they had been recorded. The file is only
+    read; the application may be running.
 
     Args:
         path: the file.

@@ -40,6 +40,8 @@ def test_it_builds_without_a_warning_and_can_be_searched(tmp_path: Path) -> None
     index = json.loads((site / "search" / "search_index.json").read_text("utf-8"))
     found = {entry["location"].partition("#")[0] for entry in index["docs"]}
     assert {"quick-start.html", "reference.html", "decisions/one-ring.html"} <= found
+    assert '"throttle_latest"' in (site / "operators-recordings.js").read_text("utf-8")
+    assert "operators-recordings.js" in (site / "operators.html").read_text("utf-8")
     reference = (site / "reference.html").read_text("utf-8")
     assert all(f'id="rx_sse.{name}"' in reference for name in ALL)
     # A page loads nothing from elsewhere.
