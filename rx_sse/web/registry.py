@@ -42,7 +42,7 @@ logger = logging.getLogger("rx_sse")
 
 OPENS: web.RequestKey[bool] = web.RequestKey("rx_sse.opens", bool)
 """Set on a request whose stream has been counted as one that is opened."""
-RECENT = 50
+RECENT = 500
 """Ends that are remembered for the inspector page."""
 
 
@@ -238,7 +238,8 @@ class StreamRegistry:
         self.streams.discard(stream)
         self._ended[end.value] += 1
         now = self.parts.loop.time()
-        self.recent.append(Ended(stream.label, end.value, now - stream.started, now))
+        user = None if stream.principal is None else stream.principal.user
+        self.recent.append(Ended(stream.label, end.value, now - stream.started, now, user))
         self.measures.ended(stream, now - stream.started)
         self._dropped += stream.outbox.dropped
         self.routes.removed(stream)

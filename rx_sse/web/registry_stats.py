@@ -40,9 +40,11 @@ class Ended:
         reason: the end's name.
         lasted: seconds that it was open.
         at: when it ended, on the loop's clock.
+        user: of its principal; None without one.
     """
 
     label: str
     reason: str
     lasted: float
     at: float
+    user: str | None

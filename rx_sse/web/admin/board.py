@@ -21,7 +21,7 @@ from rx_sse.tasks import start
 from rx_sse.web.admin.processes import Processes
 from rx_sse.web.admin.rates import PERIOD, Rates, Reading
 from rx_sse.web.admin.run_table import RunTable
-from rx_sse.web.admin.survey import ROWS, Survey, survey
+from rx_sse.web.admin.survey import ROWS, TEXT, Survey, survey
 from rx_sse.web.admin.topic_table import topic_table
 from rx_sse.web.admin.wanted import Wanted
 from rx_sse.web.registry import StreamRegistry
@@ -101,7 +101,7 @@ class Board:
         assert self.edge is not None
         now = self.edge.parts.loop.time()
         if now - self._looked > WATCHED and self._processes is not None:
-            self._processes.ask()
+            self._processes.ask(now)
         self._looked = now
         found = self._looks.get(wanted)
         if found is None or now - found[0] > FRESH:
@@ -145,7 +145,7 @@ class Board:
                 "behind": found.behind.shown(),
             },
             "streams": found.rows(edge.measures.behind, {} if topics is None else topics.names),
-            "ended": _ended(edge, now),
+            "ended": _ended(edge, now, wanted.find),
             "topics": None if topics is None else topics.shown,
             "runs": None if self.runs is None else self.runs.shown(now),
             "processes": None if self._processes is None else self._processes.shown(),
@@ -167,15 +167,20 @@ class Board:
             await asyncio.sleep(due - loop.time())
 
 
-def _ended(edge: StreamRegistry, now: float) -> list[dict[str, Any]]:
+def _ended(edge: StreamRegistry, now: float, find: str) -> list[dict[str, Any]]:
+    """The streams that have ended last; with a search, those whose user or path it fits."""
+    fits = (
+        end for end in reversed(edge.recent) if find in end.label.lower() or find in (end.user or "").lower()
+    )
     return [
         {
-            "path": one_line(end.label, 200),
+            "path": one_line(end.label, TEXT),
+            "user": None if end.user is None else one_line(end.user, TEXT),
             "reason": end.reason,
             "age": round(end.lasted, 1),
             "ago": round(now - end.at, 1),
         }
-        for end in itertools.islice(reversed(edge.recent), ENDED)
+        for end in itertools.islice(fits, ENDED)
     ]
 
 

@@ -69,9 +69,10 @@ class Processes:
             said = json.dumps(self.own | {"at": time.time()})
             self._log.present(self._process, LIFE, {NAME: (said, ask)}, self._told)
 
-    def ask(self) -> None:
+    def ask(self, now: float) -> None:
         """A page has begun to look: ask at once."""
         self._due = 0.0
+        self.say(now, {}, ask=True)
 
     def close(self) -> None:
         """Say that this process is gone."""

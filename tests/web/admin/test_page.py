@@ -209,6 +209,19 @@ async def test_a_route_is_chosen_and_stays_chosen_over_a_reload(chromium: str) -
         await tab.until(f"{rows}.length == 3")
 
 
+async def test_the_topic_and_the_user_of_a_stream_are_searched_for_by_a_click(chromium: str) -> None:
+    app = application(rx_sse.MemoryBus(), scope=None)
+    async with opened(chromium, app) as (url, tab):
+        async with open_stream(url, "/orders/a?user=ada"), open_stream(url, "/orders/a?user=ben"):
+            users = "[...document.querySelectorAll('#streams tbody tr')].map(tr => tr.row.user).sort().join()"
+            await tab.until(f"{users} == 'ada,ben,'")
+            await tab.run("document.querySelector('#streams .topics button:not([hidden])').click()")
+            await tab.until(f"{users} == 'ada,ben'")
+            assert await tab.run("document.querySelector('#search input').value") == "orders:a"
+            await tab.run("document.querySelector('#streams .name button:not([hidden])').click()")
+            await tab.until(f"['ada', 'ben'].includes({users})")
+
+
 async def test_a_viewer_without_the_scope_reads_why_and_has_no_buttons(chromium: str) -> None:
     async with opened(chromium, application(rx_sse.MemoryBus())) as (url, tab):
         async with open_stream(url, "/orders/a?user=ada"):

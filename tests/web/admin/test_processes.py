@@ -27,6 +27,7 @@ async def see_each_other(one: rx_sse.Bus, other: rx_sse.Bus) -> None:
             assert found["processes"]["shared"] is True and found["processes"]["left_out"] == 0
 
 
+@pytest.mark.slow
 async def test_processes_over_a_file_see_each_other(tmp_path: Path) -> None:
     path = tmp_path / "bus.db"
     await see_each_other(rx_sse.SQLiteBus(path), rx_sse.SQLiteBus(path))

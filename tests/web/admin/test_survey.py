@@ -69,6 +69,17 @@ async def test_a_user_and_a_topic_are_found_by_a_part_of_their_name() -> None:
         assert (await look(url, find="nobody"))["streams"] == []
 
 
+async def test_how_the_streams_of_a_user_ended_is_found() -> None:
+    async with serve(application(rx_sse.MemoryBus())) as url:
+        for path in ("/orders/a?user=Ada", "/orders/b?user=ben", "/ticks"):
+            async with open_stream(url, path) as stream:
+                assert stream.status == 200
+        await look_until(url, lambda it: len(it["ended"]) == 3)
+        (row,) = (await look(url, find="ada"))["ended"]
+        assert (row["path"], row["user"], row["reason"]) == ("GET /orders/a", "Ada", "left")
+        assert [row["user"] for row in (await look(url, find="/TICKS"))["ended"]] == [None]
+
+
 async def test_a_route_is_chosen_and_the_distributions_are_of_its_streams() -> None:
     async with AsyncExitStack() as held, serve(application(rx_sse.MemoryBus())) as url:
         await open_all(held, url, "/ticks", "/ticks", "/orders/a?user=ada")

@@ -12,7 +12,7 @@ function element(name, attributes) {
 /** An empty chart; `draw` fills it. */
 export function chart(kind = "") {
   const svg = element("svg", { class: `chart ${kind}`, viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img" });
-  svg.append(element("path", { class: "area" }), element("path", { class: "line" }));
+  svg.append(element("path", { class: "area" }), element("path", { class: "line" }), element("title", {}));
   return svg;
 }
 
@@ -26,14 +26,14 @@ export function draw(svg, series, points, label, show) {
   const x = (index) => ((from + index + 1) / points) * WIDTH;
   const y = (value) => HEIGHT - 1 - (value / most) * (HEIGHT - 3);
   const line = series.map((value, index) => `${x(index).toFixed(1)} ${y(value).toFixed(1)}`).join("L");
-  const [area, path] = svg.children;
+  const [area, path, title] = svg.children;
   path.setAttribute("d", line && `M${line}`);
   area.setAttribute("d", line && `M${x(0).toFixed(1)} ${HEIGHT}L${line}L${WIDTH} ${HEIGHT}Z`);
   const text = series.length
     ? `${label}, last five minutes: ${show(Math.min(...series))} to ${show(Math.max(...series))}, now ${show(series.at(-1))}`
     : `${label}: no values yet`;
   svg.setAttribute("aria-label", text);
-  svg.dataset.title = text;
+  title.textContent = text;
 }
 
 /** Bars for a distribution: rows of `[label, count, level]`. */

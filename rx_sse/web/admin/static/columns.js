@@ -43,13 +43,20 @@ export const routes = (choose, chosen) => [
   { title: "Opened", number: true, cell: (row) => count(row.opened) },
 ];
 
-/** Columns of the open streams. */
-export const streams = [
+/** Columns of the open streams; `search` is called with a user or a topic. */
+export const streams = (search) => [
   { title: "Stream", kind: "name", cell(row, td) {
     say(td, "main", row.path);
-    say(td, "soft", [row.user ?? "no user", row.address].filter(Boolean).join(" · "));
+    const who = part(td, "soft");
+    button(who, "link", row.user ?? "", (it) => search(it.user), row.user !== null);
+    say(who, "address", [row.user === null && "no user", row.address].filter(Boolean).join(" · "));
   } },
-  { title: "Topics", kind: "topics", cell: (row) => (row.topics.length ? shown(row.topics, row.more_topics, "topic") : "–") },
+  { title: "Topics", kind: "topics", cell(row, td) {
+    [0, 1, 2].forEach((at) => button(td, `link topic-${at}`, row.topics[at] ?? "", (it) => search(it.topics[at]), at in row.topics));
+    say(td, "soft", row.more_topics > 0 && `and ${counted(row.more_topics, "topic")} more`);
+    say(td, "none", row.topics.length ? "" : "–");
+    set(td, "title", row.cursor ? `at ${row.cursor}` : "");
+  } },
   { title: "Age", number: true, cell: (row) => span(row.age) },
   { title: "Waiting", number: true, cell: (row) => (row.bytes ? `${counted(row.queued, "event")}, ${bytes(row.bytes)}` : "0") },
   { title: "Sent", number: true, cell: (row) => bytes(row.sent) },
@@ -80,7 +87,7 @@ async function revokeUser(row) {
 }
 
 export const ended = [
-  { title: "Stream", kind: "name", cell: (row) => row.path },
+  { title: "Stream", kind: "name", cell(row, td) { say(td, "main", row.path); say(td, "soft", row.user); } },
   { title: "Reason", cell(row, td) { badge(td, row.reason, worry(row.reason)); } },
   { title: "Was open", number: true, cell: (row) => span(row.age) },
   { title: "Ended", number: true, cell: (row) => `${span(row.ago)} ago` },

@@ -65,7 +65,7 @@ function streams(found) {
   const among = found.matching < found.open ? ` of ${count(found.open)} open` : "";
   $("#streams-note").textContent =
     left(found.streams.length, found.matching, "stream", "search, choose a route, or another order, to see the others") + among;
-  show($("#streams"), columns.streams, found.streams, {
+  show($("#streams"), streamColumns, found.streams, {
     key: (row) => row.id,
     level: columns.level,
     empty: find || route ? "No open stream fits the search." : "No stream is open.",
@@ -74,7 +74,8 @@ function streams(found) {
 
 function ended({ ended: rows, stats }) {
   const reasons = Object.entries(stats.ended).sort((a, b) => b[1] - a[1]), all = reasons.reduce((sum, [, number]) => sum + number, 0);
-  $("#ended-note").textContent = all ? `${count(all)} since the start${rows.length < all ? `; the last ${count(rows.length)} are listed` : ""}` : "";
+  const which = wanted.get("find") ? `${count(rows.length)} that fit the search are listed` : `the last ${count(rows.length)} are listed`;
+  $("#ended-note").textContent = all ? `${count(all)} since the start${rows.length < all ? `; ${which}` : ""}` : "";
   const box = $("#reasons");
   while (box.children.length > reasons.length) box.lastChild.remove();
   reasons.forEach(([reason, number], index) => {
@@ -83,7 +84,8 @@ function ended({ ended: rows, stats }) {
     set(item, "textContent", `${reason} ${count(number)}`);
   });
   const keyed = rows.map((row, index) => ({ ...row, index }));
-  show($("#ended"), columns.ended, keyed, { key: (row) => row.index, empty: "No stream has ended." });
+  const empty = wanted.get("find") ? "No stream that has ended lately fits the search." : "No stream has ended.";
+  show($("#ended"), columns.ended, keyed, { key: (row) => row.index, empty });
 }
 
 function topics(found) {
@@ -129,17 +131,19 @@ function figures({ stats, bus }) {
 }
 
 let rates = null;
+const streamColumns = columns.streams((text) => { search.find.value = text; change("find", text); });
 const routes = columns.routes((route) => change("route", wanted.get("route") === route ? "" : route), () => wanted.get("route"));
 
 function render(found) {
   latest = found;
   news = Date.now();
+  document.title = found.stats.stalled ? `${count(found.stats.stalled)} stalled · rx_sse admin` : "rx_sse admin";
   if (found.rates) {
     rates = found.rates;
     Object.assign(columns.rates, rates);
   }
   tiles(found);
-  $("#routes-note").textContent = left(found.routes.length, found.routes_all, "route", "those with the most streams");
+  $("#routes-note").textContent = left(found.routes.length, found.routes_all, "route", "those with the most streams") + "; charts of the last five minutes";
   show($("#routes"), routes, found.routes, { key: (row) => row.route, level: columns.level, empty: "No stream has been opened." });
   distributions(found.distributions);
   streams(found);
