@@ -44,9 +44,10 @@ class Outlet(Asked):
         outbox: what waits for it.
         gate: holds the headers until they may leave.
         end: why the stream ends, from then on.
+        started: when the stream began, on the loop's clock.
     """
 
-    __slots__ = ("_coding", "_handle", "_home", "_options", "connection", "end", "gate", "outbox")
+    __slots__ = ("_coding", "_handle", "_home", "_options", "connection", "end", "gate", "outbox", "started")
 
     _coding: Coding
     _handle: StreamCursor | None
@@ -56,6 +57,12 @@ class Outlet(Asked):
     end: End | None
     gate: Gate
     outbox: Outbox
+    started: float
+
+    @property
+    def id(self) -> str:
+        """The name of the stream in the log and on the admin page: no other stream of the process has it."""
+        return f"{id(self):x}-{round(self.started * 1e6):x}"
 
     def control(self, event: ServerSentEvent) -> None:
         """Queue an event outside the limits, in its place; the headers may leave."""

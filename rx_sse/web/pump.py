@@ -21,6 +21,7 @@ from rx_sse.delivery import Outbox
 from rx_sse.errors import UsageError
 from rx_sse.reactive.closing import close, failure_of
 from rx_sse.tasks import start
+from rx_sse.web.log_fields import Logged, stream_fields
 
 logger = logging.getLogger("rx_sse")
 
@@ -30,11 +31,9 @@ AHEAD_EVENTS = 256
 one loop turn."""
 
 
-class Pulled(Protocol):
+class Pulled(Logged, Protocol):
     """The stream that a pump fills."""
 
-    @property
-    def label(self) -> str: ...
     @property
     def outbox(self) -> Outbox: ...
     def fail(self, error: Exception) -> None: ...
@@ -96,7 +95,10 @@ class Pump(abc.DisposableBase):
         if disposed:
             if error is not None:
                 logger.error(
-                    "the source of %s failed while it was closed", self._stream.label, exc_info=error
+                    "the source of %s failed while it was closed",
+                    self._stream.label,
+                    exc_info=error,
+                    extra=stream_fields(self._stream),
                 )
         elif error is None and (task.cancelled() or task.exception() is not None):  # nothing else was wrong
             self._stream.fail(UsageError("the async iterable cancelled its own task"))

@@ -21,6 +21,7 @@ from rx_sse.web.auth.challenge import invalid_token
 from rx_sse.web.auth.refusals import Refusals
 from rx_sse.web.end_reason import End
 from rx_sse.web.limits import Limits
+from rx_sse.web.log_fields import stream_fields
 from rx_sse.web.loop_resources import LoopResources
 from rx_sse.web.measures import Measures
 from rx_sse.web.notices import Notices
@@ -225,6 +226,8 @@ class StreamRegistry:
         """A stream begins."""
         self.streams.add(stream)
         self._opened += 1
+        if logger.isEnabledFor(logging.DEBUG):
+            logger.debug("stream %s begins", stream.label, extra=stream_fields(stream))
         self.routes.added(stream)
         if stream.principal is not None:
             self._by_user.setdefault(stream.principal.user, set()).add(stream)
@@ -241,6 +244,11 @@ class StreamRegistry:
         user = None if stream.principal is None else stream.principal.user
         self.recent.append(Ended(stream.label, end.value, now - stream.started, now, user))
         self.measures.ended(stream, now - stream.started)
+        if logger.isEnabledFor(logging.DEBUG):
+            fields = stream_fields(
+                stream, reason=end.value, seconds=now - stream.started, bytes=stream.connection.sent
+            )
+            logger.debug("stream %s has ended: %s", stream.label, end.value, extra=fields)
         self._dropped += stream.outbox.dropped
         self.routes.removed(stream)
         if stream.principal is not None and (own := self._by_user.get(stream.principal.user)) is not None:

@@ -27,6 +27,7 @@ from rx_sse.web.end_reason import End, first_deadline
 from rx_sse.web.ending import is_whole, last_event
 from rx_sse.web.gate import PASSED, Gate
 from rx_sse.web.hand_over import AccessLine
+from rx_sse.web.log_fields import stream_fields
 from rx_sse.web.options import Options
 from rx_sse.web.outlet import Home, Outlet
 from rx_sse.web.principal import PRINCIPAL
@@ -70,7 +71,6 @@ class Stream(Outlet):
         "access_line",
         "closed",
         "principal",
-        "started",
     )
 
     def __init__(
@@ -205,7 +205,8 @@ class Stream(Outlet):
 
     def _not_queued(self, outcome: Outcome) -> None:
         if outcome is Outcome.OVERFLOW:
-            logger.info("stream %s was disconnected: its reader is too slow", self.label)
+            fields = stream_fields(self, reason=End.OVERFLOW.value)
+            logger.info("stream %s was disconnected: its reader is too slow", self.label, extra=fields)
             self._stop(End.OVERFLOW)
             self.connection.abort()
         elif outcome is Outcome.EXCEEDED:
@@ -218,7 +219,10 @@ class Stream(Outlet):
         if not self._options.strict:
             self.control(stream_gap("overflow", missed=count))
         else:  # without a way to say so it cannot go on as if nothing were missing
-            logger.info("stream %s was ended: %d of its events found no room", self.label, count)
+            fields = stream_fields(self, reason=End.OVERFLOW.value)
+            logger.info(
+                "stream %s was ended: %d of its events found no room", self.label, count, extra=fields
+            )
             self._finish(End.OVERFLOW)
 
     # -- the end ---------------------------------------------------------------------------------------------
@@ -248,7 +252,11 @@ class Stream(Outlet):
             self.close_for_reconnect(End.SHED)
         else:
             if not told(error):
-                self._in_context(self._source, logger.error, "stream %s failed", self.label, exc_info=error)
+                fields = stream_fields(self, reason=End.FAILED.value)
+                message = "stream %s failed"
+                self._in_context(
+                    self._source, logger.error, message, self.label, exc_info=error, extra=fields
+                )
             self._finish(End.FAILED, error)
 
     def expire(self, end: End) -> None:
@@ -321,7 +329,8 @@ class Stream(Outlet):
                 self._in_context(source, source.dispose)
             except Exception as error:
                 message = "disposing the source of %s failed"
-                self._in_context(source, logger.error, message, self.label, exc_info=error)
+                fields = stream_fields(self)
+                self._in_context(source, logger.error, message, self.label, exc_info=error, extra=fields)
         if self._handle is not None:
             self._handle.close()
 
@@ -371,9 +380,8 @@ class Stream(Outlet):
             self._close()
 
     def stuck(self) -> None:
-        logger.info(
-            "stream %s was ended: its reader took no byte for %g s", self.label, self._options.write_timeout
-        )
+        fields, limit = stream_fields(self, reason=End.STUCK.value), self._options.write_timeout
+        logger.info("stream %s was ended: its reader took no byte for %g s", self.label, limit, extra=fields)
         self._stop(End.STUCK)
         self.connection.abort()
 

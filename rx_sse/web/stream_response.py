@@ -24,6 +24,7 @@ from rx_sse.web.about import about
 from rx_sse.web.hand_over import EventStreamResponse, can_leave, leave
 from rx_sse.web.headers import headers_of, pairs_of
 from rx_sse.web.last_event_id import STREAM_CURSOR
+from rx_sse.web.log_fields import request_fields
 from rx_sse.web.negotiation import STRICT, accepts_events, is_event_source, raw_last_event_id, resource_of
 from rx_sse.web.options import Options, StreamOptions
 from rx_sse.web.principal import PRINCIPAL
@@ -258,7 +259,8 @@ def answer_failure(
             )
         return failed_for_now(error, debug=edge.debug)
     if edge.debug and not told(error):
-        logger.error("%s %s failed", request.method, request.rel_url.raw_path, exc_info=error)
+        path, fields = request.rel_url.raw_path, request_fields(request)
+        logger.error("%s %s failed", request.method, path, exc_info=error, extra=fields)
     return failure(error, debug=edge.debug)
 
 

@@ -157,7 +157,7 @@ def behind_of(stream: Stream, since: Mapping[Stream, float], now: float) -> floa
 
 def id_of(stream: Stream) -> str:
     """What an action calls a stream: no other stream of the process has or had it."""
-    return f"{id(stream):x}-{round(stream.started * 1e6):x}"
+    return stream.id
 
 
 async def survey(edge: StreamRegistry, wanted: Wanted, refs: frozenset[str] = frozenset()) -> Survey:

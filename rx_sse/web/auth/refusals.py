@@ -16,6 +16,8 @@ from collections.abc import Callable
 
 from aiohttp import web
 
+from rx_sse.web.log_fields import request_fields
+
 logger = logging.getLogger("rx_sse.web.auth")
 
 AT_ONCE = 5
@@ -52,7 +54,9 @@ class Refusals:
         level = logging.DEBUG if left_out is None else logging.INFO
         more = f" ({left_out} more like it since the last line)" if left_out else ""
         path = request.rel_url.raw_path[:200]
-        logger.log(level, "%s %s was answered %d: %s%s", request.method, path, status, reason, more)
+        fields = request_fields(request, status=status)
+        method = request.method
+        logger.log(level, "%s %s was answered %d: %s%s", method, path, status, reason, more, extra=fields)
 
     def __len__(self) -> int:
         return len(self._kinds)
