@@ -123,7 +123,7 @@ class Database:
     def in_place(self) -> Iterator[None]:
         """While it is, the library's connections, threads and clocks are of this world."""
         wall = self.loop.wall_time
-        parts = {
+        parts: dict[str, Any] = {
             "threading": SimpleNamespace(Thread=self.threads.thread, Lock=threading.Lock),
             "queue": SimpleNamespace(SimpleQueue=self.threads.queue, Empty=queue.Empty),
         }
@@ -147,7 +147,8 @@ class Database:
 
     def connect(self, path: Any, **options: Any) -> sqlite3.Connection:
         """What `sqlite3.connect` does; a lock is not waited for inside SQLite."""
-        connection = self._connect(path, **{**options, "timeout": 0.0, "factory": Connection})
+        options |= {"timeout": 0.0, "factory": Connection}
+        connection = self._connect(path, **options)
         assert isinstance(connection, Connection)
         connection.database = self
         connection.life = self._life

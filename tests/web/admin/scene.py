@@ -17,7 +17,7 @@ import rx_sse
 from rx_sse.errors import StreamError
 from rx_sse.testing import OpenStream, open_stream, serve
 
-NAMES = ("ada", "ben", "cleo", "dmitri", "eve", "farid", "grace", "hana", "ines", "jonas")
+NAMES = ("ada", "ben", "cleo", "dmitri", "eve", "farid", "grace", "hana", "ida", "jonas")
 SAME = {"Sec-Fetch-Site": "same-origin"}
 
 
