@@ -6,10 +6,12 @@ import argparse
 import asyncio
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
-from .costs import COSTS
+from .costs import COSTS, Finding
 from .rows import ROWS, SHORT
+from .runs import RUNS, SHORT_RUNS, RunSize
 from .scene import Outcome, Size, play
 
 HEAD = (
@@ -54,11 +56,11 @@ async def table(names: Sequence[str], size: Size) -> bool:
     return held
 
 
-async def costs(names: Sequence[str], events: int, clients: int) -> bool:
-    """Measure what it costs, and print it; whether all is as promised."""
+async def findings(measures: dict[str, Callable[[], Awaitable[Finding]]]) -> bool:
+    """Measure, and print it; whether all is as promised."""
     held = True
-    for name in names:
-        finding = await COSTS[name](events, clients)
+    for name, measure in measures.items():
+        finding = await measure()
         print("", *finding.lines, sep="\n", flush=True)
         if not finding.held:
             print(f"  {name}: not what was promised", file=sys.stderr)
@@ -69,7 +71,8 @@ async def costs(names: Sequence[str], events: int, clients: int) -> bool:
 def main() -> int:
     """Run what was asked for."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
-    parser.add_argument("rows", nargs="*", help=f"of {', '.join([*ROWS, *COSTS])}; default: all")
+    known = [*ROWS, *RUNS, *COSTS]
+    parser.add_argument("rows", nargs="*", help=f"of {', '.join(known)}; default: all")
     parser.add_argument("--short", action="store_true", help="some rows, shorter: for CI")
     parser.add_argument("--clients", type=int, default=200)
     parser.add_argument("--rate", type=float, default=100.0, help="events a second")
@@ -78,12 +81,12 @@ def main() -> int:
         "--events", type=int, default=100_000, help="of the long life: a million takes a while"
     )
     given = parser.parse_args()
-    if unknown := set(given.rows) - ROWS.keys() - COSTS.keys():
+    if unknown := set(given.rows).difference(known):
         parser.error(f"no such row: {', '.join(sorted(unknown))}")
     size = Size(clients=given.clients, rate=given.rate)
     if given.short:
         size = Size(clients=min(given.clients, 60), rate=given.rate, length=0.5)
-    names: Sequence[str] = given.rows or (SHORT if given.short else [*ROWS, *COSTS])
+    names: Sequence[str] = given.rows or ([*SHORT, *RUNS] if given.short else known)
     begin = time.monotonic()
     held = True
     if faults := [name for name in names if name in ROWS]:
@@ -91,7 +94,10 @@ def main() -> int:
         shorter = "" if size.length == 1 else ", faults half as long"
         took = time.monotonic() - begin
         print(f"\n{size.clients} clients, {size.rate:g} events a second{shorter}, {took:.0f} s")
-    held &= asyncio.run(costs([name for name in names if name in COSTS], given.events, given.storm))
+    runs = SHORT_RUNS if given.short else RunSize()
+    held &= asyncio.run(findings({it: partial(RUNS[it], runs) for it in names if it in RUNS}))
+    costs = {it: partial(COSTS[it], given.events, given.storm) for it in names if it in COSTS}
+    held &= asyncio.run(findings(costs))
     return 0 if held else 1
 
 

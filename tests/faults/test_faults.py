@@ -7,6 +7,7 @@ import pytest
 from .crowd import Client, Crowd, Got, Sent
 from .oracle import Verdict, judge
 from .rows import ROWS, SHORT
+from .runs import RUNS, SHORT_RUNS
 from .scene import Size, play
 
 
@@ -82,3 +83,11 @@ def test_twice_and_backwards_are_repeats() -> None:
 async def test_nothing_is_lost_in_silence(name: str) -> None:
     outcome = await play(ROWS[name], Size(clients=60, length=0.5))
     assert not outcome.wrong, outcome.verdict.said[:10]
+
+
+@pytest.mark.slow
+@pytest.mark.redis
+@pytest.mark.parametrize("name", RUNS)
+async def test_a_run_has_one_source_one_end_and_whole_readers(name: str) -> None:
+    finding = await RUNS[name](SHORT_RUNS)
+    assert finding.held, finding.lines
