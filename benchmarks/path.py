@@ -12,10 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,6 +27,7 @@ from reactivex.subject import Subject
 
 import rx_sse
 from benchmarks import peers
+from benchmarks.own_redis import own_redis
 from rx_sse.bus import Bus
 
 HOME = Path(rx_sse.__file__).resolve().parent
@@ -148,7 +146,7 @@ async def memory() -> Way:
 
 async def redis() -> Way:
     """`bus.events` over Redis: published and streamed by one process."""
-    with _redis() as url:
+    with own_redis() as url:
         return await _of_events("redis", rx_sse.RedisBus(url))
 
 
@@ -169,26 +167,6 @@ async def subject() -> Way:
 
 
 WAYS = {"memory": memory, "redis": redis, "subject": subject}
-
-
-@contextmanager
-def _redis() -> Iterator[str]:
-    """A Redis server of our own, behind a unix socket. Raises `peers.Unavailable`."""
-    program = peers.redis()
-    with tempfile.TemporaryDirectory(prefix="rx_sse_path_") as folder:
-        socket = Path(folder) / "redis.sock"
-        command = [program, "--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", folder]
-        server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
-            until = time.monotonic() + PATIENCE
-            while not socket.exists():
-                if server.poll() is not None or time.monotonic() > until:
-                    raise peers.Unavailable(f"{program} does not start")
-                time.sleep(0.02)
-            yield f"unix://{socket}"
-        finally:
-            server.terminate()
-            server.wait(PATIENCE)
 
 
 def printed(ways: Sequence[Way]) -> str:

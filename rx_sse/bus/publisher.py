@@ -97,6 +97,17 @@ class Publisher:
             retry_after=1.0,
         )
 
+    def offer(self, draft: Draft) -> bool:
+        """Publish, if there is room now: what is not taken is not counted as refused.
+
+        Raises:
+            BusClosed: the bus has been closed.
+        """
+        if self.has_room() and self._inbox.put(self._append, draft, draft.size):
+            return True
+        self._refuse_if_closed()
+        return False
+
     async def publish(self, draft: Draft) -> Position:
         """Publish, on the bus's loop, and wait until the log has it.
 

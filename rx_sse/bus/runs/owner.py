@@ -106,8 +106,10 @@ class Owner:
         self._dumps = dumps
         self._claim = Claim(lease.fence)
         self._retention = Retention(ENTRIES, terms.max_bytes, KEPT)
+        self._topic = lease.topic
         self._turn = 0.0
         self._emitted = 0
+        self._held: Draft | None = None  # it has found no room yet
         self._verdict: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._context = context
         self.task = start(self._run, name=f"rx_sse run {lease.name}")
@@ -119,7 +121,7 @@ class Owner:
             self._verdict.set_result(reason)
 
     async def _run(self) -> None:
-        reading = start(read, self._source, self._emit, self._busy, self._room, context=self._context)
+        reading = start(read, self._source, self._emit, self._offer, self._room, context=self._context)
         renewing = start(self._keep)
         try:
             either: set[asyncio.Future[Any]] = {reading, self._verdict}
@@ -141,16 +143,25 @@ class Owner:
             await self._renew(0.0)
 
     def _emit(self, value: Any) -> None:
-        """One more entry."""
-        if self._verdict.done():
-            return
-        draft = draft_of(self.lease.topic, value, None, self._retention, self._dumps)
-        draft.claim = self._claim
-        self._publisher.push(draft)
+        """One more entry, of an Observable: it cannot wait."""
+        if not self._verdict.done():
+            self._publisher.push(self._draft(value))
 
-    def _busy(self) -> bool:
+    def _offer(self, value: Any) -> bool:
+        """One more entry, of an async iterable; whether it is to wait before its next one."""
+        if self._verdict.done():
+            return True
+        draft = self._draft(value)
+        if not self._publisher.offer(draft):
+            self._held = draft
+            return True
         self._emitted += 1
-        return not self._emitted & 31 or not self._publisher.has_room()
+        return not self._emitted & 31
+
+    def _draft(self, value: Any) -> Draft:
+        draft = draft_of(self._topic, value, None, self._retention, self._dumps)
+        draft.claim = self._claim
+        return draft
 
     async def _room(self) -> None:
         """Wait while the log has no room, and let the loop go on now and then."""
@@ -158,8 +169,9 @@ class Owner:
         if now - self._turn > TURN:
             await asyncio.sleep(0)
             self._turn = time.perf_counter()
-        while not self._publisher.has_room():  # noqa: ASYNC110
+        while self._held is not None and not self._publisher.offer(self._held):  # noqa: ASYNC110
             await asyncio.sleep(PATIENCE)
+        self._held = None
 
     async def _keep(self) -> None:
         """Renew the lease; hear of a stop that another process wants, and of another owner."""

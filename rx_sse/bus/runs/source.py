@@ -25,16 +25,16 @@ and async generator functions included."""
 async def read(
     source: Source,
     emit: Callable[[Any], None],
-    busy: Callable[[], bool],
+    offer: Callable[[Any], bool],
     room: Callable[[], Awaitable[None]],
 ) -> None:
-    """Give every value of `source` to `emit`; return when it has completed.
+    """Give every value of `source` to `emit` or `offer`; return when it has completed.
 
     Args:
         source: is called first, if it is a function.
-        emit: takes a value; on any thread, for an Observable that emits there.
-        busy: whether `room` is to be awaited before the next value of an async iterable.
-        room: waits until there is room.
+        emit: takes a value of an Observable, on any thread.
+        offer: takes a value of an async iterable; True if `room` is to be awaited before the next one.
+        room: waits until there is room, for what was taken as well.
 
     Raises:
         UsageError: it is something else.
@@ -51,8 +51,7 @@ async def read(
         iterator = aiter(made)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
         try:
             async for value in iterator:  # pyright: ignore[reportUnknownVariableType]
-                emit(value)
-                if busy():
+                if offer(value):
                     await room()
         finally:
             await close(iterator)  # pyright: ignore[reportUnknownArgumentType]

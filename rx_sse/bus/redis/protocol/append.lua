@@ -86,6 +86,9 @@ local function catch_up(i, s)
 end
 
 -- Why an entry of a run may not be stored: it has ended, or has another owner; nothing if it may.
+-- The entries of a batch have mostly one claim, which holds or lapses for all of them until one ends the run.
+local claims = {}
+
 local function outdated(key, fence, ending)
   local said = redis.pcall('HMGET', key, 'fence', 'state', 'until')
   if failed(said) then return '!' .. said.err end
@@ -107,15 +110,20 @@ for place = at, #ARGV, 6 do
   local s = states[i]
   local nonce, packed, key = ARGV[place + 1], ARGV[place + 2], KEYS[tonumber(ARGV[place + 3])]
   local stored = known[ARGV[place] .. ' ' .. nonce]
-  local fence, ending = string.match(ARGV[place + 4], '^#(%d+):(%l*)$')
-  local lapsed = fence and not stored and outdated(key, fence, ending)
-  if key and not stored and not fence then
+  local said, claim = ARGV[place + 4], key and claims[key]
+  if key and not (claim and claim.said == said) then
+    local fence, ending = string.match(said, '^#(%d+):(%l*)$')
+    claim = fence and {said = said, ending = ending, lapsed = not stored and outdated(key, fence, ending)}
+    if not stored then claims[key] = claim end
+  end
+  local lapsed = claim and claim.lapsed
+  if key and not stored and not claim then
     local used = redis.pcall('GET', key)
     if failed(used) then
       s.refused = s.refused or '!' .. used.err
     elseif used then
       local fingerprint, position = string.match(used, '^(%S+) (%S+)$')
-      stored = fingerprint == ARGV[place + 4] and position or '!used'
+      stored = fingerprint == said and position or '!used'
     end
   end
   if stored then
@@ -137,9 +145,12 @@ for place = at, #ARGV, 6 do
       s.ended = string.sub(packed, 2, 2) == 'x' and '1' or '0'
       s.heads[#s.heads + 1] = nonce .. ':' .. #packed
       s.texts[#s.texts + 1] = packed
-      if fence then
-        if ending ~= '' then finished(s, key, ending, ARGV[place + 5]) end
-      elseif key then redis.pcall('SET', key, ARGV[place + 4] .. ' ' .. id, 'PX', ARGV[place + 5]) end
+      if claim then
+        if claim.ending ~= '' then
+          finished(s, key, claim.ending, ARGV[place + 5])
+          claims[key] = nil
+        end
+      elseif key then redis.pcall('SET', key, said .. ' ' .. id, 'PX', ARGV[place + 5]) end
       answer[#answer + 1] = id
     end
   end

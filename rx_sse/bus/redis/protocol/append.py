@@ -78,13 +78,16 @@ class AppendBatch:
             age = max(int(retention.age * 1000), 1)
             heads += (channel, new_nonce(), max(retention.entries, 1), retention.bytes, age)
         entries: list[Any] = []
+        claims: dict[tuple[str, int], tuple[int, str, int]] = {}  # an owner has one for all of its entries
         for draft in self.drafts:
             number, text = numbers[draft.topic], pack(draft)
             if (claim := draft.claim) is not None:
-                keys.append(names.run(draft.topic))
-                life = max(int(claim.life * 1000), 1)
-                said = f"#{claim.fence}:{claim.end or ''}"
-                entries += (number, draft.nonce, text, len(keys), said, life)
+                place = draft.topic, id(claim)
+                if (claimed := claims.get(place)) is None:
+                    keys.append(names.run(draft.topic))
+                    said, life = f"#{claim.fence}:{claim.end or ''}", max(int(claim.life * 1000), 1)
+                    claimed = claims[place] = len(keys), said, life
+                entries += (number, draft.nonce, text, *claimed)
             elif draft.key is None:
                 entries += (number, draft.nonce, text, 0, "", 0)
             else:
