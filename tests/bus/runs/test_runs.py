@@ -14,9 +14,11 @@ import reactivex as rx
 import rx_sse
 from rx_sse.bus import Bus
 from rx_sse.bus.bus import core_of
-from rx_sse.bus.log.lease import Lease, Leased, Leasing, Take
+from rx_sse.bus.log.draft import Draft, Retention
+from rx_sse.bus.log.entry import END, TEXT
+from rx_sse.bus.log.lease import Claim, Lease, Leased, Leasing, Take
 from rx_sse.bus.sqlite import file_clock
-from rx_sse.errors import StreamError, TopicNameError, UsageError
+from rx_sse.errors import PublishRefused, StreamError, TopicNameError, UsageError
 
 from ..conftest import MakeBus
 
@@ -280,6 +282,40 @@ async def test_an_owner_with_an_outdated_fence_cannot_append_and_closes_its_sour
         while not closed:
             await asyncio.sleep(0.01)
         assert (await run.status()).entries <= before + 1, "what had left before the fence moved"
+
+
+async def test_what_is_pushed_behind_the_end_is_refused_though_it_leaves_in_the_same_batch(
+    make_bus: MakeBus,
+) -> None:
+    async with make_bus() as bus:
+        await asked(leases(bus), "take", "a", Take("this", 30.0))
+
+        def draft(kind: str, data: str, claim: Claim) -> Draft:
+            made = Draft("run:a", kind, data, None, Retention())
+            made.claim = claim
+            return made
+
+        outcomes = await asyncio.gather(
+            core_of(bus).publish(draft(TEXT, "outdated", Claim(0))),
+            core_of(bus).publish(draft(TEXT, "first", Claim(1))),
+            core_of(bus).publish(draft(END, '{"state": "completed"}', Claim(1, "completed", 60.0))),
+            core_of(bus).publish(draft(END, '{"state": "completed"}', Claim(1, "completed", 60.0))),
+            core_of(bus).publish(draft(TEXT, "too late", Claim(1))),
+            core_of(bus).publish(draft(END, '{"state": "lost"}', Claim(1, "lost", 60.0))),
+            return_exceptions=True,
+        )
+        assert [isinstance(outcome, PublishRefused) for outcome in outcomes] == [
+            True,
+            False,
+            False,
+            True,
+            True,
+        ]
+        page = await bus.history("run:a")
+        assert [(entry.event, entry.data) for entry in page.entries][:1] == [(None, "first")]
+        assert [entry.event for entry in page.entries] == [None, "stream-end"]
+        status = await bus.find_run("a")
+        assert status is not None and (status.state, status.entries) == ("completed", 1)
 
 
 async def test_another_process_goes_on_with_a_run_that_can_be_resumed(shared_bus: MakeBus) -> None:
