@@ -19,6 +19,7 @@ from typing import Any
 
 import rx_sse
 from rx_sse.bus import Bus
+from rx_sse.errors import Overloaded
 from rx_sse.testing.raw import OpenStream, StreamClosed, send
 
 from ..bus.runs.owner_process import bus_at
@@ -184,15 +185,28 @@ async def joined(size: RunSize) -> Finding:
 
 
 class Reader:
-    """Reads a run in the process that has it."""
+    """Reads a run in the process that has it; comes back with its cursor when the bus has no room for its
+    replay, as a client does.
+    """
 
     def __init__(self, bus: Bus) -> None:
         self.count = 0
         self.gaps = 0
         self.wrong = 0
         self.ended: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
-        events = bus.events(TOPIC, after=None, on_gap=self._gap)
-        events.subscribe(self._take, self.ended.set_result, partial(self.ended.set_result, None))
+        self._bus = bus
+        self._cursor: str | None = None
+        self._subscribe()
+
+    def _subscribe(self) -> None:
+        events = self._bus.events(TOPIC, after=self._cursor, on_gap=self._gap)
+        events.subscribe(self._take, self._failed, partial(self.ended.set_result, None))
+
+    def _failed(self, error: Exception) -> None:
+        if isinstance(error, Overloaded):
+            asyncio.get_running_loop().call_later(random.uniform(0.5, 1.5), self._subscribe)
+        else:
+            self.ended.set_result(error)
 
     def whole(self, entries: int) -> bool:
         """Whether it has every entry once, in order, and was told the end."""
@@ -202,6 +216,7 @@ class Reader:
     def _take(self, event: rx_sse.ServerSentEvent) -> None:
         self.wrong += event.data != str(self.count)
         self.count += 1
+        self._cursor = event.id
 
     def _gap(self, gap: Any) -> None:
         self.gaps += 1
@@ -221,7 +236,7 @@ async def _join(bus: Bus, size: RunSize) -> list[Reader]:
     run = await bus.run("job", source)
     await run.result()
     readers.append(Reader(bus))
-    await asyncio.wait([reader.ended for reader in readers], timeout=120)
+    await asyncio.wait([reader.ended for reader in readers], timeout=600)
     return readers
 
 

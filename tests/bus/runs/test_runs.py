@@ -304,13 +304,8 @@ async def test_what_is_pushed_behind_the_end_is_refused_though_it_leaves_in_the_
             core_of(bus).publish(draft(END, '{"state": "lost"}', Claim(1, "lost", 60.0))),
             return_exceptions=True,
         )
-        assert [isinstance(outcome, PublishRefused) for outcome in outcomes] == [
-            True,
-            False,
-            False,
-            True,
-            True,
-        ]
+        refused = [isinstance(outcome, PublishRefused) for outcome in outcomes]
+        assert refused == [True, False, False, True, True, True]
         page = await bus.history("run:a")
         assert [(entry.event, entry.data) for entry in page.entries][:1] == [(None, "first")]
         assert [entry.event for entry in page.entries] == [None, "stream-end"]
