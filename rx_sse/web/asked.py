@@ -1,7 +1,7 @@
-"""What an open stream has to know of the request that it answers.
+"""The part of a request that its open stream needs.
 
-The request itself, with its headers, its parser and its task, is let go when the stream is open: it weighs
-ten times what a stream does.
+The request itself, with its headers, its parser and its task, is released when the stream is open: it takes
+ten times the memory of a stream.
 """
 
 from __future__ import annotations
@@ -14,15 +14,14 @@ from rx_sse.web.trusted_proxies import address_of
 
 
 class Asked:
-    """A request, as far as its stream needs it; a `Stream` is one.
+    """The part of a request that its stream needs; a `Stream` is one.
 
     Attributes:
-        method, path, query: of the resource; together they name the stream to come back to.
-        remote: the client's address, as far as the configured proxies know it.
-        route: method and path as the application declares it (`GET /orders/{id}`): what streams are grouped
-            by.
-        handler: the name of the function whose stream it is.
-        comes_back: whether the client may connect again by itself.
+        method, path, query: of the resource; together they identify the stream for a reconnect.
+        remote: the client's address, as reported by the configured proxies.
+        route: method and path as the application declares it (`GET /orders/{id}`): streams are grouped by it.
+        handler: the name of the handler.
+        comes_back: whether the client may reconnect by itself.
     """
 
     __slots__ = ("comes_back", "handler", "method", "path", "query", "remote", "route")
@@ -46,6 +45,6 @@ class Asked:
 
 
 def _route_of(request: web.Request, method: str, handler: str) -> str:
-    """The route of a request; where none matched, as in a middleware, its handler stands for it."""
+    """The route of a request; if none matched, as in a middleware, its handler is used instead."""
     resource = request.match_info.route.resource
     return f"{method} {handler if resource is None else resource.canonical}"

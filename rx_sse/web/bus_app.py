@@ -3,20 +3,20 @@
 * `GET /?topic=a&topic=b`: one stream of several topics; `last=20` begins with the newest 20 of each,
   `since=300` with those of the last 300 seconds.
 * `GET /me`: the stream of the principal's own topic, `topic_name("user", principal.user)`.
-* `GET /topics/{name}/history`: what a topic has kept, in pages (`topic_history`).
-* `GET /runs/{name}`, `POST /runs/{name}/stop`: what is known of a run, and its stop. They
-  need the grant of its topic `run:{name}`, to read and to publish.
+* `GET /topics/{name}/history`: the history of a topic, in pages (`topic_history`).
+* `GET /runs/{name}`, `POST /runs/{name}/stop`: the status of a run, and its stop. They need the grant of its
+  topic `run:{name}`, to read and to publish.
 * `POST /topics/{name}`: publish JSON or text; `?event=` names the event, `Idempotency-Key` makes a repeat
   safe.
 
-What a token may read and publish is said by its claim `rx_sse`, or by a function of yours. A request is
-allowed as a whole or refused as a whole. What is refused for good is a 4xx; what may succeed later (the store
-is away, there is no room) is a 503 with `Retry-After`; what may have been stored is a 504.
+The token's claim `rx_sse`, or a function of yours, decides what a token may read and publish. A request is
+allowed as a whole or refused as a whole. A permanent refusal is a 4xx; a temporary failure (the store is
+unreachable, there is no room) is a 503 with `Retry-After`; an event that may have been stored is a 504.
 
 Standard: RFC 9110, RFC 9457 (problem details), draft-ietf-httpapi-idempotency-key-header; the claim follows
 the example of Mercure's.
-Never: it tells whether a topic that may not be read exists; it reads a body that is compressed, or that of a
-request that it does not let in.
+Never: it reveals whether a topic exists that the user may not read; it reads a compressed body, or the body
+of a request that it refuses.
 """
 
 from __future__ import annotations
@@ -55,13 +55,13 @@ Allow = Callable[[Principal, str, Action], "Awaitable[bool] | bool"]
 CLAIM = "rx_sse"
 PUBLISH_SCOPE = "publish"
 MOST = 1_000
-"""Entries that `last=` may ask for."""
+"""The largest `last=`."""
 KEY_LENGTH = 255
 """Characters of an `Idempotency-Key`; Stripe's limit."""
 
 
 def own_topic(who: Principal) -> str | None:
-    """The topic of a principal, `topic_name("user", user)`; None if no name can be so long."""
+    """The topic of a principal, `topic_name("user", user)`; None if the name would be too long."""
     try:
         return topic_name("user", who.user)
     except TopicNameError:
@@ -69,8 +69,8 @@ def own_topic(who: Principal) -> str | None:
 
 
 def by_claim(who: Principal, topic: str, action: Action) -> bool:
-    """What a token grants: its claim `rx_sse` holds lists of topics under `subscribe` and `publish`, each a
-    name or a prefix like `team:*`. The principal's own topic may always be read."""
+    """Whether a token grants an action: its claim `rx_sse` holds lists of topics under `subscribe` and
+    `publish`, each a name or a prefix like `team:*`. The principal's own topic may always be read."""
     if action == "subscribe" and topic == own_topic(who):
         return True
     grants = who.claims.get(CLAIM)
@@ -81,7 +81,7 @@ def by_claim(who: Principal, topic: str, action: Action) -> bool:
 
 
 def why_not(who: Principal, topic: str, action: Action) -> str:
-    """Why `by_claim` does not grant an action, in words for the log."""
+    """The reason why `by_claim` refuses an action, in words for the log."""
     grants = who.claims.get(CLAIM)
     if not isinstance(grants, Mapping):
         return f"the token has no claim {CLAIM!r} that is an object, so it grants no {action} to {topic!r}"
@@ -107,9 +107,9 @@ def bus_app(bus: Bus, *, auth: Auth, allow: Allow = by_claim) -> web.Application
         An application for `app.add_subapp(prefix, …)`.
 
     Raises:
-        UsageError: an argument that is something else.
+        UsageError: an argument of the wrong type.
     """
-    if not callable(auth):  # its text is not shown: it may be the secret
+    if not callable(auth):  # its value is not shown: it may be the secret
         raise UsageError(f"bus_app(auth=) is {kind_of(auth)}: give a JWTAuth, or a function of the request")
     if not isinstance(bus, Bus):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise UsageError(f"bus_app() takes a rx_sse.MemoryBus, SQLiteBus or RedisBus, not {kind_of(bus)}")
@@ -198,7 +198,8 @@ class _Mount:
     setattr(stop, SHARED, True)
 
     async def _run(self, request: web.Request, action: Action) -> web.Response:
-        """What is known of a run, for who may read its topic; its stop, for who may publish to it."""
+        """The status of a run, for users that may read its topic; its stop, for users that may publish to
+        it."""
         who = await self._who(request)
         name = request.match_info["name"]
         if action == "publish":
@@ -254,7 +255,7 @@ class _Mount:
         )
 
     async def _who(self, request: web.Request) -> Principal:
-        """Who asks for something that is no stream."""
+        """Authenticate a request that is not for a stream."""
         edge = registry_of(request)
         try:
             who = request[PRINCIPAL] = await authenticate(self._auth, request)
@@ -278,14 +279,14 @@ class _Mount:
 
 
 def _check_meant(request: web.Request) -> None:
-    """Refuse what a page of another site had a browser send along with its cookies, whoever authenticates."""
+    """Refuse a cross-site request that a browser sent with its cookies, whatever the authenticator."""
     if hdrs.COOKIE in request.headers and not meant("GET", request.headers, allowed_origins(request)):
         registry_of(request).refusals.tell(request, 403, origin_refused(request), kind="origin")
         raise problem(403, "this page may not act for the user")
 
 
 def _beginning(request: web.Request) -> dict[str, Any]:
-    """Where a stream begins for a client without a cursor."""
+    """The beginning of a stream for a client without a cursor."""
     try:
         last = number_of("last", request.query.get("last", "0"), 0, MOST)
         since = request.query.get("since")

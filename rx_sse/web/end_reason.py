@@ -1,7 +1,7 @@
-"""The ways in which a stream ends, and when time ends it.
+"""The reasons for which a stream ends, and the deadline that ends it.
 
 Standard: RFC 7519 §4.1.4 (`exp`), HTML Living Standard §9.2.6 (`retry`).
-Never: two streams that end together are told to come back together.
+Never: two streams that end together get the same reconnection time.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from rx_sse.web.options import Options
 from rx_sse.web.principal import Principal
 
 DEFAULT_RETRY = 3000
-"""Milliseconds; what Chromium waits if it was told nothing."""
+"""Milliseconds that Chromium waits by default."""
 FLOOR = 1000
-"""Milliseconds; Chromium comes back after 3 ms if it is told 0."""
+"""Milliseconds; with 0, Chromium reconnects after 3 ms."""
 EARLY = 5.0
 """Seconds, at most, that a stream ends before its token: a tenth of the token's life if that is less."""
 
 
 class End(Enum):
-    """Why a stream ended; the names under which it is counted."""
+    """The reason of a stream's end; the names under which ends are counted."""
 
     COMPLETED = "completed"
     FAILED = "failed"
@@ -38,15 +38,17 @@ class End(Enum):
 
 
 def jittered(retry: int | None) -> int:
-    """Milliseconds for a reconnect that must not meet all the others: 0.5 to 1.5 times the stream's own."""
+    """Milliseconds until a reconnect that must not coincide with others: 0.5 to 1.5 times the stream's
+    own."""
     return int(max(FLOOR, DEFAULT_RETRY if retry is None else retry) * random.uniform(0.5, 1.5))
 
 
 def first_deadline(now: float, principal: Principal | None, options: Options) -> tuple[float | None, End]:
-    """What ends a stream that starts `now` (the loop's clock): its token, a little early, or `max_duration`.
+    """The deadline of a stream that starts `now` (the loop's clock): its token's expiry, a little early, or
+    `max_duration`.
 
     Returns:
-        The time on the loop's clock, None for never; and the end that it will be.
+        The time on the loop's clock, None for never; and the reason of that end.
     """
     token = duration = float("inf")
     if principal is not None and principal.expires_at is not None:

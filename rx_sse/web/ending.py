@@ -1,12 +1,12 @@
-"""What a stream says last, and whether its response then looks complete.
+"""The last event of a stream, and whether its response then looks complete.
 
-One rule holds for both: an end that is not the source's own must never read as one. A stream with control
-events says so in its last event. A client that takes nothing but its own protocol (`control="none"`) learns
-it from HTTP, because the response lacks its last chunk; and so does every client that does not ask with GET:
-it will not come back for the rest, as an EventSource does.
+One rule applies to both: an end that is not the source's own must never look like one. A stream with control
+events reports it in its last event. A client that accepts only its own protocol (`control="none"`) detects it
+by HTTP, because the response lacks its last chunk; and so does every client whose method is not GET: it will
+not reconnect for the rest, as an EventSource does.
 
 Standard: RFC 9112 §7.1 and §8 (a message without its last chunk is incomplete).
-Never: a frame that neither the source nor the hook made, with `control="none"`.
+Never: with `control="none"`, a frame that neither the source nor `on_error` made.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ REASONS = {
     End.OVERFLOW: "overflow",
     End.OPERATOR: "operator",
 }
-"""How an end is called, for the client and for `on_error=`."""
+"""The names of the ends, for the client and for `on_error=`."""
 
 
 def last_event(
@@ -50,13 +50,13 @@ def last_event(
     """The last event of a stream, None for none.
 
     Args:
-        end: how it ends.
-        asked: whose stream it is.
-        options: of the stream.
-        error: what it failed with.
-        retry: milliseconds after which the client is to come back, where it is told to; jittered without it.
-        reason: how the run that was read has ended.
-        debug: show what an error says.
+        end: the reason of the end.
+        asked: the stream's request.
+        options: the stream's options.
+        error: the error with which the stream failed.
+        retry: milliseconds after which the client is to reconnect, if it is to; jittered without it.
+        reason: the reason for which the run that was read has ended.
+        debug: include the error's text.
     """
     if end is not End.COMPLETED and options.on_error is not None and (options.strict or error is not None):
         frame = _by_hook(options, error or StreamInterrupted(REASONS[end]))
@@ -74,7 +74,8 @@ def last_event(
 
 
 def is_whole(end: End | None, asked: Asked, options: Options) -> bool:
-    """Whether the response of a stream that ended so is ended as HTTP says, and not cut."""
+    """Whether the response of a stream that ended for this reason is completed as HTTP requires, and not
+    cut."""
     return end is End.COMPLETED or (asked.method == "GET" and not options.strict)
 
 

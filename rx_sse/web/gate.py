@@ -1,11 +1,10 @@
-"""When the response headers of a stream may leave.
+"""Decides when the response headers of a stream are sent.
 
-At its first emission, at its end, or when the hold is over, whichever comes first; a failure before that
-becomes a status. A stream of a bus waits for its position too: open means subscribed, and the position is
-known.
+At its first emission, at its end, or when the hold is over, whichever is first; a failure before that becomes
+a status. A stream of a bus also waits for its position: open means subscribed, and the position is known.
 
 Standard: docs/architecture.md, rule 9.
-Never: it lets headers out for a source that has failed.
+Never: the headers of a failed source are sent.
 """
 
 from __future__ import annotations
@@ -20,11 +19,11 @@ class Gate:
 
     Args:
         loop: the loop of the stream.
-        handle: through which a bus tells that it knows its position; None without one.
+        handle: the cursor by which a bus reports that it knows the position; None without one.
         hold: seconds that the headers wait for a first emission.
 
     Attributes:
-        passed: resolves when the headers may leave; fails with what the source failed with.
+        passed: resolves when the headers may be sent; fails with the source's error.
     """
 
     __slots__ = ("_handle", "_hold", "_loop", "_timer", "passed")
@@ -42,16 +41,16 @@ class Gate:
         return self.passed is not None and not self.passed.done()
 
     async def wait(self) -> None:
-        """Wait until the headers may leave.
+        """Wait until the headers may be sent.
 
         Raises:
-            Exception: what the source failed with first.
+            Exception: the source failed first, with this error.
         """
         assert self.passed is not None
         await self.passed
 
     def await_first(self) -> None:
-        """The source is subscribed and has emitted nothing yet: hold the headers for a while."""
+        """The source is subscribed and has not emitted yet: hold the headers for a while."""
         if not self.shut:
             return
         if self._unpositioned():
@@ -64,18 +63,18 @@ class Gate:
         if not self.shut:
             return
         if self._unpositioned():
-            self.close()  # until the bus tells its position, or fails after its own `position_timeout`
+            self.close()  # until the bus knows its position, or fails after its own `position_timeout`
         else:
             self.open()
 
     def _positioned(self) -> None:
-        """The bus has told its position, or has left the stream: then its failure comes in this turn."""
+        """The bus knows its position, or has left the stream: then its failure follows in this turn."""
         if self.shut:
             self.close()
             self._timer = self._loop.call_later(0, self.hold_over)
 
     def open(self) -> None:
-        """The headers may leave now."""
+        """The headers may be sent now."""
         self.close()
         if self.passed is not None and not self.passed.done():
             self.passed.set_result(None)
@@ -84,12 +83,12 @@ class Gate:
         """The source failed first."""
         self.close()
         if self.passed is not None and not self.passed.done():
-            if isinstance(error, StopIteration):  # as from `next()` in a `map`; no future takes it (PEP 479)
+            if isinstance(error, StopIteration):  # as from `next()` in a `map`; a future refuses it (PEP 479)
                 stopped = RuntimeError("the source raised StopIteration")
                 stopped.__cause__ = error
                 error = stopped
             self.passed.set_exception(error)
-            self.passed.exception()  # it has been looked at, should the client be gone and nobody await it
+            self.passed.exception()  # marked as retrieved: if the client is gone, the future is never awaited
 
     def close(self) -> None:
         """Leave no timer behind."""
@@ -112,4 +111,4 @@ class _Passed(Gate):
 
 
 PASSED = _Passed()
-"""The gate of every stream that is open: none keeps one of its own."""
+"""The gate of every open stream: open streams keep no gate of their own."""

@@ -1,7 +1,7 @@
 """The response headers of a stream: the library's, and those of the option `headers=`.
 
-Standard: RFC 9110 §5 (fields), RFC 6265 §3 (`Set-Cookie` may stand there several times).
-Never: a header of the user's takes the form of the body away from the library.
+Standard: RFC 9110 §5 (fields), RFC 6265 §3 (`Set-Cookie` may be repeated).
+Never: a user's header changes the format of the body.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ STREAM_HEADERS = {
     "Cache-Control": "no-cache, no-transform",
     "X-Accel-Buffering": "no",
 }
-"""The charset says nothing new to whoever knows event streams; what decodes `text/*` by the old rule would
-read Latin-1 without it."""
+"""The charset is redundant for event streams; a client that decodes `text/*` by the old rule would use
+Latin-1 without it."""
 
 FIXED = frozenset(
     {"content-type", "content-length", "content-encoding", "transfer-encoding", "connection", "trailer"}
 )
-"""What describes the body or the connection."""
+"""Headers that describe the body or the connection."""
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 BREAKS = re.compile(r"[\r\n\0]")
 
@@ -38,8 +38,8 @@ def pairs_of(given: object) -> Pairs:
     """Headers as pairs, checked.
 
     Raises:
-        UsageError: something that is no header, or one that is not the user's to set; the value is not shown,
-            it may be a cookie.
+        UsageError: not a valid header, or one that users may not set; the value is not shown, as it may be a
+            cookie.
     """
     if given is None:
         return ()
@@ -67,7 +67,7 @@ def _kind(value: object) -> str:
 
 
 def headers_of(own: Pairs, coding: Mapping[str, str]) -> CIMultiDict[str]:
-    """The headers of a stream: the library's, those that say how it is coded, and the user's over both."""
+    """The headers of a stream: the library's, those of the coding, and the user's over both."""
     headers = CIMultiDict(STREAM_HEADERS)
     headers.update(coding)
     vary = [headers[hdrs.VARY]] if hdrs.VARY in headers else []

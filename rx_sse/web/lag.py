@@ -1,14 +1,14 @@
-"""How late an event leaves: from the moment at which the log had it, to its bytes in the sockets.
+"""Delivery lag: from the moment at which the log had an event, to its bytes in the sockets.
 
-Measured is a sample, four times a second: the first batch of a bus that has been delivered then. A clock that
-is read for each push and each write would cost every event what it measures; a sample that is a matter of
-time, not of the number of events, costs a second the same whatever is published. It shows a loop that is
-late, because the events of that time are late, and a receiver that holds up the others.
+It is sampled four times a second: the first batch of a bus that is delivered then. Reading a clock for each
+push and each write would add to the very cost that is measured; a sample per time costs the same whatever is
+published. It shows a loop that is late, because the events of that time are late, and a receiver that delays
+others.
 
-The sample waits behind the connections of its batch in the flusher. So its time is that of the last client
-that keeps up; a client whose socket is full has a queue, whose age is measured beside this.
+The sample is queued behind the connections of its batch in the flusher. So its time is that of the last
+client that keeps up; a client whose socket is full has a queue, whose age is measured separately.
 
-Never: an event is delayed, or a call made for one that is not in the sample.
+Never: an event is delayed, or a call made for an event outside of the sample.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ class Lag:
     """Samples of one bus.
 
     Args:
-        fanout: the bus's.
-        flusher: of the connections.
-        clock: by which the entries of the bus are dated, in seconds.
-        observe: called with the seconds of a sample.
+        fanout: the fan-out of the bus.
+        flusher: the flusher of the connections.
+        clock: the clock that dates the bus's entries, in seconds.
+        observe: called with a sample, in seconds.
     """
 
     __slots__ = ("_at", "_clock", "_fanout", "_flusher", "_observe")
@@ -50,12 +50,12 @@ class Lag:
         self._fanout.probe = self._delivered
 
     def close(self) -> None:
-        """Measure none."""
-        if self._fanout.probe == self._delivered:  # otherwise it is that of another application's
+        """Stop measuring."""
+        if self._fanout.probe == self._delivered:  # otherwise the probe is another application's
             self._fanout.probe = None
 
     def _delivered(self, batch: EventBatch) -> None:
-        if batch.source is None:  # values without a position: nothing says when they were published
+        if batch.source is None:  # values without a position have no time of publishing
             return
         self._fanout.probe = None
         self._at = batch.items[0].at

@@ -1,4 +1,4 @@
-"""How many streams one process carries, in all and for one of its users, and what its users may take.
+"""Limits on the streams of a process and of each user, and on what users may publish.
 
 Standard: RFC 6585 §4 (429) and RFC 9110 §10.2.3 (Retry-After) for clients that understand a status.
 Never: it counts requests; a stream counts from its admission to its end.
@@ -14,7 +14,7 @@ from rx_sse.errors import UsageError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Upper bounds; None for no bound. What is over them is shed.
+    """Upper bounds; None for no bound. Requests over a bound are refused.
 
     Args:
         connections: open streams of the process. The default leaves room under a file-descriptor limit of
@@ -24,7 +24,7 @@ class Limits:
             default: behind a proxy that is not in `setup(trusted_proxies=)` all clients have its address.
         opens_per_second: streams that the process opens in a second. Off by default: it depends on what a
             handler does.
-        topics: topics on one stream, 32 at most: an event's id names the place in each.
+        topics: topics on one stream, 32 at most: an event's id holds a position in each.
         topics_per_user: topics that one principal may open through `bus_app`, or publish to with
             `bus.publish(user=)` and there, in a row; a 128th of them is there again each second, 32 with the
             default. A topic that is opened takes 2.6 KB for half a minute.
@@ -33,7 +33,7 @@ class Limits:
         publishes_per_user: events that one principal may publish through `bus_app` in a second; ten times as
             many in a row.
         publish_bytes_per_user: the same for the bytes of their bodies.
-        cursor: bytes of a `Last-Event-ID` that are looked at; a longer one counts as unknown.
+        cursor: bytes of a `Last-Event-ID` that are parsed; a longer id counts as unknown.
 
     Raises:
         UsageError: a bound that is not an integer of at least 1, or more topics than a stream can have.

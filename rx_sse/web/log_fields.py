@@ -1,7 +1,7 @@
-"""The fields of log lines: what a line says in words, for programs.
+"""The fields of log lines: the contents of a line, for programs.
 
-A formatter that writes JSON finds them as attributes of the record (`extra=`); a formatter of texts leaves
-them out. Their names are stable, and stand in docs/operating.md.
+A formatter that writes JSON finds them as attributes of the record (`extra=`); a text formatter omits them.
+Their names are stable, and listed in docs/operating.md.
 
 Never: a query, a token, the name of a user, or data of an event.
 """
@@ -32,7 +32,7 @@ def stream_fields(stream: Logged, **more: Any) -> dict[str, Any]:
     """The fields of a line about a stream.
 
     Args:
-        stream: which.
+        stream: the stream.
         **more: further fields, without their prefix: ``reason``, ``seconds``, ``bytes``.
     """
     fields = {

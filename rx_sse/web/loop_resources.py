@@ -1,4 +1,4 @@
-"""What all streams of one application share on its loop.
+"""The resources that all streams of one application share on its loop.
 
 Never: anything here outlives the loop; nothing is made before one runs.
 """

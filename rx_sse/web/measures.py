@@ -1,7 +1,7 @@
-"""What is measured of the streams of one application, once a second, beside the path of an event.
+"""Measurements of the streams of one application, once a second, outside the path of an event.
 
-Nothing is added to a push, a delivery or a write: the age of a queue is a sample, taken by looking at which
-connections have one.
+Nothing is added to a push, a delivery or a write: the age of a queue is a sample, taken by checking which
+connections have a queue.
 
 Standard: histograms and counters are those of Prometheus (`rx_sse.metrics`).
 Never: a value by user, topic or address.

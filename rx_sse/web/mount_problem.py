@@ -1,7 +1,7 @@
-"""What the mount answers when it refuses: problem details, with the time to come back where there is one.
+"""The mount's answers to refused requests: problem details, with `Retry-After` where a retry makes sense.
 
 Standard: RFC 9457 (problem details), RFC 9110 §10.2.3 (`Retry-After`), RFC 6585 §4 (429).
-Never: the text of an error that is not one of this library.
+Never: the text of an error from outside this library.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from rx_sse.errors import (
 BUSY = 1.0
 """Seconds of `Retry-After` where the error names none."""
 
-# What a failed publish is answered with, if it is not worth repeating; the first that fits.
+# Answers to failed publishes that are not worth repeating; the first match applies.
 STATUSES: tuple[tuple[type[RxSseError], int], ...] = (
     (TopicNameError, 400),
     (EncodeError, 400),
@@ -53,7 +53,7 @@ def refused(error: RxSseError) -> web.HTTPException:
 
 
 def retry_after(seconds: float) -> dict[str, str]:
-    """The header that says when to come back."""
+    """The `Retry-After` header."""
     return {hdrs.RETRY_AFTER: str(max(1, math.ceil(seconds)))}
 
 
@@ -67,5 +67,5 @@ class _Problem(web.HTTPException):
 
 
 def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> web.HTTPException:
-    """An answer that says what is wrong, to be raised."""
+    """A problem-details answer, to be raised."""
     return _Problem(status, detail, headers or {})

@@ -1,4 +1,4 @@
-"""Lines in the log that every request would bring: told once, or not more often than every so many seconds.
+"""Log lines that every request would cause: logged once, or at most once in a number of seconds.
 
 Never: it keeps more than a bounded number of keys.
 """
@@ -17,11 +17,11 @@ logger = logging.getLogger("rx_sse")
 EVERY = 10.0
 """Seconds between two lines about the same outage."""
 MOST = 1_000
-"""Keys that are remembered; beyond it the one told longest ago is forgotten."""
+"""Keys that are kept; beyond it the least recently logged is forgotten."""
 
 
 class Notices:
-    """What has been told, and when."""
+    """The logged keys, and their times."""
 
     __slots__ = ("_told",)
 
@@ -34,7 +34,7 @@ class Notices:
             logger.warning(message, *args)
 
     def seldom(self, key: Hashable, message: str, *args: object, error: BaseException | None = None) -> None:
-        """Warn of a condition that lasts: every `EVERY` seconds."""
+        """Warn of a lasting condition: every `EVERY` seconds."""
         if self._due(key, EVERY):
             logger.warning(message, *args, exc_info=error)
 

@@ -1,12 +1,12 @@
-"""How many streams an application opens in a second.
+"""Limits how many streams an application opens in a second.
 
 Opening a stream costs more than keeping it: a token is checked, a handler runs, history is read. After a
-restart of a proxy all clients reconnect at once, and without a bound they would hold the loop for as long as
-it takes to serve them all. With one, the clients that are refused are sent away for as long as those that
-were refused before them need: they return at about the rate at which they are let in.
+restart of a proxy all clients reconnect at once, and without a limit they would hold the loop until all are
+served. With a limit, each refused client gets a delay that covers the clients refused before it, so clients
+return at about the rate at which they are accepted.
 
 Standard: the token bucket, as in RFC 2697.
-Never: it keeps anything for each client.
+Never: it keeps state for each client.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LATEST = 60.0
 
 
 class OpeningRate:
-    """A bucket of so many streams, which fills again within a second.
+    """A bucket of streams, which refills within a second.
 
     Args:
         per_second: streams in a second, and in a row; None for no bound.
@@ -34,7 +34,7 @@ class OpeningRate:
         self.per_second = per_second
         self._clock = clock
         self._free = float(per_second or 0)
-        self._refused = 0.0  # that have not had their turn yet
+        self._refused = 0.0  # refused clients that have not returned yet
         self._at = clock()
 
     def take(self) -> float:

@@ -1,4 +1,4 @@
-"""What is written on a stream beside its source's events: cursors, gaps and what a bus says.
+"""Writes to a stream beside its source's events: cursors, gaps and control events of a bus.
 
 Standard: docs/resume.md §3, docs/architecture.md, rule 6.
 Never: an event of the library's own on a stream with `control="none"`.
@@ -24,7 +24,7 @@ from rx_sse.wire.control import OPENING, retry_line, stream_gap
 
 
 class Home(Protocol):
-    """Where streams are counted."""
+    """The registry that counts streams."""
 
     closing: bool
     debug: bool
@@ -41,9 +41,9 @@ class Outlet(Asked):
 
     Attributes:
         connection: the socket.
-        outbox: what waits for it.
+        outbox: the queue for it.
         gate: holds the headers until they may leave.
-        end: why the stream ends, from then on.
+        end: the reason of the stream's end, once it has ended.
         started: when the stream began, on the loop's clock.
     """
 
@@ -73,7 +73,7 @@ class Outlet(Asked):
             self.connection.mark()
 
     def live_only(self) -> None:
-        """Something without a position went by on a stream that could be resumed until then."""
+        """The pipeline emitted a value without a position on a stream that was resumable until then."""
         self._home.notices.once(
             ("live-only", self.handler),
             "%s: its pipeline emits values without the position that bus.events() gave them, so its streams "
@@ -83,7 +83,7 @@ class Outlet(Asked):
 
     @property
     def drained(self) -> bool:
-        """Nothing is queued and the socket takes bytes."""
+        """Nothing is queued and the socket accepts bytes."""
         return self.connection.drained
 
     def replaying(self, begun: bool) -> None:
@@ -109,13 +109,13 @@ class Outlet(Asked):
         parts = self._home.parts
         if self.connection.open:
             if (lone := parts.fanout.lone) is not None:
-                lone.write()  # what was kept for the end of the block comes first
+                lone.write()  # bytes held back for the end of the block come first
             self.connection.relieve(parts.loop.time())
         elif self.end is None and not self.connection.lost:
-            self.outbox.promote()  # the headers are not out
+            self.outbox.promote()  # the headers are not sent
 
     def render_gap(self, gap: Gap) -> bytes:
-        """The frame that tells of what the policy dropped."""
+        """The frame that announces the events dropped by the policy."""
         if self._options.strict:
             return b""
         event = stream_gap("overflow", missed=gap.missed)
@@ -124,8 +124,9 @@ class Outlet(Asked):
         return self._coding.event(event)
 
     def opening(self) -> bytes:
-        """What goes out with the headers. Whoever comes back may still have the time that another connection
-        said at its end, for an EventSource keeps the last one: so each opening says the stream's own."""
+        """The bytes sent together with the headers. A client that reconnects may still use the `retry` of an
+        earlier connection's end, because an EventSource keeps the last one: so each opening sends the
+        stream's own."""
         if self._options.strict:
             return b""
         retry = self._options.retry

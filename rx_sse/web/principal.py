@@ -1,12 +1,12 @@
 """The user of a request: a `Principal`, and the places where the rest of the web edge finds one.
 
 An authenticator is any ``(request) -> Principal | None``, plain or awaitable; `rx_sse.JWTAuth` is one. Its
-answer is kept with the request, so that a handler, a bus and a limit all ask `principal(request)` and mean
-the same.
+answer is kept with the request, so that a handler, a bus and a limit all get the same from
+`principal(request)`.
 
 Standard: the fields carry the registered claims of RFC 7519 §4.1 (``sub``, ``exp``, ``jti``, ``iat``) and the
 scopes of RFC 8693 §4.2.
-Never: a principal does not hold the token it came from, and its text does not show what the token said.
+Never: a principal holds its token, or shows the token's contents in its repr.
 """
 
 from __future__ import annotations
@@ -22,30 +22,30 @@ from rx_sse.arguments import seconds
 from rx_sse.errors import UsageError
 
 Carrier = Literal["header", "cookie", "query"]
-"""Where a token was found: ``Authorization: Bearer``, a cookie, or the query."""
+"""The carrier of a token: ``Authorization: Bearer``, a cookie, or the query."""
 
 _NO_CLAIMS: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """The user that a request speaks for. Immutable, and shared by all requests that bring the same token.
+    """The user that a request acts for. Immutable, and shared by all requests with the same token.
 
     Args:
-        user: the user's id; never empty. `JWTAuth` takes ``sub``.
-        scopes: what the token was issued for.
-        claims: everything the token says, read-only to the last level (lists are tuples).
-        expires_at: when it ends, in seconds of the epoch. A stream that was opened with it ends then; None:
+        user: the user's id; never empty. `JWTAuth` uses ``sub``.
+        scopes: the scopes of the token.
+        claims: all claims of the token, read-only to the last level (lists are tuples).
+        expires_at: the token's expiry, in seconds of the epoch. A stream opened with it ends then; None:
             never.
-        token_id: the token's own name (``jti``), by which it can be revoked.
-        issued_at: when the token was made, in seconds of the epoch; what was made before a revocation is
+        token_id: the token's id (``jti``), by which it can be revoked.
+        issued_at: the token's time of issue, in seconds of the epoch; a token issued before a revocation is
             refused.
-        carrier: where the token was found.
-        voucher: opaque; what the authenticator remembers it by when it takes back a key (`JWTAuth.watch`).
+        carrier: the carrier of the token.
+        voucher: opaque; identifies the key that verified the token, for its withdrawal (`JWTAuth.watch`).
 
     Raises:
-        UsageError: what would let in, or keep, somebody else: a user that is no text or an empty one,
-            scopes that are one text (`in` finds a part of it), a time that is none.
+        UsageError: `user` is not a non-empty string, `scopes` is a plain string (substring matches would
+            grant access), or a timestamp is not a number.
     """
 
     user: str

@@ -1,4 +1,4 @@
-"""What a client is told about an error.
+"""The description of an error for a client.
 
 Standard: RFC 9457 (problem details).
 Never: the text of an exception that was not written for the client, except in the development mode.
@@ -42,24 +42,24 @@ def problem_of(error: Exception, *, debug: bool = False) -> dict[str, Any]:
 
 
 def error_event(error: Exception, *, retry: int | None = None, debug: bool = False) -> ServerSentEvent:
-    """The `stream-error` that tells of an error, with the time to come back: that of a `StreamError`, if it
-    has one, or else `retry`."""
+    """The `stream-error` for an error, with the reconnection time of a `StreamError`, if it has one, or else
+    `retry`."""
     own = error.retry if isinstance(error, StreamError) else None
     return stream_error(problem_of(error, debug=debug), retry=retry if own is None else own)
 
 
 def told(error: Exception) -> bool:
-    """True if the client is told what went wrong; anything else is masked, so the log must have it."""
+    """True if the client gets the error's text; any other error is masked, so it must be logged."""
     return isinstance(error, StreamError | web.HTTPException)
 
 
 def _printable(text: str) -> str:
-    """Text without what UTF-8 cannot carry: a traceback may quote anything."""
+    """Text without characters that UTF-8 cannot encode: a traceback may quote anything."""
     return text.encode(errors="backslashreplace").decode()
 
 
 def _sendable(problem: dict[str, Any]) -> dict[str, Any]:
-    """A user's problem without the members that are no JSON: telling little beats telling nothing."""
+    """A user's problem document without members that are not JSON: a partial document is better than none."""
     sendable: dict[str, Any] = {}
     for name, value in problem.items():
         try:

@@ -1,7 +1,7 @@
 """The body of a publish over HTTP: JSON, or text as it is.
 
 Standard: RFC 8259 (JSON), RFC 9110 §15.5.16 (415).
-Never: a body that is compressed is read.
+Never: a compressed body is read.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from rx_sse.web.mount_problem import problem
 
 
 def check_plain(request: web.Request) -> None:
-    """Refuse a body that is compressed, before anything is asked of who sends it."""
+    """Refuse a compressed body, before the sender is authenticated."""
     coding = request.headers.get(hdrs.CONTENT_ENCODING, "identity").strip().lower()
     if coding not in ("", "identity"):
         raise problem(415, "publish without Content-Encoding", {hdrs.ACCEPT_ENCODING: "identity"})
 
 
 async def data_of(request: web.Request) -> Any:
-    """What is published: JSON, or text as it is."""
+    """The published value: JSON, or text as it is."""
     try:
         text = await request.text()
     except (UnicodeDecodeError, LookupError) as error:  # the second for a charset that there is not

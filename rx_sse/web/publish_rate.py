@@ -1,7 +1,7 @@
-"""How much one principal may publish over HTTP: events and bytes, by the second.
+"""Limits how much one principal may publish over HTTP: events and bytes a second.
 
-A body counts before it is read if its length is known, and after it otherwise, when it has been held to
-aiohttp's `client_max_size`.
+A body counts before it is read if its length is known; otherwise after it was read, up to aiohttp's
+`client_max_size`.
 
 Standard: RFC 6585 §4 (429), RFC 9110 §15.5.14 (413), the token bucket of `bus.allowance`.
 Never: it counts what an application publishes by itself.
@@ -19,7 +19,7 @@ from rx_sse.web.limits import Limits
 from rx_sse.web.mount_problem import problem, retry_after
 
 BURST = 10.0
-"""Seconds whose events and bytes may come in a row."""
+"""Seconds' worth of events and bytes that may be published at once."""
 
 
 class PublishRate:
@@ -36,10 +36,10 @@ class PublishRate:
         self._bytes = Allowance(BURST, clock)
 
     def event(self, user: str, limits: Limits) -> None:
-        """A principal publishes one more event.
+        """Count one more event of a principal.
 
         Raises:
-            web.HTTPException: 429, it has published too many lately.
+            web.HTTPException: 429, the principal has recently published too many events.
         """
         most = limits.publishes_per_user
         if (wait := self._events.take(user, 1, _burst(most))) > 0:
@@ -50,8 +50,8 @@ class PublishRate:
         """Count the body of a request, of a principal that may publish it.
 
         Raises:
-            web.HTTPException: 429, it has published too many bytes lately; 413, its body is larger than all
-                that it may publish in a row.
+            web.HTTPException: 429, the principal has recently published too many bytes; 413, its body is
+                larger than its burst.
         """
         if (most := limits.publish_bytes_per_user) is None:
             return
@@ -67,5 +67,5 @@ class PublishRate:
 
 
 def _burst(per_second: int | None) -> int | None:
-    """What a bucket holds; None for no bound."""
+    """The capacity of a bucket; None for no limit."""
     return None if per_second is None else int(per_second * BURST)

@@ -1,10 +1,10 @@
 """Pulls an async iterable into a stream.
 
-The next item is asked for only when less than one write is waiting, so a cursor over a table or the tokens of
-a language model are never dropped and never pile up: the reader's speed is the source's speed.
+The next item is requested only when less than one write is waiting, so rows of a cursor or tokens of a
+language model are never dropped and never pile up: the reader's speed is the source's speed.
 
 Standard: PEP 525 (asynchronous generators; `aclose` runs their `finally`).
-Never: it leaves a generator open, or a task that nobody hears of.
+Never: it leaves a generator open, or a task unsupervised.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ logger = logging.getLogger("rx_sse")
 
 AHEAD_BYTES = 64 * 1024
 AHEAD_EVENTS = 256
-"""What may wait before the source is asked again: one write's worth, and never more than this many items in
-one loop turn."""
+"""Bytes that may wait before the source is asked again: one write; and the largest number of items in one
+loop turn."""
 
 
 class Pulled(Logged, Protocol):
@@ -46,9 +46,9 @@ class Pump(abc.DisposableBase):
     """A supervised task that pulls; `dispose` cancels it and closes the generator.
 
     Args:
-        source: what is pulled.
-        stream: what is filled, asked whether it has room, and told how the source ended.
-        emit: takes an item.
+        source: the iterable.
+        stream: the stream to fill; it reports whether it has room, and is notified of the source's end.
+        emit: called with each item.
     """
 
     __slots__ = ("_emit", "_source", "_stream", "_task")
@@ -100,7 +100,7 @@ class Pump(abc.DisposableBase):
                     exc_info=error,
                     extra=stream_fields(self._stream),
                 )
-        elif error is None and (task.cancelled() or task.exception() is not None):  # nothing else was wrong
+        elif error is None and (task.cancelled() or task.exception() is not None):  # no other cause
             self._stream.fail(UsageError("the async iterable cancelled its own task"))
         elif error is None:
             self._stream.complete(itself=True)

@@ -1,4 +1,4 @@
-"""The records of an application's streams: how many, and which have ended.
+"""Statistics of an application's streams: their number, and their ends.
 
 Precedent: trio's statistics records.
 Never: a payload, a query or a token.
@@ -19,7 +19,7 @@ class RegistryStats:
         opened: streams opened since the start.
         shed: requests that were refused because a limit was reached or the application was closing.
         dropped: events that slow readers lost to their policy, in streams that have ended.
-        ended: how many streams ended, by reason.
+        ended: number of ended streams, by reason.
         closing: True from the shutdown on.
     """
 
@@ -39,8 +39,8 @@ class Ended:
         label: method and path.
         reason: the end's name.
         lasted: seconds that it was open.
-        at: when it ended, on the loop's clock.
-        user: of its principal; None without one.
+        at: the time of its end, on the loop's clock.
+        user: the principal's user; None without a principal.
     """
 
     label: str

@@ -1,10 +1,11 @@
 """Answers that are not a stream.
 
-A native EventSource gives up for good on any status but 200, so what it may try again later is refused to it
-with 200, a `stream-reconnect` that says when, and a close. Everyone else gets the status that HTTP has.
+A native EventSource gives up for good on any status but 200, so a refusal after which it may retry is
+answered 200, with a `stream-reconnect` that contains the delay, and a close. Other clients get the HTTP
+status.
 
 Standard: RFC 9110 §15.6.4 (503), RFC 6585 §4 (429), RFC 9457 (problem details), HTML Living Standard §9.2.3.
-Never: two clients are told the same time to come back, unless a `StreamError` names it.
+Never: two clients get the same reconnection time, unless a `StreamError` sets it.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from rx_sse.wire.jsontext import dumps
 
 
 class Cause(Enum):
-    """Why a stream is refused for now: what a `stream-reconnect` says, and what other clients read."""
+    """The reason of a temporary refusal: for a `stream-reconnect`, and as a text for other clients."""
 
     CONNECTIONS = ("overloaded", "Too many streams are open; come back later.")
     USER = ("overloaded", "You have too many streams open; close one, or come back later.")
@@ -40,7 +41,7 @@ class Cause(Enum):
 
 
 def events(*frames: bytes) -> web.Response:
-    """A complete event stream: these frames, and the end."""
+    """A complete event stream of these frames."""
     return web.Response(body=b"".join(frames), headers=STREAM_HEADERS)
 
 
@@ -54,11 +55,11 @@ def shed(
     """Refuse a stream for now.
 
     Args:
-        request: who asks.
-        cause: why.
-        status: what other clients than an EventSource get: 503, or 429 if it is their own doing.
-        seconds: the shortest time after which to come back; up to three times as long.
-        strict: the client takes nothing but its own protocol: it gets the status, whoever it is.
+        request: the request.
+        cause: the reason.
+        status: the status for clients other than an EventSource: 503, or 429 if the client causes it.
+        seconds: the shortest delay before a retry; the delay is up to three times as long.
+        strict: the client accepts only its own protocol: it gets the status, whatever the client.
     """
     after = _later(seconds)
     if is_event_source(request) and not strict:
@@ -72,8 +73,8 @@ def failure(error: Exception, *, debug: bool = False) -> web.StreamResponse:
     """The answer to an error before the headers.
 
     Raises:
-        Exception: the error itself, if it is aiohttp's to answer (a `web.HTTPException` as it is, anything
-            else as 500).
+        Exception: the error itself, if aiohttp is to answer it (a `web.HTTPException` as it is, any other as
+            500).
     """
     if isinstance(error, web.HTTPException) or not (debug or isinstance(error, StreamError)):
         raise error
@@ -83,5 +84,5 @@ def failure(error: Exception, *, debug: bool = False) -> web.StreamResponse:
 
 
 def failed_for_now(error: Exception, *, debug: bool = False) -> web.Response:
-    """The answer to an unexpected error when an EventSource asks: a 500 would end it for good."""
+    """The answer to an unexpected error for an EventSource: a 500 would end it for good."""
     return events(error_event(error, retry=int(_later(2.0) * 1000), debug=debug).frame)

@@ -1,6 +1,6 @@
-"""What the streams of one route have done that have ended.
+"""Totals of the ended streams of each route.
 
-Never: more than `MOST` routes are told apart; a route is code, so an application has few.
+Never: more than `MOST` routes are counted separately; a route is code, so an application has few.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ class RouteTotal:
     Attributes:
         opened: streams that were opened.
         ended: streams that have ended.
-        sent: bytes that those which have ended were sent.
-        dropped: events that those which have ended lost to their policy.
+        sent: bytes sent by ended streams.
+        dropped: events that ended streams lost to their policy.
     """
 
     __slots__ = ("dropped", "ended", "opened", "sent")
@@ -57,7 +57,7 @@ class RouteTotals:
         total.dropped += stream.outbox.dropped
 
     def name_of(self, route: str) -> str:
-        """Under which name a route is counted."""
+        """The name under which a route is counted."""
         return route if route in self._totals else OTHER
 
     def _of(self, stream: Stream) -> RouteTotal:

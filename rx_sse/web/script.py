@@ -1,7 +1,7 @@
-"""The page's half of a stream: `rx_sse.js`, served by the application.
+"""The client script `rx_sse.js`, served by the application.
 
 `setup` adds the route. `/rx_sse.js` is revalidated by its `ETag`; with `?v=` and the version of the library
-it may be kept for ever. The files themselves lie in the package's folder `js`, for bundlers.
+it may be cached for ever. The files are in the package's folder `js`, for bundlers.
 
 Standard: RFC 9111 §5.2 (`Cache-Control`), RFC 8246 (`immutable`), RFC 9110 §8.8.3 (`ETag`).
 Never: it reads a file while a request waits.
@@ -27,7 +27,7 @@ DEFAULT_PATH: Final = "/rx_sse.js"
 
 _ROUTE: Final = web.AppKey("rx_sse.script", web.AbstractRoute)
 
-# A year, the longest that RFC 9111's predecessor knew, and what everybody writes beside `immutable`.
+# A year, the maximum of RFC 9111's predecessor, and the usual value beside `immutable`.
 _FOR_EVER: Final = "public, max-age=31536000, immutable"
 
 
@@ -51,7 +51,7 @@ def _script() -> _Script:
 async def serve_script(request: web.Request) -> web.Response:
     """The handler of the module's route."""
     script = _script()
-    # Any page may load it: it holds nothing of a user, and a module of another origin needs CORS.
+    # Any page may load it: it contains no user's data, and a module of another origin needs CORS.
     headers = {
         hdrs.CACHE_CONTROL: _FOR_EVER if request.query.get("v") == script.version else "no-cache",
         hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: "*",
@@ -79,7 +79,7 @@ def add_script(app: web.Application, path: object) -> None:
     """Serve the module at a path; False serves it nowhere.
 
     Raises:
-        UsageError: something else than a path or False.
+        UsageError: neither a path nor False.
     """
     if path is False:
         return
@@ -87,14 +87,14 @@ def add_script(app: web.Application, path: object) -> None:
         raise UsageError(
             f"client={path!r} must be the path of the page's module, like '/rx_sse.js', or False"
         )
-    _script()  # a package without its files is found at the start
+    _script()  # missing package files are detected at the start
     app[_ROUTE] = app.router.add_get(path, serve_script)
 
 
 def script_path(request: web.Request) -> str | None:
-    """Where the module is, relative to a request's path; None if no application above serves it.
+    """The path of the module, relative to a request's path; None if no application above serves it.
 
-    Relative, since a proxy may have cut off what comes before.
+    Relative, since a proxy may have removed a prefix.
     """
     for app in request.match_info.apps:  # the outermost first
         if _ROUTE in app and (resource := app[_ROUTE].resource) is not None:

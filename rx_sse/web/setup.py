@@ -1,7 +1,7 @@
-"""`setup`: what an application needs before it can stream.
+"""`setup`: prepares an application for streams.
 
-Standard: the Fetch standard's CORS protocol (§3.2), for the origins of the list, and for streams and the
-mount alone.
+Standard: the Fetch standard's CORS protocol (§3.2), for the listed origins, and only for streams and the
+mount.
 Never: it touches a route that is not rx_sse's, or allows credentials to an origin that is not on the list.
 """
 
@@ -31,7 +31,7 @@ from rx_sse.web.trusted_proxies import TRUSTED_PROXIES, TrustedProxies
 ALLOW_HEADERS = ("Last-Event-ID", "Authorization", "Cache-Control", "Content-Type", "Idempotency-Key")
 EXPOSED = f"{about.HEARTBEAT}, {about.USER}, Retry-After"
 PREFLIGHT_AGE = "600"
-"""Seconds that a browser may remember a preflight; Chromium's cap is 7,200, its default 5."""
+"""Seconds that a browser may cache a preflight; Chromium's maximum is 7,200, its default 5."""
 
 
 def setup(
@@ -51,20 +51,20 @@ def setup(
 
     Args:
         app: the application. In a tree of sub-applications the outermost `setup` wins.
-        bus: started and closed with the application; if several share it, closed with the last of them. A
-            malformed URL fails at the start, an unreachable Redis does not. The buses of applications below
-            this one (`bus_app`, say) are found at the start: what they revoke holds here too, and without a
-            `bus` the first of them is this application's.
+        bus: started and closed with the application; if several applications share it, closed with the last
+            of them. A malformed URL fails at the start, an unreachable Redis does not. The buses of
+            sub-applications (`bus_app`, say) are found at the start: their revocations apply here too, and
+            without a `bus` the first of them is this application's.
         allow_origins: origins of other sites whose pages may read the streams and publish at a mount, like
             `"https://app.example"`; with `"*"` any page may, without credentials.
-        limits: how many streams; see `Limits`.
+        limits: limits on streams and users; see `Limits`.
         trusted_proxies: networks of the proxies in front of the application, like `"10.0.0.0/8"`, and
             `"unix"` for those on a Unix socket. Only from them does `X-Forwarded-For` say a client's address,
             for `Limits(per_address=)`.
         drain: seconds over which open streams are closed at a shutdown. 0 closes all at once.
-        runs: what becomes of the runs of this process at a shutdown. `"stop"`: they are stopped once the
-            streams are closed, and those that can be resumed wait for another process; `"finish"`: they get
-            the `drain` window to end by themselves first, while streams go on.
+        runs: the runs of this process at a shutdown. `"stop"`: they are stopped once the streams are closed,
+            and resumable runs wait for another process; `"finish"`: they get the `drain` window to end by
+            themselves first, while streams continue.
         debug: True shows the errors of streams in their `stream-error` and in the answer, tracebacks
             included; for development. None, the default, is the debug mode of the loop.
         client: the path of `rx_sse.js`, the module for pages; False serves it nowhere.
@@ -74,8 +74,8 @@ def setup(
         The same application.
 
     Raises:
-        UsageError: wrong options, an origin or a network that is none, an application that is set up or
-            started already.
+        UsageError: wrong options, an invalid origin or network, an application that is already set up or
+            started.
     """
     if not isinstance(app, web.Application):
         raise UsageError(f"rx_sse.setup(app) takes an aiohttp web.Application, not a {type(app).__name__}")
@@ -117,7 +117,7 @@ def setup(
 
 
 def kind_of(given: object) -> str:
-    """What something is, in words that show nothing of it: it may be a URL with a password."""
+    """The type of a value, in words that do not show it: it may be a URL with a password."""
     return f"the class {given.__name__}" if isinstance(given, type) else f"a {type(given).__name__}"
 
 

@@ -1,7 +1,7 @@
-"""How an application closes its streams: in waves, each client with its own time to reconnect.
+"""Closes the streams of an application: in waves, each client with its own reconnection time.
 
 Standard: HTML Living Standard §9.2.6 (`retry`).
-Never: it waits beyond its window, or gives two clients the same time to reconnect.
+Never: it waits beyond its window, or gives two clients the same reconnection time.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger("rx_sse")
 
 GRACE = 0.5
-"""Seconds that stalled readers have at a shutdown without a drain window. `SIGTERM` then ends within a
+"""Seconds for stalled readers at a shutdown without a drain window. `SIGTERM` then ends the process within a
 second."""
 RECONNECT_FROM = 1000
-"""The earliest reconnect after a shutdown, in milliseconds: a new process needs about that long to listen."""
+"""The earliest reconnect after a shutdown, in milliseconds: a new process takes about as long to listen."""
 RECONNECT_SPREAD = 4
 """Milliseconds between two clients that reconnect after a shutdown; together at least two seconds."""
 BATCH = 64
@@ -55,13 +55,13 @@ async def drained(edge: StreamRegistry) -> None:
     if edge.streams:
         logger.warning("%d streams did not end within the shutdown window", len(edge.streams))
         for stream in list(edge.streams):
-            stream.connection.abort()  # of those that have left aiohttp, none else ends the connection
+            stream.connection.abort()  # if aiohttp has handed the socket over, only the stream can close it
     await _outlast(edge, until)
 
 
 async def _outlast(edge: StreamRegistry, until: float) -> None:
-    """Wait for the `finally` blocks of sources that have been closed: what they need, a database, is closed
-    after this."""
+    """Wait for the `finally` blocks of closed sources: resources that they need, such as a database, are
+    closed after this."""
     loop = asyncio.get_running_loop()
     while (ending := edge.parts.scheduler.ending) and (left := until - loop.time()) > 0:
         await asyncio.wait(ending, timeout=left)

@@ -1,12 +1,12 @@
-"""What a source is subscribed with: an observer for any thread, which never raises and never waits.
+"""The observer that subscribes to a source: for any thread; it never raises and never waits.
 
 Why order is kept: on the loop's thread, and while nothing waits in the inbox, an emission goes straight into
 the outbox. From any other thread, or while something waits, it goes through the inbox, which delivers in
-order. An emission is encoded where it is made, so that the inbox knows its size. What finds the inbox full is
-counted, and a `stream-gap` stands in its place, before the next emission that finds room.
+order. An emission is encoded where it is made, so that the inbox knows its size. Emissions that find the
+inbox full are counted, and a `stream-gap` replaces them, before the next emission that finds room.
 
 Standard: the Observable contract (ReactiveX, "The Observable Contract"), docs/architecture.md, rule 2 and 3.
-Never: it knows what becomes of an event behind the outbox.
+Never: it handles an event after the outbox.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Target(Protocol):
 
 
 class _Nobody:
-    """The stream behind a sink whose stream has gone."""
+    """The target of a sink whose stream has ended."""
 
     def missed(self, count: int) -> None:
         pass
@@ -63,14 +63,14 @@ class Sink:
     Args:
         target: the stream.
         parts: the inbox and the loop.
-        outbox: where events wait for the socket.
-        connection: the socket; an event mostly needs no more.
-        handle: knows which id an event carries, if a bus is behind the stream.
-        coding: the form in which an event goes into the outbox.
+        outbox: the queue for the socket.
+        connection: the socket; most events need nothing else.
+        handle: the cursor, which determines the id of an event, if a bus is behind the stream.
+        coding: the encoding of an event in the outbox.
         options: how values are encoded, and the key of the policy `latest`.
 
     Attributes:
-        closed: set by the stream when it ends; what comes after that is nobody's.
+        closed: set by the stream when it ends; later emissions are discarded.
     """
 
     __slots__ = (
@@ -104,7 +104,7 @@ class Sink:
         self._handle = handle
         self._chunked = coding is CHUNKED
         self._coded = coding.event
-        # Functions of a user's, which an emission of anybody's may lead to.
+        # Functions of the user's, which any emission may call.
         self._dumps = None if options.dumps is None else kept(options.dumps)
         self._key = None if options.overflow.key is None else kept(options.overflow.key)
         self._missed = 0
@@ -136,15 +136,15 @@ class Sink:
             return
         connection = self._connection
         if connection.free and (lone := parts.fanout.lone) is not None:
-            connection.free = False  # what follows it in this turn waits for the end of the turn
+            connection.free = False  # a later event of this turn waits for the end of the turn
             assert lone.first is not None
             lone.first.append((connection, data))
         else:
             self._queue(data, mark, key)
 
     def on_batch(self, batch: EventBatch) -> None:
-        """What came from a bus, on the loop's thread. If the reader keeps up it is written here and now: the
-        same bytes for all, and no place in a queue."""
+        """A batch of a bus, on the loop's thread. If the reader keeps up, it is written at once: the same
+        bytes for all connections, without a queue."""
         if self.closed:
             return
         connection, handle = self._connection, self._handle
@@ -167,8 +167,8 @@ class Sink:
                 self._queue(self._coded(event), event.id, None)
 
     def pulled(self, value: Any) -> None:
-        """An emission, on the loop's thread, of a source that calls on no other: it has nothing in the inbox
-        that it could overtake."""
+        """An emission, on the loop's thread, of a source that calls only this observer: nothing of it is in
+        the inbox, so it overtakes nothing."""
         if not self.closed:
             try:
                 event, key = self._encoded(value)
@@ -184,7 +184,7 @@ class Sink:
     def _key_of(self, value: Any) -> Hashable:
         assert self._key is not None
         key = self._key(value)
-        hash(key)  # one that cannot be hashed fails here, and not in the outbox
+        hash(key)  # an unhashable key fails here, and not in the outbox
         return key
 
     def _offer(self, event: Frame, key: Hashable) -> None:
@@ -217,7 +217,7 @@ class Sink:
         inbox = self._parts.inbox
         if inbox.direct():
             target(value)
-        else:  # an end comes once a stream: it may pass the limits, but not what came before it
+        else:  # a stream has one end: it may pass the limits, but not overtake emissions before it
             inbox.put(target, value, exempt=True)
 
     def _cross_value(self, value: Any) -> None:
@@ -245,12 +245,12 @@ class Sink:
                 self._offer(event, key)
 
     def release(self) -> None:
-        """The stream has gone."""
+        """The stream has ended."""
         self.closed = True
         self._target = NOBODY
 
     def tell_missed(self) -> None:
-        """Announce what found the inbox full, if nothing came after it that does."""
+        """Announce the emissions that found the inbox full, if no later emission does."""
         with self._parts.losses:
             missed, self._missed = self._missed, 0
         if missed and not self.closed:

@@ -1,8 +1,8 @@
 """A stream's subscription to a source whose operators schedule work.
 
-It subscribes inside the scheduler's queue, so that a source can be stopped while it is still emitting, and
-in the handler's context, in which all that the source does runs from then on. What schedules nothing (the
-events and values of a bus, an async iterable) needs none of this: a stream holds its subscription itself.
+It subscribes inside the scheduler's queue, so that a source can be stopped while it is still emitting, and in
+the handler's context, in which all code of the source runs from then on. A source that schedules nothing (the
+events and values of a bus, an async iterable) does not need it: the stream holds its subscription itself.
 
 Standard: the Observable contract (ReactiveX), docs/architecture.md, rule 7.
 Never: it leaves a subscription behind, or an exception of the source unreported.
@@ -22,7 +22,7 @@ from rx_sse.reactive.observer import Callbacks, Unwrapped
 
 
 class Subscriber(Protocol):
-    """The stream that a source is for."""
+    """The stream that subscribes."""
 
     @property
     def ended(self) -> bool: ...
@@ -32,12 +32,12 @@ class Subscriber(Protocol):
 
 
 class SourceSubscription(abc.DisposableBase):
-    """One source, and what it goes on doing after it was subscribed.
+    """One source, and the work that it schedules after the subscription.
 
     Args:
-        stream: notified when the source is subscribed, when all that it does at its subscription is done, and
-            when it fails.
-        observer: gets what the source emits.
+        stream: notified when the source is subscribed, when the work of its subscription is done, and when it
+            fails.
+        observer: gets the emissions.
         scheduler: the loop's.
     """
 
@@ -49,11 +49,11 @@ class SourceSubscription(abc.DisposableBase):
         self._context = context = copy_context()
         self._scheduler = scheduler.in_context(context.copy())
         self._subscription: abc.DisposableBase | None = None
-        # What the source does at its subscription, and later.
+        # The work of the source during its subscription, and later.
         self._settling: abc.DisposableBase | None = None
 
     def subscribe(self, source: Observable[Any]) -> None:
-        """Begin. The stream may have ended when this returns."""
+        """Subscribe. The stream may have ended when this returns."""
         settling = self._scheduler.run(lambda: self._subscribe(source), self._stream.settled, self._broken)
         if self._stream.ended:
             settling.dispose()
@@ -61,7 +61,7 @@ class SourceSubscription(abc.DisposableBase):
             self._settling = settling
 
     def dispose(self) -> None:
-        """Let the source go."""
+        """Dispose of the subscription."""
         subscription, self._subscription = self._subscription, None
         settling, self._settling = self._settling, None
         try:
@@ -72,7 +72,7 @@ class SourceSubscription(abc.DisposableBase):
                 settling.dispose()
 
     def run(self, call: Callable[..., object], *args: Any, **kwargs: Any) -> None:
-        """Call what belongs to the source, or what is reported of it, where the handler was called."""
+        """Call code of the source, or a report about it, in the handler's context."""
         enter(self._context, call, *args, **kwargs)
 
     def _subscribe(self, source: Observable[Any]) -> None:
@@ -96,7 +96,7 @@ class SourceSubscription(abc.DisposableBase):
             stream.subscribed_to()
 
     def _broken(self, error: BaseException) -> bool:
-        """Work that the source scheduled has raised: the stream would stay open and mute.
+        """Scheduled work of the source has raised: without this, the stream would stay open without events.
 
         Returns:
             Whether it was reported.

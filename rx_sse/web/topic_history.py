@@ -4,10 +4,10 @@
      "position": "1_…", "next": "1_…" or null, "gap": null or {"reason": "trimmed", …}}
 
 `id`, `event` and `data` are those of the stream's events, so a page handles both with one function. With
-`?lastEventId=<position>` a stream goes on from exactly what the page shows.
+`?lastEventId=<position>` a stream continues exactly after the page.
 
 Standard: RFC 9110 §8.8.3 (ETag) and §13.1.2 (If-None-Match), RFC 9111 (private, no-cache), RFC 3339 (times).
-Never: a cache that others share keeps it.
+Never: a shared cache stores it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from rx_sse.bus.since import Since
 from rx_sse.errors import UsageError
 
 MAX_BYTES = 262_144
-"""Of a page's entries; one entry over it comes alone. Encoding it takes the loop a millisecond."""
+"""Bytes of a page's entries; a single entry over it is returned alone. Encoding it takes the loop a
+millisecond."""
 PARAMETERS = frozenset({"after", "last", "since", "limit"})
 HEADERS = {hdrs.CACHE_CONTROL: "private, no-cache", hdrs.VARY: "Authorization, Cookie"}
 _SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,6})?", re.ASCII)
@@ -35,10 +36,10 @@ _MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9:.]{5,15}(?:Z|[+ -][0-9
 
 
 def wish_of(topic: str, query: Mapping[str, str]) -> Wish:
-    """What a request asks for.
+    """The request's query, checked.
 
     Raises:
-        TopicNameError, UsageError: it asks for nothing that there could be; the message says why.
+        TopicNameError, UsageError: the query is not valid; the message says why.
     """
     if unknown := sorted(query.keys() - PARAMETERS):
         raise UsageError(f"{unknown[0][:40]!r} is no parameter: give after, last, since and limit")
@@ -48,10 +49,10 @@ def wish_of(topic: str, query: Mapping[str, str]) -> Wish:
 
 
 def number_of(name: str, text: str, least: int, most: int) -> int:
-    """A number of things, as a query has it.
+    """A number in a query.
 
     Raises:
-        UsageError: it is none, or out of its range.
+        UsageError: it is not a number, or out of range.
     """
     if not (text.isascii() and text.isdigit() and len(text) <= 4 and least <= int(text) <= most):
         raise UsageError(f"{name}={text[:20]!r} must be a number from {least} to {most}")
@@ -59,7 +60,7 @@ def number_of(name: str, text: str, least: int, most: int) -> int:
 
 
 def since_of(text: str) -> Since:
-    """A time, as a query has it: seconds back from now, or a moment.
+    """A time in a query: seconds back from now, or a moment.
 
     Raises:
         UsageError: it is neither.
@@ -68,7 +69,7 @@ def since_of(text: str) -> Since:
         return timedelta(seconds=float(text))
     try:
         if _MOMENT.fullmatch(text):
-            day, clock = text[:10], text[11:].replace(" ", "+")  # where a client sent `+` as it is
+            day, clock = text[:10], text[11:].replace(" ", "+")  # the client did not encode the `+`
             return datetime.fromisoformat(f"{day}T{clock}")
     except ValueError:
         pass
@@ -79,7 +80,7 @@ def since_of(text: str) -> Since:
 
 
 def answer(request: web.Request, page: HistoryPage) -> web.Response:
-    """A page as the answer to a request; 304 where the client has it."""
+    """A page as the answer to a request; 304 if the client has it."""
     tag = _tag(page)
     if any(known.value in (tag.value, "*") for known in request.if_none_match or ()):
         made = web.Response(status=304, headers=HEADERS)
@@ -91,8 +92,8 @@ def answer(request: web.Request, page: HistoryPage) -> web.Response:
 
 
 def _tag(page: HistoryPage) -> ETag:
-    """What a page is told by: an id is always the same entry. Weak, because two processes may tell the time
-    of an entry with a millisecond between them."""
+    """The ETag of a page: an id always identifies the same entry. Weak, because two processes may give the
+    time of an entry with a difference of a millisecond."""
     told = [page.topic, page.position, page.next, page.gap and page.gap.reason, *(it.id for it in page)]
     return ETag(hashlib.sha256(json.dumps(told).encode()).hexdigest()[:32], is_weak=True)
 

@@ -1,4 +1,4 @@
-"""How a stream's bytes go over its connection: as they are, in chunks, or compressed in chunks.
+"""The coding of a stream's bytes on its connection: plain, in chunks, or compressed in chunks.
 
 Which of them is decided once, when the stream begins. After that an event is asked for its bytes in that
 form, which it makes once for all streams that have the same.
@@ -25,12 +25,12 @@ from rx_sse.wire.control import HEARTBEAT
 
 @dataclass(frozen=True, slots=True)
 class Coding:
-    """One of the three.
+    """One of the three codings.
 
     Args:
-        event: the bytes of an event, a frame or a batch.
-        text: the bytes of what stands between events.
-        heartbeat: those of a heartbeat.
+        event: returns the bytes of an event, a frame or a batch.
+        text: returns the bytes of text between events.
+        heartbeat: the bytes of a heartbeat.
         content: the `Content-Encoding`.
     """
 
@@ -46,16 +46,16 @@ CHUNKED = Coding(attrgetter("chunk"), chunk, chunk(HEARTBEAT))
 
 @lru_cache(maxsize=1)
 def zstd_coding() -> Coding:
-    """Compressed.
+    """The compressed coding.
 
     Raises:
-        ImportError: what it needs is not installed.
+        ImportError: the extra is not installed.
     """
     return Coding(attrgetter("zstd_chunk"), zstd_chunk, zstd_chunk(HEARTBEAT), "zstd")
 
 
 def coding_of(request: web.BaseRequest, options: Options) -> Coding:
-    """What the client of a request gets."""
+    """The coding for the client of a request."""
     if request.version < HttpVersion11:
         return PLAIN
     if options.compress == "zstd" and accepts_zstd(request.headers):
@@ -64,7 +64,7 @@ def coding_of(request: web.BaseRequest, options: Options) -> Coding:
 
 
 def coding_headers(coding: Coding, options: Options) -> dict[str, str]:
-    """The headers that say so."""
+    """The response headers of a coding."""
     headers: dict[str, str] = {}
     if options.compress is not None:
         headers[hdrs.VARY] = hdrs.ACCEPT_ENCODING

@@ -1,11 +1,11 @@
-"""The address of a client, also behind proxies.
+"""The address of a client, even behind proxies.
 
-A proxy appends the address of its peer to `X-Forwarded-For`; what stands to the left of that was sent by the
-peer, which may be anyone. So the header counts only if the connection comes from a proxy that is configured,
-and it is read from the right: the first address that is no configured proxy is the client's.
+A proxy appends the address of its peer to `X-Forwarded-For`; everything left of that was sent by the peer,
+which may be any client. So the header counts only if the connection comes from a configured proxy, and it is
+read from the right: the first address that is not a configured proxy is the client's.
 
 Standard: RFC 7239 §5.2 and §8.1, for the older header of the same purpose.
-Never: an address that an unknown peer has sent counts; more than `MOST` hops are read.
+Never: an address sent by an unknown peer counts; more than `MOST` hops are read.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from rx_sse.errors import UsageError
 
 FORWARDED_FOR = "X-Forwarded-For"
 UNIX = "unix"
-"""In the place of a network: peers on a Unix socket."""
+"""Instead of a network: peers on a Unix socket."""
 MOST = 20
 """Hops of the header that are read, from the right."""
 SITE = 64
-"""Bits of an IPv6 address that name a site, which has all addresses below it (RFC 6177)."""
+"""Bits of an IPv6 address that identify a site, which owns all addresses with this prefix (RFC 6177)."""
 
 Address = IPv4Address | IPv6Address
 
@@ -34,10 +34,10 @@ class TrustedProxies:
     """The proxies whose `X-Forwarded-For` counts.
 
     Args:
-        networks: as `setup(trusted_proxies=)` takes them.
+        networks: the value of `setup(trusted_proxies=)`.
 
     Raises:
-        UsageError: something else than networks, or one that holds every address.
+        UsageError: not a list of networks, or a network that contains every address.
     """
 
     def __init__(self, networks: Iterable[str]) -> None:
@@ -61,7 +61,7 @@ class TrustedProxies:
             return found
         for hop in reversed(",".join(forwarded).rsplit(",", MOST)[-MOST:]):
             address = _parsed(hop)
-            if address is None:  # what is further left was sent by somebody who writes no addresses
+            if address is None:  # no address: addresses further left are not trustworthy
                 return found
             found = str(address)
             if not self._trusts(found):
@@ -78,8 +78,8 @@ TRUSTED_PROXIES: web.AppKey[TrustedProxies] = web.AppKey("rx_sse.trusted_proxies
 
 
 def address_of(request: web.BaseRequest) -> str | None:
-    """The address of the client of a request, as far as the configured proxies know it. The list that counts
-    is that of the outermost application with a ``setup``.
+    """The address of a request's client, as reported by the configured proxies. The list of the outermost
+    application with a ``setup`` applies.
     """
     for app in request.match_info.apps if isinstance(request, web.Request) else ():
         if (proxies := app.get(TRUSTED_PROXIES)) is not None:
@@ -91,8 +91,8 @@ def address_of(request: web.BaseRequest) -> str | None:
 
 @lru_cache(maxsize=4096)
 def site_of(address: str | None) -> str:
-    """What streams of one address are counted by: the address, or the /64 network of an IPv6 address, because
-    whoever has one address of it has all."""
+    """The key by which streams of one address are counted: the address, or the /64 network of an IPv6
+    address, because a site with one of these addresses has all of them."""
     parsed = _parsed(address or "")
     if isinstance(parsed, IPv6Address):
         return str(ip_network((parsed, SITE), strict=False))
@@ -100,7 +100,8 @@ def site_of(address: str | None) -> str:
 
 
 def _parsed(text: str) -> Address | None:
-    """An address as proxies write it: with a port, in brackets, with a zone, or IPv4 mapped into IPv6."""
+    """An address in the forms that proxies write: with a port, in brackets, with a zone, or IPv4 mapped into
+    IPv6."""
     text = text.strip()
     if text.startswith("["):
         text = text[1:].partition("]")[0]

@@ -1,13 +1,13 @@
-"""Tells who holds the event loop.
+"""Detects and names code that blocks the event loop.
 
-While a handler, a generator or an operator works without a pause, no stream of the process gets anything, and
-nothing says so: heartbeats stop, browsers wait. A small thread asks the loop for a sign of life four times a
-second. When none has come for a second, it looks where the loop's thread is, and names the function.
+While a handler, a generator or an operator works without a pause, no stream of the process makes progress,
+and nothing reports it: heartbeats stop, browsers wait. A small thread pings the loop four times a second.
+After a second without an answer, it inspects the stack of the loop's thread, and names the function.
 
-The debug mode of asyncio measures the same afterwards (`slow_callback_duration`), at a price for
-every callback.
-Never: it interrupts anything, or warns twice of the same function. A call that holds the interpreter itself
-(a long regular expression) escapes it, as does time that the process did not get from the machine.
+The debug mode of asyncio measures the same afterwards (`slow_callback_duration`), at a cost for every
+callback.
+Never: it interrupts anything, or warns twice of the same function. It cannot detect a call that holds the
+interpreter itself (a long regular expression), or time that the machine gave to other processes.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ logger = logging.getLogger("rx_sse")
 LIMIT = 1.0
 """Seconds."""
 PERIOD = 0.25
-"""Seconds between two signs of life, which cost 0.1 % of a core (measured)."""
+"""Seconds between two pings, which cost 0.1 % of a core (measured)."""
 MOST = 1_000
 """Functions that are remembered."""
 
@@ -37,9 +37,9 @@ FRAMEWORK = tuple(
     os.path.dirname(os.path.abspath(str(file))) + os.sep
     for file in (asyncio.__file__, aiohttp.__file__, reactivex.__file__, os.path.dirname(__file__))
 )
-"""Where the code is that calls the user's."""
+"""The location of the code that calls the user's."""
 LOOP = frozenset({"run_forever", "run_until_complete", "run", "_run_once", "_run"})
-"""Functions of asyncio that are on the stack whatever the loop does."""
+"""Functions of asyncio that are always on the stack."""
 
 
 class Watchdog:
@@ -87,11 +87,11 @@ class Watchdog:
                 except RuntimeError:  # the loop is closed
                     return
                 continue
-            # A wait that took longer was the machine's, and says nothing about the loop.
+            # A wait that took longer was caused by the machine, and says nothing about the loop.
             held += min(time.monotonic() - before, 2 * PERIOD)
             if held >= LIMIT:
                 self._look()
-                held = float("-inf")  # until the next sign of life
+                held = float("-inf")  # until the next answer
 
     def _look(self) -> None:
         innermost = sys._current_frames().get(self._watched)  # pyright: ignore[reportPrivateUsage]
@@ -113,7 +113,7 @@ class Watchdog:
 
 
 def culprit_of(innermost: FrameType | None) -> FrameType | None:
-    """The outermost function of the user's in what the loop is calling; None if it calls none."""
+    """The outermost function of the user's on the stack; None if there is none."""
     culprit: FrameType | None = None
     frame = innermost
     while frame is not None:
