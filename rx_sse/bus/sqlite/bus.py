@@ -23,25 +23,25 @@ class SQLiteBus(Bus):
     machine that use the same file share them. No server, nothing to install.
 
     Args:
-        path: of the file, on a local disk; it is made if it is missing. It may be the application's own
+        path: the file, on a local disk; it is created if it is missing. It may be the application's own
             database: the tables are called ``rx_sse_…``. It is switched to WAL.
         history: entries that a topic keeps at least; they are trimmed in blocks, and none in its first 3 s.
         history_bytes: bytes that a topic keeps.
-        ttl: seconds that an entry is kept, and a topic that nobody touches.
-        durability: what an accepted event survives: ``"process"``, any death of the process, while a power
-            cut may take the last commits, and clients who are behind it are told of a gap; or ``"power"``,
-            where each commit waits for the disk.
+        ttl: seconds that an entry is kept, and that an unused topic is.
+        durability: what an accepted event survives: ``"process"``, the death of any process, while a power
+            cut may lose the last commits, and clients that had received them get a gap; or ``"power"``, where
+            each commit waits for the disk.
         publish_timeout: seconds that a publisher waits.
-        grace: seconds that a listener may be away without having left (`presence`).
-        max_token_life: seconds that a token may live, from ``iat`` to ``exp``; one that lives longer is
-            refused, and revocations are kept so long.
-        blind_limit: seconds that a process which is cut off goes on with the revocations that it knows.
-        dumps: replaces the JSON encoder for what is pushed, and for what `map` and `snapshot` return; without
-            it that of `setup(dumps=)`.
+        grace: seconds that a listener may be disconnected before it counts as having left (`presence`).
+        max_token_life: seconds that a token may live, from ``iat`` to ``exp``; a token that lives longer is
+            refused, and revocations are kept for this long.
+        blind_limit: seconds that a process cut off from the file relies on the revocations that it knows.
+        dumps: replaces the JSON encoder for pushed values, and for the results of `map` and `snapshot`;
+            without it, the encoder of `setup(dumps=)` is used.
         clock: monotonic seconds.
 
     Raises:
-        UsageError: no path, or a number that makes no sense. At the start also: a path where no log can be.
+        UsageError: no path, or a number out of range; at the start also: a path that can never hold a log.
     """
 
     def __init__(

@@ -1,10 +1,9 @@
-"""The file: whether a log can be in it, connections to it, whether it is still the one that was opened.
+"""The file: whether it can hold a log, connections to it, whether it is still the one that was opened.
 
-SQLite's locks belong to the process, and closing any descriptor of the file gives them up. So the file is
-never opened here but by SQLite itself.
+SQLite's locks belong to the process, and closing any descriptor of the file releases them. So only SQLite
+itself opens the file.
 
-Never: a file that cannot do is found out at the first publish. What is wrong for good is refused at the
-start.
+Never: an unusable file is detected only at the first publish. A permanent error is raised at the start.
 """
 
 from __future__ import annotations
@@ -22,9 +21,9 @@ from rx_sse.errors import UsageError
 from rx_sse.histogram import SHORT, Histogram
 
 BUSY = 0.1
-"""Seconds that a statement waits for a lock; then whoever waits looks at deadlines, and tries again."""
+"""Seconds that a statement waits for a lock; then the waiting thread checks its deadlines, and retries."""
 WAL_LIMIT = 32 * 1024 * 1024
-"""Bytes that the file beside it (``-wal``) keeps after a checkpoint."""
+"""Maximal size of the ``-wal`` file after a checkpoint, in bytes."""
 NETWORK = frozenset(
     (
         "9p",
@@ -52,23 +51,22 @@ NETWORK = frozenset(
         "smbfs",
     )
 )
-"""File systems of other machines: WAL needs memory that all processes share
-(https://www.sqlite.org/wal.html)."""
+"""Network file systems: WAL needs memory that all processes share (https://www.sqlite.org/wal.html)."""
 DURABILITY = {"process": "NORMAL", "power": "FULL"}
 
 Identity = tuple[int, int]
 
 
 class File:
-    """Where the log is.
+    """The file of a log.
 
     Args:
-        path: of the file; it need not be there yet.
+        path: the file; it need not exist yet.
         durability: ``"process"`` or ``"power"``.
-        retentions: how much of which topic is kept; noted in the file. None if that is not to be said.
+        retentions: the retention of topics, stored in the file; None to store none.
 
     Attributes:
-        commits: seconds that transactions of appends took, the wait for other writers included.
+        commits: seconds that transactions of appends took, including the wait for other writers.
 
     Raises:
         UsageError: no path, or no such durability.
@@ -89,11 +87,11 @@ class File:
         self._clock = FileClock("", 0)
 
     def now(self) -> int:
-        """Milliseconds of the file, once it was opened. From any thread."""
+        """Milliseconds by the file's clock, once it was opened. From any thread."""
         return self._clock.now()
 
     def identity(self) -> Identity | None:
-        """Which file is there now; None if none is."""
+        """The identity of the file at the path now; None if there is none."""
         try:
             found = os.stat(self.path)
         except OSError:
@@ -101,10 +99,10 @@ class File:
         return found.st_dev, found.st_ino
 
     def check(self) -> None:
-        """Refuse what can be seen without opening it.
+        """Refuse a path for reasons that are visible without opening it.
 
         Raises:
-            UsageError: a log cannot be there.
+            UsageError: the path cannot hold a log.
         """
         path, folder = Path(self.path), Path(self.path).parent
         if path.is_dir():
@@ -125,11 +123,11 @@ class File:
             )
 
     def connect(self) -> sqlite3.Connection:
-        """A connection that writes; file and tables are made if they are missing.
+        """A connection that writes; file and tables are created if they are missing.
 
         Raises:
             UsageError: it can never work.
-            sqlite3.Error, OSError: it does not work now.
+            sqlite3.Error, OSError: it does not work at the moment.
         """
         connection = sqlite3.connect(self.path, timeout=BUSY, isolation_level=None, check_same_thread=False)
         try:
@@ -147,10 +145,10 @@ class File:
         return connection
 
     def connect_reading(self) -> sqlite3.Connection:
-        """A connection that only reads, to a file that is there.
+        """A connection that only reads, to an existing file.
 
         Raises:
-            sqlite3.Error: it does not work now.
+            sqlite3.Error: it does not work at the moment.
         """
         uri = f"{Path(self.path).as_uri()}?mode=rw"
         connection = sqlite3.connect(
@@ -165,7 +163,7 @@ class File:
         return connection
 
     def note(self, connection: sqlite3.Connection) -> None:
-        """Note how much is kept, inside a transaction."""
+        """Store the retentions, inside a transaction."""
         if self.retentions is not None:
             schema.keep(connection, self.retentions)
 
@@ -203,7 +201,7 @@ def path_of(path: object) -> str:
     """An absolute path, as text.
 
     Raises:
-        UsageError: it is none.
+        UsageError: it is not a path.
     """
     text = path
     if isinstance(path, os.PathLike):
@@ -218,13 +216,13 @@ def path_of(path: object) -> str:
 
 
 def code_of(error: BaseException) -> str:
-    """SQLite's name of an error, without its extension."""
+    """SQLite's name of an error, without its extended code."""
     name = str(getattr(error, "sqlite_errorname", None) or "")
     return "_".join(name.split("_")[:2])
 
 
 def transient(error: BaseException) -> bool:
-    """Whether it is a state that passes by itself: a lock, a full disk."""
+    """Whether an error is transient: a lock, a full disk."""
     return code_of(error) in ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL")
 
 
@@ -234,11 +232,11 @@ def locked(error: BaseException) -> bool:
 
 
 def file_system(path: str, table: str | None = None) -> str:
-    """The kind of file system that a path is on; empty where that is not known.
+    """The kind of file system of a path; empty if unknown.
 
     Args:
         path: absolute.
-        table: what ``/proc/self/mounts`` says; None to read it.
+        table: the content of ``/proc/self/mounts``; None to read it.
     """
     if table is None:
         if not sys.platform.startswith("linux"):

@@ -1,9 +1,9 @@
-"""The time in a file: milliseconds that grow evenly, whatever is done to the clock of the machine.
+"""The clock of a file: milliseconds that advance evenly, even if the machine's clock is set.
 
-They are those of the epoch when the file was first opened after the machine was started, and follow the time
-since its start from then on, which all processes of the machine share. So a clock that is set by an hour
-neither ends the life of a topic nor that of an idempotency key, and after a restart of the machine time goes
-on no earlier than at the last entry. Where there is no such clock, it is the wall clock.
+They are milliseconds of the epoch when the file was first opened after the machine was started, and from then
+on follow the time since that start, which all processes of the machine share. So setting the clock by an hour
+ends neither the life of a topic nor that of an idempotency key, and after a restart of the machine time does
+not go back behind the last entry. Where there is no such clock, it is the wall clock.
 
 Standard: ``CLOCK_BOOTTIME`` and ``/proc/sys/kernel/random/boot_id`` of Linux.
 """
@@ -18,10 +18,10 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class FileClock:
-    """The clock of one file, as its tables say.
+    """The clock of one file, as stored in its tables.
 
     Args:
-        boot: which start of the machine it belongs to; empty for the wall clock.
+        boot: the start of the machine that it belongs to; empty for the wall clock.
         offset: milliseconds of the epoch at that start.
     """
 
@@ -37,17 +37,17 @@ class FileClock:
 
 
 def wall() -> int:
-    """Milliseconds of the epoch by the clock of the machine."""
+    """Milliseconds of the epoch by the machine's clock."""
     return time.time_ns() // 1_000_000
 
 
 def since_boot() -> int:
-    """Milliseconds since the machine was started, those in which it slept included."""
+    """Milliseconds since the machine was started, including sleep."""
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
 
 
 def this_boot() -> str:
-    """The name of this start of the machine; empty where it has none."""
+    """The id of this start of the machine; empty where there is none."""
     if not hasattr(time, "CLOCK_BOOTTIME"):
         return ""
     try:
@@ -57,7 +57,7 @@ def this_boot() -> str:
 
 
 def known(connection: sqlite3.Connection) -> FileClock | None:
-    """The clock that the tables say, if it is of this start of the machine."""
+    """The clock in the tables, if it is of this start of the machine."""
     rows = connection.cursor()
     rows.row_factory = None
     boot = this_boot()
@@ -70,7 +70,7 @@ def known(connection: sqlite3.Connection) -> FileClock | None:
 
 
 def begin(connection: sqlite3.Connection) -> FileClock:
-    """The clock from now on, inside a transaction: the one that is known, or another one."""
+    """The clock from now on, inside a transaction: the stored one, or a new one."""
     if (clock := known(connection)) is not None:
         return clock
     rows = connection.cursor()

@@ -1,8 +1,8 @@
-"""The leases of runs in a file: a row for each time that a run was started; the newest one counts.
+"""The leases of runs in a file: a row for each start of a run; the newest row counts.
 
 Standard: `rx_sse.bus.log.lease`; times are the file's milliseconds, `began` and `since` those of the epoch.
-Never: a change outside of a transaction that has the write lock. So of many processes one owns a run, and an
-entry is stored only while its owner does.
+Never: a change outside of a transaction that has the write lock. So only one process owns a run, and an entry
+is stored only while its owner does.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from rx_sse.bus.names import run_of, run_topic
 from rx_sse.bus.sqlite.file_clock import wall
 
 OVERDUE = 100
-"""Leases that are over, of one look."""
+"""Expired leases in one query."""
 
 _ROW = "name, generation, fence, state, owner, until, began, since, resumes, key, entries, asked"
 _LOOK = f"SELECT {_ROW} FROM rx_sse_leases WHERE name = ? ORDER BY generation DESC LIMIT 1"
@@ -36,7 +36,7 @@ class LeaseRows:
     """The leases on one connection, at one moment.
 
     Args:
-        connection: of the writer.
+        connection: the writer's connection.
         now: milliseconds of the file.
     """
 
@@ -94,7 +94,7 @@ class LeaseRows:
         return claim.end != LOST or found.overdue
 
     def end(self, topic: str, claim: Claim, entries: int) -> None:
-        """The draft that is stored ends its run, which had so many entries."""
+        """The stored draft ends its run, which had `entries` entries."""
         self._rows.execute(
             "UPDATE rx_sse_leases SET state = ?, since = ?, entries = ?, till = ? "
             "WHERE name = ? AND till IS NULL",
@@ -117,7 +117,7 @@ class LeaseRows:
         )
 
     def _unused(self, name: str) -> int:
-        """The first generation whose topic is empty: one whose time is over may not have been swept yet."""
+        """The first generation whose topic is empty: an expired one may not have been swept yet."""
         generation = 1
         while self._count(run_topic(name, generation)):
             generation += 1

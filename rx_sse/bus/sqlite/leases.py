@@ -1,5 +1,4 @@
-"""The leases of runs in a file, by the verbs of the port: each is done by the writer, in its place among the
-drafts.
+"""The leases of runs in a file, as a `Leasing`: the writer executes each call, in its place among the drafts.
 
 Never: an answer before its transaction was committed.
 """
@@ -20,7 +19,7 @@ from rx_sse.errors import Overloaded, RxSseError
 
 
 class Worker(Protocol):
-    """What does it: the log."""
+    """Executes the calls: the log."""
 
     @property
     def resting(self) -> bool:
@@ -28,7 +27,7 @@ class Worker(Protocol):
         ...
 
     def in_place(self, work: Work) -> bool:
-        """Do it behind everything that was appended before; False if the log is not open."""
+        """Execute it after everything appended before; False if the log is not open."""
         ...
 
 
@@ -36,8 +35,8 @@ class Leases:
     """The leases of one log.
 
     Args:
-        log: what does it.
-        file: where.
+        log: executes the calls.
+        file: the file.
     """
 
     __slots__ = ("_file", "_log")
@@ -47,7 +46,7 @@ class Leases:
         self._file = file
 
     def take(self, name: str, wish: Take, done: Found) -> None:
-        """Own a run, if nobody does."""
+        """Own a run, if it has no owner."""
         self._ask(lambda rows: rows.take(name, wish), done)
 
     def renew(self, name: str, fence: int, seconds: float, done: Found) -> None:
@@ -59,7 +58,7 @@ class Leases:
         self._ask(lambda rows: rows.look(name), done, reads=True)
 
     def ask(self, name: str, reason: str, done: Found) -> None:
-        """Ask the owner of a run to stop it."""
+        """Request the owner of a run to stop it."""
         self._ask(lambda rows: rows.ask(name, reason), done)
 
     def all(self, *, overdue: bool, done: Callable[[list[Lease]], None]) -> None:

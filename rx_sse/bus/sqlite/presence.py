@@ -1,8 +1,8 @@
-"""What processes say about who listens to their topics, in the file.
+"""The processes' reports of the listeners of topics, in the file.
 
-A process that dies takes what it said with it once its life is over.
+The reports of a process that died expire.
 
-Never: a topic's trouble is another topic's.
+Never: a failure for one topic affects another topic.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ def present(
     said: Mapping[str, tuple[str, bool]],
     told: Callable[[str, list[bytes]], None],
 ) -> None:
-    """Say who listens here, and ask who listens elsewhere.
+    """Report the listeners of this process, and query those of the others.
 
     Args:
         writer, reader, file: the log's.
-        process: this one's name.
-        life: seconds for which what is said counts.
-        said: for each topic what to say (empty: nothing new, ``-``: nobody), and whether to ask.
-        told: called for each topic that was asked for, with what the others say.
+        process: the name of this process.
+        life: seconds for which the report is valid.
+        said: for each topic the report (empty: nothing new, ``-``: no listeners), and whether to query it.
+        told: called for each queried topic, with the reports of the other processes.
     """
     asked = [topic for topic, (_, ask) in said.items() if ask]
     news = {topic: text for topic, (text, _) in said.items() if text}

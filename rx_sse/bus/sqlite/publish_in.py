@@ -1,12 +1,12 @@
 """Publishing inside a transaction of the application's own.
 
-The entry is inserted by the application's connection, in its transaction, and gets its position there: it is
-in the log if and only if the transaction commits. Nothing has to be called after the commit. The processes of
-the bus notice that something was committed, as they notice each other's entries.
+The application's connection inserts the entry, in its transaction, and the entry gets its position there: it
+is in the log if and only if the transaction commits. No call is needed after the commit. The processes of the
+bus detect the commit as they detect each other's entries.
 
 Standard: the transactional outbox (https://microservices.io/patterns/data/transactional-outbox.html), with
 the log itself as the outbox.
-Never: a commit of what the application has begun, or a setting of its connection that is changed.
+Never: it commits the application's transaction, or changes a setting of its connection.
 """
 
 from __future__ import annotations
@@ -44,26 +44,26 @@ def publish_in(
     as `sqlite3` does for an INSERT; on a connection in autocommit mode the event is published at once.
 
     From the insert to the commit the database's write lock is held, as for any INSERT: publish shortly before
-    the commit. A transaction that is going to publish begins best with ``BEGIN IMMEDIATE``: one that has read
+    the commit. Begin a transaction that will publish with ``BEGIN IMMEDIATE``: a transaction that has read
     first cannot write any more once another connection has written.
 
     Args:
-        connection: to the bus's file; a thread's own, as always with `sqlite3`.
-        topic: where.
+        connection: a connection to the bus's file; used by one thread, as always with `sqlite3`.
+        topic: the topic's name.
         data: a `str` as text, a `ServerSentEvent` with its event name, anything else as JSON.
         event: the event's name.
         idempotency_key: repeating a publish with the same key within 5 minutes stores it once, and returns
             the same id.
-        user: whose key it is.
+        user: the key belongs to this user.
         dumps: replaces the JSON encoder.
 
     Returns:
-        The entry's cursor, as it will be if the transaction commits.
+        The entry's cursor, valid if the transaction commits.
 
     Raises:
-        EncodeError, EventTooLarge, TopicNameError: it cannot be sent.
-        PublishRefused: nothing was inserted: the database is locked, full or cannot be written, or the key
-            was used with other data. The transaction is as it was before.
+        EncodeError, EventTooLarge, TopicNameError: the event cannot be sent, or the name is not valid.
+        PublishRefused: nothing was inserted: the database is locked, full or not writable, or the key was
+            used with other data. The transaction is as it was before.
         UsageError: not a connection of `sqlite3`, or the tables in it are of a newer layout.
     """
     if not isinstance(connection, sqlite3.Connection):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -97,7 +97,7 @@ def _insert(connection: sqlite3.Connection, draft: Draft) -> Position:
 
 @contextlib.contextmanager
 def _inside(connection: sqlite3.Connection) -> Iterator[None]:
-    """A part of the connection's transaction, undone alone if it fails."""
+    """A part of the connection's transaction; if it fails, only this part is rolled back."""
     rows = connection.cursor()
     if connection.in_transaction:
         begin, end, undo = "SAVEPOINT rx_sse", "RELEASE rx_sse", ["ROLLBACK TO rx_sse", "RELEASE rx_sse"]
@@ -117,7 +117,7 @@ def _inside(connection: sqlite3.Connection) -> Iterator[None]:
 
 def _autocommit(connection: sqlite3.Connection) -> bool:
     """Whether each statement of the connection commits by itself."""
-    mode = getattr(connection, "autocommit", -1)  # Python 3.12; -1 is what isolation_level says
+    mode = getattr(connection, "autocommit", -1)  # Python 3.12; -1 means: as isolation_level
     return mode is True or (mode == -1 and connection.isolation_level is None)
 
 

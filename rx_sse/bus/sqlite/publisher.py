@@ -23,11 +23,11 @@ from rx_sse.errors import PublishRefused
 from rx_sse.wire.dumps import Dumps
 
 PAUSE = 0.02
-"""Seconds before it is tried again, after an error that is not the lock's: that is waited for by SQLite."""
+"""Seconds before a retry, after errors other than a lock: SQLite itself waits for locks."""
 
 
 class _State(ProcessState):
-    """What belongs to one process."""
+    """The state of one process."""
 
     __slots__ = ("connection", "identity")
 
@@ -41,14 +41,14 @@ class SQLitePublisher(BlockingPublisher[_State]):
     """Publishes to the topics of a `SQLiteBus`; blocking.
 
     Args:
-        path: of the file, as for `SQLiteBus`; it is made if it is missing. How much of a topic is kept is
-            what the bus on that file says.
+        path: the file, as for `SQLiteBus`; it is created if it is missing. The bus on that file sets the
+            retention of topics.
         durability: as for `SQLiteBus`.
-        timeout: seconds for one publish in all.
+        timeout: seconds for one publish, all retries included.
         dumps: replaces the JSON encoder.
 
     Raises:
-        UsageError: no path, or a number that makes no sense.
+        UsageError: no path, or a number out of range.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class SQLitePublisher(BlockingPublisher[_State]):
     # -- inside ----------------------------------------------------------------------------------------------
 
     def _retention(self, topic: str) -> Retention:
-        return schema.PLAIN  # what the file says of a topic is read in the transaction
+        return schema.PLAIN  # the transaction reads the topic's retention from the file
 
     def _store(self, state: _State, draft: Draft, deadline: float) -> Position:
         unsure = False
@@ -101,7 +101,7 @@ class SQLitePublisher(BlockingPublisher[_State]):
             return outcome
 
     def _connection(self, state: _State) -> sqlite3.Connection:
-        """The connection to the file that is there now."""
+        """The connection to the file at the path now."""
         if state.connection is not None:
             if self._file.identity() == state.identity:
                 return state.connection

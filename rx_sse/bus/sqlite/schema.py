@@ -2,15 +2,16 @@
 
 ::
 
-    rx_sse_meta      what holds for the file: the layout's version, the next entry's least id, the retention
-    rx_sse_topics    a topic: its beginning, its last position while it has no entries, when it was touched
+    rx_sse_meta      properties of the file: the layout's version, the next entry's least id, the retention
+    rx_sse_topics    a topic: its beginning, its last position while it has no entries, its last use
     rx_sse_entries   an entry; `id` is the order over all topics, (topic, seq) the order within one
     rx_sse_keys      idempotency keys
-    rx_sse_presence  who listens where
-    rx_sse_leases    who owns which run, and how it ended; since layout 2
+    rx_sse_presence  the listeners of topics
+    rx_sse_leases    the owner of each run, and its end; since layout 2
 
-One process writes at a time, so ids have no holes and no entry appears behind one that was read: whoever has
-seen everything up to an id has missed nothing (`pages.news`). Times are milliseconds since the epoch.
+One process writes at a time, so ids have no holes and no entry appears before one that was read: a process
+that has read everything up to an id has missed nothing (`pages.news`). Times are milliseconds since the
+epoch.
 
 Never: a table without the prefix, a trigger, or a setting that the application's own connections would see.
 """
@@ -26,10 +27,10 @@ from rx_sse.bus.log.retentions import Retentions
 from rx_sse.errors import UsageError
 
 LAYOUT = 2
-"""The version of the tables. A newer one is refused; an older one gets what is missing."""
+"""The version of the tables. A newer one is refused; missing tables are added to an older one."""
 
 PLAIN = Retention()
-"""How much of a topic is kept where no bus has said it yet."""
+"""The retention of a topic while no bus has set one."""
 
 TABLES = (
     """CREATE TABLE IF NOT EXISTS rx_sse_meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID""",
@@ -107,10 +108,10 @@ def layout_of(connection: sqlite3.Connection) -> int | None:
 
 
 def check_layout(layout: int | None, path: str) -> bool:
-    """Whether the tables are there, as this version makes them.
+    """Whether the tables exist, in this version's layout.
 
     Raises:
-        UsageError: they are of a newer layout.
+        UsageError: they have a newer layout.
     """
     if layout is not None and layout > LAYOUT:
         raise UsageError(
@@ -121,7 +122,7 @@ def check_layout(layout: int | None, path: str) -> bool:
 
 
 def create(connection: sqlite3.Connection) -> None:
-    """Make the tables that are missing, inside the connection's transaction; what is there stays."""
+    """Create missing tables, inside the connection's transaction; existing ones stay."""
     rows = connection.cursor()
     for statement in TABLES:
         rows.execute(statement)
@@ -133,7 +134,7 @@ def create(connection: sqlite3.Connection) -> None:
 
 
 def keep(connection: sqlite3.Connection, retentions: Retentions) -> None:
-    """Note how much of which topic is kept, for those who publish without saying it."""
+    """Store the retentions, for publishers without retentions of their own."""
     kept = retentions.default
     rules = [[name, it.entries, it.bytes, it.age] for name, it in retentions.rules.items()]
     connection.cursor().executemany(
@@ -148,7 +149,7 @@ def keep(connection: sqlite3.Connection, retentions: Retentions) -> None:
 
 
 def kept(connection: sqlite3.Connection) -> Retentions:
-    """How much of which topic the bus on this file keeps."""
+    """The retentions of the bus on this file."""
     rows = connection.cursor()
     rows.row_factory = None
     said = [
@@ -158,7 +159,7 @@ def kept(connection: sqlite3.Connection) -> Retentions:
     if None in said:
         return Retentions(PLAIN)
     found = Retentions(Retention(int(said[0][0]), int(said[1][0]), float(said[2][0])))
-    # As bytes, because a connection of the application's may give texts as anything.
+    # As bytes, because an application's connection may return texts as any type.
     rules = rows.execute("SELECT CAST(value AS BLOB) FROM rx_sse_meta WHERE name = 'rules'").fetchone()
     for name, entries, size, age in json.loads(rules[0]) if rules is not None else ():
         found.put(str(name), Retention(int(entries), int(size), float(age)))
@@ -166,5 +167,5 @@ def kept(connection: sqlite3.Connection) -> Retentions:
 
 
 def same(one: Retentions, other: Retentions) -> bool:
-    """Whether two say the same."""
+    """Whether two retentions are equal."""
     return one.default == other.default and one.rules == other.rules

@@ -1,10 +1,10 @@
-"""What is over leaves the file: entries by age, topics that nobody touches, keys, what dead processes said.
+"""Expiry in the file: entries by age, unused topics, keys, reports of dead processes.
 
-In slices, each a short transaction of the writer, so that publishes never wait for long. Freed pages go back
-to the file system a few at a time, where the file was made by the bus (`auto_vacuum`); in a database of the
-application's they are used again.
+In slices, each a short transaction of the writer, so that publishes never wait for long. Freed pages are
+returned to the file system a few at a time, if the bus created the file (`auto_vacuum`); in an application's
+database they are reused.
 
-Never: the order over all topics goes back. The id of the last entry that was deleted is noted (`floor`).
+Never: the order over all topics goes back. The id of the last deleted entry is stored (`floor`).
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from rx_sse.bus.names import run_topic
 from rx_sse.bus.sqlite.appending import margin
 
 TOPICS = 64
-"""Topics looked at in one slice."""
+"""Topics checked in one slice."""
 ENTRIES = 2000
 """Entries deleted in one slice, of a topic."""
 KEYS = 1000
 RUNS = 64
-"""Runs whose time is over, of one slice; their entries leave with those of other topics."""
+"""Expired runs of one slice; their entries are deleted with those of other topics."""
 FREE = 256
-"""Pages that may be free before some are given back: 1 MB."""
+"""Free pages before some are returned: 1 MB."""
 GIVEN_BACK = 64
 
 
@@ -42,7 +42,7 @@ class Sweeper:
         self._rows.row_factory = None
 
     def due(self, now: int) -> bool:
-        """Whether there is something to do; asked without a lock."""
+        """Whether there is something to do; queried without a lock."""
         found = self._rows.execute(
             "SELECT EXISTS (SELECT 1 FROM rx_sse_topics WHERE due <= ?) "
             "OR EXISTS (SELECT 1 FROM rx_sse_keys WHERE till <= ?) "
@@ -53,7 +53,7 @@ class Sweeper:
         return bool(found.fetchone()[0])
 
     def slice(self, now: int) -> None:
-        """A part of it, inside a transaction that has the write lock."""
+        """One slice, inside a transaction that has the write lock."""
         rows = self._rows
         self._end_runs(now)
         topics = rows.execute(
@@ -71,19 +71,19 @@ class Sweeper:
         rows.execute("DELETE FROM rx_sse_presence WHERE till <= ?", (now,))
 
     def give_back(self) -> None:
-        """Give some of the free pages back to the file system; outside of a transaction."""
+        """Return some of the free pages to the file system; outside of a transaction."""
         rows = self._rows
         free = rows.execute("PRAGMA freelist_count").fetchone()[0]
         if free > FREE and free * 4 > rows.execute("PRAGMA page_count").fetchone()[0]:
-            # Each step gives back one page, and `execute` takes one step where there are no columns.
+            # Each step returns one page, and `execute` makes one step where there are no columns.
             rows.executescript(f"PRAGMA incremental_vacuum({GIVEN_BACK})")
 
     def _last_id(self) -> int:
         return int(self._rows.execute("SELECT coalesce(max(id), 0) FROM rx_sse_entries").fetchone()[0])
 
     def _end_runs(self, now: int) -> None:
-        """Forget runs whose time is over, and where there are too many those that ended first; the life of
-        their topics is over too.
+        """Forget expired runs, and if there are too many, those that ended first; the life of their topics
+        ends too.
         """
         rows = self._rows
         ended = rows.execute("SELECT count(*) FROM rx_sse_leases WHERE till > 0").fetchone()[0]
@@ -102,7 +102,7 @@ class Sweeper:
         )
 
     def _look(self, id: int, age: int, touched: int, now: int) -> None:
-        """Delete the entries of a topic that are too old; the topic too, if its life is over."""
+        """Delete the expired entries of a topic; the topic too, if its life is over."""
         rows = self._rows
         oldest, newest = self._delete_old(id, now - age)
         if oldest is not None:
@@ -113,8 +113,8 @@ class Sweeper:
         rows.execute("UPDATE rx_sse_topics SET due = ? WHERE id = ?", (due, id))
 
     def _delete_old(self, id: int, limit: int) -> tuple[int | None, int]:
-        """Delete entries up to a moment; the moment of the oldest that is left, None if none is, and that of
-        the last one that was deleted then.
+        """Delete entries up to a moment; returns the moment of the oldest remaining entry, None if there is
+        none, and that of the last deleted one.
         """
         rows = self._rows
         kept = rows.execute(
@@ -122,7 +122,7 @@ class Sweeper:
             "WHERE at > ? ORDER BY seq LIMIT 1",
             (id, ENTRIES, limit),
         ).fetchone()
-        if kept is None:  # all that was looked at is old
+        if kept is None:  # all checked entries are old
             kept = rows.execute(
                 "SELECT seq, at FROM rx_sse_entries WHERE topic = ? ORDER BY seq LIMIT 1 OFFSET ?",
                 (id, ENTRIES),

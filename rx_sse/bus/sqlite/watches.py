@@ -1,9 +1,10 @@
-"""The topics that are watched in this process, and up to where their watchers were handed what is new.
+"""The topics watched in this process, and the last id whose entries their watchers have got.
 
-Ids stand in the order of the commits of all processes, without holes. What this process stored is handed over
-as it is while nothing of others stands before it; otherwise both are read, in the order of ids.
+Ids are in the order of the commits of all processes, without holes. Entries stored by this process are
+delivered as they are, unless entries of other processes precede them; then both are read, in the order of
+ids.
 
-Never: an entry is handed over while one with a lower id is still to come.
+Never: an entry is delivered before one with a lower id.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ from rx_sse.bus.sqlite.pages import News
 
 
 class Watches:
-    """All of a process. Loop thread only, but for what says otherwise.
+    """All watched topics of a process. Loop thread only, unless stated otherwise.
 
     Args:
         clock: monotonic seconds.
-        life: seconds that a topic lives untouched.
+        life: seconds that an unused topic is kept.
 
     Attributes:
-        seen: the id up to which entries were handed over; None until the file is read. Read on any thread.
+        seen: the id up to which entries were delivered; None until the file is read. Read on any thread.
         restarts: how often all watchers had to read the log again.
     """
 
