@@ -1,12 +1,12 @@
-"""`python -m rx_sse demo`: the first minute with the library, on real input.
+"""`python -m rx_sse demo`: a first look at the library, with real input.
 
 A page with a pipeline of its own, a slow reader, live readings of this machine, the progress of a real job, a
-message to everyone who watches, and two people whose messages are guarded by a token; all on one connection
-(the job has another), which resumes where it broke, also over a restart. Every part of it is a few lines that
-a reader may copy.
+message to all viewers, and two users whose messages are protected by a token; all on one connection (the job
+has another), which resumes after a break, even over a restart. Every part of it is a few lines that a reader
+may copy.
 
-Never: it listens on anything but loopback unless it is told to, answers pages that are not its own, reads
-files outside of one folder, or loads anything from elsewhere.
+Never: it listens on anything but loopback unless told to by an option, answers pages of other sites, reads
+files outside of one folder, or loads anything from another server.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from rx_sse.demo.history import default_file, make_bus
 from rx_sse.demo.workers import probe, supervise
 
 SECRET = "RX_SSE_DEMO_SECRET"
-"""The environment variable by which the workers of one demo share what tokens are signed with."""
+"""The environment variable by which the workers of one demo share the secret that signs tokens."""
 SUPERVISED = "RX_SSE_DEMO_SUPERVISED"
-"""Set for workers that are replaced when they die."""
+"""Set for workers that are restarted when they die."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""What a page posts, a JSON object with the fields that a route needs, and the key of what it gets."""
+"""The body of a POST, a JSON object with the fields that a route needs, and the key of a new entry."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from aiohttp import web
 
 
 def new_key() -> str:
-    """The key by which a page knows an entry again, in the history and on the stream. Keys sort by time."""
+    """A key by which a page recognises an entry, in the history and on the stream. Keys sort by time."""
     return f"{time.time_ns():020}-{secrets.token_hex(4)}"
 
 

@@ -1,13 +1,13 @@
-"""Who may talk to the demo: its own pages, on whatever name this machine has, and programs.
+"""Protects the demo: only its own pages, on any name of this machine, and programs may use it.
 
-The demo reads files and takes messages without a password, so it must not be what a page on the web talks to.
-Two things make it that: a request across sites, which a browser marks with `Origin` and `Sec-Fetch-Site`; and
-DNS rebinding, where the page's own name is given this machine's address, so that to the browser nothing is
-across sites, but `Host` tells. An address in digits cannot be rebound, so any of them is as good as
-`localhost`.
+The demo reads files and accepts messages without a password, so pages of other sites must not reach it. They
+could in two ways: by a cross-site request, which a browser marks with `Origin` and `Sec-Fetch-Site`; and by
+DNS rebinding, where the other page's name resolves to this machine's address, so that the request is
+same-site for the browser, but `Host` differs. An address in digits cannot be rebound, so any of them is as
+safe as `localhost`.
 
 Standard: RFC 9110 §7.2 (Host), §15.5.20 (421); RFC 6454 §7 (Origin); Fetch Metadata Request Headers.
-Never: it asks who the user is.
+Never: it authenticates a user.
 """
 
 from __future__ import annotations
@@ -22,15 +22,14 @@ from rx_sse.web.sse import is_streaming
 
 Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
 OWN = frozenset({"same-origin", "none"})
-"""What `Sec-Fetch-Site` says of one's own page, and of an address that the user has typed."""
+"""Values of `Sec-Fetch-Site` for the demo's own page, and for an address that the user has typed."""
 
 
 def own_pages(*names: str) -> Middleware:
-    """A middleware that lets in requests to this machine that come from its own pages, or from no page.
+    """A middleware that accepts requests to this machine from its own pages, or from no page.
 
     Args:
-        *names: further names under which the machine may be asked; ``localhost`` and addresses in digits are
-            known.
+        *names: further names of this machine; ``localhost`` and addresses in digits are always accepted.
     """
 
     @web.middleware
@@ -67,6 +66,6 @@ def _is_own(request: web.Request) -> bool:
         return False
     if site is None or site in OWN:
         return True
-    # A link on another site may lead to the page, and to nothing else: a job would begin.
+    # A link on another site may open the page, and nothing else: it must not start a job.
     leads = request.method == hdrs.METH_GET and request.headers.get("Sec-Fetch-Mode") == "navigate"
     return leads and not is_streaming(request.match_info.handler)

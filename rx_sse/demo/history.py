@@ -1,4 +1,4 @@
-"""Where the demo keeps its history: a file of the user's, so that a restart resumes.
+"""The storage of the demo's history: a file of the user's, so that a restart resumes.
 
 Standard: XDG Base Directory Specification 0.8 (`XDG_STATE_HOME`: state that is kept between restarts).
 """
@@ -31,12 +31,12 @@ def default_file() -> Path:
 
 
 def make_bus(*, redis: str | None = None, db: str | None = None) -> rx_sse.Bus:
-    """What carries the demo's topics.
+    """The bus of the demo's topics.
 
     Args:
         redis: URL of a Redis.
-        db: a file; "" for none, so that a restart forgets; the user's own if None, and none with a word on
-            standard error where that cannot be made.
+        db: a file; "" for none, so that a restart loses the history; if None, the user's own file, or, where
+            it cannot be created, none, with a message on standard error.
     """
     if redis:
         return rx_sse.RedisBus(redis)

@@ -1,7 +1,8 @@
 """A real job with progress: the SHA-256 of every file below a folder.
 
-It is a run, so it goes on apart from any request: a page that is reloaded, opened a second time, or served by
-another process reads it from its beginning, and may stop it. Which run is its newest, a viewer's topic tells.
+It is a run, so it continues independently of any request: a page that is reloaded, opened a second time, or
+served by another process reads it from its beginning, and may stop it. A topic of the viewer names the newest
+run.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from rx_sse.demo.history import TTL
 
 MOST_FILES = 2_000
 LEASE = 3.0
-"""Seconds after which a job is lost whose process has died."""
+"""Seconds after which the job of a dead process is lost."""
 
 
 def digest(path: Path) -> str:
@@ -66,7 +67,7 @@ async def hashing(folder: Path, pause: float = 0.0) -> AsyncIterator[rx_sse.Serv
 
 
 def topic_of(viewer: str) -> str:
-    """Where a viewer's pages are told of a new job."""
+    """The topic that announces a viewer's new jobs."""
     return rx_sse.topic_name("job", viewer)
 
 
@@ -76,10 +77,10 @@ def run_of(viewer: str) -> str:
 
 
 class Jobs:
-    """The job of each viewer: one at a time, in whichever process was asked for it.
+    """The job of each viewer: one at a time, in the process that got the request.
 
     Args:
-        bus: has the runs and the topics.
+        bus: stores the runs and the topics.
         auth: reads a viewer's token.
         root: the folder that may be read, with what is below it.
         pause: seconds between two files, so that there is something to watch.
@@ -114,7 +115,7 @@ class Jobs:
         return web.json_response(told)
 
     async def stream(self, request: web.Request) -> rx.Observable[rx_sse.ServerSentEvent]:
-        """A job from its beginning, or from where its reader broke, to its end."""
+        """A job from its beginning, or from the reader's last event, to its end."""
         topic = request.match_info["topic"]
         found = await self._bus.find_run(run_of(rx_sse.principal(request).user))
         if found is None or found.topic != topic:
@@ -122,7 +123,7 @@ class Jobs:
         return self._bus.events(topic, after=rx_sse.last_event_id(request))
 
     async def stop(self, request: web.Request) -> web.Response:
-        """Stop a viewer's job, wherever it runs."""
+        """Stop a viewer's job, in any process."""
         viewer = (await self._auth(request)).user
         if await self._bus.find_run(run_of(viewer)) is None:
             raise web.HTTPNotFound(text="this viewer has no job")
@@ -131,11 +132,11 @@ class Jobs:
 
 
 def _folder(root: Path, text: str) -> Path:
-    """The folder that was asked for, if it is the root or below it; links lead nowhere else."""
+    """The requested folder, if it is the root or below it; links lead nowhere else."""
     try:
         folder = (root / text).resolve()
         if folder.is_relative_to(root) and folder.is_dir():
             return folder
-    except (OSError, RuntimeError, ValueError):  # too long, a loop of links, or a NUL in it
+    except (OSError, RuntimeError, ValueError):  # too long, a loop of links, or a NUL character
         pass
     raise web.HTTPNotFound(text=f"{text[:200]!r} is no folder in {root}, the one that --folder lets be read")

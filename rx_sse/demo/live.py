@@ -1,10 +1,10 @@
-"""The one stream of a browser: everything that its pages show, but for the progress of a job (job.py).
+"""The one stream of a browser: the content of all its pages, except for the progress of a job (job.py).
 
 A browser opens six HTTP/1.1 connections to an origin, over all of its tabs. So all cards of all tabs share
-one stream, each with event names of its own. What comes from a topic has an id and is resumed after a
-reconnect; the clock, the readings and the marbles are transient: one that was missed is of no use later.
+one stream, each with event names of its own. Events of a topic have an id and are resumed after a reconnect;
+the clock, the readings and the marbles are transient: a missed one is of no use later.
 
-A page that is new has `history` first: the stream may be open already, and go on from now.
+A new page fetches `history` first: the stream may be open already, and continues from now.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from rx_sse.demo.slow import SlowReader
 
 EVERYONE = "everyone"
 KILL = "kill"
-"""The topic in which processes hear which of them shall die."""
+"""The topic that tells a process to die."""
 LAST = 20
 """Entries of each topic that a new page shows."""
 
 
 class Live:
-    """The stream, and what changes it.
+    """The stream, and the routes that change it.
 
     Args:
-        bus: has the topics.
+        bus: stores the topics.
         auth: reads a viewer's token.
         supervised: whether a page may kill this process.
     """
@@ -64,7 +64,7 @@ class Live:
             app.cleanup_ctx.append(self._mortal)
 
     def stream(self, request: web.Request) -> rx.Observable[Any]:
-        """Everything that the pages of one browser show, on one connection."""
+        """The content of all pages of one browser, on one connection."""
         viewer = rx_sse.principal(request)
         kept = self._bus.events(*_kept(viewer), after=rx_sse.last_event_id(request), last=0)
         chosen = self._settings.of(viewer.user)
@@ -103,27 +103,27 @@ class Live:
         return web.json_response({"number": number})
 
     async def say(self, request: web.Request) -> web.Response:
-        """Push a message to everyone who watches: one line."""
+        """Push a message to all viewers: one line."""
         (said,) = await fields(request, "text")
         text = str(said)[:500]
         await self._bus.publish(EVERYONE, {"text": text, "key": new_key()}, event="said")
         return web.json_response({"text": text})
 
     async def kill(self, request: web.Request) -> web.Response:
-        """Have a process of the demo die as in a crash: nothing is said to anybody, nothing is cleaned up."""
+        """Make a process of the demo die as in a crash: no goodbye to any client, no clean-up."""
         await self._auth(request)
         (process,) = await fields(request, "process")
         await self._bus.publish(KILL, process)
         return web.json_response({"process": process})
 
     async def _mortal(self, _: web.Application) -> AsyncIterator[None]:
-        """Die when a page says so, whichever process it has told."""
+        """Die when a page requests it, in whichever process the request arrived."""
         here = self._bus.topic(KILL).filter(lambda process: process == os.getpid())
         with here.subscribe(lambda pid: os.kill(pid, signal.SIGKILL), scheduler=rx_sse.LoopScheduler()):
             yield
 
     def _clock(self, ticks: int) -> dict[str, int]:
-        """The tick, how many people are here, and which process says so."""
+        """The tick, the number of viewers, and the id of this process."""
         return {
             "ticks": ticks + 1,
             "people": len(self._bus.presence(EVERYONE).members),
@@ -132,7 +132,7 @@ class Live:
 
 
 def _kept(viewer: rx_sse.Principal) -> list[str]:
-    """The topics of which a viewer loses nothing."""
+    """The topics whose events are never lost for a viewer."""
     return [EVERYONE, job_of(viewer.user), *map(topic_of, viewer.claims["people"])]
 
 

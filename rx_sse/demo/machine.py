@@ -1,4 +1,4 @@
-"""This machine's readings as an Observable, shared by all who watch."""
+"""This machine's readings as an Observable, shared by all viewers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PERIOD = 0.1
 
 
 def readings() -> rx.Observable[dict[str, Any]]:
-    """CPU and memory in percent, network in bytes per second, ten times a second while anybody watches."""
+    """CPU and memory in percent, network in bytes per second, ten times a second while there are viewers."""
     import psutil
 
     def counted() -> int:

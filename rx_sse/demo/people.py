@@ -1,4 +1,4 @@
-"""Two people whose messages are kept: a viewer's token says for whom it may read and write."""
+"""Two users with stored messages: a viewer's token lists the users for whom it may read and write."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from rx_sse.demo.viewers import PEOPLE
 
 
 def topic_of(person: str) -> str:
-    """Where the messages from and to a person are."""
+    """The topic of the messages from and to a user."""
     return rx_sse.topic_name("user", person)
 
 
 class People:
-    """The route of the two people.
+    """The route of the two users.
 
     Args:
-        bus: what carries their messages.
+        bus: stores their messages.
         auth: reads a viewer's token.
     """
 
@@ -33,7 +33,7 @@ class People:
         app.router.add_post("/viewers/{viewer}/send", self.send)
 
     async def send(self, request: web.Request) -> web.Response:
-        """Send a message from one person to another."""
+        """Send a message from one user to the other."""
         signed = await self._auth(request)
         sender, to, text = await fields(request, "from", "to", "text")
         if sender not in signed.claims["people"]:

@@ -1,6 +1,6 @@
-"""A viewer's own pipeline: marbles in, an operator that the viewer chooses, marbles out.
+"""A viewer's own pipeline: marbles in, an operator chosen by the viewer, marbles out.
 
-Both lines are on the stream, so the page draws a live marble diagram of what runs on the server.
+Both lines are on the stream, so the page draws a live marble diagram of the pipeline on the server.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Operator = Callable[[Marbles], Marbles]
 BEAT = 0.3
 """Seconds between two marbles of a burst."""
 
-# Made anew for each use: operators may hold state from their creation on.
+# Made anew for each use: operators may have state from their creation on.
 OPERATORS: dict[str, Callable[[], Operator]] = {
     "throttle_latest": lambda: rx_sse.throttle_latest(1.0),
     "debounce": lambda: ops.debounce(0.5),
@@ -31,15 +31,15 @@ OPERATORS: dict[str, Callable[[], Operator]] = {
 
 
 def marbles() -> Marbles:
-    """Digits in bursts of five, with a pause behind each."""
+    """Digits in bursts of five, with a pause after each."""
     return rx.interval(BEAT).filter(lambda n: n % 8 < 5).map(lambda n: (n - n // 8 * 3) % 9 + 1)
 
 
 def pipeline(source: Marbles, operator: rx.Observable[str]) -> Marbles:
-    """What comes out of the operator that is chosen at the moment.
+    """The output of the chosen operator.
 
     Args:
-        source: shared with whoever shows what goes in.
+        source: shared with the line that shows the input.
         operator: names of `OPERATORS`.
     """
     return operator.map(lambda name: source.pipe(OPERATORS[name]())).pipe(ops.switch_latest())

@@ -1,6 +1,6 @@
-"""What each viewer has chosen: the operator of its pipeline, the policy for its slow reader.
+"""The settings of each viewer: the operator of its pipeline, the policy for its slow reader.
 
-A choice goes through topics, so that it reaches the viewer's stream in whichever process that is.
+A setting is published to a topic, so that it reaches the viewer's stream in any process.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from rx_sse.demo.pipeline import OPERATORS
 from rx_sse.demo.slow import POLICIES
 
 EVERY = "settings"
-"""The topic in which every process hears of what viewers choose."""
+"""The topic of all settings."""
 CHOICES = {"operator": tuple(OPERATORS), "policy": POLICIES}
 FIRST = {"operator": "throttle_latest", "policy": "drop_oldest"}
 MOST = 10_000
-"""Viewers whose settings are remembered; of more, the first are forgotten."""
+"""Viewers whose settings are kept; beyond it, the first are forgotten."""
 
 Chosen = dict[str, str]
 
@@ -30,17 +30,17 @@ class Settings:
     """The settings of each viewer.
 
     Args:
-        bus: has the topics.
+        bus: stores the topics.
         auth: reads a viewer's token.
     """
 
     def __init__(self, bus: rx_sse.Bus, auth: rx_sse.JWTAuth) -> None:
         self._bus = bus
         self._auth = auth
-        self._chosen: dict[str, Chosen] = {}  # by viewer: what a stream that comes back begins with
+        self._chosen: dict[str, Chosen] = {}  # by viewer: the settings for a stream that reconnects
 
     def add_to(self, app: web.Application) -> None:
-        """Add the route, and hear what other processes are told."""
+        """Add the route, and follow the settings of other processes."""
         app.router.add_post("/viewers/{viewer}/settings", self.choose)
         app.cleanup_ctx.append(self._hear)
 

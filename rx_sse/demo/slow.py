@@ -1,7 +1,7 @@
-"""A reader that is too slow for its stream, and what its policy makes of that.
+"""A reader that is too slow for its stream, and the effect of its policy.
 
 Twenty large events a second are published; a client of this process reads two of them a second, over a real
-connection to this server. What it reads, and each `stream-gap` between, is shown to all who watch.
+connection to this server. Everything that it reads, and each `stream-gap`, is shown to all viewers.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ PUSHED = 0.05
 READ = 0.5
 """Seconds that the reader takes for each."""
 PADDING = "." * 30_000
-"""Makes an event large, so that few of them fit into what lies between server and reader."""
+"""Makes an event large, so that few of them fit into the buffers between server and reader."""
 RECEIVED = 32 * 1024
 """Bytes of the reader's socket."""
 QUEUE = 4
 """Events that may wait for the reader."""
 HISTORY = 60
-"""Events that a reader which was disconnected finds again: three seconds of them."""
+"""Events that a disconnected reader can resume from: three seconds of them."""
 
 Told = dict[str, Any]
 
 
 class SlowReader:
-    """The stream that is too fast, and a reader for each policy while anybody watches it."""
+    """The stream that is too fast, and a reader for each policy while it has viewers."""
 
     def __init__(self) -> None:
         self._bus = rx_sse.MemoryBus(history=HISTORY)
@@ -57,8 +57,8 @@ class SlowReader:
         them.
 
         Args:
-            policy: for the slow reader.
-            request: tells the address of this server.
+            policy: the slow reader's policy.
+            request: contains the address of this server.
         """
         address = _own_address(request)
         if (address, policy) not in self._watched:
@@ -81,7 +81,7 @@ class SlowReader:
 
 
 async def _reading(url: str) -> AsyncIterator[Told]:
-    """What a slow client gets: it takes its time for each event."""
+    """The events of a slow client, which takes its time for each."""
     connector = aiohttp.TCPConnector(socket_factory=_small_socket)
     async with aiohttp.ClientSession(connector=connector) as session:
         async for event in rx_sse.EventSource(url, session=session):
@@ -93,13 +93,13 @@ async def _reading(url: str) -> AsyncIterator[Told]:
 
 
 def _small_socket(address: tuple[Any, ...]) -> socket.socket:
-    """A socket whose receive buffer does not grow, as the system's own ones do, to megabytes."""
+    """A socket whose receive buffer does not grow to megabytes, as the system's default does."""
     made = socket.socket(family=address[0], type=address[1], proto=address[2])
     made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVED)
     return made
 
 
 def _own_address(request: web.Request) -> str:
-    """Where this server listens, whatever stands before it."""
+    """The address at which this server listens, without any proxy."""
     host, port = request.transport.get_extra_info("sockname")[:2] if request.transport else ("127.0.0.1", 0)
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

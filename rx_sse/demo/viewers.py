@@ -1,7 +1,7 @@
-"""A browser as a viewer: who it is, and for whom it may read and write.
+"""A browser as a viewer: its identity, and the users for whom it may read and write.
 
 All tabs of a browser share one cookie with the viewer's name, and so one stream. The token, in a cookie of
-its own, names the viewer (`sub`) and the people for whom it may read and write.
+its own, contains the viewer (`sub`) and the users for whom it may read and write.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ COOKIE = "rx_sse_demo"
 VIEWER_COOKIE = "rx_sse_demo_viewer"
 VIEWER = re.compile(r"[0-9a-f]{32}")
 VIEWER_LIFE = 30 * 86_400
-"""Seconds that a browser keeps its viewer's name."""
+"""Lifetime of the cookie with the viewer's name, in seconds."""
 LIFE = 60
-"""Seconds that a token is good for, unless the page asks for fewer."""
+"""Lifetime of a token in seconds, unless the page requests less."""
 LEAST = 1
-"""Seconds that the token of a cookie must still be good for to be kept."""
+"""Seconds of remaining life that an existing token must have to be kept."""
 
 
 class Viewers:
     """The routes by which a page becomes a viewer, and breaks its own connection.
 
     Args:
-        secret: what tokens are signed with; the same for all processes of a demo.
+        secret: the secret that signs tokens; the same for all processes of a demo.
 
     Attributes:
         auth: reads a viewer's token.
@@ -50,8 +50,8 @@ class Viewers:
         app.router.add_post("/viewers/{viewer}/cut", self.cut)
 
     async def sign_in(self, request: web.Request) -> web.Response:
-        """Give the browser's viewer a token, unless it has one. The viewer is known by its unguessable name,
-        in a cookie; a browser without one gets a new viewer.
+        """Give the browser's viewer a token, unless it has one. The viewer is identified by its unguessable
+        name, in a cookie; a browser without the cookie becomes a new viewer.
         """
         viewer = request.cookies.get(VIEWER_COOKIE, "")
         if not VIEWER.fullmatch(viewer):
@@ -70,7 +70,7 @@ class Viewers:
         return self._signed(viewer, seconds)
 
     def _left(self, request: web.Request, viewer: str) -> int:
-        """Seconds that the token in the cookie is still good for, if it is this viewer's."""
+        """The remaining life of the token in the cookie, in seconds, if it is this viewer's."""
         try:
             claims = jwt.decode(request.cookies.get(COOKIE, ""), self._secret, algorithms=["HS256"])
         except jwt.InvalidTokenError:

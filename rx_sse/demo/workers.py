@@ -1,6 +1,6 @@
-"""Several processes on one port: each may die, and another takes its place.
+"""Several processes on one port: when one dies, another replaces it.
 
-Never: a worker that cannot start is started for ever; what it says at its end is what the demo says.
+Never: a worker that cannot start is restarted for ever; its last error is the demo's.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ import sys
 from collections.abc import Sequence
 
 PAUSE = 0.3
-"""Seconds until a worker that died is replaced."""
+"""Seconds until a dead worker is replaced."""
 DONE = (0, 1, 2)
-"""Statuses of a worker that ended by itself, and has said why."""
+"""Exit statuses of a worker that ended by itself, after reporting why."""
 
 
 def probe(host: str, port: int) -> None:
-    """Look whether the port is free: processes that share one would join those of another demo.
+    """Check that the port is free: processes that share a port would join those of another demo.
 
     Raises:
-        OSError: it is not, or there is no such address.
+        OSError: it is in use, or there is no such address.
     """
     for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
         with socket.socket(family, kind, protocol) as tried:
@@ -30,11 +30,11 @@ def probe(host: str, port: int) -> None:
 
 
 async def supervise(command: Sequence[str], count: int) -> int:
-    """Run so many workers until SIGINT or SIGTERM; returns the exit status.
+    """Run `count` workers until SIGINT or SIGTERM; returns the exit status.
 
     Args:
-        command: starts one.
-        count: how many.
+        command: the command of a worker.
+        count: the number of workers.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -44,7 +44,7 @@ async def supervise(command: Sequence[str], count: int) -> int:
 
 
 async def _kept(command: Sequence[str], stop: asyncio.Event) -> int:
-    """One worker after another."""
+    """Run one worker after another."""
     stopping = asyncio.create_task(stop.wait())
     while not stop.is_set():
         worker = await asyncio.create_subprocess_exec(*command)

@@ -1,1 +1,1 @@
-"""Runs: a source that is subscribed once, apart from any request; what it emits are entries of a topic."""
+"""Runs: a source that is subscribed once, independently of any request; its items are entries of a topic."""

@@ -1,4 +1,4 @@
-"""What the end of a run that failed says, and what its readers get of it.
+"""The end of a failed run, and the error that its readers get.
 
 Standard: RFC 9457 (problem details).
 Never: the text of an exception that was not written for the client.
@@ -21,7 +21,7 @@ PROBLEMS = {"failed": MASKED, "lost": LOST}
 
 
 def problem_of_run(error: BaseException) -> dict[str, Any]:
-    """The problem document of a failure: that of a `StreamError`, anything else is masked."""
+    """The problem document of a failure: a `StreamError`'s own; any other error is masked."""
     return error.problem() if isinstance(error, StreamError) else dict(MASKED)
 
 

@@ -1,4 +1,4 @@
-"""What a bus does for runs."""
+"""The methods of a bus for runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rx_sse.bus.runs.source import Source
 
 
 class RunMethods:
-    """The methods of a bus that are about runs."""
+    """The methods of a bus for runs."""
 
     _core: Core
 
@@ -29,36 +29,35 @@ class RunMethods:
         max_bytes: int = 64 * 1024 * 1024,
         lease: float = 10.0,
     ) -> Run:
-        """Start a run: `source` is subscribed once, in this process, and goes on without readers. What it
-        emits, and its end, are entries of `run.topic`. A run that is there already, in any
-        process, is joined.
+        """Start a run: `source` is subscribed once, in this process, and continues without readers. Its
+        items, and its end, are entries of `run.topic`. An existing run, in any process, is joined.
 
         Args:
-            name: of the run; one source for a name.
+            name: the name of the run; one source for a name.
             source: an Observable, an async iterable, or a function that returns one.
-            key: of the request that starts it, an idempotency key: a run that has ended is started again
-                under another key, and joined under the same.
-            restart: start again what has ended; its topic is another one.
-            resume: the run can go on in another process: `resume(values so far)` returns the source there.
+            key: the idempotency key of the request that starts it: an ended run is started again under
+                another key, and joined under the same key.
+            restart: start an ended run again; the repetition has another topic.
+            resume: the run can continue in another process: `resume(values so far)` returns the source there.
             ttl: seconds for which the run is kept after its end.
-            max_bytes: of its history; beyond it the oldest entries go.
-            lease: seconds after which a process that died is known to have lost the run.
+            max_bytes: bytes of its history; beyond it the oldest entries are dropped.
+            lease: seconds after which the run of a dead process counts as lost.
 
         Raises:
-            TopicNameError, UsageError: an argument that makes no sense.
-            Overloaded: the log does not answer.
+            TopicNameError, UsageError: an invalid argument.
+            Overloaded: the log does not answer in time.
         """
         terms = Terms.of(lease, ttl, max_bytes, resume is not None)
         function("resume", resume, "a function of the values so far that returns the source")
         return await self._core.runs.run(name, source, terms, restart=restart, key=key, resume=resume)
 
     async def find_run(self, name: str) -> RunStatus | None:
-        """What is known of a run, wherever it is; None if it was never started, or its time is over."""
+        """The status of a run in any process; None if it was never started, or is no longer kept."""
         return await self._core.runs.find(name)
 
     async def stop(self, name: str, reason: str = "stopped") -> RunStatus:
-        """Stop a run, wherever it is, and wait until its source is closed; readers get `stream-end` with the
-        reason. One that has ended stays as it is.
+        """Stop a run in any process, and wait until its source is closed; readers get `stream-end` with the
+        reason. An ended run is not changed.
 
         Raises:
             UsageError: there is no such run.
@@ -66,5 +65,5 @@ class RunMethods:
         return await self._core.runs.stop(name, reason)
 
     async def runs(self) -> list[RunStatus]:
-        """The newest runs of all processes, up to 10,000; those that are running first."""
+        """The newest runs of all processes, up to 10,000; running ones first."""
         return await self._core.runs.all()

@@ -1,4 +1,4 @@
-"""What `bus.run` returns: a run, wherever its source is."""
+"""The result of `bus.run`: a run, in whichever process its source is."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from rx_sse.bus.runs.failure import PROBLEMS, failure_of_run
 
 @dataclass(frozen=True, slots=True)
 class RunStatus:
-    """What is known of a run.
+    """The status of a run.
 
     Attributes:
         name: its name.
-        topic: where its entries are.
+        topic: the topic of its entries.
         state: `running`, `completed`, `failed`, `stopped` or `lost`.
         began: epoch seconds of its start.
         since: epoch seconds of the present state.
-        entries: how many its topic has had.
+        entries: the number of entries that its topic has had.
     """
 
     name: str
@@ -31,12 +31,12 @@ class RunStatus:
 
     @classmethod
     def of(cls, lease: Lease) -> RunStatus:
-        """As the log has it."""
+        """The status in a lease."""
         return cls(lease.name, lease.topic, lease.state, lease.began, lease.since, lease.entries)
 
 
 class Asked(Protocol):
-    """What knows of runs."""
+    """Queries and stops runs."""
 
     async def known(self, name: str) -> RunStatus: ...
     async def stop(self, name: str, reason: str) -> RunStatus: ...
@@ -48,8 +48,8 @@ class Run:
 
     Attributes:
         name: its name.
-        topic: where its entries are: `bus.events(run.topic, after=…)`.
-        started: whether this call has started it; False: it was there, and was joined.
+        topic: the topic of its entries: `bus.events(run.topic, after=…)`.
+        started: whether this call has started it; False: it existed, and was joined.
     """
 
     __slots__ = ("_runs", "name", "started", "topic")
@@ -61,23 +61,23 @@ class Run:
         self.started = started
 
     async def status(self) -> RunStatus:
-        """What is known of it now.
+        """Its present status.
 
         Raises:
-            Overloaded: the log does not answer.
-            UsageError: it is forgotten.
+            Overloaded: the log does not answer in time.
+            UsageError: it is no longer kept.
         """
         return await self._runs.known(self.name)
 
     async def stop(self, reason: str = "stopped") -> RunStatus:
-        """Stop it, wherever it runs; see `Bus.stop`."""
+        """Stop it, in any process; see `Bus.stop`."""
         return await self._runs.stop(self.name, reason)
 
     async def result(self) -> RunStatus:
         """Wait until it has completed or was stopped.
 
         Raises:
-            StreamError: it has failed, masked, or was lost.
+            StreamError: it has failed (masked) or was lost.
         """
         found = await self._runs.over(self.name, self.topic)
         if found.state in PROBLEMS:

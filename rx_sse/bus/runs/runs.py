@@ -1,7 +1,7 @@
-"""The runs of one bus: those whose source is here, and what is known of the others.
+"""The runs of one bus: those whose source is in this process, and the status of the others.
 
-A process that reads runs, or was asked for one, looks every second for leases that are over, and writes the
-end of their runs; another process every half minute.
+A process that reads runs, or got a query about a run, checks every second for expired leases, and writes the
+end of their runs; other processes do so every half minute.
 
 Never: readers of a run whose process has died wait longer than its lease and a second.
 """
@@ -35,13 +35,13 @@ from rx_sse.wire.dumps import Dumps
 
 RARELY = 30.0
 INTEREST = 60.0
-"""Seconds for which a process looks every second, after it was asked for a run."""
+"""Seconds for which a process checks every second, after a query about a run."""
 RESUMABLE = 60.0
-"""Seconds for which a run that can be resumed waits for a process that takes it over."""
+"""Seconds for which a resumable run waits for a process that takes it over."""
 LOST_LIFE = 3600.0
-"""Seconds for which a run is kept that was lost."""
+"""Seconds for which a lost run is kept."""
 ANSWER = 5.0
-"""Seconds that the log has to answer."""
+"""Seconds to wait for an answer of the log."""
 
 
 class Runs:
@@ -71,7 +71,7 @@ class Runs:
         self._interest = 0.0
         self._looked = 0.0
 
-    # -- what users ask for ----------------------------------------------------------------------------------
+    # -- called by users -------------------------------------------------------------------------------------
 
     async def run(
         self,
@@ -83,7 +83,7 @@ class Runs:
         key: str | None,
         resume: Callable[[list[Any]], Any] | None,
     ) -> Run:
-        """Start a run, or join the one that there is."""
+        """Start a run, or join the existing one."""
         check_run(name)
         log, publisher = self._log(), self._publisher()
         if publisher is None:
@@ -114,13 +114,13 @@ class Runs:
         return Run(self, lease, True)
 
     async def known(self, name: str) -> RunStatus:
-        """What is known of a run; the end of a lost one is written first."""
+        """The status of a run; the end of a lost run is written first."""
         if (found := await self.find(name)) is None:
             raise UsageError(f"there is no run {name!r}: it was never started, or its time is over")
         return found
 
     async def find(self, name: str) -> RunStatus | None:
-        """The same; None if there is no such run."""
+        """The status of a run; None if there is no such run."""
         check_run(name)
         log = self._log()
         lease = await self._ask(lambda done: log.look(name, done))
@@ -130,7 +130,7 @@ class Runs:
         return None if lease is None else RunStatus.of(lease)
 
     async def stop(self, name: str, reason: str) -> RunStatus:
-        """Stop a run, wherever it is, and wait until it has ended."""
+        """Stop a run, in any process, and wait until it has ended."""
         found = await self.known(name)
         while found.state == RUNNING:
             if (owner := self._owners.get(name)) is not None:
@@ -143,7 +143,7 @@ class Runs:
         return found
 
     async def all(self) -> list[RunStatus]:
-        """The newest runs, those that are running first."""
+        """The newest runs, running ones first."""
         log = self._log()
         found: asyncio.Future[list[Lease]] = asyncio.get_running_loop().create_future()
         log.all(overdue=False, done=lambda rows: None if found.done() else found.set_result(rows))
@@ -154,7 +154,7 @@ class Runs:
         return sorted(map(RunStatus.of, rows), key=lambda row: (row.state != RUNNING, -row.since))
 
     async def over(self, name: str, topic: str) -> RunStatus:
-        """Wait until the run that has `topic` is over."""
+        """Wait until the run with `topic` has ended."""
         pause = 0.02
         while True:
             owner = self._owners.get(name)
@@ -172,7 +172,7 @@ class Runs:
             await asyncio.wait(tasks, timeout=seconds)
 
     async def close(self) -> None:
-        """The bus closes: stop what runs here; what can be resumed elsewhere is let go of."""
+        """The bus closes: stop the runs of this process; resumable runs are released for another process."""
         owners = list(self._owners.values())
         for owner in owners:
             owner.stop("" if owner.terms.resumes else "shutdown")
@@ -183,7 +183,7 @@ class Runs:
         self._owners.clear()
 
     def sweep(self, now: float) -> None:
-        """Once a second: look for leases that are over."""
+        """Once a second: check for expired leases."""
         log = self._runtime.log
         if not isinstance(log, Leased):
             return
@@ -195,7 +195,7 @@ class Runs:
             log.leases.all(overdue=True, done=self._overdue)
 
     def reads(self, topic: str) -> None:
-        """Somebody reads the topic of a run here."""
+        """A reader of a run's topic is in this process."""
         self._read.add(topic)
 
     # -- inside ----------------------------------------------------------------------------------------------

@@ -47,7 +47,7 @@ class Watches:
         return len(self._watched)
 
     def watch(self, topic: str, listener: Listener) -> Callable[[], None]:
-        """Hand over what is new of a topic, until what is returned is called."""
+        """Deliver new entries of a topic, until the returned function is called."""
         self._add(topic, listener, self._clock())
 
         def stop() -> None:
@@ -58,7 +58,7 @@ class Watches:
         return stop
 
     def retained(self) -> None:
-        """Topics may have other lives from now on; all are due."""
+        """The lives of topics may have changed; all are due."""
         watched = list(self._watched.items())
         self._touched.clear()
         for topic, (listener, _) in watched:
@@ -70,13 +70,13 @@ class Watches:
         self._touched.setdefault(pace, OrderedDict())[topic] = touched
 
     def clear(self) -> None:
-        """Nobody watches any more."""
+        """Remove all watches."""
         self._watched.clear()
         self._touched.clear()
         self.seen = None
 
     def begin(self, last: int) -> None:
-        """The file's last id is known; what is in it may be anything: everybody reads."""
+        """The file's last id is known; its content may be arbitrary: all watchers read."""
         self.seen = last
         if self._watched:
             self.restarts += 1
@@ -84,7 +84,7 @@ class Watches:
             listener.dirty()
 
     def stored(self, stored: Sequence[Stored], at: float) -> bool:
-        """Hand over what this process has stored; False if something of others stands before it."""
+        """Deliver entries stored by this process; False if entries of other processes precede them."""
         seen = self.seen
         if seen is None or stored[-1][0] <= seen:
             return True
@@ -99,7 +99,7 @@ class Watches:
         return True
 
     def news(self, entries: Sequence[News]) -> None:
-        """Hand over what was read."""
+        """Deliver entries that were read."""
         if self.seen is None:
             return
         for id, topic, entry in entries:

@@ -1,6 +1,6 @@
-"""What is handed to the writer, and what comes back: drafts, and other work in its place among them.
+"""The writer's input and output: drafts, and other work in its place among them.
 
-Never: anything here touches the file.
+Never: this file accesses the database.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from rx_sse.bus.log.draft import Draft
 from rx_sse.bus.sqlite.appending import Appender, Outcome, Stored
 
 MUST_WRITE = object()
-"""What a work returns that only reads, if it cannot do without a transaction that writes."""
+"""The result of a reading work that needs a transaction that writes."""
 
 
 class Work:
-    """Something else that is done in its place among the drafts, inside a transaction.
+    """An operation executed in its place among the drafts, inside a transaction.
 
     Args:
-        run: gets the connection and the appender.
-        done: gets what it returns, or its exception, on the owner's side.
+        run: called with the connection and the appender.
+        done: called with its result, or its exception, on the owner's side.
         reads: whether it only reads, so that it need not wait for the write lock.
     """
 
@@ -40,7 +40,7 @@ class Work:
 
 
 class Appended(NamedTuple):
-    """Drafts in a row: what became of each, and what was inserted."""
+    """Drafts in a row: the outcome of each, and the inserted entries."""
 
     drafts: list[Draft]
     outcomes: list[Outcome]
@@ -48,11 +48,11 @@ class Appended(NamedTuple):
 
 
 Part = Appended | tuple[Callable[[Any], None], Any]
-"""A part of what a transaction did: drafts, or what a work returned and who gets it."""
+"""A part of a transaction's results: drafts, or the result of a work and its callback."""
 
 
 def in_rows(items: Iterable[Draft | Work]) -> Iterator[list[Draft] | Work]:
-    """Drafts that follow each other as one list, and what is between them."""
+    """Consecutive drafts as one list, and the works between them."""
     row: list[Draft] = []
     for item in items:
         if isinstance(item, Draft):

@@ -1,6 +1,6 @@
-"""What an operator looks at and acts with: health for the orchestrator, and the page at `/admin/`.
+"""The operator's interface: health endpoints for the orchestrator, and the page at `/admin/`.
 
-`application` has the routes, `board` what the page shows, `survey` the streams of it, `rates` the last
-minutes, `topic_table`, `run_table` and `processes` what is beside the streams, `access` who may see and who
-may act, `actions` and `follow` what an operator can do.
+`application` has the routes, `board` the content of the page, `survey` its streams, `rates` the last minutes,
+`topic_table`, `run_table` and `processes` the rest, `access` the permissions to see and to act, `actions` and
+`follow` the operator's actions.
 """

@@ -1,12 +1,11 @@
-"""Who may see the admin page, and who may act on it.
+"""Permissions to see the admin page, and to act on it.
 
-Seeing is the authenticator's to allow. Acting needs the scope as well, and so does reading what topics carry.
-Both
-are for the page itself: a page of another site, also one of `setup(allow_origins=)`, is refused, whatever
-cookie its browser sends along.
+The authenticator decides who may see the page. Acting also needs the scope, and so does reading the content
+of topics. Both are for the page itself: a request from a page of another site, even one in
+`setup(allow_origins=)`, is refused, whatever cookie the browser sends.
 
 Standard: Fetch Metadata Request Headers §2.3, RFC 6454 §7, RFC 6750 §3.1.
-Never: an action without a scope, unless the application says `scope=None`.
+Never: an action without a scope, unless the application sets `scope=None`.
 """
 
 from __future__ import annotations
@@ -24,8 +23,8 @@ class Access:
     """The guard of one admin application.
 
     Args:
-        auth: who may see the page; None for everybody.
-        scope: what a principal needs in order to act; None if whoever sees the page may act.
+        auth: the authenticator of the page; None for no authentication.
+        scope: the scope that actions need; None if seeing the page suffices.
     """
 
     def __init__(self, auth: Auth | None, scope: str | None) -> None:
@@ -33,11 +32,11 @@ class Access:
         self.scope = scope
 
     async def viewer(self, request: web.Request) -> Principal | None:
-        """Who sees the page.
+        """The principal that sees the page.
 
         Raises:
-            web.HTTPException: nobody who may.
-            Overloaded: that cannot be told now.
+            web.HTTPException: the request is not permitted.
+            Overloaded: the permission cannot be checked now.
         """
         if self.auth is None:
             return None
@@ -53,7 +52,7 @@ class Access:
         return self.scope is None or (who is not None and self.scope in who.scopes)
 
     def check_scope(self, request: web.Request) -> None:
-        """Refuse a viewer who may not act.
+        """Refuse a viewer without the scope.
 
         Raises:
             web.HTTPForbidden: the scope is missing.
@@ -64,12 +63,12 @@ class Access:
             raise insufficient_scope([self.scope])
 
     def check_origin(self, request: web.Request) -> None:
-        """Refuse what is sent for another page than the application's own.
+        """Refuse a request from any page but the application's own.
 
         A program sends no `Origin` and no `Sec-Fetch-Site`, and no cookie either: its token is in a header.
 
         Raises:
-            web.HTTPForbidden: it is.
+            web.HTTPForbidden: it comes from another page.
         """
         headers = request.headers
         host = headers.get(hdrs.HOST, "")
@@ -81,11 +80,11 @@ class Access:
             raise not_meant()
 
     async def actor(self, request: web.Request) -> Principal | None:
-        """Who acts.
+        """The principal that acts.
 
         Raises:
-            web.HTTPException: nobody who may.
-            Overloaded: that cannot be told now.
+            web.HTTPException: the request is not permitted.
+            Overloaded: the permission cannot be checked now.
         """
         self.check_origin(request)
         who = await self.viewer(request)

@@ -1,14 +1,14 @@
-"""What an operator can do from the page: `POST /actions/{name}` with a JSON object.
+"""The operator's actions: `POST /actions/{name}` with a JSON object.
 
-* `end`, `{"stream"}`: end a stream; its client is told to reconnect.
+* `end`, `{"stream"}`: end a stream; its client gets a `stream-reconnect`.
 * `revoke`, `{"user"}`: refuse the tokens of a user that were issued before now, and end their streams.
 * `publish`, `{"topic", "text", "json", "event"}`: publish an event, as JSON or as text.
-* `stop`, `{"run"}`: stop a run, in whatever process.
+* `stop`, `{"run"}`: stop a run, in any process.
 
 Each is answered with a sentence for the page, `{"done": …}` or problem details, and logged with its operator.
 
 Standard: RFC 9457.
-Never: a body is read before its sender may act.
+Never: a body is read before its sender is authorized.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ class Actions:
     """The actions of one admin application.
 
     Args:
-        board: hears that something has changed.
-        access: who may act.
+        board: notified of changes.
+        access: the permissions.
     """
 
     def __init__(self, board: Board, access: Access) -> None:
@@ -138,7 +138,7 @@ def _bus_of(edge: StreamRegistry) -> Bus:
 
 
 async def _body(request: web.Request) -> Mapping[str, Any]:
-    """The JSON object that was sent."""
+    """The request's JSON object."""
     if hdrs.CONTENT_ENCODING in request.headers:
         raise problem(415, "send the body without Content-Encoding")
     if request.content_type != "application/json":  # no form of another site can send that

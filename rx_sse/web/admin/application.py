@@ -7,7 +7,7 @@
 * `POST /actions/{name}`: see `actions`.
 * `GET /follow?topic=`: see `follow`.
 
-Never: it shows a token or a query; a payload only to who may act.
+Never: it shows a token or a query; or a payload, except to users that may act.
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ def admin_app(*, auth: Auth | None = None, scope: str | None = "admin") -> web.A
     """An application with health and the admin page.
 
     Args:
-        auth: the authenticator of the page; the health endpoints are open to all. Without it the page is as
-            open as its address is: mount it where only operators reach it.
-        scope: the scope that a principal needs for the actions of the page (end a stream, revoke a user,
-            stop a run, publish, follow a topic). Without `auth` nobody has one, so the page only shows.
-            None: whoever sees the page may act.
+        auth: the authenticator of the page; the health endpoints need none. Without it the page is as
+            accessible as its address: mount it where only operators reach it.
+        scope: the scope that a principal needs for the actions of the page (end a stream, revoke a user, stop
+            a run, publish, follow a topic). Without `auth` no viewer has a scope, so the page only displays.
+            None: seeing the page suffices for acting.
 
     Returns:
         An application for `app.add_subapp("/admin", …)`, below one that was set up.
 
     Raises:
-        UsageError: a scope that is no text, or an empty one.
+        UsageError: a scope that is not a non-empty string.
     """
     if scope is not None and (not isinstance(scope, str) or not scope):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise UsageError(f"admin_app(scope={scope!r}) must be the name of a scope, or None for none")
-    assets()  # a package without its files is found at the start
+    assets()  # missing package files are detected at the start
     board, access = Board(), Access(auth, scope)
     pages = _Pages(board, access)
     app = web.Application()
@@ -82,7 +82,7 @@ class _Pages:
 
 
 async def _looks(board: Board, wanted: Wanted) -> AsyncIterator[Any]:
-    """What a page shows, for as long as it is open."""
+    """The content of a page, for as long as it is open."""
     number = -1
     while True:
         found = await board.look(wanted)
@@ -94,5 +94,6 @@ async def _looks(board: Board, wanted: Wanted) -> AsyncIterator[Any]:
 
 
 async def _with_slash(request: web.Request) -> web.Response:
-    """The page's own address: what it loads is relative to it, and so is this, whatever a proxy cut off."""
+    """Redirect to the page's own address: the page's links are relative to it, and so is this redirect,
+    whatever prefix a proxy removed."""
     raise web.HTTPPermanentRedirect(f"{request.rel_url.raw_name}/")

@@ -1,8 +1,8 @@
-"""What the admin page of one application shows: looked at once for all pages that ask for the same.
+"""The content of the admin page of one application: computed once for all pages with the same query.
 
-Nothing is looked at while no page is open, but for a point of the charts every few seconds.
+Without an open page nothing is computed, except a point of the charts every few seconds.
 
-Never: two pages cost twice, or a page that has gone anything.
+Never: two pages cost twice, or a closed page anything.
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ from rx_sse.wire.harmless import harmless, one_line
 logger = logging.getLogger("rx_sse")
 
 REFRESH = 1.0
-"""Seconds between two looks."""
+"""Seconds between two updates."""
 FRESH = 0.9
-"""Seconds for which a look serves all pages that ask for the same."""
+"""Seconds for which a result serves all pages with the same query."""
 LOOKS = 64
 """Different searches at a time."""
 SOON = 0.5
 """Seconds from the first point of the charts to the second."""
 ENDED = 20
-"""Streams shown that have ended."""
+"""Ended streams shown."""
 WATCHED = 15.0
-"""Seconds after which nobody is looking any more."""
+"""Seconds after which a page counts as closed."""
 
 Look = tuple[float, "asyncio.Task[dict[str, Any]]"]
 
 
 class Board:
-    """What the pages of one application show.
+    """The content of one application's pages.
 
     Attributes:
         edge: the streams; None until the application starts.
@@ -62,10 +62,10 @@ class Board:
         self._task: asyncio.Task[None] | None = None
 
     def watch(self, edge: StreamRegistry) -> Callable[[], None]:
-        """Begin with the application; the outermost that was set up counts.
+        """Start with the application; the outermost application that was set up applies.
 
         Returns:
-            What ends it.
+            The function that ends it.
         """
         if self.edge is not None:
             return lambda: None
@@ -90,10 +90,10 @@ class Board:
         self._looks.clear()
         self._task = self._processes = self.runs = None
 
-    # -- what pages ask for ----------------------------------------------------------------------------------
+    # -- called by pages -------------------------------------------------------------------------------------
 
     async def look(self, wanted: Wanted) -> dict[str, Any]:
-        """What is there now, for the page.
+        """The present content of the page.
 
         Raises:
             Overloaded: too many different searches at a time.
@@ -116,7 +116,7 @@ class Board:
 
     @property
     def number(self) -> int:
-        """Of the newest point of the charts."""
+        """The number of the newest point of the charts."""
         return self._rates.number
 
     def rates(self) -> dict[str, Any]:
@@ -152,7 +152,7 @@ class Board:
         }
 
     async def _run(self, edge: StreamRegistry, processes: Processes) -> None:
-        """A point of the charts every few seconds, for as long as the application runs."""
+        """Add a point to the charts every few seconds, while the application runs."""
         loop = edge.parts.loop
         due = loop.time()
         for number in itertools.count():
@@ -168,7 +168,7 @@ class Board:
 
 
 def _ended(edge: StreamRegistry, now: float, find: str) -> list[dict[str, Any]]:
-    """The streams that have ended last; with a search, those whose user or path it fits."""
+    """The streams that ended last; with a search, those whose user or path matches."""
     fits = (
         end for end in reversed(edge.recent) if find in end.label.lower() or find in (end.user or "").lower()
     )

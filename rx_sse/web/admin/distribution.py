@@ -1,4 +1,4 @@
-"""How many values lie between fixed bounds, for the bars of the page."""
+"""Counts of values between fixed bounds, for the bars of the page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A topic, live: what it has kept last, then every event as it is published.
+"""A topic, live: its newest entries, then every event as it is published.
 
 `GET /follow?topic=…` is an event stream for the debugger of the page, with these events: `begin`
 (each time
@@ -27,7 +27,7 @@ from rx_sse.wire import ServerSentEvent
 from rx_sse.wire.harmless import harmless
 
 LAST = 20
-"""Entries that are shown of what was kept."""
+"""Entries of the history that are shown."""
 LONGEST = 4_000
 """Characters of an entry's data."""
 
@@ -36,7 +36,7 @@ class Follow:
     """The handler.
 
     Args:
-        access: reading what topics carry is for who may act.
+        access: reading a topic needs the permission to act.
     """
 
     def __init__(self, access: Access) -> None:

@@ -1,7 +1,7 @@
-"""What an orchestrator asks a process.
+"""Health endpoints for an orchestrator.
 
 Standard: the names are those of Kubernetes' probes.
-Never: a token is asked for, or a process turned red because the broker is away.
+Never: they need a token, or turn a process red because the broker is unreachable.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ def add_health(app: web.Application) -> None:
 
 
 async def live(request: web.Request) -> web.Response:
-    """200 while the process answers."""
+    """200 while the process responds."""
     return web.json_response({"live": True})
 
 
 async def ready(request: web.Request) -> web.Response:
-    """503 while the application is closing, or while this process is deaf though others are not.
+    """503 while the application is closing, or while only this process receives no messages.
 
-    Not while the broker is away: if every process turned red, an ingress would answer 503 for all of them,
-    and a browser's EventSource gives up for good on that.
+    Not while the broker is unreachable: if every process turned red, an ingress would answer 503 for all of
+    them, and a browser's EventSource gives up for good on that.
     """
     edge = registry_of(request)
     deaf = edge.bus is not None and core_of(edge.bus).deaf()

@@ -1,8 +1,7 @@
-"""The page and the files that belong to it.
+"""The page and its files.
 
 Standard: Content Security Policy Level 3; RFC 9110 §8.8.3 (`ETag`).
-Never: a script or a style in the page's own text, so that nothing which a topic, a user or an event is called
-can become one.
+Never: a script or a style inline in the page, so that no name of a topic, a user or an event can become one.
 """
 
 from __future__ import annotations
@@ -49,7 +48,7 @@ class Asset:
     Attributes:
         body: its bytes.
         kind: its content type.
-        etag: of these bytes.
+        etag: the ETag of the bytes.
     """
 
     body: bytes
@@ -76,7 +75,7 @@ def template() -> str:
 
 
 async def asset(request: web.Request) -> web.Response:
-    """A style or a script: the same for everybody, so it is open to everybody."""
+    """A style or a script: the same for all viewers, so it needs no authentication."""
     found = assets().get(request.match_info["name"])
     if found is None:
         raise web.HTTPNotFound
@@ -93,8 +92,8 @@ def page(request: web.Request, access: Access, who: Principal | None) -> web.Res
     """The page for a viewer.
 
     Args:
-        request: for it.
-        access: who may act.
+        request: the request.
+        access: the permissions.
         who: the viewer.
     """
     said = {

@@ -1,11 +1,10 @@
 """The other processes of the bus.
 
-A bus knows no list of its processes: they share a log and nothing else. So every process with an admin page
-says a line about itself every few seconds, in the way in which presence is said, under a name that no topic
-can have; and asks for the lines of the others while a page is looking. A process without an admin page is not
-listed.
+A bus has no list of its processes: they share only a log. So every process with an admin page publishes a
+line about itself every few seconds, in the way of presence, under a name that no topic can have; and queries
+the lines of the others while a page is open. A process without an admin page is not listed.
 
-Never: what another process says is trusted: it is parsed, cut, and shown as text.
+Never: another process's line is trusted: it is parsed, cut, and shown as text.
 """
 
 from __future__ import annotations
@@ -25,18 +24,18 @@ NAME = "!processes"
 EVERY = 5.0
 """Seconds between two lines."""
 LIFE = 16.0
-"""Seconds for which a line counts: three may be late."""
+"""Seconds for which a line is valid: three may be late."""
 MOST = 100
 """Processes that are shown."""
 FIGURES = ("pid", "started", "streams", "stalled", "topics", "published", "sent")
 
 
 class Processes:
-    """What the processes of a bus say of themselves.
+    """The lines of the processes of a bus.
 
     Args:
         bus: the bus; None without one.
-        version: of the library.
+        version: the version of the library.
     """
 
     def __init__(self, bus: Bus | None, version: str) -> None:
@@ -56,12 +55,12 @@ class Processes:
         }
 
     def say(self, now: float, figures: dict[str, float], *, ask: bool) -> None:
-        """Say the line of this process, if that is due.
+        """Publish the line of this process, if it is due.
 
         Args:
             now: seconds of the loop's clock.
-            figures: what it says of itself.
-            ask: whether a page wants to know of the others.
+            figures: the figures in the line.
+            ask: whether a page needs the other processes' lines.
         """
         self.own |= figures
         if self._log is not None and self._log.ready and now >= self._due:
@@ -70,12 +69,12 @@ class Processes:
             self._log.present(self._process, LIFE, {NAME: (said, ask)}, self._told)
 
     def ask(self, now: float) -> None:
-        """A page has begun to look: ask at once."""
+        """A page was opened: query at once."""
         self._due = 0.0
         self.say(now, {}, ask=True)
 
     def close(self) -> None:
-        """Say that this process is gone."""
+        """Withdraw the line of this process."""
         if self._log is not None and self._log.ready:
             self._log.present(self._process, LIFE, {NAME: ("-", False)}, self._told)
 
@@ -97,7 +96,7 @@ class Processes:
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:
-    """What one process says; None if it is not what a process of ours says."""
+    """The line of one process; None if it is not in the format of this library."""
     try:
         said = cast("dict[str, Any]", json.loads(line))
         figures = {name: float(said.get(name, 0)) for name in FIGURES}

@@ -26,8 +26,8 @@ class Reading:
 
     Attributes:
         at: seconds of the loop's clock.
-        gauges: what is now, by name.
-        counters: what has been counted since the start, by name.
+        gauges: current values, by name.
+        counters: counters since the start, by name.
         routes: open streams and bytes sent since the start, by route.
         stalls: counts of the loop's stalls, by upper bound.
     """
@@ -46,7 +46,7 @@ class Rates:
         bounds: upper bounds of the loop's stalls, in seconds.
 
     Attributes:
-        number: of the newest point, counted from the start.
+        number: the number of the newest point, counted from the start.
     """
 
     def __init__(self, bounds: Sequence[float]) -> None:
@@ -55,12 +55,12 @@ class Rates:
         self.number = 0
 
     def add(self, reading: Reading) -> None:
-        """One more point."""
+        """Add a point."""
         self._readings.append(reading)
         self.number += 1
 
     def shown(self) -> dict[str, Any]:
-        """For the page: what is now, and what is counted as a rate per second, the oldest first."""
+        """For the page: gauges, and counters as rates per second, the oldest first."""
         readings = list(self._readings)
         pairs = list(pairwise(readings))
         newest = readings[-1] if readings else None

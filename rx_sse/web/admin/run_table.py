@@ -1,6 +1,6 @@
 """The runs of the bus, of all its processes, as the page shows them.
 
-Asking for them reads the log, so it is done every few seconds, and only while a page is looking.
+Listing them reads the log, so it is done every few seconds, and only while a page is open.
 
 Never: a page waits for a log that does not answer.
 """
@@ -19,14 +19,14 @@ from rx_sse.tasks import start
 from rx_sse.web.admin.survey import ROWS
 
 EVERY = 2.0
-"""Seconds between two questions."""
+"""Seconds between two queries."""
 
 
 class RunTable:
-    """What is known of runs.
+    """The status of runs.
 
     Args:
-        bus: whose.
+        bus: the bus.
     """
 
     def __init__(self, bus: Bus) -> None:
@@ -36,18 +36,18 @@ class RunTable:
         self._task: asyncio.Task[None] | None = None
 
     def shown(self, now: float) -> dict[str, Any] | None:
-        """For the page: the newest answer; None if the bus has no runs. Asks again if that is due."""
+        """For the page: the newest answer; None if the bus has no runs. Queries again if that is due."""
         if now >= self._due and self._task is None and self._shown is not None:
             self._due = now + EVERY
             self._task = start(self._ask, name="rx_sse admin runs")
         return self._shown
 
     def ask_again(self) -> None:
-        """Something has changed: the next look asks."""
+        """Something has changed: query again at the next update."""
         self._due = 0.0
 
     def close(self) -> None:
-        """Ask no more."""
+        """Stop querying."""
         if self._task is not None:
             self._task.cancel()
 
@@ -56,7 +56,7 @@ class RunTable:
             runs = await self._bus.runs()
             running = sum(run.state == RUNNING for run in runs)
             self._shown = {"rows": [_row(it) for it in runs[:ROWS]], "all": len(runs), "running": running}
-        except UsageError:  # a log of somebody's own, without leases
+        except UsageError:  # a custom log, without leases
             self._shown = None
         except RxSseError as error:
             self._shown = {"rows": [], "all": 0, "running": 0, "failed": str(error)}

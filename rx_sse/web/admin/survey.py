@@ -1,8 +1,8 @@
-"""One look at all streams of an application: sums by route, distributions, and the rows that a page shows.
+"""A scan of all streams of an application: sums by route, distributions, and the rows that a page shows.
 
-10,000 streams take about 30 ms to look at, so the loop gets its turn after every few hundred.
+Scanning 10,000 streams takes about 30 ms, so the loop gets its turn after every few hundred.
 
-Never: a row for every stream, or a stream held on to between two looks.
+Never: a row for every stream, or a reference to a stream between two scans.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from rx_sse.wire.harmless import harmless, one_line
 ROWS = 50
 """Routes, topics and runs that a page shows."""
 BEHIND_FROM = 1.0
-"""Seconds from which a queue counts as behind: it is sampled once a second, and may then hold what is on its
-way."""
+"""Seconds from which a queue counts as behind: it is sampled once a second, and may contain bytes that are
+just being sent."""
 SLICE = 250
 """Streams between two turns of the loop."""
 TOPICS_SHOWN = 3
 TEXT = 200
-"""Characters of a text from outside."""
+"""Characters of an untrusted text."""
 
 Row = tuple[float, float, int, Stream]
 ORDERS: Mapping[str, Callable[[Stream], float]] = {
@@ -44,10 +44,10 @@ class RouteState:
     """The open streams of one route.
 
     Attributes:
-        open, stalled, behind: streams; those whose socket takes nothing; those whose queue is not empty.
-        queued: bytes that wait.
+        open, stalled, behind: streams; those whose socket accepts nothing; those whose queue is not empty.
+        queued: waiting bytes.
         sent: bytes since the start, streams that have ended included.
-        dropped: events, the same way.
+        dropped: events dropped since the start, ended streams included.
         opened: streams since the start.
     """
 
@@ -62,13 +62,13 @@ class RouteState:
 
 
 class Survey:
-    """What one look has found; `survey` makes it.
+    """The result of a scan; `survey` makes it.
 
     Attributes:
         routes: all routes that have or had streams.
         open: streams in all.
-        matching: those that were asked for; the distributions and rows are of these.
-        stalled: of all, those whose socket takes nothing.
+        matching: streams that match the query; the distributions and rows are of these.
+        stalled: of all streams, those whose socket accepts nothing.
         ages, queues, behind: distributions.
     """
 
@@ -89,7 +89,7 @@ class Survey:
         Args:
             stream: an open one.
             behind: seconds for which its queue has not been empty.
-            wanted: whether it was asked for.
+            wanted: whether it matches the query.
         """
         state = self.routes.setdefault(self._totals.name_of(stream.route), RouteState())
         size = stream.outbox.size
@@ -111,7 +111,7 @@ class Survey:
             self.behind.count(behind)
 
     def rank(self, streams: list[Stream], wanted: Wanted) -> None:
-        """Keep those that come first in the order that is wanted, with those of before."""
+        """Keep the first streams in the requested order, merged with the earlier ones."""
         order = ORDERS[wanted.sort]
         rows = [(order(stream), -stream.started, id(stream), stream) for stream in streams]
         self._top = heapq.nlargest(wanted.rows, (*self._top, *rows))
@@ -156,17 +156,17 @@ def behind_of(stream: Stream, since: Mapping[Stream, float], now: float) -> floa
 
 
 def id_of(stream: Stream) -> str:
-    """What an action calls a stream: no other stream of the process has or had it."""
+    """The id of a stream for actions: no other stream of the process has or had it."""
     return stream.id
 
 
 async def survey(edge: StreamRegistry, wanted: Wanted, refs: frozenset[str] = frozenset()) -> Survey:
-    """Look at all streams.
+    """Scan all streams.
 
     Args:
-        edge: whose.
-        wanted: which of them are asked for.
-        refs: of the topics that `wanted.find` matches: their streams are asked for as well.
+        edge: the registry of the streams.
+        wanted: the query.
+        refs: topics that `wanted.find` matches: their streams match as well.
     """
     found = Survey(edge.parts.loop.time(), edge.routes)
     behind = edge.measures.behind

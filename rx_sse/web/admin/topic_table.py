@@ -1,6 +1,6 @@
 """The topics of this process, as the page shows them.
 
-Never: a row for every topic, or a question to the log about a topic that is not shown.
+Never: a row for every topic, or a query to the log about a topic that is not shown.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ USERS = 8
 
 @dataclass(frozen=True, slots=True)
 class TopicTable:
-    """What was found.
+    """The result.
 
     Attributes:
-        names: of all topics by reference.
-        refs: of those that match what was searched for; empty without a search.
+        names: names of all topics by reference.
+        refs: references of the topics that match the search; empty without a search.
         shown: for the page.
     """
 
@@ -38,10 +38,10 @@ class TopicTable:
 
 
 async def topic_table(bus: Bus, find: str) -> TopicTable:
-    """Look at all topics of this process.
+    """Scan all topics of this process.
 
     Args:
-        bus: whose.
+        bus: the bus.
         find: a part of a name, in small letters; empty for all.
     """
     core = core_of(bus)

@@ -1,6 +1,6 @@
-"""Which part of the streams and topics a page asks for.
+"""The query of a page: which streams and topics it shows.
 
-Never: a query is refused; what is not known is ignored, and what is too long is cut.
+Never: a query is refused; unknown values are ignored, and long ones are cut.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ SORTS = ("queue", "age", "newest", "dropped", "sent")
 """Orders of the streams: the longest queue, the oldest, the newest, most events dropped, most bytes sent
 first."""
 ROWS = (25, 100)
-"""Streams that a page can show; the first without being asked."""
+"""Numbers of streams that a page can show; the first is the default."""
 LONGEST = 255
 """Characters; no topic has more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a page shows.
+    """The query of a page.
 
     Attributes:
         find: a part of a user's name or of a topic's name, in small letters; empty for all.
@@ -35,7 +35,7 @@ class Wanted:
 
     @classmethod
     def of(cls, query: Mapping[str, str]) -> Wanted:
-        """As a request asks."""
+        """The query in a request."""
         sort = query.get("sort", "")
         return cls(
             query.get("find", "").strip()[:LONGEST].lower(),
