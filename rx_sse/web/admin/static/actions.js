@@ -34,7 +34,10 @@ export function ask(title, text, verb) {
   dialog.querySelector(".strong").textContent = verb;
   dialog.returnValue = "no";
   dialog.showModal();
-  return new Promise((done) => dialog.addEventListener("close", () => done(dialog.returnValue === "yes"), { once: true }));
+  return new Promise((done) => {
+    // The event of the question before may come after this one was opened.
+    dialog.onclose = () => dialog.open || done(dialog.returnValue === "yes");
+  });
 }
 
 /** Do something; true if it was done. */
