@@ -13,7 +13,6 @@ from aiohttp import web
 import rx_sse
 from rx_sse import Principal
 from rx_sse.testing import open_stream, serve
-from rx_sse.web.admin.survey import id_of
 from rx_sse.web.registry import REGISTRY
 from tests.conftest import ROOT
 
@@ -59,7 +58,7 @@ async def test_the_id_is_that_of_the_admin_page(caplog: pytest.LogCaptureFixture
     app = app_of(streaming(rx.never, hold_headers=0))
     async with serve(app) as url, open_stream(url), open_stream(url):
         await until(lambda: len(app[REGISTRY].streams) == 2)
-        ids = {id_of(stream) for stream in app[REGISTRY].streams}
+        ids = {stream.id for stream in app[REGISTRY].streams}
         assert len(ids) == 2
         assert {fields(record)["sse_stream"] for record in caplog.records} == ids
 

@@ -25,7 +25,6 @@ from rx_sse.bus import Bus
 from rx_sse.errors import RxSseError
 from rx_sse.web.admin.access import Access
 from rx_sse.web.admin.board import Board
-from rx_sse.web.admin.survey import id_of
 from rx_sse.web.end_reason import End
 from rx_sse.web.mount_problem import STATUSES, problem
 from rx_sse.web.registry import StreamRegistry, registry_of
@@ -84,7 +83,7 @@ class Actions:
     async def _end(self, edge: StreamRegistry, body: Mapping[str, Any]) -> str:
         wanted = _text(body, "stream")
         for stream in edge.streams:
-            if id_of(stream) == wanted:
+            if stream.id == wanted:
                 if not stream.ended:
                     stream.close_for_reconnect(End.OPERATOR)
                 user = "" if stream.principal is None else f" of {one_line(stream.principal.user, SHOWN)}"

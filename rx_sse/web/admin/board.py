@@ -17,6 +17,7 @@ from typing import Any
 
 from rx_sse.bus.bus import core_of
 from rx_sse.errors import Overloaded
+from rx_sse.histogram import Histogram
 from rx_sse.tasks import start
 from rx_sse.web.admin.processes import Processes
 from rx_sse.web.admin.rates import PERIOD, Rates, Reading
@@ -56,7 +57,7 @@ class Board:
         self.edge: StreamRegistry | None = None
         self.runs: RunTable | None = None
         self._processes: Processes | None = None
-        self._rates = Rates(())
+        self._rates = Rates({})
         self._looks: dict[Wanted, Look] = {}
         self._looked = float("-inf")
         self._task: asyncio.Task[None] | None = None
@@ -70,7 +71,7 @@ class Board:
         if self.edge is not None:
             return lambda: None
         self.edge = edge
-        self._rates = Rates(edge.measures.stalls.bounds)
+        self._rates = Rates({name: it.bounds for name, it in _histograms(edge).items()})
         self._processes = Processes(edge.bus, version("rx-sse"))
         self.runs = None if edge.bus is None else RunTable(edge.bus)
         self._looked = float("-inf")
@@ -184,6 +185,11 @@ def _ended(edge: StreamRegistry, now: float, find: str) -> list[dict[str, Any]]:
     ]
 
 
+def _histograms(edge: StreamRegistry) -> dict[str, Histogram]:
+    """Those of which the charts show the worst value, in seconds."""
+    return {"stall": edge.measures.stalls, "lag": edge.measures.lag}
+
+
 def _figures(edge: StreamRegistry, found: Survey) -> dict[str, float]:
     bus = edge.bus
     return {
@@ -208,5 +214,6 @@ def _reading(edge: StreamRegistry, found: Survey) -> Reading:
         bus = edge.bus.stats()
         counters |= {"published": bus.published, "delivered": bus.delivered}
     routes = {harmless(name): (state.open, state.sent) for name, state in found.routes.items()}
+    histograms = {name: tuple(it.counts) for name, it in _histograms(edge).items()}
     gauges = {"open": found.open, "stalled": found.stalled, "queued": found.queued}
-    return Reading(found.now, gauges, counters, routes, tuple(edge.measures.stalls.counts))
+    return Reading(found.now, gauges, counters, routes, histograms)

@@ -29,27 +29,27 @@ class Reading:
         gauges: current values, by name.
         counters: counters since the start, by name.
         routes: open streams and bytes sent since the start, by route.
-        stalls: counts of the loop's stalls, by upper bound.
+        histograms: counts since the start by upper bound, by name.
     """
 
     at: float
     gauges: Mapping[str, float]
     counters: Mapping[str, float]
     routes: Mapping[str, tuple[int, int]]
-    stalls: Sequence[int]
+    histograms: Mapping[str, Sequence[int]]
 
 
 class Rates:
     """Readings of the last minutes.
 
     Args:
-        bounds: upper bounds of the loop's stalls, in seconds.
+        bounds: upper bounds of the histograms, by name.
 
     Attributes:
         number: the number of the newest point, counted from the start.
     """
 
-    def __init__(self, bounds: Sequence[float]) -> None:
+    def __init__(self, bounds: Mapping[str, Sequence[float]]) -> None:
         self._bounds = bounds
         self._readings: deque[Reading] = deque(maxlen=POINTS + 1)
         self.number = 0
@@ -70,16 +70,20 @@ class Rates:
                 series[name] = [after.gauges.get(name, 0.0) for _, after in pairs]
             for name in newest.counters:
                 series[name] = [_rate(before, after, name) for before, after in pairs]
-            series["stall"] = [self._stall(before, after) for before, after in pairs]
+            for name, bounds in self._bounds.items():
+                series[name] = [
+                    _worst(bounds, before.histograms[name], after.histograms[name]) for before, after in pairs
+                ]
         return {"number": self.number, "period": PERIOD, "points": POINTS, "series": series} | {
             "routes": {} if newest is None else _routes(newest, pairs)
         }
 
-    def _stall(self, before: Reading, after: Reading) -> float:
-        """The upper bound of the longest stall between two points, in seconds; 0 if none was measured."""
-        counts = [new - old for old, new in zip(before.stalls, after.stalls, strict=True)]
-        highest = max((index for index, count in enumerate(counts) if count > 0), default=None)
-        return 0.0 if highest is None else self._bounds[min(highest, len(self._bounds) - 1)]
+
+def _worst(bounds: Sequence[float], before: Sequence[int], after: Sequence[int]) -> float:
+    """The upper bound of the largest value between two points; 0 if there was none."""
+    counts = [new - old for old, new in zip(before, after, strict=True)]
+    highest = max((index for index, count in enumerate(counts) if count > 0), default=None)
+    return 0.0 if highest is None else bounds[min(highest, len(bounds) - 1)]
 
 
 def _rate(before: Reading, after: Reading, name: str) -> float:

@@ -128,7 +128,7 @@ class Survey:
     def _row(self, stream: Stream, behind: float, names: Mapping[str, str]) -> dict[str, Any]:
         refs = stream.refs
         return {
-            "id": id_of(stream),
+            "id": stream.id,
             "path": one_line(stream.label, TEXT),
             "route": harmless(stream.route),
             "user": None if stream.principal is None else one_line(stream.principal.user, TEXT),
@@ -153,11 +153,6 @@ def behind_of(stream: Stream, since: Mapping[Stream, float], now: float) -> floa
     if begun is None or now - begun < BEHIND_FROM or stream.connection.drained:
         return 0.0
     return now - begun
-
-
-def id_of(stream: Stream) -> str:
-    """The id of a stream for actions: no other stream of the process has or had it."""
-    return stream.id
 
 
 async def survey(edge: StreamRegistry, wanted: Wanted, refs: frozenset[str] = frozenset()) -> Survey:
@@ -193,4 +188,6 @@ def _fits(stream: Stream, wanted: Wanted, refs: frozenset[str]) -> bool:
     if not wanted.find:
         return True
     user = stream.principal
+    if wanted.by_id:
+        return stream.id == wanted.find
     return (user is not None and wanted.find in user.user.lower()) or not refs.isdisjoint(stream.refs)

@@ -5,6 +5,7 @@ Never: a query is refused; unknown values are ignored, and long ones are cut.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ SORTS = ("queue", "age", "newest", "dropped", "sent")
 first."""
 ROWS = (25, 100)
 """Numbers of streams that a page can show; the first is the default."""
+ID = re.compile(r"[0-9a-f]{6,16}-[0-9a-f]{4,16}")
 LONGEST = 255
 """Characters; no topic has more."""
 
@@ -22,7 +24,8 @@ class Wanted:
     """The query of a page.
 
     Attributes:
-        find: a part of a user's name or of a topic's name, in small letters; empty for all.
+        find: a part of a user's name or of a topic's name, in small letters, or the id of a stream; empty for
+            all.
         route: the route whose streams are shown; empty for all.
         sort: the order of the streams, one of `SORTS`.
         rows: streams that are shown at most, one of `ROWS`.
@@ -32,6 +35,11 @@ class Wanted:
     route: str = ""
     sort: str = SORTS[0]
     rows: int = ROWS[0]
+
+    @property
+    def by_id(self) -> bool:
+        """Whether `find` is the id of a stream, as log lines have it."""
+        return ID.fullmatch(self.find) is not None
 
     @classmethod
     def of(cls, query: Mapping[str, str]) -> Wanted:

@@ -9,11 +9,11 @@ def reading(
     at: float, opened: int, sent: int, stalls: tuple[int, ...] = (0, 0, 0), route: str = "GET /a"
 ) -> Reading:
     counters = {"opened": opened, "sent": sent}
-    return Reading(at, {"open": opened % 7}, counters, {route: (opened, sent)}, stalls)
+    return Reading(at, {"open": opened % 7}, counters, {route: (opened, sent)}, {"stall": stalls})
 
 
 def test_there_is_no_point_before_the_second_reading() -> None:
-    rates = Rates((0.1, 1.0))
+    rates = Rates({"stall": (0.1, 1.0)})
     assert rates.shown()["series"] == {} and rates.number == 0
     rates.add(reading(0.0, 0, 0))
     assert rates.shown()["series"] == {"open": [], "opened": [], "sent": [], "stall": []}
@@ -21,7 +21,7 @@ def test_there_is_no_point_before_the_second_reading() -> None:
 
 
 def test_counters_are_rates_over_the_time_that_has_passed() -> None:
-    rates = Rates((0.1, 1.0))
+    rates = Rates({"stall": (0.1, 1.0)})
     for at, opened, sent in ((0.0, 0, 0), (5.0, 10, 5_000), (15.0, 20, 5_000)):
         rates.add(reading(at, opened, sent))
     shown = rates.shown()
@@ -32,7 +32,7 @@ def test_counters_are_rates_over_the_time_that_has_passed() -> None:
 
 
 def test_a_stall_is_the_upper_bound_of_the_longest_since_the_last_point() -> None:
-    rates = Rates((0.1, 1.0))
+    rates = Rates({"stall": (0.1, 1.0)})
     for at, stalls in (
         (0.0, (5, 5, 5)),
         (5.0, (9, 5, 5)),
@@ -47,7 +47,7 @@ def test_a_stall_is_the_upper_bound_of_the_longest_since_the_last_point() -> Non
 
 
 def test_a_route_that_is_new_has_been_at_nothing_and_the_points_are_bounded() -> None:
-    rates = Rates(())
+    rates = Rates({})
     for number in range(3 * POINTS):
         rates.add(reading(float(number), number, 0, ()))
     rates.add(reading(3.0 * POINTS, 7, 100, (), "GET /new"))

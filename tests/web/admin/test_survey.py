@@ -67,6 +67,9 @@ async def test_a_user_and_a_topic_are_found_by_a_part_of_their_name() -> None:
         assert [row["topic"] for row in found["topics"]["rows"]] == ["orders:b"]
         assert found["open"] == 5, "the search does not change what there is"
         assert (await look(url, find="nobody"))["streams"] == []
+        one = found["streams"][0]
+        (same,) = (await look(url, find=one["id"]))["streams"]
+        assert same["user"] == one["user"]
 
 
 async def test_how_the_streams_of_a_user_ended_is_found() -> None:

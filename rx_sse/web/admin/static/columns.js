@@ -47,6 +47,7 @@ export const routes = (choose, chosen) => [
 export const streams = (search) => [
   { title: "Stream", kind: "name", cell(row, td) {
     say(td, "main", row.path);
+    set(td, "title", `id ${row.id}`);
     const who = part(td, "soft");
     button(who, "link", row.user ?? "", (it) => search(it.user), row.user !== null);
     say(who, "address", [row.user === null && "no user", row.address].filter(Boolean).join(" · "));

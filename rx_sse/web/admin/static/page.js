@@ -17,6 +17,7 @@ let close = null, news = 0, latest = null;
 const TILES = [
   { name: "open", title: "Open streams", now: ({ open }) => count(open), show: count },
   { name: "opened", title: "Opened", now: (_, last) => rate(last), more: ({ stats }) => `${count(stats.opened)} in all`, show: rate },
+  { name: "ended", title: "Ended", now: (_, last) => rate(last), more: ({ stats }) => `${count(Object.values(stats.ended).reduce((sum, number) => sum + number, 0))} in all`, show: rate },
   { name: "sent", title: "Sent", now: (_, last) => `${bytes(last)}/s`, show: (value) => `${bytes(value)}/s` },
   { name: "published", title: "Published", now: (_, last) => rate(last), more: ({ bus }) => `${count(bus.published)} in all`, show: rate },
   { name: "delivered", title: "Delivered", now: (_, last) => rate(last), more: ({ bus }) => `${count(bus.delivered)} in all`, show: rate },
@@ -24,6 +25,7 @@ const TILES = [
   { name: "stalled", title: "Stalled", now: ({ stats }) => count(stats.stalled), show: count, alarm: ({ stats }) => stats.stalled && "bad" },
   { name: "dropped", title: "Dropped", now: (_, last) => rate(last), more: ({ stats }) => `${counted(stats.dropped, "event")} in all`, show: rate, alarm: (_, last) => last && "bad" },
   { name: "shed", title: "Refused", now: (_, last) => rate(last), more: ({ stats }) => `${counted(stats.shed, "request")} in all`, show: rate, alarm: (_, last) => last && "wait" },
+  { name: "lag", title: "Delivery lag", now: (_, last) => (last ? span(last) : "–"), more: () => "at most, in 5 s", show: span, alarm: (_, last) => last > 0.5 && "bad" },
   { name: "stall", title: "Loop stall", now: (_, last) => (last ? span(last) : "–"), more: () => "at most, in 5 s", show: span, alarm: (_, last) => last > 0.1 && "bad" },
 ];
 
@@ -31,7 +33,7 @@ function tiles(found) {
   const series = rates?.series ?? {};
   for (const tile of TILES) {
     const values = series[tile.name] ?? [], last = values.at(-1) ?? 0;
-    if (!found.bus && ["published", "delivered"].includes(tile.name)) continue;
+    if (!found.bus && ["published", "delivered", "lag"].includes(tile.name)) continue;
     const box = (tile.box ??= tileOf(tile.title));
     set(box.querySelector("b"), "textContent", tile.now(found, last));
     set(box.querySelector("small"), "textContent", tile.more?.(found) ?? "");
