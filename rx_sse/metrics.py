@@ -42,7 +42,7 @@ BUS_COUNTERS = {
     "delivered": ("rx_sse_bus_delivered", "Deliveries to subscribers."),
     "repairs": ("rx_sse_bus_repairs", "Times a topic was repaired from the log."),
     "gaps": ("rx_sse_bus_gaps", "Topics that lost their place in the log."),
-    "gaps_told": ("rx_sse_bus_gaps_told", "Gaps that readers were told of."),
+    "gaps_told": ("rx_sse_bus_gaps_told", "Gaps reported to readers."),
 }
 REDIS_COUNTERS = {
     "unconfirmed": ("rx_sse_bus_unconfirmed", "Entries stored that too few replicas acknowledged in time."),

@@ -37,7 +37,7 @@ class Allowance:
         return len(self._buckets)
 
     def take(self, user: str, count: int, most: int | None) -> float:
-        """Take so many.
+        """Take `count` from a user's bucket.
 
         Args:
             user: whose bucket.

@@ -62,7 +62,7 @@ class Quotas:
             self._owner = self.topics = self.keys = None
 
     def open(self, user: str, count: int) -> None:
-        """A principal begins to read so many topics.
+        """A principal begins to read `count` topics.
 
         Raises:
             OverQuota: it has begun to use too many lately.

@@ -112,7 +112,7 @@ def _serve(options: argparse.Namespace, secret: str) -> int:
             host=options.host,
             port=options.port,
             access_log=None,
-            auto_decompress=False,  # or aiohttp unpacks what anybody sends, on the loop, whatever its size
+            auto_decompress=False,  # or aiohttp unpacks any body, on the loop, whatever its size
             loop=loop or asyncio.new_event_loop(),
             shutdown_timeout=2.0,
             reuse_port=supervised or None,

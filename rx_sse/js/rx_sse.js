@@ -8,13 +8,13 @@
 //
 // Two halves talk through messages. The *hub* owns the connection and lives in a SharedWorker, in the tab that
 // holds a Web Lock, or in the one tab that shares with no other. A *tab* (`Stream`) owns the listeners. All hear all
-// messages over one BroadcastChannel, which gives everybody the same messages in the same order. So when a new
-// hub says `claim`, every tab has seen exactly the same events before it: the new hub goes on from there, and
-// what an old hub still says afterwards is not heard. Nothing is lost and nothing comes twice.
+// messages over one BroadcastChannel, which gives all tabs the same messages in the same order. So when a new
+// hub says `claim`, every tab has seen exactly the same events before it: the new hub continues from there, and
+// later messages of an old hub are ignored. Nothing is lost and nothing arrives twice.
 //
 // A tab says: hi (I am here, at this position), bye, ping, said (the answer to ask), online.
 // A hub says: claim, go (it begins from this position), at (a late tab begins here), ev (events), st (state),
-// pong, who (is there anybody), ask (call a function of the options), due (no tab knows the position: it begins).
+// pong, who (are there other tabs), ask (call a function of the options), due (no tab knows the position: it begins).
 
 const PROTOCOL = "rx_sse 1 ";
 const CALL = PROTOCOL; // stands for a function of the options: the hub asks a tab to call it
@@ -105,7 +105,7 @@ export function delay(retry, failures, atLeast = 0) {
 
 // ---- lines: how hub and tabs hear each other ---------------------------------------------------------------------
 
-// Two channels: what goes out through one comes in through the other too, in its place among everybody's.
+// Two channels: what goes out through one comes in through the other too, in its place among all messages.
 const shared = (name) => (receive) => {
   const incoming = new BroadcastChannel(name), outgoing = new BroadcastChannel(name);
   incoming.onmessage = (event) => receive(event.data);
@@ -149,7 +149,7 @@ function hub(line, patience, onstop, tail) {
   function receive(m) {
     if (m.k === "claim") {
       if (m.e === e) claimed = true;
-      else if (claimed) stop(); // whoever claims last has the stream
+      else if (claimed) stop(); // the last hub that claims has the stream
     } else if (m.k === "ping") say("pong");
     else if (m.k === "hi") {
       members.delete(m.t); // and to the end: a function of the options is asked of whom was heard last
@@ -218,7 +218,7 @@ function hub(line, patience, onstop, tail) {
 
   async function run() {
     while (!over) {
-      if (!members.size) await new Promise((done) => { wake = done; }); // everybody is hidden, or has left
+      if (!members.size) await new Promise((done) => { wake = done; }); // all tabs are hidden, or have left
       if (over) return;
       tell("connecting");
       controller = new AbortController();
@@ -414,7 +414,7 @@ class Stream extends EventTarget {
           join();
         }
     };
-    // Whoever gets the lock is the hub, until it stops, leaves, or the lock is taken from it.
+    // The tab that gets the lock is the hub, until it stops, leaves, or the lock is taken from it.
     const compete = (steal) => {
       const mine = ++generation, given_up = new AbortController();
       unlock?.();
@@ -492,7 +492,7 @@ class Stream extends EventTarget {
       try {
         const bearer = config.token === CALL ? await token() : token;
         return (await fetch(href, { method: "HEAD", credentials, headers: request(config, bearer) })).headers.get("Stream-User");
-      } catch {} // then it is nobody whom we could share with
+      } catch {} // then it is no tab to share with
     };
     const answer = async ({ i, f, a }) => {
       const said = {};

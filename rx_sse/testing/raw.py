@@ -229,7 +229,7 @@ class OpenStream:
         came += [f"{self.comments} comments"] if self.comments else []
         came += self._skipped[-5:]
         came += [f"an event {event.type!r} that was not asked for" for event in list(self._events)[:5]]
-        told = f"{self._answer()}, and what came is " + (", ".join(came) or "nothing")
+        told = f"{self._answer()}, and it received " + (", ".join(came) or "nothing")
         if self._last and not self._last.endswith((b"\n\n", b"\r\r", b"\r\n\r\n")):
             told += f"; the last bytes end no event: {self._last!r}"
         return harmless(told)

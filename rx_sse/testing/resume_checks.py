@@ -34,7 +34,7 @@ async def nothing_is_lost_or_repeated_over_cuts(bench: Bench) -> None:
             seen = len(listener.events)
             await listener.until(lambda it, seen=seen: len(it.events) > seen)  # type: ignore[misc]
             cursor = listener.cut()
-            assert not listener.gaps, f"a gap was told: {listener.gaps}"
+            assert not listener.gaps, f"a gap was reported: {listener.gaps}"
             got += listener.values
             listener = Listener(bus, name, cursor=cursor)
         await publishing
@@ -77,7 +77,7 @@ async def a_gap_is_told_once(bench: Bench) -> None:
         told = await Listener(bus, name, cursor=old).until(lambda it: bool(it.gaps))
         told.cut()
         again = await Listener(bus, name, cursor=told.gaps[0].id).until(lambda it: it.values[-1:] == [399])
-        assert not again.gaps, "the same gap was told twice"
+        assert not again.gaps, "the same gap was reported twice"
         assert again.written[0].json()["resumed"] is True
         assert again.values == list(range(again.values[0], 400)) and len(again.values) >= 10
 

@@ -208,9 +208,9 @@ async def a_revocation_is_known(bench: Bench) -> None:
         assert (
             known.loaded
             and known.is_revoked(user, None, 0.0)
-            and known.is_revoked("somebody", token, 2.0**40)
+            and known.is_revoked("stranger", token, 2.0**40)
         )
-        assert not known.is_revoked(user, "another", 2.0**40) and not known.is_revoked("somebody", None, 0.0)
+        assert not known.is_revoked(user, "another", 2.0**40) and not known.is_revoked("stranger", None, 0.0)
 
 
 async def a_closed_bus_takes_nothing(bench: Bench) -> None:

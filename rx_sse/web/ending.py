@@ -85,5 +85,5 @@ def _by_hook(options: Options, error: Exception) -> Frame | None:
         last = options.on_error(error)
         return None if last is None else encode(last, options.dumps)
     except Exception:
-        logger.exception("on_error= failed; the client is told what it would be told without it")
+        logger.exception("on_error= failed; the client gets the event that it would get without it")
         return None

@@ -66,7 +66,7 @@ class AccessLine(AbstractAccessLogger):
         self._began = asyncio.get_running_loop().time() - time
 
     def write(self, sent: int) -> None:
-        """The stream has ended, after so many bytes."""
+        """The stream has ended, after `sent` bytes."""
         self._response.sent = self._size + sent
         try:
             self._log.log(self._request, self._response, asyncio.get_running_loop().time() - self._began)

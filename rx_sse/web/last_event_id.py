@@ -58,7 +58,7 @@ def last_event_id(request: web.Request, default: str | None = None) -> StreamCur
 
 @contextmanager
 def unasked(request: web.Request, notices: Notices) -> Iterator[None]:
-    """Warn if topics are read from here on without the position that the client comes back with, and refuse a
+    """Warn if topics are read from here on without the position of the reconnecting client, and refuse a
     position that the connection would know nothing of."""
     returned = False
     # Contexts that are copied in here live as long as the stream: nothing of the request goes into them.

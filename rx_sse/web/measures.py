@@ -70,7 +70,7 @@ class Measures:
         self.behind = {}
 
     def ended(self, stream: Stream, lasted: float) -> None:
-        """A stream has ended after so many seconds."""
+        """A stream has ended after `lasted` seconds."""
         self.duration.observe(lasted)
         self.behind.pop(stream, None)
 

@@ -1,8 +1,8 @@
 """Whether a request that a browser has signed with a cookie was meant: the guard against cross-site requests.
 
-A cookie goes along with every request to its site, whoever had it sent, an EventSource in a stranger's page
-included. So wherever a cookie is what authenticates, `meant` decides first, from what the browser itself says
-about the page:
+A browser sends a cookie with every request to its site, whichever page causes the request, even an
+EventSource in another site's page. So wherever a cookie authenticates, `meant` decides first, from the
+headers by which the browser describes the page:
 
 ======================  =================  ==========================
 ``Sec-Fetch-Site``      ``Origin``         verdict

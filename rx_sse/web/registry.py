@@ -63,7 +63,7 @@ class StreamRegistry:
     Attributes:
         closing: the shutdown has begun.
         debug: errors are shown.
-        notices: what is told to the log once, or seldom.
+        notices: messages logged once, or seldom.
     """
 
     def __init__(
@@ -189,7 +189,7 @@ class StreamRegistry:
         """Why a bus refuses a principal (it was revoked, say), in words; None if none does.
 
         Raises:
-            Overloaded: that is not known yet: nobody with a token may in.
+            Overloaded: that is not known yet: every token is refused.
         """
         for bus in self.buses:
             known = core_of(bus).revocations
@@ -322,7 +322,7 @@ class StreamRegistry:
             stop()
 
     async def shutdown(self, app: web.Application) -> None:
-        """Close every stream, each with its own time to come back, and wait for them within the window."""
+        """Close every stream, each with its own reconnection time, and wait for them within the window."""
         self.closing = True
         if self._finish_runs and self.drain:
             await asyncio.gather(*(core_of(bus).runs.finish(self.drain) for bus in self.buses))

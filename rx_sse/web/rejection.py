@@ -27,13 +27,13 @@ from rx_sse.wire.jsontext import dumps
 class Cause(Enum):
     """The reason of a temporary refusal: for a `stream-reconnect`, and as a text for other clients."""
 
-    CONNECTIONS = ("overloaded", "Too many streams are open; come back later.")
-    USER = ("overloaded", "You have too many streams open; close one, or come back later.")
-    OPENING = ("overloaded", "Too many streams are being opened; come back later.")
-    ADDRESS = ("overloaded", "Too many streams are open from your address; come back later.")
-    CLOSING = ("shutdown", "The server is closing; come back later.")
-    UNKNOWN_TOKEN = ("unavailable", "It cannot be checked at the moment who asks; come back later.")
-    UNAVAILABLE = ("unavailable", "The stream is not available at the moment; come back later.")
+    CONNECTIONS = ("overloaded", "Too many streams are open; try again later.")
+    USER = ("overloaded", "You have too many streams open; close one, or try again later.")
+    OPENING = ("overloaded", "Too many streams are being opened; try again later.")
+    ADDRESS = ("overloaded", "Too many streams are open from your address; try again later.")
+    CLOSING = ("shutdown", "The server is closing; try again later.")
+    UNKNOWN_TOKEN = ("unavailable", "The token cannot be checked at the moment; try again later.")
+    UNAVAILABLE = ("unavailable", "The stream is not available at the moment; try again later.")
 
     def __init__(self, reason: str, text: str) -> None:
         self.reason = reason

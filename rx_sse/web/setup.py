@@ -127,8 +127,9 @@ RETURNED: web.RequestKey[bool] = web.RequestKey("rx_sse.returned", bool)
 
 @web.middleware
 def _returning(request: web.Request, handler: Next) -> Awaitable[web.StreamResponse]:
-    """Outside of all other middlewares: what fails in them would be a 500 as well, and end an EventSource
-    that comes back for good. Nothing of it waits with a stream that is opened for the first time."""
+    """Outside of all other middlewares: a failure in them would be a 500 as well, and end the
+    EventSource of a reconnecting client for good. It keeps no frame for a stream that opens for the first
+    time."""
     if is_event_source(request) and raw_last_event_id(request) is not None and RETURNED not in request:
         request[RETURNED] = True  # the outermost of several applications has it
         return _returned(request, handler)

@@ -120,9 +120,9 @@ def _decorate(
             try:
                 edge.heed(auth)
                 request[PRINCIPAL] = await authenticate(auth, request)
-            except Overloaded as error:  # who asks cannot be told at the moment
+            except Overloaded as error:  # the token cannot be checked at the moment
                 return edge.unavailable(request, error, Cause.UNKNOWN_TOKEN, strict=resolved.strict)
-            except Exception as error:  # a refusal, or who asks cannot be told at the moment
+            except Exception as error:  # a refusal, or the token cannot be checked at the moment
                 return answer_failure(request, error, resolved)
         try:
             refusal = precondition(request, resolved)
@@ -157,7 +157,7 @@ async def authenticate(auth: Auth, request: web.Request) -> Principal:
     """Whom `auth` takes the request for.
 
     Raises:
-        web.HTTPUnauthorized: it takes it for nobody.
+        web.HTTPUnauthorized: it returned None.
         UsageError: it returned something else than a `Principal` or None.
         Exception: what it raises.
     """

@@ -215,7 +215,7 @@ class Stream(Outlet):
     # -- the outlet that the bus uses ------------------------------------------------------------------------
 
     def missed(self, count: int) -> None:
-        """So many events found no room on their way to the loop."""
+        """`count` events found no room on their way to the loop."""
         if not self._options.strict:
             self.control(stream_gap("overflow", missed=count))
         else:  # without a way to say so it cannot go on as if nothing were missing
@@ -243,7 +243,7 @@ class Stream(Outlet):
         """End the stream because of an error: a status before the headers, `stream-error` after them."""
         if isinstance(error, BusClosed) and (self._home.closing or not self.gate.shut):
             self.close_for_reconnect(End.SHUTDOWN)
-        elif self.gate.shut:  # a bus that nobody started is an error like any other: it is logged, and a 500
+        elif self.gate.shut:  # a bus that was not started is an error like any other: it is logged, and a 500
             self._fail(error)
         elif self.end is not None:
             return
@@ -264,7 +264,7 @@ class Stream(Outlet):
         self._finish(end)
 
     def close_for_reconnect(self, end: End, retry: int | None = None) -> None:
-        """End the stream so that the client comes back after `retry` milliseconds (jittered if None)."""
+        """End the stream so that the client reconnects after `retry` milliseconds (jittered if None)."""
         self._finish(end, retry=retry)
 
     def _fail(self, error: Exception) -> None:

@@ -171,7 +171,7 @@ async def begin(
     """Subscribe to a source and send the headers to the client of a request; or answer otherwise."""
     transport = request.transport
     if transport is None or transport.is_closing():
-        return web.StreamResponse()  # the client has gone: nothing is subscribed, and nobody reads this
+        return web.StreamResponse()  # the client has gone: nothing is subscribed, and no client reads this
     # Asked again: others may have come while the handler was at work, or the shutdown.
     if (refusal := edge.refuse(request, request.get(PRINCIPAL), strict=options.strict)) is not None:
         return refusal
@@ -243,7 +243,7 @@ def answer_failure(
     A native EventSource asks the same way for the first time and again, as long as its stream has no ids. So
     what is unexpected is answered to both as it would be after the headers: with `stream-error` and the time
     to come back. A `web.HTTPException` is the answer as it is. The status that a `StreamError` names, and the
-    500 of a use that can never work, are told to whoever asks without a `Last-Event-ID`.
+    500 of a call that can never work, are sent to clients without a `Last-Event-ID`.
     """
     edge = registry_of(request)
     strict = options.strict if options is not None else request.get(STRICT, edge.defaults.strict)

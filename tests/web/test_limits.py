@@ -63,7 +63,7 @@ async def test_any_other_client_gets_the_status_that_http_has_for_it() -> None:
             answer = await exchange(url, request, f"Accept: {accept}")
             assert answer.status == 503
             assert 2 <= int(answer.header("Retry-After") or 0) <= 6
-            assert answer.content == b"Too many streams are open; come back later."
+            assert answer.content == b"Too many streams are open; try again later."
 
 
 async def test_there_is_room_again_when_a_stream_has_ended() -> None:

@@ -69,7 +69,7 @@ async def test_what_is_over_the_rate_is_shed_before_its_handler_and_counted() ->
             assert (await exchange(url, "GET /", "Accept: text/event-stream")).content.startswith(b":")
         answer = await exchange(url, "GET /", "Accept: */*")
         assert (
-            answer.status == 503 and answer.content == b"Too many streams are being opened; come back later."
+            answer.status == 503 and answer.content == b"Too many streams are being opened; try again later."
         )
         assert 2 <= int(answer.header("Retry-After") or 0) <= 6
         (told,) = rx_sse.EventParser().feed(

@@ -50,14 +50,14 @@ async def refused(url: str) -> tuple[int, str, str]:
 @pytest.mark.parametrize(
     ("limits", "expected"),
     [
-        ({"connections": 1}, (503, "Too many streams are open; come back later.", "overloaded")),
+        ({"connections": 1}, (503, "Too many streams are open; try again later.", "overloaded")),
         (
             {"per_user": 1},
-            (429, "You have too many streams open; close one, or come back later.", "overloaded"),
+            (429, "You have too many streams open; close one, or try again later.", "overloaded"),
         ),
         (
             {"per_address": 1},
-            (429, "Too many streams are open from your address; come back later.", "overloaded"),
+            (429, "Too many streams are open from your address; try again later.", "overloaded"),
         ),
     ],
     ids=str,
@@ -73,11 +73,11 @@ async def test_a_shutdown_is_told_as_a_shutdown() -> None:
     app = app_of(streaming(never))
     async with serve(app) as url:
         app[REGISTRY].closing = True
-        assert await refused(url) == (503, "The server is closing; come back later.", "shutdown")
+        assert await refused(url) == (503, "The server is closing; try again later.", "shutdown")
 
 
-UNKNOWN = (503, "It cannot be checked at the moment who asks; come back later.", "unavailable")
-UNAVAILABLE = (503, "The stream is not available at the moment; come back later.", "unavailable")
+UNKNOWN = (503, "The token cannot be checked at the moment; try again later.", "unavailable")
+UNAVAILABLE = (503, "The stream is not available at the moment; try again later.", "unavailable")
 
 
 async def test_a_redis_that_is_away_is_no_crowd(caplog: pytest.LogCaptureFixture) -> None:

@@ -97,7 +97,7 @@ async def test_behind_a_proxy_each_client_has_a_limit_of_its_own() -> None:
         for client in ("198.51.100.1", "2001:db8::abcd"):
             answer = await exchange(url, "GET /", "Accept: */*", f"X-Forwarded-For: {client}")
             assert answer.status == 429
-            assert answer.content == b"Too many streams are open from your address; come back later."
+            assert answer.content == b"Too many streams are open from your address; try again later."
         assert {stream.remote for stream in app[REGISTRY].streams} >= {"198.51.100.1", "2001:db8::1"}
     await until(lambda: not app[REGISTRY].streams)
     assert not app[REGISTRY]._by_address, "what was counted is given back"

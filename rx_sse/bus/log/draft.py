@@ -53,7 +53,7 @@ class Retention:
         return cls(
             count("history", history, least=0),
             count("history_bytes", history_bytes, least=0),
-            seconds("ttl", ttl, zero="would keep nothing, not even the place to come back to"),
+            seconds("ttl", ttl, zero="would keep nothing, not even the position to resume from"),
         )
 
 

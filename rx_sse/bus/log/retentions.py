@@ -70,7 +70,7 @@ class Retentions:
         if history_bytes is not None:
             kept = replace(kept, bytes=count("history_bytes", history_bytes, least=0))
         if ttl is not None:
-            zero = "would keep nothing, not even the place to come back to"
+            zero = "would keep nothing, not even the position to resume from"
             kept = replace(kept, age=seconds("ttl", ttl, zero=zero))
         self.put(pattern, kept)
 

@@ -1,8 +1,8 @@
 """Limits the replays of a process and of a principal.
 
-A replay from the ring copies memory. A replay that must read the log holds pages, and queries a server: only
-so many run at a time, and each principal may replay only so many bytes, in a bucket that refills. A client
-over its limit gets 503 with `Retry-After`; other clients are not affected.
+A replay from the ring copies memory. A replay that must read the log holds pages, and queries a server: their
+number is limited, and so are the bytes of each principal, in a bucket that refills. A
+client over its limit gets 503 with `Retry-After`; other clients are not affected.
 
 Standard: the token bucket, as in RFC 2697.
 Never: a stream that has begun is stopped by a limit.

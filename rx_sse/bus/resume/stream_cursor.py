@@ -7,14 +7,14 @@ carries. So no operator can swallow or alter a position, and the feeds of a `mer
 When it moves (docs/resume.md §3): with an event that is written, never backwards; an event that would take it
 back makes the stream live-only, and so does a value without a position, unless its source says that it is
 `TRANSIENT`: then no reconnect has to bring it back, and the cursor stays. A copy of an event (`replace`) may
-be one of several that stand for the same entry, and only the last may carry the id, which nobody knows while
+be one of several that stand for the same entry, and only the last may carry the id, which is unknown while
 they come: copies carry none, and a `stream-cursor` follows as soon as all of them are written. What a feed's
 own `filter` dropped moves it as well, once nothing older is on its way through the pipeline.
 
 After a gap the stream may go on from a lower number: the log took entries back, or this process reads another
 branch of it (a split brain). Then the cursor holds the higher position as well, until the branch has come as
 far. A client that returns to where it was is found there, and gets nothing twice; with the lower one alone it
-would look like somebody who had never been further.
+would look like a client that had never been further.
 
 Standard: HTML Living Standard §9.2.6 (``Last-Event-ID``), docs/resume.md §3.
 Never: an id on the wire from which the stream would not go on without a loss that was not told.

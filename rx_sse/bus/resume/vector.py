@@ -1,7 +1,7 @@
 """Where a stream is in its topics: a component for each, and the vector of them, which is its cursor.
 
 Standard: docs/resume.md §3.
-Never: a position that goes back, unless a gap was told.
+Never: a position that goes back without a gap.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class Vector:
     def starts(
         self, ref: str, position: Position | None, order: int, *, resumed: bool, pending: bool
     ) -> None:
-        """A feed's topic begins at `position`, which holds at once unless something is to be told first."""
+        """A subscription's topic begins at `position`, which applies at once unless a gap comes first."""
         self._known(ref).start = Start(position, order, resumed, pending)
 
     def entered(self, mark: Mark) -> None:
@@ -163,7 +163,7 @@ class Vector:
         for track in self._tracks:
             if (part := track.part) is not None:
                 parts.append(part)
-                # Until a gap is told, the position is the higher one itself: named twice, it would be no
+                # Until a gap is sent, the position is the higher one itself: named twice, it would be no
                 # cursor.
                 if track.past is not None and track.past != track.position:
                     parts.append(part_of(track.ref, track.past))

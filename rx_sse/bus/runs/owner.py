@@ -1,7 +1,7 @@
 """A run in the process that has its source.
 
 One task decides how the run ends: its source has, or it is stopped, or another process owns it by now. So a
-stop that races with the natural end has one outcome; and the log stores one end, whoever writes it.
+stop that races with the natural end has one outcome; and the log stores one end, whichever process writes it.
 
 Never: a source without an owner. The task is done when its source is closed.
 """

@@ -1,8 +1,8 @@
 """Drafts into the log: positions are given, entries inserted, what is over the limits trimmed.
 
-All of it happens inside one transaction that has the write lock, so the chain holds whoever else writes to
-the file. What is known of a topic is remembered between two transactions while no other connection has
-changed the file. Rows are inserted many at a time: each statement gives up the interpreter's lock, and under
+All of it happens inside one transaction that has the write lock, so the chain holds whatever other processes
+write to the file. A topic's state is cached between two transactions while no other connection has changed
+the file. Rows are inserted many at a time: each statement gives up the interpreter's lock, and under
 a busy loop it is a while before the thread has it again.
 
 Standard: docs/resume.md §1, §4.

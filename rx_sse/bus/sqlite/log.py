@@ -103,8 +103,8 @@ class SQLiteLog:
     def read(self, query: Query, done: Callable[[Page | None], None]) -> None:
         """Ask for a page; a topic that is not there begins.
 
-        A question for the present position takes its place among the appends: whoever asks it, and publishes
-        then, finds what was published behind that position.
+        A question for the present position takes its place among the appends: a caller that asks it and then
+        publishes finds its events after that position.
         """
         writer, reader = self._writer, self._reader
         if writer is None or reader is None or self._queue is None or not self._opened:
@@ -249,7 +249,7 @@ class SQLiteLog:
             return False
         dates = self._now()
         woke = self._dates.differs(dates)
-        if woke:  # the machine slept, and nobody has touched what is watched
+        if woke:  # the machine slept, and watched topics were not touched
             self._dates = dates
             self._rest = REST
         self._touched |= dict.fromkeys(self.watches.due(everything=woke))
@@ -397,4 +397,4 @@ def _no_trouble(error: Exception, topic: str | None) -> None:
 
 
 def _ignore(_: Any) -> None:
-    """Nobody waits for it."""
+    """Ignore an answer that is not needed."""

@@ -69,7 +69,7 @@ class ReaderOwner(Protocol):
         ...
 
     def failed(self, error: Exception) -> None:
-        """What nobody has expected; it connects anew."""
+        """An unexpected error; it connects anew."""
         ...
 
     def ended(self) -> None:
@@ -252,4 +252,4 @@ def _nothing(pages: Pages, clock: Clock) -> None:
 
 
 def _ignore(answer: Any) -> None:
-    """Nobody waits for it."""
+    """Ignore an answer that is not needed."""

@@ -3,7 +3,7 @@ not.
 
 Standard: SQLite's URI parameters ``mode=ro`` and ``immutable``.
 Never: it writes. Where no process has the file open there is no WAL beside it, and none is made: it would
-belong to whoever looks, and the application could not write it.
+belong to the reader, and the application could not write it.
 """
 
 from __future__ import annotations

@@ -147,7 +147,7 @@ class Writer:
                     self._owner.opened(error)
                     self._fails(error)
                     pause = LONGEST_PAUSE
-                except Exception as error:  # what is not SQLite's is told like it; the thread does not end
+                except Exception as error:  # reported like SQLite's own errors; the thread does not end
                     self._fails(error)
                     pause = min(max(pause * 2, FIRST_PAUSE), LONGEST_PAUSE)
         finally:

@@ -146,7 +146,7 @@ function follow() {
   told("done", ({ files, seconds }) => show(1, `${files} files in ${seconds.toPrecision(2)} s: done`));
   told("stream-end", ({ reason }) => over(reason));
   told("stream-error", ({ title, detail }) => {
-    source.close();  // it would be told the same again
+    source.close();  // it would receive the same again
     over(detail ?? title);
   });
   source.addEventListener("error", ({ detail: { status } }) => { if (status === 404) over("no longer kept"); });
@@ -160,7 +160,7 @@ function person(name, other) {
   $("input", card).placeholder = `to ${called(other)}`;
   $("#break .pair").append(card);
   cards.push(list);
-  kept[name] = ({ from = "somebody", to = "", text }) =>
+  kept[name] = ({ from = "unknown", to = "", text }) =>
     line(list, from === name ? `→ ${called(to)}: ${text}` : `${called(from)}: ${text}`);
   on_submit($("form", card), (text) => text && post("/viewers/{viewer}/send", { from: name, to: other, text }));
 }
@@ -172,7 +172,7 @@ handlers["stream-cursor"] = ({ resumed }) => note(resumed ? "resumed where it br
 handlers["stream-expired"] = ({ reason }) => note(`the token ended: ${reason}`);
 $("[data-do=cut]").addEventListener("click", () => post("/viewers/{viewer}/cut"));
 $("[data-do=shorten]").addEventListener("click", async () => {
-  // The stream comes back with the new token, and again when that has ended.
+  // The stream reconnects with the new token, and again when that has expired.
   if (await post("/viewers/{viewer}/token", { seconds: 5 }) && await post("/viewers/{viewer}/cut")) note("a token of 5 s");
 });
 
@@ -189,7 +189,7 @@ function entry(type, text, time) {
   try {
     data = JSON.parse(text);
   } catch {}
-  if (typeof data !== "object" || !data) data = { from: "somebody", text: String(data ?? text) };
+  if (typeof data !== "object" || !data) data = { from: "unknown", text: String(data ?? text) };
   return { type, data, time, key: data.key ?? String(Math.round(time * 1e6) * 1e3).padStart(20, "0") };
 }
 

@@ -87,7 +87,7 @@ class Actions:
                 if not stream.ended:
                     stream.close_for_reconnect(End.OPERATOR)
                 user = "" if stream.principal is None else f" of {one_line(stream.principal.user, SHOWN)}"
-                return f"ended {one_line(stream.label, SHOWN)}{user}; its client was told to reconnect"
+                return f"ended {one_line(stream.label, SHOWN)}{user}; its client got a stream-reconnect"
         raise problem(404, "this stream has ended already")
 
     async def _revoke(self, edge: StreamRegistry, body: Mapping[str, Any]) -> str:

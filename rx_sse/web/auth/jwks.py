@@ -292,8 +292,8 @@ def _checked(url: str | URL, insecure_http: bool) -> URL:
         raise UsageError(f"jwks_url={shown_url(str(url))} is no https URL")
     if parsed.scheme == "http" and not insecure_http and not _loopback(parsed.host):
         raise UsageError(
-            f"jwks_url={shown_url(str(url))} is plain http, so anybody on the way could replace the keys: "
-            "use https"
+            f"jwks_url={shown_url(str(url))} is plain http, so an attacker on the network "
+            "could replace the keys: use https"
         )
     return parsed
 

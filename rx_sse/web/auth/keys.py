@@ -123,7 +123,7 @@ def static_key(key: object, algorithms: frozenset[str]) -> Key:
         if short:
             raise UsageError(f"key= is too short for {name}: {short}")
     if hasattr(material, "private_bytes"):
-        raise UsageError("key= is a private key: whoever verifies tokens needs the public key alone")
+        raise UsageError("key= is a private key: verifying tokens needs only the public key")
     return Key(material, algorithms)
 
 

@@ -78,7 +78,7 @@ export const streams = (search) => [
 export const level = (row) => (row.stalled ? "bad" : row.dropped || row.behind ? "wait" : "");
 
 async function endStream(row) {
-  const text = `${row.path}${row.user === null ? "" : ` of ${row.user}`}: its client is told to reconnect.`;
+  const text = `${row.path}${row.user === null ? "" : ` of ${row.user}`}: its client gets a stream-reconnect.`;
   if (await ask("End this stream?", text, "End the stream")) perform("end", { stream: row.id });
 }
 
@@ -148,7 +148,7 @@ export const runs = [
 ];
 
 async function stopRun(row) {
-  const text = `${row.name}: its source is closed, wherever it runs, and its readers are told that it has ended.`;
+  const text = `${row.name}: its source is closed, wherever it runs, and its readers get a stream-end.`;
   if (await ask("Stop this run?", text, "Stop the run")) perform("stop", { run: row.name });
 }
 
