@@ -129,7 +129,7 @@ async def test_documents_of_a_clone_are_served_and_nothing_beside_them() -> None
             async with session.get(URL(f"{url}/docs/{name}", encoded=True)) as answer:
                 assert answer.status == status, name
         async with session.get(f"{url}/admin/") as answer:
-            assert answer.status == 200
+            assert answer.status == 200 and 'data-act="yes"' in await answer.text()
 
 
 async def test_a_message_goes_only_from_and_to_people_that_exist() -> None:

@@ -139,6 +139,7 @@ class Board:
             "routes": [state.shown(route) for route, state in routes[:ROWS]],
             "routes_all": len(routes),
             "open": found.open,
+            "limit": edge.limits.connections,
             "matching": found.matching,
             "distributions": {
                 "age": found.ages.shown(),
@@ -158,14 +159,19 @@ class Board:
         due = loop.time()
         for number in itertools.count():
             try:
-                found = await survey(edge, Wanted(sort="newest"))
-                self._rates.add(_reading(edge, found))
-                processes.say(loop.time(), _figures(edge, found), ask=loop.time() - self._looked <= WATCHED)
+                await self._point(edge, processes)
             except Exception:
                 logger.exception("a point of the admin page's charts is missing")
             # The first rate is there soon, not after a whole period.
             due = max(due + (SOON if number == 0 else PERIOD), loop.time())
             await asyncio.sleep(due - loop.time())
+
+    async def _point(self, edge: StreamRegistry, processes: Processes) -> None:
+        """Add one point to the charts, and report the figures of this process."""
+        found = await survey(edge, Wanted(sort="newest"))  # holds streams, so it does not outlive this call
+        self._rates.add(_reading(edge, found))
+        now = edge.parts.loop.time()
+        processes.say(now, _figures(edge, found), ask=now - self._looked <= WATCHED)
 
 
 def _ended(edge: StreamRegistry, now: float, find: str) -> list[dict[str, Any]]:

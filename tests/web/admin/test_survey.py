@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -12,10 +14,10 @@ from aiohttp import web
 import rx_sse
 from rx_sse.testing import open_stream, serve
 from rx_sse.web.admin.wanted import Wanted
-from rx_sse.web.registry import WATCHER
+from rx_sse.web.registry import REGISTRY, WATCHER
 from tests.web.admin.looks import look, look_until
 from tests.web.admin.scene import application, user_of
-from tests.web.apps import app_of
+from tests.web.apps import app_of, until
 
 
 async def open_all(held: AsyncExitStack, url: str, *paths: str) -> None:
@@ -41,6 +43,14 @@ async def test_streams_are_grouped_by_the_route_as_it_was_declared() -> None:
         assert (orders["open"], orders["opened"]) == (2, 3)
         assert route(found, "GET /ticks")["open"] == 1
         assert sum(row["open"] for row in found["routes"]) == found["stats"]["open"] == found["open"]
+
+
+async def test_the_limit_of_the_application_is_told() -> None:
+    app = rx_sse.setup(web.Application(), limits=rx_sse.Limits(connections=7))
+    app.add_subapp("/admin", rx_sse.admin_app())
+    async with serve(app) as url:
+        found = await look(url)
+    assert (found["open"], found["limit"]) == (1, 7)
 
 
 async def test_what_streams_that_have_ended_were_sent_still_counts_for_their_route() -> None:
@@ -161,6 +171,24 @@ async def test_the_charts_come_with_the_first_look_and_have_a_series_for_each_ro
         assert rates["series"]["open"][-1] >= 1 and rates["series"]["sent"][-1] >= 0
         assert rates["routes"]["GET /ticks"]["open"][-1] == 1
         assert {len(values) for values in rates["series"].values()} == {len(rates["series"]["open"])}
+
+
+async def test_no_look_holds_a_stream_that_has_ended() -> None:
+    """Not even until the next one."""
+    app = application(rx_sse.MemoryBus())
+    async with serve(app) as url:
+        async with open_stream(url, "/orders/a?user=ada"):
+            found = await look_until(url, lambda it: it.get("rates", {}).get("series", {}).get("open"))
+            assert "GET /orders/{shop}" in found["rates"]["routes"]
+            gone = [weakref.ref(stream) for stream in app[REGISTRY].streams]
+        gc.collect()
+        gc.disable()
+        try:
+            await until(lambda: not app[REGISTRY].streams)
+            await asyncio.sleep(0)
+            assert [ref() for ref in gone] == [None] * len(gone)
+        finally:
+            gc.enable()
 
 
 async def test_pages_that_ask_for_the_same_share_a_look() -> None:

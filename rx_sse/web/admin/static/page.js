@@ -15,7 +15,7 @@ let close = null, news = 0, latest = null;
 // ---- what is shown ----------------------------------------------------------------------------------------------
 
 const TILES = [
-  { name: "open", title: "Open streams", now: ({ open }) => count(open), show: count },
+  { name: "open", title: "Open streams", now: ({ open }) => count(open), more: ({ limit }) => limit && `of ${count(limit)} allowed`, show: count, alarm: ({ open, limit }) => limit && open > 0.9 * limit && "wait" },
   { name: "opened", title: "Opened", now: (_, last) => rate(last), more: ({ stats }) => `${count(stats.opened)} in all`, show: rate },
   { name: "ended", title: "Ended", now: (_, last) => rate(last), more: ({ stats }) => `${count(Object.values(stats.ended).reduce((sum, number) => sum + number, 0))} in all`, show: rate },
   { name: "sent", title: "Sent", now: (_, last) => `${bytes(last)}/s`, show: (value) => `${bytes(value)}/s` },
