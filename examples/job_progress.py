@@ -41,7 +41,7 @@ async def watch(request: web.Request) -> rx.Observable[rx_sse.ServerSentEvent]:
 
 @routes.delete("/jobs/{id}")
 async def stop(request: web.Request) -> web.Response:
-    """Stop a job, whoever started it."""
+    """Stop a job, whichever page started it."""
     if (run := await bus.find_run(request.match_info["id"])) is None:
         raise web.HTTPNotFound
     return web.json_response({"state": (await bus.stop(run.name)).state})

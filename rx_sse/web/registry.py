@@ -1,6 +1,6 @@
-"""What one application knows of its streams: the parts they share, who may open one, how they all end.
+"""The streams of one application: their shared resources, admission, and the shutdown.
 
-Standard: RFC 9110 §15.6.4 for what is shed.
+Standard: RFC 9110 §15.6.4 for refused requests.
 Never: it holds a stream that has ended, or keeps a shutdown waiting beyond its window.
 """
 
@@ -42,23 +42,23 @@ if TYPE_CHECKING:
 logger = logging.getLogger("rx_sse")
 
 OPENS: web.RequestKey[bool] = web.RequestKey("rx_sse.opens", bool)
-"""Set on a request whose stream has been counted as one that is opened."""
+"""Set on a request whose stream has been counted as opened."""
 RECENT = 500
-"""Ends that are remembered for the inspector page."""
+"""Ended streams that are kept for the admin page."""
 
 
 class StreamRegistry:
     """The streaming state of an application, kept under `REGISTRY`.
 
     Args:
-        bus: whose life the application owns, alone or with others; None without one, until the start finds
-            one below (see `buses`).
+        bus: the bus that the application starts and closes, alone or with others; None without one, until the
+            start finds one in a sub-application (see `buses`).
         allow_origins: origins that may read streams from other sites.
-        limits: how many streams.
+        limits: limits on streams and users.
         drain: seconds over which streams are closed at a shutdown.
         finish_runs: whether runs get that time to end first.
         options: defaults for every stream.
-        debug: show the errors of streams to their clients; None for whatever the loop's debug mode is.
+        debug: show the errors of streams to their clients; None for the loop's debug mode.
 
     Attributes:
         closing: the shutdown has begun.
@@ -86,7 +86,8 @@ class StreamRegistry:
         self.drain = drain
         self._finish_runs = finish_runs
         self.buses: tuple[Bus, ...] = () if bus is None else (bus,)
-        """Whose revocations count: its own, and from the start on those of the applications below."""
+        """The buses whose revocations apply: the application's own, and from the start on those of its
+        sub-applications."""
         self.refusals = Refusals()
         self.closing = False
         self.streams: set[Stream] = set()
@@ -109,7 +110,7 @@ class StreamRegistry:
 
     @property
     def parts(self) -> LoopResources:
-        """What the streams share.
+        """The resources that the streams share.
 
         Raises:
             UsageError: the application has not been started.
@@ -121,8 +122,7 @@ class StreamRegistry:
         return self._parts
 
     def options(self, own: Mapping[str, Any]) -> Options:
-        """The options of a handler over those of the application. `own` is remembered, so it must not
-        change."""
+        """The options of a handler over those of the application. `own` is cached, so it must not change."""
         found = self._resolved.get(id(own))
         if found is None:
             found = self._resolved[id(own)] = (own, resolve(self._options, own))
@@ -133,7 +133,7 @@ class StreamRegistry:
         return resolve(self._options, own)
 
     def stats(self) -> RegistryStats:
-        """The streams at this moment."""
+        """The present statistics."""
         return RegistryStats(
             open=len(self.streams),
             opened=self._opened,
@@ -175,7 +175,7 @@ class StreamRegistry:
                 self.refusals.tell(request, 401, f"the token was refused: {reason}", kind="revoked")
                 raise invalid_token()
         if limits.opens_per_second is not None and OPENS not in request:
-            wait = self._opening.take()  # once for a request, which is asked about twice
+            wait = self._opening.take()  # once for a request, which is checked twice
             if wait > 0:
                 rate = limits.opens_per_second
                 self.notices.seldom(
@@ -186,10 +186,10 @@ class StreamRegistry:
         return None
 
     def refused(self, principal: Principal) -> str | None:
-        """Why a bus refuses a principal (it was revoked, say), in words; None if none does.
+        """The reason why a bus refuses a principal (it was revoked, say), in words; None if none does.
 
         Raises:
-            Overloaded: that is not known yet: every token is refused.
+            Overloaded: the revocations are not loaded: every token is refused.
         """
         for bus in self.buses:
             known = core_of(bus).revocations
@@ -209,8 +209,8 @@ class StreamRegistry:
         *,
         strict: bool = False,
     ) -> web.StreamResponse:
-        """Refuse a stream because something that it needs does not answer: the client reads what cannot be
-        done, the log why."""
+        """Refuse a stream because something that it needs does not answer: the client gets a general text,
+        the log the reason."""
         self.notices.seldom((cause, str(error)), "streams are refused: %s", error, error=error.__cause__)
         return self.shed(request, cause, seconds=error.retry_after or 2.0, strict=strict)
 
@@ -264,19 +264,19 @@ class StreamRegistry:
             self.emptied.set_result(None)
 
     def revoked(self, user: str | None, token_id: str | None, issued_before: float | None) -> None:
-        """End the streams whose tokens a revocation of the bus is about."""
+        """End the streams whose tokens a revocation of the bus matches."""
         for stream in list(self._by_user.get(user, ()) if user is not None else self.streams):
             if stream.principal is not None and self.refused(stream.principal) is not None:
                 stream.expire(End.REVOKED)
 
     def withdrawn(self, concerned: Callable[[Principal], bool]) -> None:
-        """End the streams of principals that an authenticator no longer vouches for (a key was withdrawn)."""
+        """End the streams of principals whose key an authenticator has withdrawn."""
         for stream in list(self.streams):
             if stream.principal is not None and concerned(stream.principal):
                 stream.expire(End.REVOKED)
 
     def heed(self, auth: object) -> None:
-        """Listen, once, to what an authenticator withdraws."""
+        """Watch, once, the withdrawals of an authenticator."""
         watch = getattr(auth, "watch", None)
         if watch is not None and id(auth) not in self._heeded:
             self._heeded[id(auth)] = (auth, watch(self.withdrawn))  # held, so that its id stays its own
@@ -286,7 +286,8 @@ class StreamRegistry:
     async def life(self, app: web.Application) -> AsyncIterator[None]:
         """The `cleanup_ctx` of the application: the bus works from before the first stream until after the
         last."""
-        # A mount below brings its bus along: what it revokes holds for the streams up here as well.
+        # A mount in a sub-application has a bus of its own: its revocations apply to the streams here as
+        # well.
         self.buses = tuple(dict.fromkeys((*self.buses, *_buses_below(app))))
         self.bus = self.buses[0] if self.buses else None
         self._parts = parts = LoopResources(None if self.bus is None else core_of(self.bus).runtime.fanout)
@@ -331,8 +332,9 @@ class StreamRegistry:
 
 REGISTRY: web.AppKey[StreamRegistry] = web.AppKey("rx_sse.registry", StreamRegistry)
 WATCHER: web.AppKey[Callable[[StreamRegistry], Callable[[], None]]] = web.AppKey("rx_sse.watcher")
-"""In an application below, or in this one: begins to watch the streams of the one above when that one starts,
-and returns what ends it. With several `setup` above it, each calls it, the outermost first."""
+"""In this application or a sub-application: begins to watch the outer application's streams when that
+application starts, and returns the function that ends it. With several `setup` around it, each calls it, the
+outermost first."""
 
 
 def _below(app: web.Application) -> Iterator[web.Application]:
@@ -354,7 +356,7 @@ def _watchers_below(app: web.Application) -> list[Callable[[StreamRegistry], Cal
 
 
 def registry_of(request: web.BaseRequest) -> StreamRegistry:
-    """The streaming state that serves a request: that of the outermost application with a `setup`.
+    """The registry of a request: that of the outermost application with a `setup`.
 
     Raises:
         UsageError: no application around the request was set up.
