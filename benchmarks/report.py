@@ -59,7 +59,7 @@ def _few_headers(label: str) -> bool:
 
 
 STALLS = ("users", "broadcast", "connect", "resume", "slow", "redis", "workers", "hold", "idle")
-"""All tasks but the pipeline, in which events may be left out: nobody can tell when one is due."""
+"""All tasks but the pipeline, in which events may be left out: it is unknown when one is due."""
 
 TABLES = (
     Table("Broadcast at a fixed rate: CPU µs per delivered event", "broadcast", "us", pick=_paced, digits=2),

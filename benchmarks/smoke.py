@@ -147,7 +147,7 @@ def main(client: Client, core: int, cache: Path) -> int:
         report.write(results, Path(folder))
         page = (Path(folder) / "results.md").read_text("utf-8")
     if not all(name in page for name in ready):
-        wrong.append("the report leaves somebody out")
+        wrong.append("the report leaves a library out")
     for line in wrong:
         print(f"broken: {line}")
     took = time.monotonic() - started

@@ -20,7 +20,7 @@ DELIVERIES = 20_000
 FASTEST = 1_000
 """Events a second at most, so that the feed itself is not what is measured when there is but one client."""
 IN_FLIGHT = 64
-"""Events under way at most when saturated, per client: too few to fill anybody's queue."""
+"""Events under way at most when saturated, per client: too few to fill any client's queue."""
 
 
 class Cell(Protocol):
@@ -77,7 +77,7 @@ class Live:
             warm=self.warm,
         )
         values = delivered(report, late=bool(self.rate))
-        if not self.loose:  # where events may be left out, nobody can tell when one is due
+        if not self.loose:  # where events may be left out, it is unknown when one is due
             values["stall"] = report["stall"]
         if self.stopped:
             values["growth"] = (server.memory().resident - before.resident) / 2**20
@@ -147,7 +147,7 @@ class Arrive:
 
 @dataclass(frozen=True)
 class Idle:
-    """Streams on which nothing happens but heartbeats, every 15 s with everybody."""
+    """Streams on which nothing happens but heartbeats, every 15 s with every library."""
 
     task: str
     clients: int

@@ -63,7 +63,7 @@ def require(part: str) -> str:
 
 
 def no_skip(report: T) -> T:
-    """In CI a skip is a failure, whoever skipped and why; elsewhere it is what it is."""
+    """In CI a skip is a failure, whatever its reason; elsewhere it is allowed."""
     if CI and report.outcome == "skipped" and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
         report.longrepr = f"skipped, and CI skips nothing: {report.longrepr}"

@@ -63,7 +63,7 @@ class Browser:
         return told["result"]
 
     async def send(self, method: str, session: str | None = None, **params: Any) -> None:
-        """Send a command whose answer may never come: it ends whoever would give it."""
+        """Send a command whose answer may never come: it ends the process that would answer."""
         with suppress(TimeoutError, Refused, asyncio.CancelledError):
             await self.call(method, session, timeout=0.5, **params)
 

@@ -33,7 +33,7 @@ def program(flavor: str) -> str:
 
 
 def free_port() -> int:
-    """A port that nobody uses now, low enough that a cluster's bus port (10,000 above) exists."""
+    """A free port, low enough that a cluster's bus port (10,000 above) exists."""
     while True:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -155,7 +155,7 @@ class RedisServer:
         self.process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
-        """End it at once, without a word to anybody."""
+        """Kill it, without notifying any client."""
         if self.process is not None:
             self.process.send_signal(signal.SIGCONT)
             self.process.kill()

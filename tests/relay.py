@@ -55,7 +55,7 @@ class Relay:
         self.cut()
 
     def silence(self, *, answers: bool = False) -> None:
-        """From now on nothing passes, and nobody is told.
+        """From now on nothing passes, and neither side is notified.
 
         Args:
             answers: only what the server says is held back, as by a connection that is half dead.

@@ -111,7 +111,7 @@ def test_events_refuses_what_cannot_work_before_anybody_subscribes(
     ids=str,
 )
 async def test_a_revocation_that_would_fit_no_token_is_refused(whom: dict[str, Any], said: str) -> None:
-    """In silence it would leave somebody in who was to be kept out."""
+    """Silently ignored, it would admit a user that was to be refused."""
     async with MemoryBus() as bus:
         with pytest.raises(UsageError) as caught:
             await bus.revoke(**whom)

@@ -33,7 +33,7 @@ ROOMS: dict[str, set[str]] = {
     "client": {"reactivex", "aiohttp", "multidict", "yarl"},
     "web": {"reactivex", "aiohttp", "multidict", "yarl", "jwt"},
 }
-# Nobody imports these; each brings what it is about.
+# No room imports these; each imports the rooms that it needs.
 LEAVES: dict[str, set[str]] = {
     "testing": {"reactivex", "aiohttp", "yarl"},
     "notebook": {"reactivex", "aiohttp", "IPython"},
@@ -52,7 +52,7 @@ ONLY_IN = {
     "msgspec": "wire/json",
     "redis": "bus/redis/net/address",
 }
-# Names that the documentation of Python describes for everybody, the underscore notwithstanding.
+# Names that the documentation of Python describes as public, despite the underscore.
 DOCUMENTED = {"sys._current_frames"}
 SANS_IO = {"errors", "arguments", "histogram", "wire"}
 

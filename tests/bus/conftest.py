@@ -18,7 +18,7 @@ MakeBus = Callable[..., Bus]
 
 @pytest.fixture(scope="session")
 def redis() -> Iterator[RedisServer]:
-    """A Redis for tests that leave it as it is. Its keys are told apart by their prefix."""
+    """A Redis for tests that leave it as it is. Its keys are distinguished by their prefix."""
     with RedisServer("redis") as server:
         yield server
 
@@ -53,7 +53,7 @@ def make_bus(request: pytest.FixtureRequest) -> MakeBus:
 
 
 def redis_maker(server: RedisServer, **defaults: Any) -> MakeBus:
-    """Makes buses on a server, under a prefix that nobody has used."""
+    """Makes buses on a server, under an unused prefix."""
     from rx_sse import RedisBus
 
     prefix = f"t{os.urandom(4).hex()}"

@@ -311,7 +311,7 @@ class Process:
 
 
 class Client:
-    """Somebody with a cursor, who comes and goes."""
+    """A client with a cursor that connects and disconnects."""
 
     def __init__(self, name: str, broker: Broker) -> None:
         self.name = name
@@ -394,7 +394,7 @@ class Client:
         self.move(entry.position)
 
     def ended(self, reader: Reader, entry: Entry | None) -> None:
-        raise AssertionError("nobody ends it")
+        raise AssertionError("no source ends it")
 
     def room(self, again: Callable[[], None]) -> bool:
         self.again = again

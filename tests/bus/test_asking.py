@@ -366,7 +366,7 @@ async def test_a_log_that_does_not_answer_is_overloaded_and_one_that_recovers_is
     async with Bus(log, position_timeout=0.02) as bus:
         with pytest.raises(Overloaded, match="did not answer"):
             await bus.position("t")
-        log.answer()  # nobody waits any more
+        log.answer()  # no caller waits any more
         log.down = True
         with pytest.raises(Overloaded):
             await bus.history("t")

@@ -37,7 +37,7 @@ class Wanderer:
         self.listener: Listener | None = None
 
     async def visit(self, bus: Bus, until: str, last: int = 0) -> list[str]:
-        """Come, read up to `until`, and leave; what came."""
+        """Connect, read up to `until`, and disconnect; returns the received values."""
         listener = Listener(bus, "t", cursor=self.cursor, last=last)
         await listener.until(lambda it: until in said(it))
         self.cursor = listener.cut()
@@ -69,7 +69,7 @@ async def test_on_each_branch_nothing_comes_twice() -> None:
         await client.visit(a, "a5", last=9)
         assert await client.visit(b, "unknown") == ["unknown"]
         await b.publish("t", "b4")
-        assert await client.visit(b, "b4") == ["b4"], "it is told once"
+        assert await client.visit(b, "b4") == ["b4"], "the gap is sent once"
         await a.publish("t", "a6")
         assert await client.visit(a, "a6") == ["unknown", "a6"]
         await b.publish("t", "b5")

@@ -120,7 +120,7 @@ async def test_map_keeps_the_position() -> None:
 
 
 async def test_one_of_two_topics_is_trimmed_while_the_client_reads_the_other(make_bus: MakeBus) -> None:
-    """`a`, `a` and `b`, `a`, both again: the gap is told for `b` alone, once, and nothing of `a` is lost."""
+    """`a`, `a` and `b`, `a`, both again: one gap, for `b` only, and nothing of `a` is lost."""
     async with make_bus(history=100) as bus:
         got: list[str] = []
         cursor: str | None = None
@@ -253,7 +253,7 @@ async def test_a_topic_keeps_its_ring_for_a_while_after_its_last_listener() -> N
         assert bus.stats().topics == 2
         listener = await Listener(bus, "t").opened()
         core_of(bus).tick(core_of(bus).runtime.now() + 100.0)
-        assert bus.stats().topics == 2, "somebody came back"
+        assert bus.stats().topics == 2, "a listener reconnected"
         await bus.publish("t", 1)
         assert listener.values == [1]
         listener.cut()

@@ -25,7 +25,7 @@ from .conftest import MakeBus
 
 
 async def as_(user: str, action: Callable[[], Awaitable[Any]]) -> None:
-    """What somebody does in a context of their own."""
+    """Work in a context of its own."""
 
     async def act() -> None:
         tenant.set(user)

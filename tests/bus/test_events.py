@@ -19,7 +19,7 @@ from rx_sse.testing import listener as client
 
 
 class SlowLog:
-    """A memory log that answers later, when it is told to."""
+    """A memory log that answers later, when the test says so."""
 
     def __init__(self) -> None:
         self.log = MemoryLog()

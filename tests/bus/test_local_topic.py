@@ -108,7 +108,7 @@ def test_a_fork_is_told_once_to_those_who_were_there_and_to_those_behind_it() ->
     assert told(there) == ["1", "2", "withdrawn"], "told at once, and not again by the gap entry"
     behind.connect(scene.processes[1])
     scene.settle()
-    assert told(behind) == ["1", "withdrawn"], "who had not got it yet is told that it is lost"
+    assert told(behind) == ["1", "withdrawn"], "a reader behind it gets a gap for the lost entry"
     scene.publish(1, "3")
     assert told(there)[-1] == told(behind)[-1] == "3"
     fresh = scene.client(0)

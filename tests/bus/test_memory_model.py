@@ -99,7 +99,7 @@ class Memory(RuleBasedStateMachine):
                 expected, gap = number + 1, False
 
     def teardown(self) -> None:
-        """Everybody comes back and reads to the end: all that is missing then is in front of a gap."""
+        """All readers reconnect and read to the end: every missing entry precedes a gap."""
         for client in self.clients:
             if client.reader is None:
                 self.since.setdefault(client.name, len(self.published))

@@ -122,7 +122,7 @@ USERS = [
 
 
 async def test_no_user_reads_what_is_anothers(make_bus: MakeBus) -> None:
-    """Each of them gets his own, live, as history and after a cut; also with another's cursor in his hand."""
+    """Each user gets its own events, live, as history and after a cut; also with another user's cursor."""
     async with make_bus() as bus:
         names = {user: topic_name("user", user) for user in USERS}
         own = {user: await Listener(bus, name, user=user).opened() for user, name in names.items()}

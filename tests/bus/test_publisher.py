@@ -69,7 +69,7 @@ async def test_a_thread_waits_no_longer_than_it_was_told_to() -> None:
         fill(bus)
         thread = threading.Thread(target=push)
         thread.start()
-        thread.join()  # the loop is blocked: nobody makes room
+        thread.join()  # the loop is blocked: no room is made
         assert len(raised) == 1
 
 

@@ -1,4 +1,4 @@
-"""What one principal may take of a bus: bound by the application, counted for whoever is named."""
+"""The quotas of a principal on a bus: set by the application, counted for the user that is named."""
 
 from __future__ import annotations
 

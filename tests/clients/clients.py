@@ -1,4 +1,4 @@
-"""The clients that a test of this folder drives, all with one face: what came, and how it ended."""
+"""The clients that a test of this folder drives, with one interface: the received events, and the end."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ class Reported(list[BaseException]):
 
 @pytest.fixture
 async def reported() -> Reported:
-    """The exceptions that the running loop is told of."""
+    """The exceptions reported to the running loop."""
     found = Reported()
     found.on(asyncio.get_running_loop())
     return found

@@ -66,7 +66,7 @@ def test_a_broadcast_is_cut_into_slices_and_stays_in_order() -> None:
         began = time.perf_counter()
         loop.turns.popleft()()
         longest[0] = max(longest[0], time.perf_counter() - began)
-    assert got == [0] * 500 + [1, 2] * 500, "what came meanwhile is one burst, each reader's in order"
+    assert got == [0] * 500 + [1, 2] * 500, "events pushed meanwhile are one burst, in order for each reader"
     assert loop.fanout.waiting == 0 and loop.fanout.delivered == 1500 and loop.fanout.size == 0
 
 

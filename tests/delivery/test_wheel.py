@@ -21,7 +21,7 @@ FINE = 0.01
 
 
 class Item:
-    """Notes when it ticks, and does what it is told to do then."""
+    """Notes when it ticks, and then calls a function of the test."""
 
     def __init__(self, action: Callable[[float], float | None] = lambda now: None) -> None:
         self.bucket: int | None = None

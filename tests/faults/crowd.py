@@ -24,8 +24,8 @@ class Sent:
 
     Attributes:
         at: when.
-        state: what the publisher was told: accepted, refused, unknown; empty if its process died.
-        place: where it was stored, as far as the publisher was told.
+        state: the publisher's result: accepted, refused, unknown; empty if its process died.
+        place: its position, as far as the publisher knows it.
     """
 
     number: int
@@ -152,7 +152,7 @@ class Crowd:
         self._publishing = asyncio.create_task(self._publish())
 
     async def rest(self) -> None:
-        """Stop publishing, and wait until everybody was told what became of it."""
+        """Stop publishing, and wait until every publish has a result."""
         if self._publishing is not None:
             self._publishing.cancel()
             await asyncio.gather(self._publishing, return_exceptions=True)

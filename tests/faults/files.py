@@ -82,7 +82,7 @@ class DatabaseFile:
         return copy
 
     def remove(self) -> None:
-        """Delete it, whoever has it open."""
+        """Delete it, whichever processes have it open."""
         for end in ("", "-wal", "-shm"):
             Path(self.url + end).unlink(missing_ok=True)
 

@@ -18,7 +18,7 @@ class Verdict:
     """What the clients saw.
 
     Attributes:
-        accepted: events whose publisher was told that they are stored, or that are.
+        accepted: events that their publisher knows to be stored, or that are.
         due: what the clients should have received together.
         received: what they did.
         missing: events that a client does not have, and no gap accounts for.
@@ -94,7 +94,7 @@ def _client(client: Client, due: Mapping[int, Sent], log: Log, verdict: Verdict)
 
 
 def _holes(got: Sequence[Got]) -> set[int]:
-    """Sequence numbers that are left out although no gap was told there."""
+    """Sequence numbers that are missing without a gap."""
     holes: set[int] = set()
     for item, before in zip(got[1:], got, strict=False):
         if not item.reason:

@@ -108,7 +108,7 @@ class HttpReader:
 
     @property
     def lost(self) -> bool:
-        """Whether it was told that the run is lost."""
+        """Whether it got the end of the lost run."""
         return self.end is not None and self.end.json().get("reason") == "lost"
 
 
@@ -209,7 +209,7 @@ class Reader:
             self.ended.set_result(error)
 
     def whole(self, entries: int) -> bool:
-        """Whether it has every entry once, in order, and was told the end."""
+        """Whether it has every entry once, in order, and the end."""
         complete = self.count == entries and not self.wrong and not self.gaps
         return complete and self.ended.done() and self.ended.result() is None
 

@@ -146,7 +146,7 @@ class Row:
 
 @dataclass
 class Outcome:
-    """What came of a row."""
+    """The result of a row."""
 
     row: Row
     verdict: Verdict

@@ -193,7 +193,7 @@ async def test_a_gap_is_told_with_its_reason(heading: str, chromium: str) -> Non
     async with serve(app) as url, visiting(chromium, url):
         while (seen := await page.seen())[0] != "gap":
             assert seen[0] in ("shown", "state"), seen
-        assert seen == ["gap", "trimmed", None], "nobody knows how many were trimmed"
+        assert seen == ["gap", "trimmed", None], "the number of trimmed entries is unknown"
 
 
 @pytest.mark.slow

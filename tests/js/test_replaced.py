@@ -1,4 +1,4 @@
-"""How long tabs are without a connection when whoever had it is gone."""
+"""How long tabs are without a connection when the tab that had it is gone."""
 
 from __future__ import annotations
 

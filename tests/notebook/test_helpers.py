@@ -1,4 +1,4 @@
-"""The helpers end when they were told to, show what came, and leave nothing behind."""
+"""The helpers end as requested, show what they received, and leave nothing behind."""
 
 from __future__ import annotations
 

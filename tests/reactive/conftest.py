@@ -21,7 +21,7 @@ def reported() -> Reported:
 
 
 class Reported(list[BaseException]):
-    """The exceptions that a loop was told of."""
+    """The exceptions reported to a loop."""
 
     def on(self, loop: asyncio.AbstractEventLoop) -> None:
         def handler(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

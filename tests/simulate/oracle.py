@@ -131,7 +131,7 @@ class Account:
         self.since = item.at
 
     def gapped(self, gap: GapTold) -> None:
-        """A gap was told."""
+        """A gap was sent."""
         self.told.append(gap)
         if self.chain.branched or self.place is None:
             self.gap = gap

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 
 class Trace:
-    """The record of one run. Lines are made only when somebody reads them.
+    """The record of one run. Lines are made only when they are read.
 
     Args:
         time: the loop's.

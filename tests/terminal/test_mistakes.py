@@ -1,4 +1,4 @@
-"""What a careless call is told: one line with what was wrong and what to do, and never a traceback."""
+"""The error of a careless call: one line with what was wrong and what to do, and never a traceback."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a test is told when what it waits for does not come: the answer with its body, what came instead."""
+"""The error of a wait that fails: the answer with its body, and what was received instead."""
 
 from __future__ import annotations
 

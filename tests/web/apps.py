@@ -48,7 +48,7 @@ async def only_stream(app: web.Application) -> Stream:
 
 
 async def until(condition: Callable[[], bool], timeout: float = 5.0) -> None:
-    """Wait for something that tells nobody when it happens."""
+    """Wait for a condition that no event announces."""
     async with asyncio.timeout(timeout):
         while not condition():
             await asyncio.sleep(0.005)

@@ -158,7 +158,7 @@ async def test_a_burst_for_a_reader_that_lags_meets_its_policy_event_by_event(
             event = await stream.next_event(control=True)
             if event.type == "stream-gap":
                 missed += event.json()["missed"]
-                assert len(got) + missed == n - 5, "the loss is told in its place"
+                assert len(got) + missed == n - 5, "the loss is reported in its place"
             elif not event.is_control:
                 got.append(event.json()["n"])
     assert got[-5:] == list(range(n - 5, n)) and got == sorted(got) and missed > 900
@@ -328,7 +328,7 @@ async def test_a_burst_of_one_turn_beyond_the_limits_reaches_a_reader_that_reads
 
 @pytest.mark.parametrize("policy", ["disconnect", "drop_oldest", "drop_newest"])
 async def test_a_burst_that_comes_before_the_headers_waits_for_its_reader(policy: Any) -> None:
-    """In the turn of the first event nothing can be written yet, so nobody is slow."""
+    """In the turn of the first event nothing can be written yet, so no reader is slow."""
     app = rx_sse.setup(web.Application())
 
     @rx_sse.sse(overflow=rx_sse.Overflow(policy, max_events=5), hold_headers=5.0)

@@ -88,7 +88,7 @@ async def test_a_completed_stream_is_not_come_back_to(chromium: str) -> None:
     async with serve(app) as url, visiting(chromium, url):
         assert await page.seen() == ["message", "once"]
         assert await page.seen() == ["error", 0], "the browser comes back by itself"
-        assert await page.seen() == ["error", 2], "and is told 204: closed for good"
+        assert await page.seen() == ["error", 2], "and gets 204: closed for good"
     assert len(runs) == 1
 
 

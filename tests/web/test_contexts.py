@@ -1,4 +1,4 @@
-"""A stream's work runs in the context (`contextvars`) of its request, whoever caused it.
+"""A stream's work runs in the context (`contextvars`) of its request, whatever caused it.
 
 Two users at once, each with a tenant that a middleware has set, on real sockets, on both loops.
 """
@@ -28,7 +28,7 @@ from .apps import until
 
 
 def push(subject: Subject[Any], value: Any, user: str = "carol") -> None:
-    """Push as somebody else."""
+    """Push as another user."""
     token = tenant.set(user)
     subject.on_next(value)
     tenant.reset(token)

@@ -109,7 +109,7 @@ async def test_a_failure_at_any_door_lets_a_browser_come_back(door: str) -> None
             assert failed.type == "stream-error" and "away" not in failed.data
             assert stream.retry is not None and stream.retry >= 1000
         async with open_stream(url, path, headers={**BACK, "Accept": "*/*"}) as stream:
-            assert stream.status == 500, "a program is told by the status"
+            assert stream.status == 500, "a program gets the status"
 
 
 @pytest.mark.parametrize("raised", [web.HTTPUnauthorized, web.HTTPForbidden, web.HTTPNotFound])

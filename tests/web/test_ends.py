@@ -1,4 +1,4 @@
-"""How a stream ends, what the client is told, and what happens when it comes back; and what keeps it open."""
+"""How a stream ends, what the client receives, and what happens at a reconnect; and what keeps it open."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many streams there may be, and what those over a limit are told."""
+"""How many streams there may be, and the answers to requests over a limit."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .apps import app_of, exchange, hello, streaming, until, watched
 
 
 def by_name(request: web.Request) -> Principal | None:
-    """Whoever says a name is taken at their word."""
+    """The name in a request is trusted."""
     name = request.headers.get("X-User")
     return None if name is None else Principal(name)
 

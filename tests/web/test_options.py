@@ -100,7 +100,7 @@ async def test_headers_leave_with_the_first_sign_of_life(source: Any) -> None:
 
 
 async def test_headers_leave_after_the_source_is_subscribed() -> None:
-    """Whoever has seen the headers misses nothing that is pushed after them."""
+    """A client that has received the headers misses nothing that is pushed after them."""
     subject, live = Subject[int](), set[object]()
     app = app_of(streaming(lambda: watched(subject, live), hold_headers=0))
     async with serve(app) as url:

@@ -1,4 +1,4 @@
-"""A principal is somebody, or is not made."""
+"""A principal has a user, or is not made."""
 
 from __future__ import annotations
 

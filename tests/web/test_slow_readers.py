@@ -1,4 +1,4 @@
-"""A reader that is slower than its source costs bounded memory, delays nobody, and meets its policy.
+"""A reader that is slower than its source costs bounded memory, delays no other reader, and meets its policy.
 
 Every event carries its number, so what arrived and what was announced can be counted against what was pushed:
 a gap must say exactly how many numbers are missing in its very place.

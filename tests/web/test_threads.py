@@ -1,4 +1,4 @@
-"""Any thread may push: nothing raises there, each thread's order is kept, and what was lost is told."""
+"""Any thread may push: nothing raises there, each thread's order is kept, and losses are reported."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ async def test_a_body_that_nobody_reads_is_let_be(size: int, blind: bool) -> Non
 
 
 async def test_a_client_that_leaves_behind_its_unread_body_is_missed() -> None:
-    """Reading is paused, so nobody would hear of its end; the kernel is asked."""
+    """Reading is paused, so asyncio does not see its end; the kernel is asked."""
     release = asyncio.Event()
     app = app_of({"POST /": ignores(release)})  # type: ignore[dict-item]
     async with serve(app) as url:

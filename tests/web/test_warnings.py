@@ -1,4 +1,4 @@
-"""What is legal and hardly ever meant is told to the log, once a handler, with its name and the cure."""
+"""A legal but probably unintended use is logged, once a handler, with its name and the remedy."""
 
 from __future__ import annotations
 

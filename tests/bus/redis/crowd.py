@@ -1,4 +1,4 @@
-"""Clients that come and go over several buses, somebody who publishes, and an oracle that counts."""
+"""Clients that connect and disconnect over several buses, a publisher, and an oracle that counts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PATIENCE = 60.0
 
 
 class Client:
-    """Somebody with a cursor, who keeps everything in the order in which it came; a gap is None."""
+    """A client with a cursor, which keeps all events in the order of their arrival; a gap is None."""
 
     def __init__(self, topic: str) -> None:
         self.topic = topic
@@ -124,7 +124,7 @@ class Crowd:
                 await asyncio.sleep(0.02)
 
     def check(self, *, gaps: bool) -> None:
-        """Nothing twice; nothing missing but where a gap was told; no gap at all, unless `gaps`."""
+        """Nothing twice; nothing missing except where a gap was sent; no gap at all, unless `gaps`."""
         for client in self.clients:
             got = client.all()
             numbers = [item for item in got if item is not None]

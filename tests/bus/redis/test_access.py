@@ -37,7 +37,7 @@ def let_in(server: RedisServer, *rights: str) -> None:
 
 
 def refusals(server: RedisServer) -> list[Any]:
-    """What the server refused, but for the name of a connection, which nobody needs."""
+    """What the server refused, except for the name of a connection, which is optional."""
     return [line for line in server.command("ACL", "LOG") if "setname" not in str(line)]
 
 

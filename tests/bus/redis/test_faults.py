@@ -186,7 +186,7 @@ async def test_the_network_of_one_process_is_cut() -> None:
 
 
 async def test_a_stale_replica_is_promoted() -> None:
-    """What was accepted and taken back is told to everyone, also to those who had not seen it."""
+    """A gap for accepted and lost entries reaches all clients, also those that had not received them."""
     with Replicas() as pair:
         async with Relay(pair.first) as relay, two(relay.url, probe_interval=0.3) as buses:
             crowd = Crowd("t", buses)
@@ -258,7 +258,7 @@ async def test_what_is_known_of_a_topic_is_evicted_and_its_log_is_left() -> None
 
 
 async def test_a_log_expired_and_what_is_known_of_it_did_not() -> None:
-    """The chain goes on: who had everything resumes, who had not is told."""
+    """The chain continues: a client that had every entry resumes, any other gets a gap."""
     with RedisServer() as server:
         async with RedisBus(server.url) as bus:
             first = await bus.publish("t", 1)

@@ -63,7 +63,7 @@ async def test_who_closes_takes_his_listeners_with_him_at_once() -> None:
 
 
 async def test_who_dies_is_forgotten_when_his_time_is_over() -> None:
-    """What he said counts until then, by Redis's clock, and nobody has to remove it."""
+    """The report of a dead process is valid until then, by Redis's clock, and expires by itself."""
     with RedisServer() as server:
         async with RedisBus(server.url) as bus:
             key = core_of(bus).log.keys.here("t")  # type: ignore[attr-defined]

@@ -214,7 +214,7 @@ async def test_wait_belongs_to_the_acl_only_when_it_is_used() -> None:
 
 @pytest.mark.slow
 async def test_sentinel_and_cluster() -> None:
-    """The wait goes to whoever has stored it."""
+    """The wait is sent to the server that has stored it."""
     with Replicas(sentinel=True) as pair:
         counted(pair)
         async with RedisBus(pair.url, replicas=1) as bus:

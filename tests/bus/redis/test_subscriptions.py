@@ -56,7 +56,7 @@ async def test_a_beginning_that_was_only_read_is_soon_forgotten(redis: RedisServ
             while bus.stats().questions < questions + 2:  # compared, as it is every second
                 await asyncio.sleep(0.02)
         assert redis.command("PTTL", keys.meta("read")) <= BEGINNING
-        shift[0] = STAYS + 1  # somebody stays: its cursor is good for as long as any other
+        shift[0] = STAYS + 1  # a reader stays: its cursor is good for as long as any other
         await life(redis, keys.meta("read"), more_than=3_600_000)
         assert listener.values == []
 

@@ -22,7 +22,7 @@ async def owner(where: str, prefix: str, lease: float) -> Process:
 
 
 async def freeze(process: Process, where: str) -> None:
-    """Stop a process; not inside a transaction, where it would keep everybody from the file."""
+    """Stop a process; not inside a transaction, where it would lock the file for all processes."""
     while True:
         process.send_signal(signal.SIGSTOP)
         if "://" in where:

@@ -1,4 +1,4 @@
-"""Processes that are killed under load, stopped and restarted: every client holds the list, or was told."""
+"""Processes that are killed under load, stopped and restarted: every client holds the list, or got a gap."""
 
 from __future__ import annotations
 

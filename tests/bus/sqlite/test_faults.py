@@ -82,7 +82,7 @@ async def test_a_start_while_the_file_is_locked_waits_for_it(path: Path) -> None
             with pytest.raises(PublishRefused):
                 await bus.publish("t", 2)
             listener = Listener(bus, "new")
-            assert not listener.written, "it was told a position that is none"
+            assert not listener.written, "it got an invalid position"
             other.execute("ROLLBACK")
             await listener.opened()
             await bus.publish("t", 2)
@@ -123,7 +123,7 @@ async def test_a_full_disk_refuses_and_heals_by_itself(bus: SQLiteBus, path: Pat
     await listener.until(lambda it: bool(it.events) and it.events[-1].data == "after")
     got = [event.json()["n"] for event in listener.events[1:-1]]
     assert got == [*range(1, taken), "pushed"] and not listener.gaps
-    assert any("full" in str(it.error) for it in errors), "nobody was told"
+    assert any("full" in str(it.error) for it in errors), "it was not reported"
 
 
 async def test_a_file_that_is_deleted_is_made_anew_and_readers_are_told(bus: SQLiteBus, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Rules for what is kept, in the file: whoever publishes to it keeps to them, with or without a bus."""
+"""Retention rules in the file: every publisher applies them, with or without a bus."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ async def test_the_rules_are_noted_at_the_start_and_when_they_change(tmp_path: P
 
 @pytest.mark.slow
 async def test_a_topic_with_a_short_life_lives_as_long_as_it_is_listened_to(tmp_path: Path) -> None:
-    """Its listeners are told of no gap: the beginning of a topic that is over is another one."""
+    """Its listeners get no gap: the beginning of a topic that is over is another one."""
     async with SQLiteBus(tmp_path / "app.db") as bus:
         bus.retain("typing:*", ttl=2)
         listener = await Listener(bus, "typing:1").opened()

@@ -66,7 +66,7 @@ async def test_a_topic_that_is_watched_lives_on_and_keeps_its_place(
         listener = await Listener(bus, "watched").opened()
         empty = await Listener(bus, "empty").opened()
         await bus.publish("watched", 1)
-        for life in range(3):  # as if the machine slept; what is over for everybody else is not for these
+        for life in range(3):  # as if the machine slept; topics expire for all others, not for these
             await bus.publish(f"other{life}", "unwatched")
             forward(1000.0)
             await swept(bus, lambda: counts(path)[1] == 0)

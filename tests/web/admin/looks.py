@@ -1,4 +1,4 @@
-"""What the admin page is told, read as the page reads it."""
+"""The admin page's data, read as the page reads it."""
 
 from __future__ import annotations
 

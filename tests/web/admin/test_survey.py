@@ -1,4 +1,4 @@
-"""What the page is told of streams and topics: grouped, counted, searched, bounded."""
+"""The page's data about streams and topics: grouped, counted, searched, bounded."""
 
 from __future__ import annotations
 

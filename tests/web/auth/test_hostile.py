@@ -47,7 +47,7 @@ def b64(data: bytes) -> str:
 
 
 def judge(text: str) -> list[Principal]:
-    """Whoever any key lets in; anything but a refusal propagates."""
+    """The principal that any key admits; any error but a refusal propagates."""
     let_in: list[Principal] = []
     claimed_birth(text)
     with suppress(Refused):

@@ -62,7 +62,7 @@ async def test_an_algorithm_that_is_not_allowed_is_refused_without_asking(issuer
 
 
 async def test_a_public_key_is_no_secret(issuer: Issuer) -> None:
-    """HS256 with the published key as the secret, in every form in which somebody could have it."""
+    """HS256 with the published key as the secret, in every form in which an attacker could have it."""
     auth = trusting(issuer)
     header = {"alg": "HS256", "kid": "a"}
     async with asking(auth) as client:

@@ -1,4 +1,4 @@
-"""What the developer is told of a 401 or a 403: one line with the reason in words, and never the token."""
+"""The log of a 401 or a 403: one line with the reason in words, and never the token."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ async def ticket(client: Client, **claims: Any) -> str:
 
 
 def made(**claims: Any) -> str:
-    """A ticket that somebody with the secret made by hand."""
+    """A ticket made by hand, with the secret."""
     now = int(time.time())
     payload = {"sub": "7", "aud": "rx_sse:ticket", "iat": now, "exp": now + 60} | claims
     return keep(jwt.encode({k: v for k, v in payload.items() if v is not None}, OTHER_SECRET, "HS256"))
