@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from reactivex import Observable
 
-from rx_sse.arguments import count, function, seconds
+from rx_sse.arguments import count, seconds
 from rx_sse.bus.asking import Wish, history_of, position_of
 from rx_sse.bus.core import Core
 from rx_sse.bus.events import Events, check_after, check_beginnings, references
@@ -35,7 +35,7 @@ from rx_sse.bus.runtime import BusError, Runtime
 from rx_sse.bus.since import Since, check_since
 from rx_sse.bus.stats import BusStats
 from rx_sse.bus.topic import Topic
-from rx_sse.bus.user_code import Filter, Map, Snapshot
+from rx_sse.bus.user_code import Filter, Map, Snapshot, functions_of
 from rx_sse.errors import UsageError
 from rx_sse.wire.dumps import Dumps
 from rx_sse.wire.event import ServerSentEvent
@@ -180,23 +180,10 @@ class Bus(RunMethods):
             raise UsageError(f"events() takes 1 to {MAX_TOPICS} topics, not {len(topics)}")
         check_after(after)
         count("last", last, least=0)
-        check_beginnings(after, last, check_since(since), snapshot)
-        function("snapshot", snapshot, "a function of a topic's name that returns its state")
-        function("filter", filter, "a function of an event that returns whether the client gets it")
-        function("map", map, "a function of an event that returns what is sent instead")
-        function("on_gap", on_gap, "a function of a Gap")
-        refs = references(tuple(check_topic(topic) for topic in topics))
-        return Events(
-            self._core,
-            refs,
-            after,
-            last=last,
-            since=since,
-            snapshot=snapshot,
-            filter=filter,
-            map=map,
-            on_gap=on_gap,
-        )
+        if since is not None:
+            check_beginnings(after, last, check_since(since), snapshot)
+        functions = functions_of(filter, map, snapshot, on_gap)
+        return Events(self._core, references(topics), after, last=last, since=since, functions=functions)
 
     async def position(self, *topics: str) -> str:
         """The current position of topics: the cursor after every entry that the bus has accepted so far.

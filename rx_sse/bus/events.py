@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from typing import Any, NoReturn
 
 from reactivex import abc
 
 from rx_sse.bus.core import Core
 from rx_sse.bus.events_subscription import EventsSubscription
-from rx_sse.bus.gap import Gap
 from rx_sse.bus.log.position import ref_of
+from rx_sse.bus.names import check_topic
 from rx_sse.bus.resume.stream_cursor import ASKED, StreamCursor
 from rx_sse.bus.since import Since
-from rx_sse.bus.user_code import Filter, Functions, Map, Snapshot
+from rx_sse.bus.user_code import Functions
 from rx_sse.errors import UsageError
 from rx_sse.reactive.observer import Callbacks, Unwrapped
 from rx_sse.wire.event import ServerSentEvent
@@ -32,18 +32,15 @@ class Events(Unwrapped[ServerSentEvent]):
         *,
         last: int,
         since: Since | None,
-        snapshot: Snapshot | None,
-        filter: Filter | None,
-        map: Map | None,
-        on_gap: Callable[[Gap], None] | None,
+        functions: Functions,
     ) -> None:
         super().__init__()
         self._core = core
         self._topics = topics
         self._after = after
-        self._newest = last if snapshot is None else 0
+        self._newest = last if functions.snapshot is None else 0
         self._since = since
-        self._functions = Functions(filter, map, snapshot, on_gap)
+        self._functions = functions
 
     def subscribe_observer(
         self, observer: Callbacks, scheduler: abc.SchedulerBase | None = None
@@ -97,9 +94,16 @@ def check_beginnings(after: object, last: int, since: Since | None, snapshot: ob
 
 
 def references(topics: tuple[str, ...]) -> dict[str, str]:
-    """The topics of a stream and their references in cursors."""
-    refs = {topic: ref_of(topic) for topic in topics}
-    if len(set(refs.values())) != len(refs):
+    """The topics of a stream and their references in cursors.
+
+    Raises:
+        TopicNameError: a name that is not one.
+        UsageError: two references that are the same.
+    """
+    refs: dict[str, str] = {}
+    for topic in topics:
+        refs[check_topic(topic)] = ref_of(topic)
+    if len(refs) > 1 and len(set(refs.values())) != len(refs):
         raise UsageError(
             f"topics {', '.join(refs)}: two of them cannot be on one stream, their cursors would look alike"
         )

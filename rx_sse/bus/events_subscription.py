@@ -106,20 +106,21 @@ class EventsSubscription(abc.DisposableBase):
         else:
             places = self._handle.attach(self, topics)
         self._unlocated = self._left = len(places)
+        context = None if self._user_code is None else self._user_code.context
         for ref, topic in topics.items():
             local = core.topics.local(topic)
             after, past = places[ref] or (None, None)
             emit, receive = self._ways(local)
-            context = None if self._user_code is None else self._user_code.context
+            depth = last
             if is_run(topic):
                 core.runs.reads(topic)
-            # A run is read from its beginning, unless the call sets another.
-            whole = is_run(topic) and not last and fresh is None and not self._snapshots
-            if whole and after is None:
-                self._wholes.add(ref)
-            depth = WHOLE if whole else last
-            where: dict[str, Any] = {"after": after, "past": past, "last": depth, "fresh": fresh}
-            reader = Reader(local, runtime, self, emit, receive, **where, context=context)
+                # A run is read from its beginning, unless the call sets another.
+                if not last and fresh is None and not self._snapshots:
+                    depth = WHOLE
+                    if after is None:
+                        self._wholes.add(ref)
+            where = (after, past, depth, fresh)
+            reader = Reader(local, runtime, self, emit, receive, *where, context=context)
             self._readers += (reader,)
             core.rosters.join(topic, self.user)
         for reader in self._readers:

@@ -117,16 +117,21 @@ class LocalTopic:
         self._plain: ReceiverSet | None = None
         self._events: ReceiverSet | None = None
         self._dirty = True
-        self._asking = False
-        self._looping = False
-        self._resting = False
-        self._stuck = False
+        self._asking = self._looping = self._resting = self._stuck = False
         self._callers: tuple[Callable[[], None], ...] = ()
         self._curious: tuple[Callable[[], None], ...] = ()
-        self._own = host.resident is None
-        self._stop = host.log.watch(topic, self)
-        self.ring = ring_of(topic, host) if host.resident is None else host.resident.history(topic)
-        self._repair()
+        self._stop: Callable[[], None]
+        if (resident := host.resident) is None:
+            self._own = True
+            self._stop = host.log.watch(topic, self)
+            self.ring = ring_of(topic, host)
+            self._repair()
+        else:  # what the log says is at hand
+            self._own = self._dirty = False
+            self._stop = watched = resident.watched(topic, self)
+            self.ring = watched.history
+            self.position = watched.history.head
+            self.lineage, self.ended = watched.lineage, watched.ended
 
     # -- called by the log -----------------------------------------------------------------------------------
 

@@ -20,17 +20,14 @@ Never: it writes after `connection_lost`, and never waits.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-import socket
-import struct
 from collections.abc import Callable
 from typing import cast
 
-from rx_sse.delivery import Flusher, Outbox, Wheel
-from rx_sse.delivery.kernel import hung_up, unacknowledged
+from rx_sse.delivery import Flusher, Outbox, Wheel, tuning
+from rx_sse.delivery.kernel import hung_up, unsent
 from rx_sse.delivery.owner import NOBODY, Owner
-from rx_sse.delivery.tuning import KERNEL_LIMIT, Settings, descriptor_of, time_out, tune, untune
+from rx_sse.delivery.tuning import KERNEL_LIMIT
 
 WRITE_LIMIT = 64 * 1024
 """Bytes of one write: the rest stays in the outbox, where its policy still applies."""
@@ -116,8 +113,7 @@ class Connection(asyncio.Protocol):
         self._reset = reset
         self._stuck_size = 0
         self._stuck_since = 0.0
-        sock: socket.socket | None = transport.get_extra_info("socket")
-        self._fd = descriptor_of(transport, sock)
+        self._fd = tuning.descriptor_of(transport)
         self._direct = False  # the transport holds nothing, and bytes may be written to the socket directly
         self.free = False
         self._drained: list[Callable[[], None]] | None = None
@@ -129,7 +125,7 @@ class Connection(asyncio.Protocol):
         self.lost = False
         self._inner: asyncio.Protocol | None = cast(asyncio.Protocol, transport.get_protocol())
         transport.set_protocol(self)
-        self._saved: Settings | None = tune(transport, sock, write_timeout)
+        self._saved: tuning.Settings | None = None
         self.paused = transport.get_write_buffer_size() > KERNEL_LIMIT
 
     # -- from the transport ----------------------------------------------------------------------------------
@@ -167,26 +163,44 @@ class Connection(asyncio.Protocol):
         self.paused = True
         self.free = False
         self._stuck_since = now = asyncio.get_running_loop().time()
-        self._stuck_size = self._unsent()
+        self._stuck_size = unsent(self.transport)
         self._wheel.hasten(self, now + self._write_timeout / 4)
-        time_out(self.transport, 0)
+        tuning.time_out(self.transport, 0)
 
     def resume_writing(self) -> None:
         if self._inner is not None:
             self._inner.resume_writing()
         self.paused = False
-        time_out(self.transport, self._write_timeout)
+        tuning.time_out(self.transport, self._write_timeout)
         self.mark()
 
     # -- writing ---------------------------------------------------------------------------------------------
 
-    def start(self, now: float) -> None:
-        """The headers are sent: from now on the outbox is written to the socket."""
+    def tune(self, *, keep: bool) -> None:
+        """Set the options of the socket; keep the previous ones if the server gets the transport back."""
+        self._saved = tuning.tune(self.transport, self._write_timeout, keep=keep)
+
+    def start(self, now: float, headers: bytes, first: bytes) -> None:
+        """Write the headers and what is sent with them: from now on the outbox is written to the socket.
+
+        Args:
+            now: the loop's time, in seconds.
+            headers: of the response. The server counts their bytes itself.
+            first: the opening comment and the first events.
+        """
         self.open = True
-        self.last_write = now
         self.marked = False
+        self.last_write = now
+        if data := headers + first:
+            self._direct = self._fd >= 0 and not self.transport.get_write_buffer_size()
+            self.write(data, now)
+            self.sent -= len(headers)
         self.check_reading()
-        self.mark()
+        outbox = self._outbox
+        if outbox or self._drained is not None:
+            self.mark()
+        else:
+            self.free = self.open and (self._direct or self._fd < 0) and outbox.idle and not self.paused
         self.schedule(now)
 
     @property
@@ -294,7 +308,7 @@ class Connection(asyncio.Protocol):
             self.abort()
             return None
         if self.paused:
-            size = self._unsent()
+            size = unsent(self.transport)
             if size < self._stuck_size:
                 self._stuck_size, self._stuck_since = size, now
             elif now - self._stuck_since >= self._write_timeout:
@@ -319,13 +333,6 @@ class Connection(asyncio.Protocol):
             dues.append(now + BLIND_PERIOD)
         return min(dues, default=None)
 
-    def _unsent(self) -> int:
-        """Bytes not yet delivered: queued here, and in the kernel. Its 16 KiB alone would hide a slow
-        reader."""
-        size = self.transport.get_write_buffer_size()
-        sock: socket.socket | None = self.transport.get_extra_info("socket")
-        return size if sock is None else size + unacknowledged(sock)
-
     # -- the end ---------------------------------------------------------------------------------------------
 
     def check_reading(self) -> None:
@@ -344,7 +351,7 @@ class Connection(asyncio.Protocol):
         still arrive."""
         if self.transport.is_closing():
             return
-        if self._reset and self._unsent():  # a reset discards the bytes that the peer has not acknowledged
+        if self._reset and unsent(self.transport):  # a reset discards what is not acknowledged
             asyncio.get_running_loop().call_later(RESET_PERIOD, self._cut_again)
             return
         self._break()
@@ -374,10 +381,8 @@ class Connection(asyncio.Protocol):
     def _break(self) -> None:
         """Make the connection end with a reset, where nothing else tells a finished response from a cut
         one."""
-        sock: socket.socket | None = self.transport.get_extra_info("socket")
-        if self._reset and sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
-            with contextlib.suppress(OSError):
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        if self._reset:
+            tuning.reset_at_close(self.transport)
 
     def detach(self) -> None:
         """Hand the transport back to aiohttp as it was found."""
@@ -388,7 +393,7 @@ class Connection(asyncio.Protocol):
         if self.lost or self._inner is None:
             return
         if self._saved is not None:
-            untune(self.transport, self._saved)
+            tuning.untune(self.transport, self._saved)
             self._saved = None
         if self.transport.get_protocol() is self:
             self.transport.set_protocol(self._inner)

@@ -44,3 +44,11 @@ else:
 
     def hung_up(transport: asyncio.Transport) -> bool:
         return False
+
+
+def unsent(transport: asyncio.Transport) -> int:
+    """Bytes that are on their way: in the transport, and in the kernel, whose 16 KiB alone would hide a slow
+    reader."""
+    size = transport.get_write_buffer_size()
+    sock: socket.socket | None = transport.get_extra_info("socket")
+    return size if sock is None else size + unacknowledged(sock)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Hashable
 
-from rx_sse.delivery.outbox import Control, Entry, Event, Outbox, Outcome, Teller
+from rx_sse.delivery.outbox import CONTROL, Control, Entry, Event, Outbox, Outcome, Teller
 from rx_sse.delivery.overflow import Overflow
 
 
@@ -64,8 +64,11 @@ class LatestOutbox(Outbox):
 
     def _move_slot(self) -> None:
         if self._slot is not None:
-            self._keyed[self._slot_key] = (self._slot, self._slot_mark)
-            self._count(self._slot)
+            if self._slot_mark is CONTROL:
+                self._keyed[object()] = Control(self._slot)
+            else:
+                self._keyed[self._slot_key] = (self._slot, self._slot_mark)
+                self._count(self._slot)
             self._slot = self._slot_mark = self._slot_key = None
 
     def _spill(self) -> deque[Entry]:

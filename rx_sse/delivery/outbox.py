@@ -80,6 +80,10 @@ class _Nobody:
 NOBODY = _Nobody()
 
 
+CONTROL = object()
+"""The mark of a control event in the slot."""
+
+
 class Control:
     """A frame outside the limits."""
 
@@ -155,7 +159,8 @@ class Outbox:
     @property
     def size(self) -> int:
         """Bytes that wait, without those of gaps and control events."""
-        return len(self._slot or b"") + len(self._head or b"") + self._prelude_bytes + self._bytes
+        slot = b"" if self._slot is None or self._slot_mark is CONTROL else self._slot
+        return len(slot) + len(self._head or b"") + self._prelude_bytes + self._bytes
 
     def live(self) -> None:
         """The prelude has ended: from now on the limits apply."""
@@ -183,9 +188,12 @@ class Outbox:
         """Queue a frame outside the limits, in its place in the order."""
         if not self.is_live:
             self._prelude_queue().append(Control(frame))
-            return
-        self.idle = False
-        self._append_control(frame)
+        elif self.idle:
+            self.idle = False
+            self._slot = frame
+            self._slot_mark = CONTROL
+        else:
+            self._append_control(frame)
 
     def take(self, limit: int) -> bytes | memoryview:
         """Remove and return the bytes to write now: at most `limit` bytes, empty when nothing waits."""
@@ -310,7 +318,10 @@ class Outbox:
         if self._queue is None:
             self._queue = deque()
         if self._slot is not None:
-            self._append(self._queue, self._slot, self._slot_mark)
+            if self._slot_mark is CONTROL:
+                self._queue.append(Control(self._slot))
+            else:
+                self._append(self._queue, self._slot, self._slot_mark)
             self._slot = self._slot_mark = None
         return self._queue
 

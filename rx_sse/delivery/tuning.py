@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import os
 import socket
+import struct
 from functools import lru_cache
 from typing import TypeGuard
 
@@ -29,20 +30,29 @@ Settings = tuple[int, int, "int | None", "int | None"]
 """The transport's limits, low and high, `TCP_NOTSENT_LOWAT` and `TCP_USER_TIMEOUT`."""
 
 
-def tune(transport: asyncio.Transport, sock: socket.socket | None, write_timeout: float) -> Settings:
-    """Set the options; returns the previous ones."""
-    low, high = transport.get_write_buffer_limits()
+def tune(transport: asyncio.Transport, write_timeout: float, *, keep: bool) -> Settings | None:
+    """Set the options.
+
+    Args:
+        transport: whose.
+        write_timeout: seconds.
+        keep: return the previous options; otherwise None.
+    """
+    sock: socket.socket | None = transport.get_extra_info("socket")
+    low, high = transport.get_write_buffer_limits() if keep else (0, 0)
     lowat = timeout = None
     if _is_tcp(sock):
         with contextlib.suppress(OSError):
             if NOTSENT_LOWAT is not None:
-                lowat = sock.getsockopt(socket.IPPROTO_TCP, NOTSENT_LOWAT)
+                if keep:
+                    lowat = sock.getsockopt(socket.IPPROTO_TCP, NOTSENT_LOWAT)
                 sock.setsockopt(socket.IPPROTO_TCP, NOTSENT_LOWAT, KERNEL_LIMIT)
             if USER_TIMEOUT is not None:
-                timeout = sock.getsockopt(socket.IPPROTO_TCP, USER_TIMEOUT)
+                if keep:
+                    timeout = sock.getsockopt(socket.IPPROTO_TCP, USER_TIMEOUT)
                 sock.setsockopt(socket.IPPROTO_TCP, USER_TIMEOUT, _milliseconds(write_timeout))
     transport.set_write_buffer_limits(high=KERNEL_LIMIT)
-    return _shared((low, high, lowat, timeout))
+    return _shared((low, high, lowat, timeout)) if keep else None
 
 
 def untune(transport: asyncio.Transport, settings: Settings) -> None:
@@ -71,8 +81,17 @@ def time_out(transport: asyncio.Transport, seconds: float) -> None:
             sock.setsockopt(socket.IPPROTO_TCP, USER_TIMEOUT, _milliseconds(seconds))
 
 
-def descriptor_of(transport: asyncio.Transport, sock: socket.socket | None) -> int:
+def reset_at_close(transport: asyncio.Transport) -> None:
+    """Have the connection end with a reset when it is closed."""
+    sock: socket.socket | None = transport.get_extra_info("socket")
+    if _is_tcp(sock):
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def descriptor_of(transport: asyncio.Transport) -> int:
     """The socket's descriptor, -1 if bytes may not be written to it directly: with TLS, and on Windows."""
+    sock: socket.socket | None = transport.get_extra_info("socket")
     if os.name != "posix" or sock is None or transport.get_extra_info("sslcontext") is not None:
         return -1
     return sock.fileno()

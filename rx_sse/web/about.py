@@ -14,10 +14,8 @@ from __future__ import annotations
 import hashlib
 from functools import lru_cache
 
-from aiohttp import web
-
 from rx_sse.web.options import Options
-from rx_sse.web.principal import PRINCIPAL
+from rx_sse.web.principal import Principal
 
 __all__ = ["HEARTBEAT", "USER", "about"]
 
@@ -25,13 +23,13 @@ HEARTBEAT = "Stream-Heartbeat"
 USER = "Stream-User"
 
 
-def about(request: web.BaseRequest, options: Options) -> dict[str, str]:
-    """The headers for the answer to a request."""
+def about(principal: Principal | None, options: Options) -> dict[str, str]:
+    """The headers for the answer to a request of a principal."""
     headers: dict[str, str] = {}
     if options.heartbeat is not None:
         headers[HEARTBEAT] = f"{options.heartbeat:g}"
-    if (who := request.get(PRINCIPAL)) is not None:
-        headers[USER] = _mark(who.user)
+    if principal is not None:
+        headers[USER] = _mark(principal.user)
     return headers
 
 

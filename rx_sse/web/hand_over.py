@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterable
+from typing import Any, cast
 
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
@@ -37,6 +39,44 @@ class EventStreamResponse(web.StreamResponse):
         exception for each stream."""
         if not self.left:
             await super().write_eof(data)
+
+
+class HeldHeaders:
+    """The transport as aiohttp sees it while it prepares a response: what is written to it is held, so that
+    the headers are sent with the first events, in one write.
+
+    Args:
+        request: whose response is prepared.
+        transport: its own.
+
+    Attributes:
+        data: what was written.
+    """
+
+    __slots__ = ("_protocol", "_transport", "data")
+
+    def __init__(self, request: web.Request, transport: asyncio.Transport) -> None:
+        self.data = b""
+        self._transport = transport
+        self._protocol = protocol = request.protocol
+        if getattr(protocol, "transport", None) is transport:  # otherwise the headers are sent at once
+            protocol.transport = cast(asyncio.Transport, self)
+
+    def write(self, data: bytes) -> None:
+        """Hold it."""
+        self.data += data
+
+    def writelines(self, pieces: Iterable[bytes]) -> None:
+        """Hold them."""
+        self.data += b"".join(pieces)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def release(self) -> None:
+        """Give aiohttp its transport back, unless it has lost it meanwhile."""
+        if self._protocol.transport is cast(asyncio.Transport, self):
+            self._protocol.transport = self._transport
 
 
 class AccessLine(AbstractAccessLogger):

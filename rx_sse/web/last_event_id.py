@@ -6,8 +6,8 @@ Never: it trusts the value; its user parses it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextvars import Token
 
 from aiohttp import web
 
@@ -56,16 +56,31 @@ def last_event_id(request: web.Request, default: str | None = None) -> StreamCur
     return handle
 
 
-@contextmanager
-def unasked(request: web.Request, notices: Notices) -> Iterator[None]:
-    """Warn if topics are read from here on without the position of the reconnecting client, and refuse a
+class unasked:  # as `contextlib.suppress`: used like a function
+    """Warn if topics are read in here without the position of the reconnecting client, and refuse a
     position that the connection would know nothing of."""
-    returned = False
-    # Contexts that are copied in here live as long as the stream: nothing of the request goes into them.
-    handler = None if raw_last_event_id(request) is None else handler_name(request)
 
-    def asked(after: str | None) -> None:
-        if returned:  # by what the handler has begun, and is not its stream
+    __slots__ = ("_handler", "_notices", "_over", "_token")
+
+    def __init__(self, request: web.Request, notices: Notices) -> None:
+        # Contexts that are copied in here live as long as the stream: nothing of the request goes into them.
+        self._handler = None if raw_last_event_id(request) is None else handler_name(request)
+        self._notices = notices
+        self._over = False
+        self._token: Token[Callable[[str | None], None] | None] | None = None
+
+    def __enter__(self) -> None:
+        self._token = ASKED.set(self)
+
+    def __exit__(self, *_: object) -> None:
+        self._over = True
+        token, self._token = self._token, None  # it holds the context of the request
+        if token is not None:
+            ASKED.reset(token)
+
+    def __call__(self, after: str | None) -> None:
+        """A cursor is given as `after=` in the place of the request's own."""
+        if self._over:  # by what the handler has begun, and is not its stream
             return
         if after is not None:
             raise UsageError(
@@ -73,17 +88,10 @@ def unasked(request: web.Request, notices: Notices) -> Iterator[None]:
                 "of. Give after=rx_sse.last_event_id(request, default=…): there a client begins that brings "
                 "no Last-Event-ID"
             )
-        if handler is not None:
-            notices.once(
+        if (handler := self._handler) is not None:
+            self._notices.once(
                 ("unasked", handler),
                 "%s: bus.events(after=None) in a request that carries a Last-Event-ID: its client loses what "
                 "came while it was away; give after=rx_sse.last_event_id(request)",
                 handler,
             )
-
-    token = ASKED.set(asked)
-    try:
-        yield
-    finally:
-        returned = True
-        ASKED.reset(token)

@@ -10,13 +10,14 @@ from __future__ import annotations
 from functools import lru_cache
 
 from aiohttp import hdrs, web
-from multidict import MultiMapping
+from multidict import MultiMapping, istr
 
 EVENT_STREAM = "text/event-stream"
 LAST_EVENT_ID_QUERY = "lastEventId"
 """The query parameter that EventSource polyfills use where they may not set a header. The header wins."""
 
 
+LAST_EVENT_ID = istr("Last-Event-ID")
 RANGES = ("*/*", "text/*", EVENT_STREAM)
 """The ranges that an event stream is in, the most specific one last."""
 
@@ -80,9 +81,11 @@ def comes_back(request: web.BaseRequest) -> bool:
 
 def raw_last_event_id(request: web.BaseRequest) -> str | None:
     """The `Last-Event-ID` header, or else the query parameter `lastEventId`; None if there is neither."""
-    header = request.headers.get("Last-Event-ID")
-    if header is not None or LAST_EVENT_ID_QUERY not in request.query_string:
+    header = request.headers.get(LAST_EVENT_ID)
+    if header is not None or not request.rel_url.raw_query_string:
         return header
+    if LAST_EVENT_ID_QUERY not in request.query_string:
+        return None
     return request.query.get(LAST_EVENT_ID_QUERY)
 
 

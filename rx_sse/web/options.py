@@ -8,11 +8,12 @@ Never: an option is looked at while a stream runs; they are resolved once, when 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from importlib import import_module
 from typing import Any, Literal, TypedDict
 
 from aiohttp import web
+from multidict import CIMultiDict
 
 from rx_sse.arguments import function, seconds
 from rx_sse.delivery import Overflow
@@ -137,15 +138,21 @@ class Options:
     on_error: OnError | None = None
     headers: Pairs | Callable[[web.Request], Headers] = ()
     hold_request: bool | None = None
+    strict: bool = field(init=False)
+    """The stream says nothing that its source did not."""
+    made: dict[str | None, CIMultiDict[str]] = field(
+        init=False, repr=False, compare=False, default_factory=dict[str | None, CIMultiDict[str]]
+    )
+    """Response headers that are the same for all streams with these options, by content coding; filled when
+    the first begins."""
 
-    @property
-    def strict(self) -> bool:
-        """The stream says nothing that its source did not."""
-        return self.control == "none"
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "strict", self.control == "none")
 
 
-NAMES = frozenset(field.name for field in fields(Options))
-DEFAULTS: Mapping[str, Any] = {field.name: field.default for field in fields(Options)} | {
+GIVEN = tuple(option for option in fields(Options) if option.init)
+NAMES = frozenset(option.name for option in GIVEN)
+DEFAULTS: Mapping[str, Any] = {option.name: option.default for option in GIVEN} | {
     "overflow": "disconnect",
     "headers": None,
 }

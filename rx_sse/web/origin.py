@@ -83,8 +83,10 @@ def origin_refused(request: web.BaseRequest) -> str:
 
 def allowed_origins(request: web.BaseRequest) -> frozenset[str]:
     """The list that counts for a request: that of the outermost application with a ``setup``."""
-    apps = request.match_info.apps if isinstance(request, web.Request) else ()
-    return next((app[ALLOW_ORIGINS] for app in apps if ALLOW_ORIGINS in app), frozenset[str]())
+    for app in request.match_info.apps if isinstance(request, web.Request) else ():
+        if (origins := app.get(ALLOW_ORIGINS)) is not None:
+            return origins
+    return frozenset[str]()
 
 
 def parse_origins(origins: Iterable[str]) -> frozenset[str]:

@@ -225,7 +225,7 @@ async def _preflight(request: web.Request) -> web.StreamResponse | None:
 
 
 async def _allow_origin(request: web.Request, response: web.StreamResponse) -> None:
-    if _shared(request.match_info.handler, request.method):
+    if allowed_origins(request) and _shared(request.match_info.handler, request.method):
         _with_origin(request, response)
         if request.method != hdrs.METH_OPTIONS and hdrs.ACCESS_CONTROL_ALLOW_ORIGIN in response.headers:
             response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = EXPOSED

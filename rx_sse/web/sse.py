@@ -32,6 +32,7 @@ from rx_sse.web.stream_response import (
     begin,
     check_source,
     encoding,
+    is_source,
     precondition,
     streaming,
 )
@@ -115,7 +116,8 @@ def _decorate(
         request = _request_among(args, name)
         edge = registry_of(request)
         resolved = edge.options(options)
-        request[STRICT] = resolved.strict
+        if resolved.strict is not edge.defaults.strict:
+            request[STRICT] = resolved.strict
         if auth is not None:
             try:
                 edge.heed(auth)
@@ -128,20 +130,25 @@ def _decorate(
             refusal = precondition(request, resolved)
         except Exception as error:
             return answer_failure(request, error, resolved)
-        refusal = refusal or edge.refuse(request, request.get(PRINCIPAL), strict=resolved.strict)
+        who: Principal | None = request.get(PRINCIPAL)
+        if refusal is None:
+            refusal = edge.refuse(request, who, strict=resolved.strict)
         if refusal is not None:
             return refusal
+        waited = False
         with encoding(resolved), unasked(request, edge.notices):
             try:
                 result: Any = handler(*args, **kwargs)
-                if not isinstance(result, Observable | AsyncIterable) and inspect.isawaitable(result):
-                    result = await result
-                if isinstance(result, web.StreamResponse):
-                    return result
+                if not is_source(cast(object, result)):
+                    if not isinstance(result, Observable | AsyncIterable) and inspect.isawaitable(result):
+                        waited = True
+                        result = await result
+                    if isinstance(result, web.StreamResponse):
+                        return result
                 source = check_source(cast(object, result), f"what {name} returned")
             except Exception as error:
                 return answer_failure(request, error, resolved)
-            return await begin(edge, request, source, resolved)
+            return await begin(edge, request, source, resolved, who, admitted=not waited)
 
     answer = functools.wraps(handler)(streaming(begun))
     setattr(answer, MARK, True)

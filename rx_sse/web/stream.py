@@ -30,7 +30,7 @@ from rx_sse.web.hand_over import AccessLine
 from rx_sse.web.log_fields import stream_fields
 from rx_sse.web.options import Options
 from rx_sse.web.outlet import Home, Outlet
-from rx_sse.web.principal import PRINCIPAL
+from rx_sse.web.principal import Principal
 from rx_sse.web.problem import told
 from rx_sse.web.pump import Pump
 from rx_sse.web.sink import Sink
@@ -54,10 +54,11 @@ class Stream(Outlet):
     Args:
         home: the application's streaming state.
         transport: the socket, still open.
-        request: whose answer it is, and of which principal, whose token ends the stream.
+        request: whose answer it is.
         options: resolved.
         coding: the form in which bytes go over the connection.
         handle: the request's `StreamCursor`, if the handler asked for it.
+        principal: whose token ends the stream.
     """
 
     __slots__ = (
@@ -81,6 +82,7 @@ class Stream(Outlet):
         options: Options,
         coding: Coding,
         handle: StreamCursor | None,
+        principal: Principal | None,
     ) -> None:
         parts = home.parts
         self._home = home
@@ -92,7 +94,7 @@ class Stream(Outlet):
         self.outbox = make_outbox(options.overflow, self, options.prelude_bytes)
         self._source: abc.DisposableBase | None = None
         self._closing_timer: asyncio.TimerHandle | None = None
-        self.principal = principal = request.get(PRINCIPAL)
+        self.principal = principal
         self.end: End | None = None
         self.started = parts.loop.time()
         self._deadline, self._deadline_end = first_deadline(self.started, principal, options)
@@ -133,17 +135,22 @@ class Stream(Outlet):
 
     def _subscribe(self, source: Unwrapped[Any]) -> None:
         """Subscribe to what schedules nothing, so all that it emits at its subscription has come by now."""
+        handle = self._handle
         try:
+            if handle is not None:
+                handle.subscribing()
             subscription = source.subscribe_observer(self._sink, self._home.parts.scheduler)
         except Exception as error:
             self.fail(error)
             return
         if self.end is not None:
             subscription.dispose()
-        else:
-            self._source = subscription
-            self.gate.await_first()
-            self.settled()
+            return
+        self._source = subscription
+        self.settled()
+        if handle is not None:
+            handle.subscribed()
+        self.gate.await_first()
 
     def subscribed_to(self) -> None:
         """The source is subscribed."""
@@ -172,22 +179,21 @@ class Stream(Outlet):
         """True from the moment that the stream is ending."""
         return self.end is not None
 
-    def open(self, output: Callable[[bytes], object]) -> None:
-        """The headers have been written: write the opening comment, and what waits, in one piece, and go.
+    def open(self, headers: bytes, *, stays: bool) -> None:
+        """Write the headers, the opening comment, and what waits, in one piece, and go.
 
         Args:
-            output: writes straight to the transport, which has the headers.
+            headers: what is left of them to be written.
+            stays: the server keeps its side of the connection.
         """
         connection = self.connection
+        connection.tune(keep=stays)
         opening = self.opening()
         first = self._coding.text(opening) if opening else b""
         if not connection.paused and self.outbox:
             first += self.outbox.take(WRITE_LIMIT)
-        if first:
-            output(first)
-            connection.sent += len(first)
         self.gate = PASSED
-        connection.start(self._home.parts.loop.time())
+        connection.start(self._home.parts.loop.time(), headers, first)
         if self.end is not None:
             self._finish_when_drained()
 

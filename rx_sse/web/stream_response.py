@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple, TypeGuard, Unpack, cast
 
 from aiohttp import web
@@ -21,13 +22,13 @@ from reactivex import Observable
 
 from rx_sse.errors import Overloaded, StreamError, UsageError
 from rx_sse.web.about import about
-from rx_sse.web.hand_over import EventStreamResponse, can_leave, leave
+from rx_sse.web.hand_over import EventStreamResponse, HeldHeaders, can_leave, leave
 from rx_sse.web.headers import headers_of, pairs_of
 from rx_sse.web.last_event_id import STREAM_CURSOR
 from rx_sse.web.log_fields import request_fields
 from rx_sse.web.negotiation import STRICT, accepts_events, is_event_source, raw_last_event_id, resource_of
 from rx_sse.web.options import Options, StreamOptions
-from rx_sse.web.principal import PRINCIPAL
+from rx_sse.web.principal import PRINCIPAL, Principal
 from rx_sse.web.problem import told
 from rx_sse.web.registry import StreamRegistry, registry_of
 from rx_sse.web.rejection import failed_for_now, failure
@@ -69,17 +70,23 @@ async def _begin(
     if (refusal := precondition(request, resolved)) is not None:
         return refusal
     with encoding(resolved):
-        return await begin(edge, request, check_source(source, "source"), resolved)
+        who = request.get(PRINCIPAL)
+        return await begin(edge, request, check_source(source, "source"), resolved, who)
 
 
-@contextlib.contextmanager
-def encoding(options: Options) -> Iterator[None]:
+class encoding:  # as `contextlib.suppress`: used like a function
     """What becomes an event in here, and in what is begun here, is encoded with the stream's `dumps=`."""
-    token = DUMPS.set(options.dumps)
-    try:
-        yield
-    finally:
-        DUMPS.reset(token)
+
+    __slots__ = ("_dumps", "_token")
+
+    def __init__(self, options: Options) -> None:
+        self._dumps = options.dumps
+
+    def __enter__(self) -> None:
+        self._token = DUMPS.set(self._dumps)
+
+    def __exit__(self, *_: object) -> None:
+        DUMPS.reset(self._token)
 
 
 def precondition(request: web.Request, options: Options) -> web.StreamResponse | None:
@@ -88,7 +95,8 @@ def precondition(request: web.Request, options: Options) -> web.StreamResponse |
     if not accepts_events(request.headers):
         return web.Response(status=406, text="This resource is an event stream (text/event-stream).")
     if request.method == "HEAD":
-        return web.StreamResponse(headers=response_headers(request, coding_of(request, options), options))
+        coding = coding_of(request, options)
+        return web.StreamResponse(headers=response_headers(request, coding, options, request.get(PRINCIPAL)))
     stops = options.on_end == "stop" and not options.strict
     came_from = raw_last_event_id(request) if stops else None
     if came_from is not None and came_from == ended_id(*resource_of(request)):
@@ -96,20 +104,37 @@ def precondition(request: web.Request, options: Options) -> web.StreamResponse |
     return None
 
 
-def response_headers(request: web.Request, coding: Coding, options: Options) -> CIMultiDict[str]:
-    """The headers of a stream.
+def response_headers(
+    request: web.Request, coding: Coding, options: Options, principal: Principal | None
+) -> CIMultiDict[str]:
+    """The headers of a stream. They may be those of other streams as well: copy them to change them.
 
     Raises:
         UsageError: what `headers=` returned cannot be sent.
         Exception: what it raised.
     """
-    own = pairs_of(options.headers(request)) if callable(options.headers) else options.headers
-    return headers_of(own, coding_headers(coding, options) | about(request, options))
+    if callable(options.headers):
+        own = pairs_of(options.headers(request))
+        return headers_of(own, coding_headers(coding, options) | about(principal, options))
+    if principal is not None:
+        return headers_of(options.headers, coding_headers(coding, options) | about(principal, options))
+    headers = options.made.get(coding.content)
+    if headers is None:
+        said = coding_headers(coding, options) | about(None, options)
+        headers = options.made[coding.content] = headers_of(options.headers, said)
+    return headers
 
 
-def _is_source(source: object) -> TypeGuard[Source]:
+def is_source(source: object) -> TypeGuard[Source]:
+    """Whether an object is an Observable or an async iterable, and no response."""
+    kind: Any = type(source)
+    return _is_source_type(kind)
+
+
+@lru_cache(maxsize=256)  # the checks of abstract classes are slow
+def _is_source_type(kind: type[object]) -> bool:
     # A WebSocketResponse is an AsyncIterable as well.
-    return isinstance(source, Observable | AsyncIterable) and not isinstance(source, web.StreamResponse)
+    return issubclass(kind, Observable | AsyncIterable) and not issubclass(kind, web.StreamResponse)
 
 
 def check_source(source: object, what: str) -> Source:
@@ -118,7 +143,7 @@ def check_source(source: object, what: str) -> Source:
     Raises:
         UsageError: with what was given instead, and what to do.
     """
-    if _is_source(source):
+    if is_source(source):
         return source
     if source is None:
         raise UsageError(
@@ -166,21 +191,33 @@ def streaming(begin: Beginning) -> Callable[..., Coroutine[Any, Any, web.StreamR
 
 
 async def begin(
-    edge: StreamRegistry, request: web.Request, source: Source, options: Options
+    edge: StreamRegistry,
+    request: web.Request,
+    source: Source,
+    options: Options,
+    principal: Principal | None,
+    *,
+    admitted: bool = False,
 ) -> Begun | web.StreamResponse:
-    """Subscribe to a source and send the headers to the client of a request; or answer otherwise."""
+    """Subscribe to a source and send the headers to the client of a request; or answer otherwise.
+
+    Args:
+        admitted: the registry has just been asked, and nothing was awaited since. Otherwise it is asked:
+            others may have come while the handler was at work, or the shutdown.
+    """
     transport = request.transport
     if transport is None or transport.is_closing():
         return web.StreamResponse()  # the client has gone: nothing is subscribed, and no client reads this
-    # Asked again: others may have come while the handler was at work, or the shutdown.
-    if (refusal := edge.refuse(request, request.get(PRINCIPAL), strict=options.strict)) is not None:
-        return refusal
+    if not admitted:
+        refusal = edge.refuse(request, principal, strict=options.strict)
+        if refusal is not None:
+            return refusal
     coding = coding_of(request, options)
     try:
-        headers = response_headers(request, coding, options)
+        headers = response_headers(request, coding, options, principal)
     except Exception as error:
         return answer_failure(request, error, options)
-    stream = Stream(edge, transport, request, options, coding, request.get(STREAM_CURSOR))
+    stream = Stream(edge, transport, request, options, coding, request.get(STREAM_CURSOR), principal)
     begun: Begun | None = None
     try:
         stream.subscribe(source)
@@ -194,16 +231,20 @@ async def begin(
             response.force_close()
         if stream.connection.lost:
             return response
+        held = HeldHeaders(request, transport)
         try:
             writer = await response.prepare(request)
         except ConnectionError:
             return response
+        finally:
+            held.release()
         if writer is None or stream.connection.lost:
             return response
         chunked = "Transfer-Encoding" in response.headers
         if chunked is (coding is PLAIN) or "Content-Length" in response.headers:
+            transport.write(held.data)
             raise UsageError("something gave the event stream a Content-Length: a stream has none")
-        stream.open(transport.write)
+        stream.open(held.data, stays=not leaves)
         begun = Begun(stream, response, writer)
         if leaves and not stream.connection.lost:
             stream.take_over(leave(request, response, writer.output_size))

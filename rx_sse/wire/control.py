@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any, Final
 
-from rx_sse.wire.event import ServerSentEvent, made
+from rx_sse.wire.event import ServerSentEvent, framed, made
 from rx_sse.wire.fields import ENDED_ID
 from rx_sse.wire.jsontext import dumps
 
@@ -28,11 +28,25 @@ __all__ = [
     "stream_reconnect",
 ]
 
+
+def _cursor_body(resumed: bool, resumable: bool) -> bytes:
+    data = dumps({"resumed": resumed, "resumable": resumable})
+    return f"event: stream-cursor\ndata: {data}\n".encode()
+
+
 # A comment without a blank line of its own: some clients dispatch an empty event on every blank line.
 HEARTBEAT: Final = b":\n"
 
 # Sent together with the headers, so that proxies forward them and a browser fires `open`.
 OPENING: Final = b": open\n"
+
+
+_CURSORS: Final = {
+    (resumed, resumable): _cursor_body(resumed, resumable)
+    for resumed in (False, True)
+    for resumable in (False, True)
+}
+"""Each stream of a bus opens with one: all of it but the id."""
 
 
 def retry_line(ms: int) -> bytes:
@@ -42,7 +56,8 @@ def retry_line(ms: int) -> bytes:
 
 def stream_cursor(*, resumed: bool, resumable: bool = True, id: str | None) -> ServerSentEvent:
     """A resumable stream opened, or its position moved without an event; the `id` is the cursor."""
-    return _named("stream-cursor", {"resumed": resumed, "resumable": resumable}, id=id)
+    frame = _CURSORS[resumed, resumable]
+    return framed(frame + b"\n" if id is None else b"%bid: %b\n\n" % (frame, id.encode()), id)
 
 
 def stream_gap(

@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import socket
+import struct
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import reactivex as rx
@@ -14,7 +18,7 @@ from aiohttp import web
 
 import rx_sse
 from rx_sse.testing import open_stream, serve
-from rx_sse.web.hand_over import EventStreamResponse
+from rx_sse.web.hand_over import EventStreamResponse, can_leave
 from rx_sse.web.registry import REGISTRY
 from tests.web.apps import app_of, only_stream, streaming, until
 
@@ -135,6 +139,98 @@ async def test_a_stream_that_failed_in_a_middleware_goes_on(caplog: pytest.LogCa
         assert (await stream.next_event()).data == "still here"
         source.on_completed()
         assert await stream.ended()
+
+
+async def test_without_what_the_hand_over_needs_a_stream_stays_with_aiohttp() -> None:
+    """As in a version of aiohttp whose protocol lacks an attribute: then the connection is used again."""
+    protocols: set[object] = set()
+
+    @web.middleware
+    async def lacks_an_attribute(
+        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        protocol = request.protocol
+        protocols.add(protocol)
+        transport, log = request.transport, protocol.access_logger
+        assert transport is not None and can_leave(request, transport)
+        del protocol.access_logger
+        try:
+            assert not can_leave(request, transport)
+            return await handler(request)
+        finally:
+            protocol.access_logger = log
+
+    sources: list[rx.Subject[str]] = []
+
+    def source() -> rx.Subject[str]:
+        sources.append(rx.Subject())
+        return sources[-1]
+
+    app = app_of(streaming(source))
+    app.middlewares.append(lacks_an_attribute)
+    async with serve(app) as url, asyncio.timeout(10):
+        address = urlsplit(url)
+        reader, writer = await asyncio.open_connection(address.hostname, address.port)
+        for number in (1, 2):
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n")
+            assert b"connection: close" not in (await reader.readuntil(b"\r\n\r\n")).lower()
+            sources[-1].on_next(f"event {number}")
+            assert b"event %d" % number in await reader.readuntil(b"\n\n\r\n")
+            sources[-1].on_completed()
+            await reader.readuntil(b"\r\n0\r\n\r\n")
+        await until(lambda: not app[REGISTRY].streams)
+        writer.close()
+    assert len(protocols) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="TCP_INFO of Linux counts the segments")
+@pytest.mark.parametrize("hold", [True, False])
+async def test_the_headers_and_the_first_events_are_one_write(hold: bool) -> None:
+    bus = rx_sse.MemoryBus()
+    app = app_of(
+        rx_sse.sse(hold_request=hold)(lambda request: bus.events("a", after=rx_sse.last_event_id(request))),
+        bus=bus,
+    )
+    async with serve(app) as url, asyncio.timeout(10):
+        address = urlsplit(url)
+        reader, writer = await asyncio.open_connection(address.hostname, address.port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n")
+        await reader.readuntil(b"event: stream-cursor")
+        info = writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 192)
+        (segments_with_data,) = struct.unpack_from("I", info, 152)
+        assert segments_with_data == 1
+        writer.close()
+
+
+async def test_on_response_prepare_sees_the_transport() -> None:
+    seen: list[Any] = []
+
+    async def look(request: web.Request, response: web.StreamResponse) -> None:
+        assert request.transport is not None and not request.transport.is_closing()
+        seen.append(request.get_extra_info("peername"))
+        response.headers["X-Seen"] = "yes"
+
+    app = app_of(streaming(rx.Subject))
+    app.on_response_prepare.append(look)
+    async with serve(app) as url, open_stream(url) as stream:
+        assert stream.headers["x-seen"] == "yes" and seen[0][0] == "127.0.0.1"
+
+
+@pytest.mark.parametrize("hold", [True, False])
+async def test_what_fails_while_the_headers_are_made_is_answered(hold: bool) -> None:
+    async def fails(request: web.Request, response: web.StreamResponse) -> None:
+        if isinstance(response, EventStreamResponse):
+            raise ValueError("before the headers")
+
+    app = app_of(streaming(rx.Subject, hold_request=hold))
+    app.on_response_prepare.append(fails)
+    async with serve(app) as url, asyncio.timeout(10):
+        address = urlsplit(url)
+        reader, writer = await asyncio.open_connection(address.hostname, address.port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 500 ")
+        assert not app[REGISTRY].streams
+        writer.close()
 
 
 def test_a_wrong_value_is_told() -> None:

@@ -47,7 +47,8 @@ class Lives(Generic[T]):
         self.clear()
 
     def __len__(self) -> int:
-        return sum(map(len, self._tables.values()))
+        tables = self._tables
+        return len(self.common) if len(tables) == 1 else sum(map(len, tables.values()))
 
     def get(self, name: str) -> T | None:
         """The topic of that name."""

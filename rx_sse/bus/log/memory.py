@@ -26,7 +26,7 @@ from rx_sse.bus.log.entry import END, Entry
 from rx_sse.bus.log.history import History, MemoryBudget
 from rx_sse.bus.log.lease import NO_LEASE, LocalLeases
 from rx_sse.bus.log.lives import Lives
-from rx_sse.bus.log.port import Listener, Page, Query
+from rx_sse.bus.log.port import Listener, Page, Query, Watched
 from rx_sse.bus.log.position import Nonces, Position, new_position
 from rx_sse.bus.names import CONTROL, run_of
 from rx_sse.errors import Overloaded, PublishRefused
@@ -91,6 +91,11 @@ class _Topic(History):
         self.listener: Listener | None = None
         self.touched = now
         self.ended = False
+
+    @property
+    def history(self) -> History:
+        """It is its own history."""
+        return self
 
     def __call__(self) -> None:
         """Stop notifying: `watch` returns the topic itself, which saves an object."""
@@ -197,15 +202,11 @@ class MemoryLog:
 
     def watch(self, topic: str, listener: Listener) -> Callable[[], None]:
         """Notify `listener` of every append, inside it."""
-        watched = self._touch(topic, self._clock())
-        watched.listener = listener
-        return watched
+        return self._watch(topic, listener)
 
-    def history(self, topic: str) -> History:
-        """The history of a topic that is watched."""
-        found = self._topics.get(topic)
-        assert found is not None
-        return found
+    def watched(self, topic: str, listener: Listener) -> Watched:
+        """`watch`, with the topic as it is."""
+        return self._watch(topic, listener)
 
     def unwatched(self, topic: _Topic) -> None:
         """Restart the life of a topic that is no longer watched; a topic that never had an entry is
@@ -246,6 +247,11 @@ class MemoryLog:
         self._shrink()
         return False
 
+    def _watch(self, topic: str, listener: Listener) -> _Topic:
+        watched = self._touch(topic, self._clock())
+        watched.listener = listener
+        return watched
+
     def _count(self, topic: str) -> int:
         found = self._topics.get(topic)
         return 0 if found is None else found.head.seq
@@ -283,11 +289,11 @@ class MemoryLog:
     def _begin(self, name: str, now: float) -> _Topic:
         budget = self._own if name.startswith(CONTROL) else self._budget
         for _ in range(PASSES):
+            room = budget.size + TOPIC_COST <= budget.max_bytes or budget.used
+            if room and len(self._topics) < self._max_topics:
+                break
             oldest = self._topics.oldest()
-            if oldest is None or (
-                len(self._topics) < self._max_topics
-                and (budget.size + TOPIC_COST <= budget.max_bytes or budget.used)
-            ):
+            if oldest is None:
                 break
             self._pass_over(oldest, now)
         budget.size += TOPIC_COST

@@ -191,10 +191,28 @@ class Retaining(Protocol):
         ...
 
 
+class Watched(Protocol):
+    """A topic of a resident log while it is watched; a call of it ends that.
+
+    Attributes:
+        lineage, ended: as in a `Page`.
+    """
+
+    lineage: int
+    ended: bool
+
+    @property
+    def history(self) -> History:
+        """Its entries; it stays the same object while the topic is watched."""
+        ...
+
+    def __call__(self) -> None: ...
+
+
 @runtime_checkable
 class Resident(Protocol):
     """A log whose entries are in this process: a topic's history in this process is the log's own."""
 
-    def history(self, topic: str) -> History:
-        """The history of a topic that is watched; it stays the same object while it is."""
+    def watched(self, topic: str, listener: Listener) -> Watched:
+        """`watch`; where the topic is need not be asked for, it is there."""
         ...

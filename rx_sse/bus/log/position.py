@@ -61,6 +61,8 @@ _PART = r"[0-9A-Za-z]{6}\.(?:0|[1-9][0-9]{0,15})\.(?:0|[1-9][0-9]{0,14})"
 _CURSOR = re.compile(f"1(?:_{_PART}){{1,{2 * MAX_TOPICS}}}")
 _LONGEST = 1 + 2 * MAX_TOPICS * 40
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_PAIRS = tuple(first + second for second in _DIGITS for first in _DIGITS)
+"""Two digits of base 62, the lower one first."""
 
 
 def new_nonce() -> int:
@@ -93,11 +95,9 @@ class Nonces:
 def ref_of(topic: str) -> str:
     """The six characters that represent a topic in a cursor."""
     number = int.from_bytes(hashlib.sha256(topic.encode()).digest()[:8])
-    ref = ""
-    for _ in range(6):
-        number, digit = divmod(number, 62)
-        ref += _DIGITS[digit]
-    return ref
+    number, one = divmod(number, 3844)
+    number, two = divmod(number, 3844)
+    return _PAIRS[one] + _PAIRS[two] + _PAIRS[number % 3844]
 
 
 class Mark:

@@ -111,11 +111,11 @@ class Reader:
         sink: Sink,
         emit: Callable[[Any], None] = ignore,
         receive: Callable[[EventBatch], None] | None = None,
-        *,
         after: Position | None = None,
         past: Position | None = None,
         last: int = 0,
         fresh: Callable[[Entry], bool] | None = None,
+        *,
         context: Context | None = None,
     ) -> None:
         local.hold()

@@ -38,7 +38,7 @@ from rx_sse.bus.log.position import (
     part_of,
 )
 from rx_sse.bus.outlet import Attached, Outlet
-from rx_sse.bus.resume.vector import Start, Vector
+from rx_sse.bus.resume.vector import Vector
 from rx_sse.delivery.batch import EventBatch
 from rx_sse.errors import UsageError
 from rx_sse.wire.control import stream_cursor, stream_gap
@@ -104,20 +104,21 @@ class StreamCursor(Vector):
         self._resumed = False
         self._on_ready: tuple[Callable[[], None], ...] = ()
 
-    def __str__(self) -> str:
-        return self.value or ""
-
-    def __bool__(self) -> bool:
-        return bool(self.value)
-
-    def __repr__(self) -> str:
-        return f"StreamCursor({self.value!r})"
-
     # -- the connection's side -------------------------------------------------------------------------------
 
     def bind(self, outlet: Outlet) -> None:
         """This connection writes the stream. Before the source is subscribed."""
         self._outlet = outlet
+
+    def subscribing(self) -> None:
+        """The source is being subscribed, until `subscribed`; it has all of the stream's feeds."""
+        self._opening = True
+
+    def subscribed(self) -> None:
+        """All feeds are attached: open the stream now, if they are ready."""
+        self._opening = False
+        if self._waiting and self.ready:
+            self._open()
 
     @property
     def outlet(self) -> Outlet | None:
@@ -127,7 +128,10 @@ class StreamCursor(Vector):
     @property
     def ready(self) -> bool:
         """Every feed knows where it begins."""
-        return all(feed.ready for feed in self._feeds)
+        for feed in self._feeds:  # noqa: SIM110 (a generator costs three times as much, for one feed)
+            if not feed.ready:
+                return False
+        return True
 
     def on_ready(self, callback: Callable[[], None]) -> None:
         """Call back once, as soon as it is `ready`."""
@@ -264,15 +268,8 @@ class StreamCursor(Vector):
         Raises:
             UsageError: a topic is on this stream already.
         """
-        taken = [topic for ref, topic in refs.items() if any(ref in other.refs for other in self._feeds)]
-        if taken:
-            raise UsageError(
-                f"topic {taken[0]!r} is already on this stream; one stream has one cursor for it: "
-                "use one events(...) and share() it"
-            )
-        own = {track.ref for track in self._tracks if track.order is not None}
-        if len(own | refs.keys()) > MAX_TOPICS:
-            raise UsageError(f"a stream has at most {MAX_TOPICS} topics")
+        if self._tracks:
+            self._check(refs)
         self._feeds += (feed,)
         self._waiting += (feed,)
         return {ref: self._begin(ref, topic) for ref, topic in refs.items()}
@@ -332,6 +329,18 @@ class StreamCursor(Vector):
 
     # -- inside ----------------------------------------------------------------------------------------------
 
+    def _check(self, refs: dict[str, str]) -> None:
+        """Another feed may belong to this stream."""
+        taken = [topic for ref, topic in refs.items() if any(ref in other.refs for other in self._feeds)]
+        if taken:
+            raise UsageError(
+                f"topic {taken[0]!r} is already on this stream; one stream has one cursor for it: "
+                "use one events(...) and share() it"
+            )
+        own = {track.ref for track in self._tracks if track.order is not None}
+        if len(own | refs.keys()) > MAX_TOPICS:
+            raise UsageError(f"a stream has at most {MAX_TOPICS} topics")
+
     def _open(self) -> None:
         """Tell the client where the stream stands, and let the feeds go."""
         self._settle()
@@ -339,19 +348,22 @@ class StreamCursor(Vector):
         if self.closed or not self.ready:
             return
         waiting, self._waiting = self._waiting, ()
-        starts: list[Start] = []
+        begun, resumed, pending = False, True, False
         for track in self._tracks:
             start, track.start = track.start, None
             if start is not None:
-                starts.append(start)
+                begun = True
+                resumed = resumed and start.resumed
+                pending = pending or start.pending
                 if start.position is not None:
                     track.position = start.position
                 track.order = track.entered = start.order
         if not self._opened:
             self._opened = True
-            self._carry()
-        self._resumed = bool(starts) and all(start.resumed for start in starts)
-        pending = any(start.pending for start in starts)
+            if self._cursor:
+                self._carry(self._cursor)
+        if begun:
+            self._resumed = resumed
         if self._outlet is not None and not self._live_only and waiting:
             self._outlet.control(stream_cursor(resumed=self._resumed, id=None if pending else self._vector()))
         for feed in waiting:

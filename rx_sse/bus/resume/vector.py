@@ -100,6 +100,15 @@ class Vector:
         # All connections share it, so that an event touches one word of each.
         self._single: Mark | None = None
 
+    def __str__(self) -> str:
+        return self.value or ""
+
+    def __bool__(self) -> bool:
+        return bool(self.value)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.value!r})"
+
     def starts(
         self, ref: str, position: Position | None, order: int, *, resumed: bool, pending: bool
     ) -> None:
@@ -150,10 +159,10 @@ class Vector:
             track.past = place.past
         return place
 
-    def _carry(self) -> None:
+    def _carry(self, known: dict[str, Place]) -> None:
         """Topics that the client knows and this stream does not have stay in its cursor, so that it can come
         back to them."""
-        others = [(ref, place) for ref, place in (self._cursor or {}).items() if self._track(ref) is None]
+        others = [(ref, place) for ref, place in known.items() if self._track(ref) is None]
         for ref, place in others[: MAX_TOPICS - len(self._tracks)]:
             self._tracks += (Track(ref, None, place.position, place.past),)
 
