@@ -180,12 +180,8 @@ class Stream(Outlet):
         return self.end is not None
 
     def open(self, headers: bytes, *, stays: bool) -> None:
-        """Write the headers, the opening comment, and what waits, in one piece, and go.
-
-        Args:
-            headers: what is left of them to be written.
-            stays: the server keeps its side of the connection.
-        """
+        """Write the rest of the headers, the opening comment, and what waits, in one piece, and go. aiohttp
+        keeps its side of the connection where it `stays`."""
         connection = self.connection
         connection.tune(keep=stays)
         opening = self.opening()
