@@ -29,9 +29,12 @@ __all__ = [
 ]
 
 
+_CURSOR: Final = "stream-cursor"
+
+
 def _cursor_body(resumed: bool, resumable: bool) -> bytes:
     data = dumps({"resumed": resumed, "resumable": resumable})
-    return f"event: stream-cursor\ndata: {data}\n".encode()
+    return f"event: {_CURSOR}\ndata: {data}\n".encode()
 
 
 # A comment without a blank line of its own: some clients dispatch an empty event on every blank line.
