@@ -31,7 +31,7 @@ ROOMS: dict[str, set[str]] = {
     "reactive": {"reactivex"},
     "bus": {"reactivex", "redis", "hiredis"},
     "client": {"reactivex", "aiohttp", "multidict", "yarl"},
-    "web": {"reactivex", "aiohttp", "multidict", "yarl", "jwt"},
+    "web": {"reactivex", "aiohttp", "multidict", "yarl", "jwt", "opentelemetry"},
 }
 # No room imports these; each imports the rooms that it needs.
 LEAVES: dict[str, set[str]] = {
@@ -49,6 +49,7 @@ ONLY_IN = {
     "backports": "wire/zstd",
     "hiredis": "bus/redis/",
     "jwt": "web/auth/",
+    "opentelemetry": "web/tracing",
     "msgspec": "wire/json",
     "redis": "bus/redis/net/address",
 }

@@ -6,8 +6,10 @@ Never: an event of the library's own on a stream with `control="none"`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
+
+from aiohttp import web
 
 from rx_sse.bus.resume.stream_cursor import StreamCursor
 from rx_sse.delivery.connection import Connection
@@ -23,12 +25,22 @@ from rx_sse.wire import ServerSentEvent
 from rx_sse.wire.control import OPENING, retry_line, stream_gap
 
 
+class StreamTracing(Protocol):
+    """The spans of streams (`web.tracing`)."""
+
+    def begin(self, stream: Any, request: web.BaseRequest) -> Callable[..., Any]: ...
+    def gap(self, stream: Any, said: Mapping[str, Any]) -> None: ...
+
+
 class Home(Protocol):
     """The registry that counts streams."""
 
     closing: bool
     debug: bool
     notices: Notices
+
+    @property
+    def tracing(self) -> StreamTracing | None: ...
 
     @property
     def parts(self) -> LoopResources: ...
@@ -69,6 +81,8 @@ class Outlet(Asked):
         if self.end is None:
             if not self._options.strict:
                 self.outbox.control(self._coding.event(event))
+            if event.type == "stream-gap" and (tracing := self._home.tracing) is not None:
+                tracing.gap(self, event.json())
             self.gate.open()
             self.connection.mark()
 
@@ -116,6 +130,8 @@ class Outlet(Asked):
 
     def render_gap(self, gap: Gap) -> bytes:
         """The frame that announces the events dropped by the policy."""
+        if (tracing := self._home.tracing) is not None:
+            tracing.gap(self, {"reason": "overflow", "missed": gap.missed})
         if self._options.strict:
             return b""
         event = stream_gap("overflow", missed=gap.missed)

@@ -38,6 +38,7 @@ from rx_sse.web.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from rx_sse.bus import Bus
+    from rx_sse.web.tracing import Tracing
 
 logger = logging.getLogger("rx_sse")
 
@@ -59,6 +60,7 @@ class StreamRegistry:
         finish_runs: whether runs get that time to end first.
         options: defaults for every stream.
         debug: show the errors of streams to their clients; None for the loop's debug mode.
+        tracing: the spans of streams; None for none.
 
     Attributes:
         closing: the shutdown has begun.
@@ -76,8 +78,10 @@ class StreamRegistry:
         finish_runs: bool = False,
         options: Mapping[str, Any],
         debug: bool | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self.debug = debug is True
+        self.tracing = tracing
         self.notices = Notices()
         self._debug = debug
         self.bus = bus
@@ -244,6 +248,8 @@ class StreamRegistry:
         user = None if stream.principal is None else stream.principal.user
         self.recent.append(Ended(stream.label, end.value, now - stream.started, now, user))
         self.measures.ended(stream, now - stream.started)
+        if self.tracing is not None:
+            self.tracing.ended(stream, end, stream.connection.sent)
         if logger.isEnabledFor(logging.DEBUG):
             fields = stream_fields(
                 stream, reason=end.value, seconds=now - stream.started, bytes=stream.connection.sent
@@ -305,6 +311,8 @@ class StreamRegistry:
                     core.encode_with(self.defaults.dumps)
                 await core.start_for(self)
                 self.measures.watch(core)
+                if self.tracing is not None and core.publisher is not None:
+                    core.publisher.tracing = self.tracing.published
                 held.push_async_callback(core.close_for, self)
                 held.callback(core.revocations.watch(self.revoked).dispose)
                 core.quotas.bind(self, topics=self.limits.topics_per_user, keys=self.limits.keys_per_user)

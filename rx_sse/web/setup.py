@@ -8,7 +8,7 @@ Never: it touches a route that is not rx_sse's, or allows credentials to an orig
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
-from typing import Any, Literal, Unpack, cast
+from typing import TYPE_CHECKING, Any, Literal, Unpack, cast
 
 from aiohttp import hdrs, web
 from reactivex import Observable
@@ -28,6 +28,9 @@ from rx_sse.web.sse import SHARED, is_streaming
 from rx_sse.web.stream_response import answer_failure
 from rx_sse.web.trusted_proxies import TRUSTED_PROXIES, TrustedProxies
 
+if TYPE_CHECKING:
+    from rx_sse.web.tracing import Tracing
+
 ALLOW_HEADERS = ("Last-Event-ID", "Authorization", "Cache-Control", "Content-Type", "Idempotency-Key")
 EXPOSED = f"{about.HEARTBEAT}, {about.USER}, Retry-After"
 PREFLIGHT_AGE = "600"
@@ -44,6 +47,7 @@ def setup(
     drain: float = 0.0,
     runs: Literal["stop", "finish"] = "stop",
     debug: bool | None = None,
+    tracing: object = False,
     client: str | Literal[False] = DEFAULT_PATH,
     **options: Unpack[StreamOptions],
 ) -> web.Application:
@@ -67,6 +71,8 @@ def setup(
             themselves first, while streams continue.
         debug: True shows the errors of streams in their `stream-error` and in the answer, tracebacks
             included; for development. None, the default, is the debug mode of the loop.
+        tracing: True, or an OpenTelemetry `TracerProvider`: a span for each stream and each publish, linked
+            over the bus. It needs the extra `otel`.
         client: the path of `rx_sse.js`, the module for pages; False serves it nowhere.
         **options: defaults for every stream; see `StreamOptions`.
 
@@ -102,6 +108,7 @@ def setup(
         finish_runs=runs == "finish",
         options=cast(Mapping[str, Any], options),
         debug=debug,
+        tracing=None if tracing is False else _tracing(tracing),
     )
     add_script(app, client)
     app[REGISTRY] = edge
@@ -114,6 +121,14 @@ def setup(
     app.middlewares.append(_guard)
     app.on_response_prepare.append(_allow_origin)
     return app
+
+
+def _tracing(given: object) -> Tracing:
+    try:
+        from rx_sse.web.tracing import tracing_of
+    except ImportError as error:
+        raise UsageError("setup(tracing=) needs OpenTelemetry: pip install 'rx_sse[otel]'") from error
+    return tracing_of(given)
 
 
 def kind_of(given: object) -> str:

@@ -111,7 +111,8 @@ class Stream(Outlet):
             write_timeout=options.write_timeout,
             reset=coding is PLAIN and not is_whole(None, self, options),
         )
-        self._sink = Sink(self, parts, self.outbox, self.connection, handle, coding, options)
+        sink = Sink if (tracing := home.tracing) is None else tracing.begin(self, request)
+        self._sink: Sink = sink(self, parts, self.outbox, self.connection, handle, coding, options)
         home.add(self)
         if handle is not None:
             handle.bind(self)

@@ -70,6 +70,7 @@ class Draft:
 
     Attributes:
         claim: the claim of the owner of a run; None if the draft belongs to no run.
+        trace: the `traceparent` of its publish, None for none.
     """
 
     __slots__ = (
@@ -84,6 +85,7 @@ class Draft:
         "settle",
         "size",
         "topic",
+        "trace",
     )
 
     def __init__(
@@ -107,6 +109,7 @@ class Draft:
         self.key_life = key_life
         self.settle = settle
         self.claim: Claim | None = None
+        self.trace: str | None = None
         self._nonce = 0
         self.size = len(data) + OVERHEAD
 

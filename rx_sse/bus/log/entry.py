@@ -11,9 +11,10 @@ Never: an entry changes its content.
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, Final, cast
 
-from rx_sse.bus.log.position import Position, mark_of
+from rx_sse.bus.log.position import Position, TracedMark, mark_of, order_of
 from rx_sse.wire.event import ServerSentEvent, framed
 
 JSON: Final = "j"
@@ -27,6 +28,11 @@ MAX_EVENT = 1_000_000
 OVERHEAD = 420
 """Bytes that an entry takes beside its text: the object, its position, its id, the framing of its chunk, its
 slot in a list. `tests/bus/log/test_memory.py` compares it with the memory of the process."""
+
+
+TRACE_COST = 130
+"""Bytes that a `traceparent` takes beside its entry."""
+_TRACE = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
 
 
 class Entry:
@@ -46,6 +52,9 @@ class Entry:
     """
 
     __slots__ = ("_data", "at", "chunk", "event", "kind", "position", "prev", "size")
+
+    trace: str | None = None
+    """The `traceparent` of its publish; a `TracedEntry` has one."""
 
     def __init__(
         self,
@@ -118,6 +127,51 @@ class Entry:
 
     def __repr__(self) -> str:
         return f"Entry({self.position.seq}-{self.position.nonce}, {self.kind}, {self.data[:40]!r})"
+
+
+class TracedEntry(Entry):
+    """An entry whose publish belongs to a trace.
+
+    Args:
+        trace: the `traceparent`.
+    """
+
+    __slots__ = ("trace",)
+
+    trace: str | None
+
+    def __init__(
+        self,
+        position: Position,
+        prev: Position,
+        kind: str,
+        data: str,
+        event: str | None,
+        at: float,
+        trace: str,
+    ) -> None:
+        super().__init__(position, prev, kind, data, event, at)
+        self.trace = trace
+        self.size += TRACE_COST
+
+    def marked(self, topic: str, ref: str, epoch: int) -> ServerSentEvent:
+        """The event with its place, which knows of the publish."""
+        self.encode(ref)
+        mark = TracedMark(ref, self.position, order_of(self.position, epoch))
+        mark.trace = self.trace
+        made = framed(self.frame, "1_" + mark.part, topic, mark)
+        mark.original = id(made)
+        return made
+
+
+def is_trace(text: object) -> bool:
+    """Whether something is a `traceparent` that may be used: what is stored is not trusted."""
+    return (
+        isinstance(text, str)
+        and _TRACE.fullmatch(text) is not None
+        and text[3:35] != "0" * 32
+        and text[36:52] != "0" * 16
+    )
 
 
 def _body(data: str, event: str | None) -> str:

@@ -22,7 +22,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from rx_sse.bus.log.draft import Draft, Retention
-from rx_sse.bus.log.entry import END, Entry
+from rx_sse.bus.log.entry import END, Entry, TracedEntry
 from rx_sse.bus.log.history import History, MemoryBudget
 from rx_sse.bus.log.lease import NO_LEASE, LocalLeases
 from rx_sse.bus.log.lives import Lives
@@ -171,7 +171,10 @@ class MemoryLog:
         nonces = self._nonces.ready
         prev = topic.head
         position = new_position((prev[0] + 1, nonces.pop() if nonces else self._nonces.next()))
-        entry = Entry(position, prev, draft.kind, draft.data, draft.event, now)
+        if draft.trace is None:
+            entry = Entry(position, prev, draft.kind, draft.data, draft.event, now)
+        else:
+            entry = TracedEntry(position, prev, draft.kind, draft.data, draft.event, now, draft.trace)
         if topic.kept is not draft.retention:
             self._topics.keep(topic, draft.retention)
         topic.ended = draft.kind == END

@@ -127,6 +127,18 @@ class Mark:
         return part_of(self.ref, self.position)
 
 
+class TracedMark(Mark):
+    """The position of an event whose publish belongs to a trace.
+
+    Attributes:
+        trace: the `traceparent` of the publish.
+    """
+
+    __slots__ = ("trace",)
+
+    trace: str | None
+
+
 def order_of(position: Position, epoch: int) -> int:
     """The order of a position in the `epoch`th unbroken chain of its topic in this process."""
     return epoch << SEQ_BITS | position.seq

@@ -20,6 +20,7 @@ from rx_sse.bus.log.lease import NO_LEASE, Claim
 from rx_sse.bus.log.position import SEQ_BITS, Nonces, Position
 from rx_sse.bus.sqlite.lease_rows import LeaseRows
 from rx_sse.bus.sqlite.rows import OVERHEAD, fingerprint
+from rx_sse.bus.sqlite.schema import has_traces
 from rx_sse.errors import PublishRefused, PublishUnknown
 
 YOUNG = 3000
@@ -166,6 +167,8 @@ class Appender:
             outcomes.append(position)
             touched[draft.topic] = draft.retention
         self._insert(values)
+        if any(draft.trace for draft in drafts):
+            self._trace(stored)
         for name, retention in touched.items():
             self._keep(self._known[name], retention, now)
         return outcomes, stored
@@ -233,6 +236,13 @@ class Appender:
             while len(values) - at >= step:
                 self._rows.execute(_INSERT[count], values[at : at + step])
                 at += step
+
+    def _trace(self, stored: Sequence[Stored]) -> None:
+        """Note to which traces the publishes of entries belong."""
+        if not has_traces(self._rows):
+            self._rows.execute("ALTER TABLE rx_sse_entries ADD COLUMN trace TEXT")
+        traces = [(draft.trace, id) for id, draft, *_ in stored if draft.trace is not None]
+        self._rows.executemany("UPDATE rx_sse_entries SET trace = ? WHERE id = ?", traces)
 
     def _find(self, topic: TopicState, nonce: int) -> Position | None:
         row = self._rows.execute(

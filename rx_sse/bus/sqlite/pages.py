@@ -17,6 +17,7 @@ from rx_sse.bus.log.entry import END, Entry
 from rx_sse.bus.log.port import Page, Query
 from rx_sse.bus.log.position import Position
 from rx_sse.bus.sqlite.rows import COLUMNS, Clock, entry_of
+from rx_sse.bus.sqlite.schema import has_traces
 
 NEWS = 500
 """Entries that are read at once for the watchers."""
@@ -32,11 +33,13 @@ class Pages:
         connection: in autocommit mode, used by one thread.
     """
 
-    __slots__ = ("_rows",)
+    __slots__ = ("_rows", "_schema", "_traced")
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._rows = connection.cursor()
         self._rows.row_factory = None
+        self._schema = -1
+        self._traced = False
 
     def page(self, query: Query, clock: Clock) -> tuple[Page, int] | None:
         """A page, and when the topic was touched last; None if the topic has not begun."""
@@ -65,8 +68,8 @@ class Pages:
     def news(self, after: int, clock: Clock) -> Sequence[News]:
         """The entries behind an id, of all topics, in their order; a part of them if there are many."""
         found = self._rows.execute(
-            f"SELECT e.id, t.name, {COLUMNS} FROM rx_sse_entries e JOIN rx_sse_topics t ON t.id = e.topic "
-            "WHERE e.id > ? ORDER BY e.id LIMIT ?",
+            f"SELECT e.id, t.name, {self._columns()} FROM rx_sse_entries e "
+            "JOIN rx_sse_topics t ON t.id = e.topic WHERE e.id > ? ORDER BY e.id LIMIT ?",
             (after, NEWS),
         ).fetchall()
         return [(row[0], row[1], entry_of(row[2:], clock)) for row in found]
@@ -87,6 +90,13 @@ class Pages:
         return found
 
     # -- inside ----------------------------------------------------------------------------------------------
+
+    def _columns(self) -> str:
+        """Those of an entry: the column of traces is there from the first publish on that belongs to one."""
+        schema = self._rows.execute("PRAGMA schema_version").fetchone()[0]
+        if schema != self._schema:
+            self._traced, self._schema = has_traces(self._rows), schema
+        return f"{COLUMNS}, e.trace" if self._traced else COLUMNS
 
     def _found(self, query: Query, clock: Clock) -> tuple[Page, int] | None:
         topic = self._rows.execute(
@@ -137,9 +147,10 @@ class Pages:
         """Rows behind a number, as many as the limits allow, but always one if there is one."""
         taken: list[Any] = []
         size = 0
+        columns = self._columns()
         while len(taken) < query.max_entries:
             part = self._rows.execute(
-                f"SELECT {COLUMNS} FROM rx_sse_entries e WHERE e.topic = ? AND e.seq > ? "
+                f"SELECT {columns} FROM rx_sse_entries e WHERE e.topic = ? AND e.seq > ? "
                 "ORDER BY e.seq LIMIT ?",
                 (id, seq, min(50, query.max_entries - len(taken))),
             ).fetchall()

@@ -10,12 +10,12 @@ import json
 from typing import Any
 
 from rx_sse.bus.log.draft import Draft
-from rx_sse.bus.log.entry import END, GAP, JSON, TEXT, Entry, gap_data
+from rx_sse.bus.log.entry import END, GAP, JSON, TEXT, Entry, TracedEntry, gap_data, is_trace
 from rx_sse.bus.log.position import NONCE_BITS, SEQ_BITS, Position
 from rx_sse.wire.event import ServerSentEvent
 
 COLUMNS = "e.seq, e.nonce, e.prev, e.at, e.kind, e.event, e.data"
-"""What `entry_of` takes, of the table `rx_sse_entries` as ``e``."""
+"""What `entry_of` takes, of the table `rx_sse_entries` as ``e``; then ``e.trace``, where it is there."""
 OVERHEAD = 100
 """Bytes that an entry takes beside its text, in the table and its index."""
 STEP = 0.5
@@ -56,7 +56,7 @@ def entry_of(row: tuple[Any, ...], clock: Clock) -> Entry:
     Raises:
         ValueError: it has no position.
     """
-    seq, nonce, prev, at, kind, event, data = row
+    seq, nonce, prev, at, kind, event, data, *trace = row
     if not (type(seq) is type(nonce) is type(prev) is int and type(at) is int):
         raise ValueError(f"not an entry: {row[:3]!r}")
     if not (0 < seq < 1 << SEQ_BITS and 0 <= nonce < 1 << NONCE_BITS and 0 <= prev < 1 << NONCE_BITS):
@@ -67,7 +67,10 @@ def entry_of(row: tuple[Any, ...], clock: Clock) -> Entry:
             raise ValueError("not an entry")
         if event is not None:
             ServerSentEvent("", event=event)
-        entry = Entry(position, before, kind, data, event, when)
+        if trace and is_trace(trace[0]):
+            entry: Entry = TracedEntry(position, before, kind, data, event, when, trace[0])
+        else:
+            entry = Entry(position, before, kind, data, event, when)
         if kind == JSON:
             json.loads(data)
         elif kind != TEXT:

@@ -96,6 +96,14 @@ TABLES = (
 )
 
 
+def has_traces(rows: sqlite3.Cursor) -> bool:
+    """Whether entries have a column for the `traceparent` of their publish. It is made by the first that has
+    one, and is no other layout: versions that do not know it name the columns that they write and read.
+    """
+    named = rows.execute("SELECT 1 FROM pragma_table_info('rx_sse_entries') WHERE name = 'trace'")
+    return named.fetchone() is not None
+
+
 def layout_of(connection: sqlite3.Connection) -> int | None:
     """The layout of the tables in a database; None if it has none."""
     rows = connection.cursor()

@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from math import inf
 
-from rx_sse.bus.log.entry import Entry
+from rx_sse.bus.log.entry import Entry, TracedEntry
 from rx_sse.bus.log.port import Listener
 from rx_sse.bus.log.position import Position
 from rx_sse.bus.sqlite.appending import Stored
@@ -95,7 +95,13 @@ class Watches:
         for id, draft, position, prev in stored:
             if id > seen and (found := watched.get(draft.topic)) is not None:
                 before = Position(position.seq - 1, prev)
-                found[0].arrived(Entry(position, before, draft.kind, draft.data, draft.event, at))
+                if draft.trace is None:
+                    entry = Entry(position, before, draft.kind, draft.data, draft.event, at)
+                else:
+                    entry = TracedEntry(
+                        position, before, draft.kind, draft.data, draft.event, at, draft.trace
+                    )
+                found[0].arrived(entry)
         return True
 
     def news(self, entries: Sequence[News]) -> None:

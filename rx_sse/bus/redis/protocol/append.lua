@@ -1,7 +1,7 @@
 -- KEYS: log and meta of each topic, then idempotency keys and leases of runs
 -- ARGV: topics, the command that announces, window, the publisher's name and number, whether to leave it;
 --       for each topic: channel, fresh nonce, entries, bytes, age;
---       for each entry: topic, nonce, text, key (0: none), fingerprint, life
+--       for each entry: topic, nonce, text, key (0: none), fingerprint, life, traceparent ('' for none)
 -- A fingerprint "#fence:state" is the claim of a run: its key is that of the lease.
 -- A window of 0: no entry was sent before; otherwise the entries of the last `window` ms are searched for nonces.
 -- A publisher that abandons a connection raises its number, and stores it with the topics of the calls in
@@ -63,10 +63,13 @@ local function fenced(s)
   s.fences = name .. number(mine) .. others
 end
 
-local function add(s, nonce, packed)
+local function add(s, nonce, packed, trace)
   local total = s.total + #packed + 100
   local id = number(s.seq + 1) .. '-' .. nonce
   local h = s.nonce .. ' ' .. number(now) .. ' ' .. number(total)
+  if trace ~= '' then
+    return id, total, redis.pcall('XADD', s.log, 'MAXLEN', '~', s.entries, id, 'h', h, 'e', packed, 't', trace)
+  end
   return id, total, redis.pcall('XADD', s.log, 'MAXLEN', '~', s.entries, id, 'h', h, 'e', packed)
 end
 
@@ -105,7 +108,7 @@ local function finished(s, key, state, life)
   redis.pcall('ZREM', string.match(key, '^(.-}:)') .. 'leases', string.match(key, '}:run:(.*)$'))
 end
 
-for place = at, #ARGV, 6 do
+for place = at, #ARGV, 7 do
   local i = tonumber(ARGV[place])
   local s = states[i]
   local nonce, packed, key = ARGV[place + 1], ARGV[place + 2], KEYS[tonumber(ARGV[place + 3])]
@@ -132,10 +135,11 @@ for place = at, #ARGV, 6 do
   elseif s.refused or lapsed then
     answer[#answer + 1] = s.refused or lapsed
   else
-    local id, total, done = add(s, nonce, packed)
+    local trace = ARGV[place + 6]
+    local id, total, done = add(s, nonce, packed, trace)
     if failed(done) and not s.written and string.find(done.err, 'equal or smaller', 1, true) then
       catch_up(i, s)
-      if not s.refused then id, total, done = add(s, nonce, packed) end
+      if not s.refused then id, total, done = add(s, nonce, packed, trace) end
     end
     if failed(done) then
       s.refused = s.refused or '!' .. done.err
@@ -143,7 +147,7 @@ for place = at, #ARGV, 6 do
     else
       s.seq, s.nonce, s.total, s.written = s.seq + 1, nonce, total, true
       s.ended = string.sub(packed, 2, 2) == 'x' and '1' or '0'
-      s.heads[#s.heads + 1] = nonce .. ':' .. #packed
+      s.heads[#s.heads + 1] = nonce .. ':' .. #packed .. (trace ~= '' and ':' .. trace or '')
       s.texts[#s.texts + 1] = packed
       if claim then
         if claim.ending ~= '' then

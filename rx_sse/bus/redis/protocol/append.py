@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from rx_sse.bus.log.draft import Draft
-from rx_sse.bus.log.entry import Entry
+from rx_sse.bus.log.entry import Entry, TracedEntry
 from rx_sse.bus.log.position import Position, new_nonce
 from rx_sse.bus.redis.protocol.call import ScriptCall, refusal
 from rx_sse.bus.redis.protocol.codec import fingerprint, pack, position_of
@@ -80,20 +80,20 @@ class AppendBatch:
         entries: list[Any] = []
         claims: dict[tuple[str, int], tuple[int, str, int]] = {}  # an owner has one for all of its entries
         for draft in self.drafts:
-            number, text = numbers[draft.topic], pack(draft)
+            number, text, trace = numbers[draft.topic], pack(draft), draft.trace or ""
             if (claim := draft.claim) is not None:
                 place = draft.topic, id(claim)
                 if (claimed := claims.get(place)) is None:
                     keys.append(names.run(draft.topic))
                     said, life = f"#{claim.fence}:{claim.end or ''}", max(int(claim.life * 1000), 1)
                     claimed = claims[place] = len(keys), said, life
-                entries += (number, draft.nonce, text, *claimed)
+                entries += (number, draft.nonce, text, *claimed, trace)
             elif draft.key is None:
-                entries += (number, draft.nonce, text, 0, "", 0)
+                entries += (number, draft.nonce, text, 0, "", 0, trace)
             else:
                 keys.append(names.key(draft.topic, draft.key))
                 life = max(int(draft.key_life * 1000), 1)
-                entries += (number, draft.nonce, text, len(keys), fingerprint(draft), life)
+                entries += (number, draft.nonce, text, len(keys), fingerprint(draft), life, trace)
         now = clock()
         window = 0
         if self._first_sent is None:
@@ -167,7 +167,10 @@ def entries_of(row: Sequence[Stored], before: int, at: float) -> list[Entry]:
     entries: list[Entry] = []
     for draft, position in row:
         prev = Position(position.seq - 1, before)
-        entries.append(Entry(position, prev, draft.kind, draft.data, draft.event, at))
+        if draft.trace is None:
+            entries.append(Entry(position, prev, draft.kind, draft.data, draft.event, at))
+        else:
+            entries.append(TracedEntry(position, prev, draft.kind, draft.data, draft.event, at, draft.trace))
         before = position.nonce
     return entries
 

@@ -3,7 +3,9 @@
 An entry's text is ``1<kind><event name>`` in the first line and the data after it. ``1`` is the version: a
 text of another version, or one written by another program, becomes a gap, never an event. An announcement
 holds all entries that one batch added to a topic: ``<first seq> <nonce before> <time> <nonce>:<length> ...``,
-a line feed, and their texts.
+a line feed, and their texts. An entry whose publish belongs to a trace has its `traceparent` in a third
+field of the stream, and behind its length, ``<nonce>:<length>:<traceparent>``. A version that does not know
+it leaves the field out, and takes the announcement for none, so it reads the log.
 
 Never: data from Redis is trusted. It is parsed strictly, and goes through the same encoder as an event of the
 user's.
@@ -18,7 +20,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from rx_sse.bus.log.draft import Draft
-from rx_sse.bus.log.entry import END, GAP, JSON, TEXT, Entry, gap_data
+from rx_sse.bus.log.entry import END, GAP, JSON, TEXT, Entry, TracedEntry, gap_data, is_trace
 from rx_sse.bus.log.port import Page, Query
 from rx_sse.bus.log.position import Position
 from rx_sse.wire.event import ServerSentEvent
@@ -26,7 +28,7 @@ from rx_sse.wire.event import ServerSentEvent
 VERSION = ord("1")
 KINDS = frozenset((JSON, TEXT, GAP, END))
 _ID = re.compile(rb"(0|[1-9]\d{0,15})-(0|[1-9]\d{0,14})")
-_HEADER = re.compile(rb"(\d{1,16}) (\d{1,15}) (\d{1,16})((?: \d{1,15}:\d{1,8})+)\n")
+_HEADER = re.compile(rb"(\d{1,16}) (\d{1,15}) (\d{1,16})((?: \d{1,15}:\d{1,8}(?::[0-9a-f-]{55})?)+)\n")
 _ENTRY = re.compile(rb"(\d{1,15}) (\d{1,16}) (\d{1,16})")
 
 At = Callable[[int], float]
@@ -54,8 +56,9 @@ def position_of(text: bytes) -> Position:
     return Position(int(found[1]), int(found[2]))
 
 
-def entry_of(position: Position, prev: Position, text: bytes, at: float) -> Entry:
-    """An entry; an unreadable entry becomes a gap in its place."""
+def entry_of(position: Position, prev: Position, text: bytes, at: float, trace: bytes = b"") -> Entry:
+    """An entry; an unreadable entry becomes a gap in its place, and a `traceparent` that is none is left
+    out."""
     head, found, body = text.partition(b"\n")
     try:
         kind = chr(head[1])
@@ -65,7 +68,11 @@ def entry_of(position: Position, prev: Position, text: bytes, at: float) -> Entr
             raise ValueError("not an entry")
         if event is not None:
             ServerSentEvent("", event=event)
-        entry = Entry(position, prev, kind, data, event, at)
+        known = trace.decode("ascii", "replace")
+        if trace and is_trace(known):
+            entry: Entry = TracedEntry(position, prev, kind, data, event, at, known)
+        else:
+            entry = Entry(position, prev, kind, data, event, at)
         if kind == JSON:
             json.loads(data)  # checks that it is valid JSON; the value itself is not kept
         elif kind != TEXT:
@@ -89,9 +96,10 @@ def announced(message: bytes, at: At) -> Sequence[Entry]:
     place = found.end()
     entries: list[Entry] = []
     for item in found[4].split():
-        nonce, _, length = item.partition(b":")
+        nonce, length, *trace = item.split(b":")
         position = Position(prev.seq + 1, int(nonce))
-        entries.append(entry_of(position, prev, message[place : place + int(length)], when))
+        text = message[place : place + int(length)]
+        entries.append(entry_of(position, prev, text, when, *trace))
         place += int(length)
         prev = position
     if place != len(message):
@@ -151,7 +159,7 @@ def page_of(answer: Any, query: Query, at: At) -> Page:
     entries: list[Entry] = []
     broken = False
     while raw:
-        name, head, text = raw.pop(0)  # released as soon as it is read: a page is not held twice
+        name, head, text, *trace = raw.pop(0)  # released as soon as it is read: a page is not held twice
         found = _ENTRY.fullmatch(head)
         position = position_of(name)
         if not found:
@@ -166,7 +174,7 @@ def page_of(answer: Any, query: Query, at: At) -> Page:
             start, broken = prev, True
         elif start is None:
             start = prev
-        entries.append(entry_of(position, prev, text, at(int(found[2]))))
+        entries.append(entry_of(position, prev, text, at(int(found[2])), *trace))
     if not entries and start != meta.head:
         # The entries in between are gone, or the topic has no entries.
         start, broken = meta.head, start is not None

@@ -41,7 +41,7 @@ while cursor and room > 0 and looked < 10000 do
     if head(entry) then
       bytes = bytes - #entry[2][4] - 100
       if bytes < 0 and #entries > 0 then cursor = nil break end
-      entries[#entries + 1] = {entry[1], entry[2][2], entry[2][4]}
+      entries[#entries + 1] = {entry[1], entry[2][2], entry[2][4], entry[2][5] == 't' and entry[2][6] or nil}
       room = room - 1
     end
     cursor = '(' .. entry[1]
