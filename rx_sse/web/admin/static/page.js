@@ -163,7 +163,7 @@ function state(text) {
   document.body.classList.toggle("old", text !== "");
   const stale = $("#stale");
   stale.hidden = text === "" || news === 0;
-  if (!stale.hidden) stale.textContent = `The server has said nothing since ${time(news / 1000)}: what you see is old (${text}).`;
+  if (!stale.hidden) stale.textContent = `No data from the server since ${time(news / 1000)}: what you see is old (${text}).`;
 }
 
 function open() {
