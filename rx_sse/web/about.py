@@ -1,12 +1,13 @@
-"""Headers by which a stream tells its client what it needs to know before the first event.
+"""Headers that a client needs before the first event of a stream.
 
-* `Stream-Heartbeat`: seconds without traffic after which a comment comes. A client that hears nothing for a
-  few times as long may take the connection for dead.
-* `Stream-User`: a mark of the principal's user. Two answers with the same mark are for the same user, so a
-  page can see whether two tabs may share one connection, and whether a reconnect became another user's.
+* `Stream-Heartbeat`: seconds without traffic after which a comment is sent. A client that receives nothing
+  for a
+  few times as long may regard the connection as dead.
+* `Stream-User`: a hash of the principal's user. Two answers with the same hash are for the same user, so a
+  page can check whether two tabs may share one connection, and whether a reconnect became another user's.
 
 Standard: RFC 9110 §16.3.1 for new field names (no `X-`).
-Never: the mark shows the user's name.
+Never: the hash reveals the user's name.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""The socket leaves aiohttp when the headers of a stream are out.
+"""Hands a stream's socket over from aiohttp once its headers are sent.
 
-What aiohttp keeps for a request (two tasks, the request and its message, the parser) is then of no use, and
-weighs more than the stream itself. So the connection's own protocol keeps the transport; aiohttp's loses it,
-and is ended as if the client had gone as soon as the request's task is done. Its access log gets its line
-when the stream ends.
+The objects that aiohttp keeps for a request (two tasks, the request and its message, the parser) are then no
+longer needed, and take more memory than the stream itself. So the connection's own protocol keeps the
+transport; aiohttp's protocol loses it, and is ended as if the client had disconnected as soon as the
+request's task is done. The line of the access log is written when the stream ends.
 
 The attributes `transport` and `access_logger` of aiohttp's protocol, which are public.
-Never: a byte of aiohttp's on a socket that has left it.
+Never: aiohttp writes to a socket that was handed over.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ logger = logging.getLogger("rx_sse")
 
 
 class EventStreamResponse(web.StreamResponse):
-    """The response of a stream. `body_length` is what was sent, also by a socket that has left aiohttp."""
+    """The response of a stream. `body_length` counts all bytes sent, also after the hand-over."""
 
     sent: int | None = None
     left = False
-    """Its socket has left aiohttp, which has no more to write."""
+    """Its socket was handed over; aiohttp has nothing more to write."""
 
     @property
     def body_length(self) -> int:
-        """Bytes that were sent, for the access log."""
+        """Bytes sent, for the access log."""
         return super().body_length if self.sent is None else self.sent
 
     async def write_eof(self, data: bytes = b"") -> None:
@@ -42,15 +42,15 @@ class EventStreamResponse(web.StreamResponse):
 
 
 class HeldHeaders:
-    """The transport as aiohttp sees it while it prepares a response: what is written to it is held, so that
-    the headers are sent with the first events, in one write.
+    """The transport for aiohttp while it prepares a response: written bytes are held, so that the headers are
+    sent with the first events, in one write.
 
     Args:
-        request: whose response is prepared.
-        transport: its own.
+        request: the request of the response.
+        transport: its transport.
 
     Attributes:
-        data: what was written.
+        data: the held bytes.
     """
 
     __slots__ = ("_protocol", "_transport", "data")
@@ -63,18 +63,18 @@ class HeldHeaders:
             protocol.transport = cast(asyncio.Transport, self)
 
     def write(self, data: bytes) -> None:
-        """Hold it."""
+        """Hold bytes."""
         self.data += data
 
     def writelines(self, pieces: Iterable[bytes]) -> None:
-        """Hold them."""
+        """Hold bytes."""
         self.data += b"".join(pieces)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
     def release(self) -> None:
-        """Give aiohttp its transport back, unless it has lost it meanwhile."""
+        """Return the transport to aiohttp, unless it was lost meanwhile."""
         if self._protocol.transport is cast(asyncio.Transport, self):
             self._protocol.transport = self._transport
 
@@ -83,8 +83,8 @@ class AccessLine(AbstractAccessLogger):
     """The line of the access log, kept from the return of the handler until the stream ends.
 
     Args:
-        log: what writes it.
-        request: whose line it is.
+        log: the access logger.
+        request: the request.
         response: its response.
         size: bytes that aiohttp has written.
     """
@@ -102,7 +102,7 @@ class AccessLine(AbstractAccessLogger):
         self._began = asyncio.get_running_loop().time()
 
     def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
-        """The handler has returned: nothing is written yet, but now it is known when the request came."""
+        """The handler has returned: nothing is written yet, but the time of the request is known now."""
         self._began = asyncio.get_running_loop().time() - time
 
     def write(self, sent: int) -> None:
@@ -115,7 +115,7 @@ class AccessLine(AbstractAccessLogger):
 
 
 def can_leave(request: web.Request, transport: asyncio.Transport) -> bool:
-    """Whether this version of aiohttp has what it takes, and nothing of the request is still to come."""
+    """Whether this version of aiohttp supports the hand-over, and the whole request has been received."""
     protocol = request.protocol
     return (
         getattr(protocol, "transport", None) is transport
@@ -127,15 +127,15 @@ def can_leave(request: web.Request, transport: asyncio.Transport) -> bool:
 
 
 def leave(request: web.Request, response: EventStreamResponse, size: int) -> AccessLine | None:
-    """End aiohttp's side of a connection whose transport has another protocol by now.
+    """End aiohttp's side of a connection whose transport already has another protocol.
 
     Args:
-        request: whose headers are out.
+        request: the request, whose headers are sent.
         response: its response.
         size: bytes that aiohttp has written.
 
     Returns:
-        The line of the access log, to be written at the end of the stream; None if there is no such log.
+        The line of the access log, to be written at the end of the stream; None without an access log.
     """
     protocol, task = request.protocol, asyncio.current_task()
     assert task is not None
@@ -143,7 +143,7 @@ def leave(request: web.Request, response: EventStreamResponse, size: int) -> Acc
     line = AccessLine(log, request, response, size) if log is not None and log.enabled else None
     protocol.access_logger = line
     response.left = True
-    protocol.transport = None  # so that it neither writes to it nor closes it
+    protocol.transport = None  # so that aiohttp neither writes to it nor closes it
     # Not before the middlewares have returned: with `handler_cancellation` it cancels the request's task.
     task.add_done_callback(lambda _: protocol.connection_lost(None))
     return line

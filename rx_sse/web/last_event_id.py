@@ -1,7 +1,7 @@
-"""Where a request's client was: `last_event_id`.
+"""`last_event_id`: the position of a request's client.
 
 Standard: HTML Living Standard §9.2.4 (`Last-Event-ID`).
-Never: it trusts the value; its user parses it.
+Never: it trusts the value; the code that uses it parses it.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ STREAM_CURSOR: web.RequestKey[StreamCursor] = web.RequestKey("rx_sse.resume", St
 def last_event_id(request: web.Request, default: str | None = None) -> StreamCursor:
     """The `Last-Event-ID` with which the client reconnects.
 
-    Give it to `bus.events(..., after=...)`: the bus then resumes there, and through it gives the connection
-    positions and gaps beside your pipeline. For ids of your own, `.value` is the text, or None.
+    Pass it to `bus.events(..., after=...)`: the bus then resumes there, and gives the connection positions
+    and gaps, outside your pipeline. For ids of your own, `.value` is the text, or None.
 
     Args:
         request: the request that the handler got.
-        default: where a client begins that connects for the first time: a cursor that your server knows, such
-            as what `bus.position` returned when it rendered the page.
+        default: the beginning for a client that connects for the first time: a cursor that your server knows,
+            such as the result of `bus.position` when it rendered the page.
 
     Returns:
         One object per request. `str()` of it is the id, `""` if there is none; it is true if there is one.
 
     Raises:
-        UsageError: a `default` that is no text, or that comes after the first call for this request.
+        UsageError: a `default` that is not a string, or that is given after the first call for this request.
     """
     if default is not None and not isinstance(default, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise UsageError(f"default={default!r} must be a cursor, such as what bus.position() returned")
@@ -44,7 +44,7 @@ def last_event_id(request: web.Request, default: str | None = None) -> StreamCur
     if handle is None:
         value = raw_last_event_id(request)
         if value is not None and len(value) > registry_of(request).limits.cursor:
-            value = "?"  # present, and unknown: an id that cannot be one of ours
+            value = "?"  # present, and unknown: it cannot be an id of this library
         if value is None:
             value = default
         principal = request.get(PRINCIPAL)
@@ -57,13 +57,13 @@ def last_event_id(request: web.Request, default: str | None = None) -> StreamCur
 
 
 class unasked:  # as `contextlib.suppress`: used like a function
-    """Warn if topics are read in here without the position of the reconnecting client, and refuse a
-    position that the connection would know nothing of."""
+    """Warn if topics are read in this block without the position of the reconnecting client, and refuse a
+    position that the connection would not know."""
 
     __slots__ = ("_handler", "_notices", "_over", "_token")
 
     def __init__(self, request: web.Request, notices: Notices) -> None:
-        # Contexts that are copied in here live as long as the stream: nothing of the request goes into them.
+        # Contexts that are copied in here live as long as the stream: they must not hold the request.
         self._handler = None if raw_last_event_id(request) is None else handler_name(request)
         self._notices = notices
         self._over = False
@@ -79,8 +79,8 @@ class unasked:  # as `contextlib.suppress`: used like a function
             ASKED.reset(token)
 
     def __call__(self, after: str | None) -> None:
-        """A cursor is given as `after=` in the place of the request's own."""
-        if self._over:  # by what the handler has begun, and is not its stream
+        """A cursor is given as `after=` instead of the request's own."""
+        if self._over:  # by code that the handler has started, not by its stream
             return
         if after is not None:
             raise UsageError(

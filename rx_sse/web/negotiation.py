@@ -1,8 +1,8 @@
-"""What a request says about its client.
+"""The properties of a client, from its request.
 
 Standard: RFC 9110 §12.5.1 (Accept) and §12.5.3 (Accept-Encoding), HTML Living Standard §9.2.3 (what an
 EventSource sends).
-Never: it looks at User-Agent.
+Never: it reads User-Agent.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from multidict import MultiMapping, istr
 
 EVENT_STREAM = "text/event-stream"
 LAST_EVENT_ID_QUERY = "lastEventId"
-"""The query parameter that EventSource polyfills use where they may not set a header. The header wins."""
+"""The query parameter that EventSource polyfills use where they cannot set a header. The header wins."""
 
 
 LAST_EVENT_ID = istr("Last-Event-ID")
 RANGES = ("*/*", "text/*", EVENT_STREAM)
-"""The ranges that an event stream is in, the most specific one last."""
+"""The media ranges that contain event streams, the most specific last."""
 
 
 STRICT: web.RequestKey[bool] = web.RequestKey("rx_sse.strict", bool)
-"""Whether the client of the stream takes nothing but its own protocol."""
+"""Whether the client of the stream accepts only its own protocol."""
 
 
 def _quality(parameters: list[str], malformed: float = 0.0) -> float:
@@ -38,11 +38,11 @@ def _quality(parameters: list[str], malformed: float = 0.0) -> float:
 
 
 def accepts_events(headers: MultiMapping[str]) -> bool:
-    """True unless `Accept` excludes event streams by q=0, in the most specific range that they are in.
+    """True unless `Accept` excludes event streams by q=0, in the most specific range that contains them.
 
-    A header that merely names something else excludes nothing: the SDKs of OpenAI, Anthropic and others send
-    `Accept: application/json` for their streams as for everything. RFC 9110 leaves it to the server to answer
-    with what it has.
+    A header that merely names another type excludes nothing: the SDKs of OpenAI, Anthropic and others send
+    `Accept: application/json` for all requests, streams included. RFC 9110 allows a server to answer with the
+    type that it has.
     """
     return _accepts_events(",".join(headers.getall(hdrs.ACCEPT, ())))
 
@@ -59,8 +59,8 @@ def _accepts_events(accept: str) -> bool:
 
 
 def accepts_zstd(headers: MultiMapping[str]) -> bool:
-    """True if `Accept-Encoding` names zstd, and does not prefer what is not encoded. `*` is not enough: some
-    who send it know zstd only by name, or stop after its first frame."""
+    """True if `Accept-Encoding` names zstd, and does not prefer the identity coding. `*` is not enough: some
+    clients that send it do not decode zstd, or stop after its first frame."""
     qualities: dict[str, float] = {}
     for item in ",".join(headers.getall(hdrs.ACCEPT_ENCODING, [])).split(","):
         name, *parameters = item.split(";")
@@ -70,12 +70,13 @@ def accepts_zstd(headers: MultiMapping[str]) -> bool:
 
 
 def is_event_source(request: web.BaseRequest) -> bool:
-    """True for what may be a browser's EventSource: a GET whose `Accept` names `text/event-stream`."""
+    """True for requests that may be a browser's EventSource: a GET whose `Accept` names
+    `text/event-stream`."""
     return request.method == hdrs.METH_GET and EVENT_STREAM in request.headers.get(hdrs.ACCEPT, "").lower()
 
 
 def comes_back(request: web.BaseRequest) -> bool:
-    """True for what may connect again and wait for as long as a `retry:` says, or has done so."""
+    """True for clients that may reconnect after the time of a `retry:`, or have done so."""
     return EVENT_STREAM in request.headers.get(hdrs.ACCEPT, "").lower() or bool(raw_last_event_id(request))
 
 
@@ -90,8 +91,7 @@ def raw_last_event_id(request: web.BaseRequest) -> str | None:
 
 
 def resource_of(request: web.BaseRequest) -> tuple[str, str, str]:
-    """Method, path and query that make a stream the same stream; a polyfill's `lastEventId` is no part of
-    it."""
+    """Method, path and query, which identify a stream; without a polyfill's `lastEventId`."""
     query = request.rel_url.raw_query_string
     if LAST_EVENT_ID_QUERY in query:
         query = request.rel_url.without_query_params(LAST_EVENT_ID_QUERY).raw_query_string

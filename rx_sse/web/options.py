@@ -2,7 +2,7 @@
 
 The same names serve `sse`, `setup` (as defaults) and `stream_response`. All durations are seconds; `retry`
 alone is integer milliseconds, because it mirrors the wire (HTML Living Standard §9.2.6, "retry").
-Never: an option is looked at while a stream runs; they are resolved once, when it starts.
+Never: an option is read while a stream runs; options are resolved once, when it starts.
 """
 
 from __future__ import annotations
@@ -36,37 +36,37 @@ class StreamOptions(TypedDict, total=False):
         overflow: What happens to a slow reader: a policy's name, or an `Overflow` with limits.
             Default `"disconnect"`.
         heartbeat: Seconds without traffic after which a comment is sent; 0 or None for never.
-            Default 15; with `control="none"` never, unless it is asked for.
-        retry: Milliseconds after which the client shall reconnect. None, the default, leaves
-            the client its own; a client that reconnects is sent 3000, because it may still have
-            what another connection said.
+            Default 15; with `control="none"` never, unless it is given.
+        retry: Milliseconds after which the client reconnects. None, the default, leaves the
+            client's own; a client that reconnects is sent 3000, because it may still use the
+            time that an earlier connection sent.
         hold_headers: Seconds that the response headers wait for a first emission or failure.
             Default 0.05.
-        write_timeout: Seconds after which a reader that takes no byte is ended. Default 30.
+        write_timeout: Seconds after which a reader that accepts no byte is ended. Default 30.
         on_end: `"stop"`: after `stream-end` the browser's reconnect is answered 204. `"reconnect"`:
             the source runs again. Default `"stop"`.
-        max_duration: Seconds after which a stream is closed, to be resumed (with 10 % of jitter);
+        max_duration: Seconds after which a stream is closed, for a resume (with 10 % of jitter);
             None for never. Default None.
         prelude_bytes: Bytes that a source may emit while it is being subscribed. Default 8 MiB.
-        close_timeout: Seconds that a reader has to take what is queued when its stream ends.
+        close_timeout: Seconds that a reader has to receive queued events when its stream ends.
             Default 2.
-        dumps: Replaces the JSON encoder: returns JSON text. It holds for what the handler and its
-            pipeline emit, the events that they make included. That of `setup` is the bus's as well,
+        dumps: Replaces the JSON encoder: returns JSON text. It applies to values of the handler
+            and its pipeline, and to the events that they make. That of `setup` is the bus's as well,
             unless it has its own. Default None.
         compress: `"zstd"` compresses each event, once for all clients that accept it. Default None.
-        control: `"events"`: the stream says what happens to it, in events named `stream-…`.
-            `"none"`: not a byte that the source did not emit, for clients that take nothing but
-            their own protocol; what is not the source's own end is a connection that is cut.
+        control: `"events"`: the stream reports its state in events named `stream-…`. `"none"`:
+            only bytes that the source emitted, for clients that accept only their own protocol;
+            after any end but the source's own the connection is cut.
             Default `"events"`.
-        on_error: Called with the error when a stream fails after its headers; what it returns is
-            sent as its last event, in the place of `stream-error`; None for nothing. With
+        on_error: Called with the error when a stream fails after its headers; its result is
+            sent as the last event, instead of `stream-error`; None for nothing. With
             `control="none"` also for a `StreamInterrupted`. Default None.
         headers: Response headers of the stream: a mapping, or pairs (several `Set-Cookie`), or a
             function of the request that returns them. Default None.
-        hold_request: True keeps the handler waiting, and with it the request and what middlewares
-            opened for it, until the stream ends; False lets both go once the headers are out,
-            which takes a fifth of the memory. None, the default: True for an async iterable, False
-            for an Observable.
+        hold_request: True keeps the handler waiting, and with it the request and anything that
+            middlewares opened for it, until the stream ends; False releases both once the headers
+            are sent, which takes a fifth of the memory. None, the default: True for an async
+            iterable, False for an Observable.
     """
 
     overflow: Policy | Overflow
@@ -74,45 +74,45 @@ class StreamOptions(TypedDict, total=False):
     `"disconnect"`."""
     heartbeat: float | None
     """Seconds without traffic after which a comment is sent; 0 or None for never. Default 15; with
-    `control="none"` never, unless it is asked for."""
+    `control="none"` never, unless it is given."""
     retry: int | None
-    """Milliseconds after which the client shall reconnect. None, the default, leaves the client its own;
-    a client that reconnects is sent 3000, because it may still have what another connection said."""
+    """Milliseconds after which the client reconnects. None, the default, leaves the client's own; a client
+    that reconnects is sent 3000, because it may still use the time that an earlier connection sent."""
     hold_headers: float
     """Seconds that the response headers wait for a first emission or failure. Default 0.05."""
     write_timeout: float
-    """Seconds after which a reader that takes no byte is ended. Default 30."""
+    """Seconds after which a reader that accepts no byte is ended. Default 30."""
     on_end: OnEnd
     """`"stop"`: after `stream-end` the browser's reconnect is answered 204. `"reconnect"`: the source runs
     again. Default `"stop"`."""
     max_duration: float | None
-    """Seconds after which a stream is closed, to be resumed (with 10 % of jitter); None for never. Default
+    """Seconds after which a stream is closed, for a resume (with 10 % of jitter); None for never. Default
     None."""
     prelude_bytes: int
     """Bytes that a source may emit while it is being subscribed. Default 8 MiB."""
     close_timeout: float
-    """Seconds that a reader has to take what is queued when its stream ends. Default 2."""
+    """Seconds that a reader has to receive queued events when its stream ends. Default 2."""
     dumps: Dumps | None
-    """Replaces the JSON encoder: returns JSON text. It holds for what the handler and its pipeline emit, the
-    events that they make included. That of `setup` is the bus's as well, unless it has its own. Default
+    """Replaces the JSON encoder: returns JSON text. It applies to values of the handler and its pipeline, and
+    to the events that they make. That of `setup` is the bus's as well, unless it has its own. Default
     None."""
     compress: Compress | None
     """`"zstd"` compresses each event, once for all clients that accept it. Default None."""
     control: Control
-    """`"events"`: the stream says what happens to it, in events named `stream-…`. `"none"`: not a byte that
-    the source did not emit, for clients that take nothing but their own protocol; what is not the source's
-    own end is a connection that is cut. Default `"events"`."""
+    """`"events"`: the stream reports its state in events named `stream-…`. `"none"`: only bytes that the
+    source emitted, for clients that accept only their own protocol; after any end but the source's own the
+    connection is cut. Default `"events"`."""
     on_error: OnError | None
-    """Called with the error when a stream fails after its headers; what it returns is sent as its last event,
-    in the place of `stream-error`; None for nothing. With `control="none"` also for a `StreamInterrupted`.
+    """Called with the error when a stream fails after its headers; its result is sent as the last event,
+    instead of `stream-error`; None for nothing. With `control="none"` also for a `StreamInterrupted`.
     Default None."""
     headers: Headers | Callable[[web.Request], Headers] | None
     """Response headers of the stream: a mapping, or pairs (several `Set-Cookie`), or a function of the
     request that returns them. Default None."""
     hold_request: bool | None
-    """True keeps the handler waiting, and with it the request and what middlewares opened for it, until the
-    stream ends; False lets both go once the headers are out, which takes a fifth of the memory. None, the
-    default: True for an async iterable, False for an Observable."""
+    """True keeps the handler waiting, and with it the request and anything that middlewares opened for it,
+    until the stream ends; False releases both once the headers are sent, which takes a fifth of the memory.
+    None, the default: True for an async iterable, False for an Observable."""
 
 
 ENDS_ALL = "would end every stream at once"
@@ -139,12 +139,12 @@ class Options:
     headers: Pairs | Callable[[web.Request], Headers] = ()
     hold_request: bool | None = None
     strict: bool = field(init=False)
-    """The stream says nothing that its source did not."""
+    """The stream contains nothing but its source's bytes."""
     made: dict[str | None, CIMultiDict[str]] = field(
         init=False, repr=False, compare=False, default_factory=dict[str | None, CIMultiDict[str]]
     )
     """Response headers that are the same for all streams with these options, by content coding; filled when
-    the first begins."""
+    the first starts."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "strict", self.control == "none")
@@ -162,7 +162,7 @@ def resolve(*layers: Mapping[str, Any]) -> Options:
     """Defaults, overlaid by each layer in turn.
 
     Raises:
-        UsageError: an unknown name or a value that cannot work, told with the value.
+        UsageError: an unknown name, or an invalid value, with the value.
     """
     given: dict[str, Any] = {}
     for layer in layers:
@@ -201,5 +201,5 @@ def resolve(*layers: Mapping[str, Any]) -> Options:
     if given.get("compress") is not None:
         if given["compress"] != "zstd":
             raise UsageError(f"compress={given['compress']!r} must be 'zstd' or None")
-        import_module("rx_sse.wire.zstd")  # what it needs is missed here, not when the first client connects
+        import_module("rx_sse.wire.zstd")  # a missing extra raises here, not when the first client connects
     return Options(**given)

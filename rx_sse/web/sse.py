@@ -1,8 +1,8 @@
 """The decorator `sse`.
 
-It turns what a person writes (a function that returns an Observable, an async generator, a method) into the
-coroutine function that aiohttp serves. What stands between a request and its stream happens here, in this
-order: is a stream acceptable, who asks, may one more be opened, the handler, the stream.
+It turns a handler (a function that returns an Observable, an async generator, a method) into the coroutine
+function that aiohttp serves. The steps from a request to its stream happen here, in this order: negotiation,
+authentication, admission, the handler, the stream.
 
 Standard: RFC 9110, RFC 6750 (through `auth=`).
 Never: it changes the handler; `__wrapped__` is the function as written.
@@ -45,7 +45,7 @@ Streaming = Callable[P, "Awaitable[web.StreamResponse]"]
 
 MARK = "__rx_sse__"
 SHARED = "__rx_sse_shared__"
-"""Marks a handler that is no stream and that pages of `allow_origins` may use all the same."""
+"""Marks a handler that is not a stream and that pages of `allow_origins` may use all the same."""
 
 
 @overload
@@ -55,9 +55,9 @@ def sse(
     handler: None = None, /, *, auth: Auth | None = None, **options: Unpack[StreamOptions]
 ) -> Callable[[Handler[P]], Streaming[P]]: ...
 def sse(handler: Any = None, /, *, auth: Auth | None = None, **options: Unpack[StreamOptions]) -> Any:
-    """Serve what a handler returns as an event stream.
+    """Serve the result of a handler as an event stream.
 
-    It stands below the route::
+    Place it below the route::
 
         @routes.get("/ticks")
         @rx_sse.sse
@@ -78,7 +78,7 @@ def sse(handler: Any = None, /, *, auth: Auth | None = None, **options: Unpack[S
 
     Raises:
         UsageError: at once for wrong options or use as `@sse("/path")`; per request (and so 500, logged) for
-            a handler that returns something else, or an application without `setup`.
+            a handler that returns any other type, or an application without `setup`.
     """
     resolve(options)
     if auth is not None and not callable(auth):
@@ -156,17 +156,17 @@ def _decorate(
 
 
 def is_streaming(handler: object) -> bool:
-    """True for what `sse` returned."""
+    """True for functions made by `sse`."""
     return getattr(handler, MARK, False) is True
 
 
 async def authenticate(auth: Auth, request: web.Request) -> Principal:
-    """Whom `auth` takes the request for.
+    """The principal of a request, by `auth`.
 
     Raises:
         web.HTTPUnauthorized: it returned None.
-        UsageError: it returned something else than a `Principal` or None.
-        Exception: what it raises.
+        UsageError: it returned neither a `Principal` nor None.
+        Exception: it raised this.
     """
     try:
         found = auth(request)

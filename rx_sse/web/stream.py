@@ -1,7 +1,7 @@
 """One stream: a source on one side, a connection on the other.
 
-It subscribes to the source, decides when the headers may leave, and ends the stream in exactly one way, with
-the event that says so.
+It subscribes to the source, decides when the headers are sent, and ends the stream in exactly one way, with
+the event that reports it.
 
 Standard: the Observable contract (ReactiveX), docs/architecture.md, rules 2, 7, 9 and 11.
 Never: it raises into a source, waits, or leaves a subscription behind.
@@ -52,13 +52,13 @@ class Stream(Outlet):
     """The life of one stream, from subscription to its end.
 
     Args:
-        home: the application's streaming state.
+        home: the application's registry.
         transport: the socket, still open.
-        request: whose answer it is.
-        options: resolved.
-        coding: the form in which bytes go over the connection.
-        handle: the request's `StreamCursor`, if the handler asked for it.
-        principal: whose token ends the stream.
+        request: the request.
+        options: the resolved options.
+        coding: the coding of bytes on the connection.
+        handle: the request's `StreamCursor`, if the handler used it.
+        principal: its token's expiry ends the stream.
     """
 
     __slots__ = (
@@ -120,12 +120,12 @@ class Stream(Outlet):
     # -- the beginning ---------------------------------------------------------------------------------------
 
     def subscribe(self, source: Source) -> None:
-        """Subscribe to the source; `opened` resolves when the headers may leave, or fails if the source fails
-        first."""
-        if isinstance(source, Topic):  # returned bare: encoded once for all
+        """Subscribe to the source; `opened` resolves when the headers may be sent, or fails if the source
+        fails first."""
+        if isinstance(source, Topic):  # returned as it is: encoded once for all
             source = source.as_events()
         if not isinstance(source, Observable):
-            # What is pulled never meets the limits of live events: the outbox stays in its prelude.
+            # Pulled items never meet the limits of live events: the outbox stays in its prelude.
             self._source = Pump(source, self, self._sink.pulled)
             self.gate.await_first()
         elif isinstance(source, Unwrapped) and not source.scheduled:
@@ -135,7 +135,8 @@ class Stream(Outlet):
             scheduled.subscribe(source)
 
     def _subscribe(self, source: Unwrapped[Any]) -> None:
-        """Subscribe to what schedules nothing, so all that it emits at its subscription has come by now."""
+        """Subscribe to a source that schedules nothing, so all that it emits at its subscription is here
+        already."""
         handle = self._handle
         try:
             if handle is not None:
@@ -158,7 +159,7 @@ class Stream(Outlet):
         self.gate.await_first()
 
     def settled(self) -> None:
-        """The source has done all that it does at subscription: the prelude is over."""
+        """The source has finished the work of its subscription: the prelude is over."""
         self.outbox.live()
         self.connection.mark()
 
@@ -167,7 +168,7 @@ class Stream(Outlet):
         return self._body is not None and not self._body.at_eof()
 
     def outlived(self, task: asyncio.Task[None]) -> None:
-        """A task of the source is still closing what it holds: a shutdown waits for it."""
+        """A task of the source is still closing its resources: a shutdown waits for it."""
         self._home.parts.scheduler.outlive(task)
 
     @property
@@ -181,8 +182,8 @@ class Stream(Outlet):
         return self.end is not None
 
     def open(self, headers: bytes, *, stays: bool) -> None:
-        """Write the rest of the headers, the opening comment, and what waits, in one piece, and go. aiohttp
-        keeps its side of the connection where it `stays`."""
+        """Write the rest of the headers, the opening comment, and everything queued, in one piece, and start.
+        If it `stays`, aiohttp keeps its side of the connection."""
         connection = self.connection
         connection.tune(keep=stays)
         opening = self.opening()
@@ -197,7 +198,7 @@ class Stream(Outlet):
     # -- from the source -------------------------------------------------------------------------------------
 
     def offered(self, outcome: Outcome) -> None:
-        """An event is in the outbox, or met the policy: see that it is written."""
+        """An event is in the outbox, or met the policy: have it written."""
         connection = self.connection
         if not connection.marked:
             connection.mark()
@@ -221,7 +222,7 @@ class Stream(Outlet):
         """`count` events found no room on their way to the loop."""
         if not self._options.strict:
             self.control(stream_gap("overflow", missed=count))
-        else:  # without a way to say so it cannot go on as if nothing were missing
+        else:  # without a way to report it, the stream cannot continue as if nothing were missing
             fields = stream_fields(self, reason=End.OVERFLOW.value)
             logger.info(
                 "stream %s was ended: %d of its events found no room", self.label, count, extra=fields
@@ -277,7 +278,7 @@ class Stream(Outlet):
             self.gate.fail(error)
 
     def _finish(self, end: End, error: Exception | None = None, *, retry: int | None = None) -> None:
-        """End the stream, with what is queued and its last event."""
+        """End the stream, with the queued events and its last event."""
         self._sink.tell_missed()
         if self.end is not None:
             return
@@ -309,7 +310,7 @@ class Stream(Outlet):
             self._closing_timer = self._home.parts.loop.call_later(max(0.0, seconds), self.connection.abort)
 
     def _close(self) -> None:
-        """All is written: end the response, or the connection in the place of the response."""
+        """Everything is written: end the response, or cut the connection in the middle of the response."""
         connection, closed = self.connection, self.closed
         if not connection.lost and not is_whole(self.end, self, self._options):
             connection.cut()  # `lost` follows
@@ -319,7 +320,7 @@ class Stream(Outlet):
             closed.set_result(None)
 
     def _stop(self, end: End) -> None:
-        """End without a word."""
+        """End without a last event."""
         self.end = self.end or end
         self._sink.closed = True
         self._dispose()
@@ -341,20 +342,20 @@ class Stream(Outlet):
     def _in_context(
         source: abc.DisposableBase | None, call: Callable[..., object], *args: Any, **kwargs: Any
     ) -> None:
-        """Call what belongs to the source, or what is reported of it, where the handler was called."""
+        """Call code of the source, or a report about it, in the handler's context."""
         if isinstance(source, SourceSubscription):
             source.run(call, *args, **kwargs)
         else:
             call(*args, **kwargs)
 
     def take_over(self, access_line: AccessLine | None) -> None:
-        """The connection is this stream's own: nothing waits for its end, which it sees to itself."""
+        """The stream owns the connection: no handler waits for its end, so the stream handles it."""
         self.access_line = access_line
         self.closed = self._body = None
         self.connection.take_over()
 
     def _ended(self) -> None:
-        """The connection has ended, which was this stream's own."""
+        """The connection, which the stream owned, has ended."""
         line, self.access_line = self.access_line, None
         if line is not None:
             line.write(self.connection.sent)
@@ -368,11 +369,11 @@ class Stream(Outlet):
         if self._closing_timer is not None:
             self._closing_timer.cancel()
         self._home.remove(self, self.end or End.LEFT)
-        # From here on no part of it holds it: it is gone without a collection.
+        # From here on no part of it refers to it: it is freed without a garbage collection.
         self._sink.release()
         self.outbox.release()
 
-    # -- what the connection reports -------------------------------------------------------------------------
+    # -- called by the connection ----------------------------------------------------------------------------
 
     def lost(self) -> None:
         self._stop(End.LEFT)

@@ -1,4 +1,4 @@
-"""A source becomes the response to a request.
+"""Makes a source the response to a request.
 
 `stream_response` is `sse` without the decorator: for handlers that decide late whether they stream.
 
@@ -43,7 +43,7 @@ logger = logging.getLogger("rx_sse")
 async def stream_response(
     request: web.Request, source: Observable[Any] | AsyncIterable[Any], /, **options: Unpack[StreamOptions]
 ) -> web.StreamResponse:
-    """Answer a request with a stream, and return when it has ended, or when its headers are out
+    """Answer a request with a stream, and return when it has ended, or when its headers are sent
     (`hold_request`).
 
     Args:
@@ -75,7 +75,7 @@ async def _begin(
 
 
 class encoding:  # as `contextlib.suppress`: used like a function
-    """What becomes an event in here, and in what is begun here, is encoded with the stream's `dumps=`."""
+    """Events made in this block, and in work started in it, are encoded with the stream's `dumps=`."""
 
     __slots__ = ("_dumps", "_token")
 
@@ -90,8 +90,8 @@ class encoding:  # as `contextlib.suppress`: used like a function
 
 
 def precondition(request: web.Request, options: Options) -> web.StreamResponse | None:
-    """The answer to a request that gets no stream, whatever the handler: HEAD, 406, or 204 for what has
-    ended."""
+    """The answer to a request that gets no stream, whatever the handler: HEAD, 406, or 204 for an ended
+    stream."""
     if not accepts_events(request.headers):
         return web.Response(status=406, text="This resource is an event stream (text/event-stream).")
     if request.method == "HEAD":
@@ -107,11 +107,11 @@ def precondition(request: web.Request, options: Options) -> web.StreamResponse |
 def response_headers(
     request: web.Request, coding: Coding, options: Options, principal: Principal | None
 ) -> CIMultiDict[str]:
-    """The headers of a stream. They may be those of other streams as well: copy them to change them.
+    """The headers of a stream. Other streams may share them: copy them to change them.
 
     Raises:
-        UsageError: what `headers=` returned cannot be sent.
-        Exception: what it raised.
+        UsageError: the result of `headers=` cannot be sent.
+        Exception: `headers=` raised this.
     """
     if callable(options.headers):
         own = pairs_of(options.headers(request))
@@ -126,7 +126,7 @@ def response_headers(
 
 
 def is_source(source: object) -> TypeGuard[Source]:
-    """Whether an object is an Observable or an async iterable, and no response."""
+    """Whether an object is an Observable or an async iterable, and not a response."""
     kind: Any = type(source)
     return _is_source_type(kind)
 
@@ -141,7 +141,7 @@ def check_source(source: object, what: str) -> Source:
     """The source, if it is one.
 
     Raises:
-        UsageError: with what was given instead, and what to do.
+        UsageError: it is not; the message has the type, and what to do.
     """
     if is_source(source):
         return source
@@ -156,7 +156,7 @@ def check_source(source: object, what: str) -> Source:
 
 
 class Begun(NamedTuple):
-    """A stream whose headers are out."""
+    """A stream whose headers are sent."""
 
     stream: Stream
     response: EventStreamResponse
@@ -167,11 +167,11 @@ Beginning = Callable[..., Awaitable["Begun | web.StreamResponse"]]
 
 
 def streaming(begin: Beginning) -> Callable[..., Coroutine[Any, Any, web.StreamResponse]]:
-    """The coroutine function that begins a stream and returns its response when it has ended.
+    """The coroutine function that starts a stream and returns its response when it has ended.
 
     Args:
-        begin: gets the arguments. What it keeps is gone when the headers are out: an open stream costs one
-            small frame of ours.
+        begin: called with the arguments. Its local variables are freed when the headers are sent: an open
+            stream costs one small frame of the library.
     """
 
     async def answer(*args: Any, **kwargs: Any) -> web.StreamResponse:
@@ -179,7 +179,7 @@ def streaming(begin: Beginning) -> Callable[..., Coroutine[Any, Any, web.StreamR
         del args, kwargs
         if isinstance(begun, web.StreamResponse):
             return begun
-        if (closed := begun.stream.closed) is None:  # the stream lives on by itself
+        if (closed := begun.stream.closed) is None:  # the stream continues by itself
             return begun.response
         try:
             await closed
@@ -202,8 +202,8 @@ async def begin(
     """Subscribe to a source and send the headers to the client of a request; or answer otherwise.
 
     Args:
-        admitted: the registry has just been asked, and nothing was awaited since. Otherwise it is asked:
-            others may have come while the handler was at work, or the shutdown.
+        admitted: admission has just been checked, and nothing was awaited since. Otherwise it is checked
+            again: other streams may have opened while the handler ran, or the shutdown begun.
     """
     transport = request.transport
     if transport is None or transport.is_closing():
@@ -257,8 +257,8 @@ async def begin(
 def _leaves(
     stream: Stream, request: web.Request, transport: asyncio.Transport, source: Source, options: Options
 ) -> bool:
-    """Whether the socket leaves aiohttp when the headers are out. A stream that has ended already does not
-    need it: its connection can be used again."""
+    """Whether the socket is handed over when the headers are sent. A stream that has ended already does not
+    need it: its connection can be reused."""
     hold = options.hold_request
     if hold is None:
         hold = not isinstance(source, Observable)
@@ -281,10 +281,10 @@ def answer_failure(
 ) -> web.StreamResponse:
     """The answer to a failure before the headers: a status, unless that would end an EventSource for good.
 
-    A native EventSource asks the same way for the first time and again, as long as its stream has no ids. So
-    what is unexpected is answered to both as it would be after the headers: with `stream-error` and the time
-    to come back. A `web.HTTPException` is the answer as it is. The status that a `StreamError` names, and the
-    500 of a call that can never work, are sent to clients without a `Last-Event-ID`.
+    A native EventSource sends the same request for the first time and again, as long as its stream has no
+    ids. So an unexpected failure is answered to both as it would be after the headers: with `stream-error`
+    and the reconnection time. A `web.HTTPException` is the answer as it is. The status that a `StreamError`
+    names, and the 500 of a call that can never work, are sent to clients without a `Last-Event-ID`.
     """
     edge = registry_of(request)
     strict = options.strict if options is not None else request.get(STRICT, edge.defaults.strict)

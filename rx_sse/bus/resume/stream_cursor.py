@@ -1,23 +1,24 @@
-"""The cursor of one connection: what `last_event_id(request)` returns.
+"""The cursor of one connection: the result of `last_event_id(request)`.
 
-The connection owns the cursor, not the pipeline between the bus and it. The feeds of a stream tell the handle
-where they begin and what they dropped; the connection asks it, for every event it writes, which id the event
-carries. So no operator can swallow or alter a position, and the feeds of a `merge` have one vector.
+The connection owns the cursor, not the pipeline between the bus and it. The subscriptions of a stream report
+their start positions and the entries that they dropped; for every event that it writes, the connection gets
+the event's id from the cursor. So no operator can drop or alter a position, and the subscriptions of a
+`merge` have one vector.
 
-When it moves (docs/resume.md §3): with an event that is written, never backwards; an event that would take it
-back makes the stream live-only, and so does a value without a position, unless its source says that it is
-`TRANSIENT`: then no reconnect has to bring it back, and the cursor stays. A copy of an event (`replace`) may
-be one of several that stand for the same entry, and only the last may carry the id, which is unknown while
-they come: copies carry none, and a `stream-cursor` follows as soon as all of them are written. What a feed's
-own `filter` dropped moves it as well, once nothing older is on its way through the pipeline.
+When it moves (docs/resume.md §3): with an event that is written, never backwards; an event that would move it
+back makes the stream live-only, and so does a value without a position, unless its source marks it
+`TRANSIENT`: then no reconnect has to repeat it, and the cursor stays. A copy of an event (`replace`) may be
+one of several for the same entry, and only the last may carry the id, which is unknown while they are
+emitted: copies carry none, and a `stream-cursor` follows as soon as all of them are written. Events that a
+subscription's own `filter` dropped move it as well, once nothing older is on its way through the pipeline.
 
-After a gap the stream may go on from a lower number: the log took entries back, or this process reads another
-branch of it (a split brain). Then the cursor holds the higher position as well, until the branch has come as
-far. A client that returns to where it was is found there, and gets nothing twice; with the lower one alone it
-would look like a client that had never been further.
+After a gap the stream may continue from a lower number: the log dropped entries, or this process reads
+another branch of it (a split brain). Then the cursor holds the higher position as well, until the branch has
+come as far. A client that returns to the other branch resumes there, without duplicates; with the lower
+position alone it would look like a client that had never been further.
 
 Standard: HTML Living Standard §9.2.6 (``Last-Event-ID``), docs/resume.md §3.
-Never: an id on the wire from which the stream would not go on without a loss that was not told.
+Never: an id on the wire from which the stream would continue with an unreported loss.
 """
 
 from __future__ import annotations
@@ -46,22 +47,22 @@ from rx_sse.wire.event import TRANSIENT, ServerSentEvent
 from rx_sse.wire.raw_frame import RawFrame
 
 QUARTER = 4
-"""A `stream-cursor` goes out after a quarter of the history was filtered away: three quarters are left to
-come back in.
+"""A `stream-cursor` is sent after a quarter of the history was filtered away: three quarters are left for a
+reconnect.
 """
 
 
 ASKED: ContextVar[Callable[[str | None], None] | None] = ContextVar("rx_sse.asked", default=None)
-"""Set while a handler runs whose request has a cursor: told of what is given as `after=` in its place."""
+"""Set while a handler runs whose request has a cursor: called with any other `after=`."""
 
 
 class StreamCursor(Vector):
-    """Where a client was, and where it is.
+    """The positions of a client: at the request, and now.
 
     Args:
         value: the ``Last-Event-ID`` of the request, None if there was none. It is not trusted.
-        user: whose request it is; snapshots and presence are by user.
-        granted: tells which topics the client may read; a position in another one counts as unknown.
+        user: the request's user; snapshots and presence are by user.
+        granted: returns which topics the client may read; a position in another topic counts as unknown.
 
     `str()` of it is the id, ``""`` if there is none; it is true if there is one.
     """
@@ -104,18 +105,18 @@ class StreamCursor(Vector):
         self._resumed = False
         self._on_ready: tuple[Callable[[], None], ...] = ()
 
-    # -- the connection's side -------------------------------------------------------------------------------
+    # -- called by the connection ----------------------------------------------------------------------------
 
     def bind(self, outlet: Outlet) -> None:
-        """This connection writes the stream. Before the source is subscribed."""
+        """This connection writes the stream. Called before the source is subscribed."""
         self._outlet = outlet
 
     def subscribing(self) -> None:
-        """The source is being subscribed, until `subscribed`; it has all of the stream's feeds."""
+        """The source is being subscribed, until `subscribed`; it contains all subscriptions of the stream."""
         self._opening = True
 
     def subscribed(self) -> None:
-        """All feeds are attached: open the stream now, if they are ready."""
+        """All subscriptions are attached: open the stream now, if they are ready."""
         self._opening = False
         if self._waiting and self.ready:
             self._open()
@@ -127,7 +128,7 @@ class StreamCursor(Vector):
 
     @property
     def ready(self) -> bool:
-        """Every feed knows where it begins."""
+        """Every subscription knows its start position."""
         for feed in self._feeds:  # noqa: SIM110 (a generator costs three times as much, for one feed)
             if not feed.ready:
                 return False
@@ -141,7 +142,7 @@ class StreamCursor(Vector):
             self._on_ready += (callback,)
 
     def stamp(self, event: ServerSentEvent | RawFrame) -> tuple[Any, str | None]:
-        """What to write for an emission of the pipeline, and the id that it carries."""
+        """The event to write for an emission of the pipeline, and its id."""
         if isinstance(event, RawFrame):
             self.unpositioned()
             return event, None
@@ -177,8 +178,8 @@ class StreamCursor(Vector):
         return _bare(event), None
 
     def follow(self, batch: EventBatch) -> bool:
-        """Whether a batch of a topic's entries may be written as it is; then it counts as written. If not,
-        each event of it is to be stamped."""
+        """Whether a batch of a topic's entries may be written as it is; then it counts as written. Otherwise
+        each of its events has to be stamped."""
         single, source = self._single, batch.source
         if source is None:
             return False
@@ -199,7 +200,8 @@ class StreamCursor(Vector):
         return True
 
     def unpositioned(self) -> None:
-        """Something without a place went by: from now on the stream cannot be resumed, and says so."""
+        """A value without a position was emitted: from now on the stream cannot be resumed, and the client is
+        informed."""
         if self._live_only:
             return
         self._settle()
@@ -209,15 +211,13 @@ class StreamCursor(Vector):
             outlet.control(stream_cursor(resumed=self._resumed, resumable=False, id=LIVE_ONLY))
 
     def refresh(self) -> ServerSentEvent | None:
-        """A `stream-cursor`, if the position has moved without an event that told it. The queue must be
-        empty.
-        """
+        """A `stream-cursor`, if the position has moved without an event. The queue must be empty."""
         self._settle()
         moved = self._owed
         for track in self._tracks:
             if track.passed is None or track.order is None:
                 continue
-            # What is still on its way through the pipeline must not be passed over.
+            # Events still on their way through the pipeline must not be skipped.
             if track.entered <= track.order < track.passed.order:
                 track.move(track.passed)
                 moved = True
@@ -230,8 +230,8 @@ class StreamCursor(Vector):
         return stream_cursor(resumed=self._resumed, id=self._vector())
 
     def gap(self, reason: str, missed: int | None, last: object) -> ServerSentEvent:
-        """The event that takes the place of a run that the outbox dropped, of which `last` was the last: its
-        id, or the entry itself on a stream of one topic.
+        """The event that replaces a run of events that the outbox dropped, whose last is `last`: its id, or
+        the entry itself on a stream of one topic.
         """
         last_id = last if isinstance(last, str) else None
         if isinstance(last, Entry) and self._tracks:
@@ -242,28 +242,28 @@ class StreamCursor(Vector):
 
     @property
     def cursor(self) -> str | None:
-        """The id from which the stream would go on; None if it cannot be resumed."""
+        """The id from which the stream would continue; None if it cannot be resumed."""
         return None if self._live_only else self._vector()
 
     @property
     def refs(self) -> tuple[str, ...]:
-        """The topics that its feeds read now, by reference."""
+        """The topics that its subscriptions read now, by reference."""
         return tuple(ref for feed in self._feeds for ref in feed.refs)
 
     def close(self) -> None:
-        """The connection is over."""
+        """The connection has ended."""
         self.closed = True
         self._outlet = None
         self._on_ready = ()
         self._waiting = ()
 
-    # -- the feeds' side -------------------------------------------------------------------------------------
+    # -- called by subscriptions -----------------------------------------------------------------------------
 
     def attach(self, feed: Attached, refs: dict[str, str]) -> dict[str, Place | None]:
-        """A feed belongs to this stream; `refs` are its topics by reference.
+        """A subscription belongs to this stream; `refs` are its topics by reference.
 
         Returns:
-            Where each topic goes on: None for the beginning without a cursor, `UNKNOWN` for one that is none.
+            The start of each topic: None for the beginning without a cursor, `UNKNOWN` for an invalid cursor.
 
         Raises:
             UsageError: a topic is on this stream already.
@@ -275,13 +275,13 @@ class StreamCursor(Vector):
         return {ref: self._begin(ref, topic) for ref, topic in refs.items()}
 
     def detach(self, feed: Attached) -> None:
-        """The feed was disposed of. Its positions stay: what it emitted may still be on its way."""
+        """The subscription was disposed of. Its positions stay: its events may still be in the pipeline."""
         self._feeds = tuple(other for other in self._feeds if other is not feed)
         self._waiting = tuple(other for other in self._waiting if other is not feed)
         self.settled(None)
 
     def settled(self, schedule: Callable[[Callable[[], None]], object] | None) -> None:
-        """A feed became ready, or left: open the stream if that was the last that it waited for."""
+        """A subscription became ready, or left: open the stream if it was the last that it waited for."""
         if not self.ready:
             return
         ready, self._on_ready = self._on_ready, ()
@@ -293,7 +293,7 @@ class StreamCursor(Vector):
             schedule(self._open)
 
     def passed(self, mark: Mark, history: int) -> None:
-        """A feed dropped an entry: nothing of it is to come."""
+        """A subscription dropped an entry: no event of it follows."""
         self._known(mark.ref).passed = mark
         self._dropped += 1
         if self._dropped * QUARTER >= history:
@@ -301,7 +301,7 @@ class StreamCursor(Vector):
             self._when_drained(self._tell)
 
     def missed(self, ref: str, gap: Gap, order: int) -> None:
-        """Tell the client that entries are missing, and from where it goes on."""
+        """Report to the client that entries are missing, and the position from which it continues."""
         self._settle()
         outlet = self.outlet
         track = self._known(ref)
@@ -330,7 +330,7 @@ class StreamCursor(Vector):
     # -- inside ----------------------------------------------------------------------------------------------
 
     def _check(self, refs: dict[str, str]) -> None:
-        """Another feed may belong to this stream."""
+        """Check that another subscription may belong to this stream."""
         taken = [topic for ref, topic in refs.items() if any(ref in other.refs for other in self._feeds)]
         if taken:
             raise UsageError(
@@ -342,7 +342,7 @@ class StreamCursor(Vector):
             raise UsageError(f"a stream has at most {MAX_TOPICS} topics")
 
     def _open(self) -> None:
-        """Tell the client where the stream stands, and let the feeds go."""
+        """Send the stream's position to the client, and release the subscriptions."""
         self._settle()
         self._opening = False
         if self.closed or not self.ready:

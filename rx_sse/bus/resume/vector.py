@@ -1,4 +1,4 @@
-"""Where a stream is in its topics: a component for each, and the vector of them, which is its cursor.
+"""The positions of a stream in its topics: a component for each topic, and their vector, which is the cursor.
 
 Standard: docs/resume.md §3.
 Never: a position that goes back without a gap.
@@ -21,7 +21,7 @@ from rx_sse.bus.log.position import (
 
 
 class Start:
-    """Where a feed's topic begins, as far as the handle is concerned."""
+    """The start of a subscription's topic, for the cursor."""
 
     __slots__ = ("order", "pending", "position", "resumed")
 
@@ -33,17 +33,17 @@ class Start:
 
 
 class Track:
-    """Where the stream is in one topic.
+    """The position of the stream in one topic.
 
     Attributes:
         ref: the topic's reference.
-        position: the last that was written, or where it began; None until it has one.
-        order: of the last position written, -1 for none; None for a topic that the client knows and this
-            stream does not have.
+        position: the last one written, or the start; None until there is one.
+        order: the order of the last position written, -1 for none; None for a topic that the client knows and
+            this stream does not have.
         entered: the order of the last event that went into the pipeline, where a filter is.
         passed: the newest entry that a subscription dropped.
-        past: the higher position that the client had in another branch.
-        start: until the stream is open.
+        past: the client's higher position in another branch.
+        start: the start, until the stream is open.
     """
 
     __slots__ = ("entered", "order", "passed", "past", "position", "ref", "start")
@@ -69,7 +69,7 @@ class Track:
         return None if self.position is None else part_of(self.ref, self.position)
 
     def move(self, mark: Mark) -> None:
-        """An entry was written, or passed over."""
+        """An entry was written, or skipped."""
         self.order = mark.order
         self.position = position = mark.position
         if self.past is not None and position.seq >= self.past.seq:  # the branch has come as far
@@ -81,10 +81,11 @@ class Vector:
 
     Args:
         value: the ``Last-Event-ID`` of the request, None if there was none. It is not trusted.
-        granted: tells which topics the client may read; a position in another one counts as unknown.
+        granted: returns which topics the client may read; a position in another topic counts as unknown.
 
     Attributes:
-        attached: at least one feed of a bus belongs to this stream. (Plain: it is asked for every event.)
+        attached: at least one subscription of a bus belongs to this stream. (Plain: it is read for every
+            event.)
     """
 
     __slots__ = ("_cursor", "_granted", "_single", "_tracks", "attached", "value")
@@ -93,7 +94,7 @@ class Vector:
         self.value = value
         self.attached = False
         self._granted = granted
-        # What the client knows: by topic reference; None if it says something that is no cursor.
+        # The client's positions, by topic reference; None if its cursor is not valid.
         self._cursor = dict(parsed) if value and (parsed := parse(value)) is not None else None
         self._tracks: tuple[Track, ...] = ()  # one for each topic; most streams have one
         # On a stream of one topic, the mark of the last event written; `_settle` tells its track of it.
@@ -116,11 +117,11 @@ class Vector:
         self._known(ref).start = Start(position, order, resumed, pending)
 
     def entered(self, mark: Mark) -> None:
-        """An event went into the pipeline, of a feed that filters."""
+        """An event of a subscription with a filter went into the pipeline."""
         self._known(mark.ref).entered = mark.order
 
     def past(self, ref: str) -> Position | None:
-        """The higher position that the client had in another branch."""
+        """The client's higher position in another branch."""
         return self._known(ref).past
 
     def _track(self, ref: str) -> Track | None:
@@ -145,9 +146,9 @@ class Vector:
         if track is None:
             track = Track(ref, -1)
             self._tracks += (track,)
-        elif track.order is None:  # one that the client knew
+        elif track.order is None:  # a topic that the client knew
             track.order = -1
-        elif track.position is not None:  # subscribed to again, by `retry` or `repeat`
+        elif track.position is not None:  # subscribed again, by `retry` or `repeat`
             return Place(track.position, track.past)
         self.attached = True
         if not self.value:
@@ -160,8 +161,8 @@ class Vector:
         return place
 
     def _carry(self, known: dict[str, Place]) -> None:
-        """Topics that the client knows and this stream does not have stay in its cursor, so that it can come
-        back to them."""
+        """Topics that the client knows and this stream does not have stay in its cursor, for a stream that
+        has them."""
         others = [(ref, place) for ref, place in known.items() if self._track(ref) is None]
         for ref, place in others[: MAX_TOPICS - len(self._tracks)]:
             self._tracks += (Track(ref, None, place.position, place.past),)
