@@ -135,8 +135,7 @@ class Stream(Outlet):
             scheduled.subscribe(source)
 
     def _subscribe(self, source: Unwrapped[Any]) -> None:
-        """Subscribe to a source that schedules nothing, so all that it emits at its subscription is here
-        already."""
+        """Subscribe to a source that schedules nothing: all that it emits at its subscription is here already."""
         handle = self._handle
         try:
             if handle is not None:

@@ -30,17 +30,17 @@ from rx_sse.web.outlet import Outlet
 from rx_sse.web.sink import Sink
 
 LINKS = 128
-"""Links of a stream's span, to the first publishes that reached it: what OpenTelemetry's SDK keeps."""
+"""Links of a stream's span, to the first publishes that reached it: the maximum of OpenTelemetry's SDK."""
 
 
 def tracing_of(given: object) -> Tracing:
-    """What `setup(tracing=)` switches on.
+    """The tracing of `setup(tracing=)`.
 
     Args:
         given: True for the provider of the process, or a provider.
 
     Raises:
-        UsageError: something else.
+        UsageError: any other value.
     """
     provider = trace.get_tracer_provider() if given is True else given
     if not isinstance(provider, TracerProvider):
@@ -66,7 +66,7 @@ class Tracing:
     # -- publishing ------------------------------------------------------------------------------------------
 
     def published(self, topic: str) -> str | None:
-        """An event is published, on the thread that does it: a span of that moment.
+        """An event is published, on the publishing thread: a span of that moment.
 
         Returns:
             Its `traceparent`; None if it is not sampled, or the topic is the library's own.
@@ -84,10 +84,10 @@ class Tracing:
     # -- a stream --------------------------------------------------------------------------------------------
 
     def begin(self, stream: Outlet, request: web.BaseRequest) -> Callable[..., Sink]:
-        """A stream begins: its span is a child of that of the request, or of what the client sent.
+        """A stream begins: its span is a child of the request's span, or of the client's.
 
         Returns:
-            What makes the sink of the stream.
+            The class or function that makes the sink of the stream.
         """
         inside = trace.get_current_span().get_span_context().is_valid
         context = None
@@ -111,13 +111,13 @@ class Tracing:
         return partial(TracedSink, span)
 
     def gap(self, stream: Outlet, said: Mapping[str, Any]) -> None:
-        """The client of a stream is told that events are missing."""
+        """The client of a stream gets a gap."""
         if (span := self._spans.get(stream)) is not None:
             kept = {name: said[name] for name in ("reason", "missed", "topic") if said.get(name) is not None}
             span.add_event("gap", kept)
 
     def ended(self, stream: Outlet, end: End, sent: int) -> None:
-        """A stream has ended, after so many bytes."""
+        """A stream has ended, after `sent` bytes."""
         if (span := self._spans.pop(stream, None)) is not None:
             span.set_attributes({"sse.end_reason": end.value, "sse.bytes": sent})
             if end is End.FAILED:
@@ -126,7 +126,7 @@ class Tracing:
 
 
 class TracedSink(Sink):
-    """A sink that notes on the span of its stream what passes."""
+    """A sink that records its events on the span of its stream."""
 
     __slots__ = ("_first", "_links", "_span")
 
@@ -142,7 +142,7 @@ class TracedSink(Sink):
         self._note((getattr(value, "position", None),))
 
     def on_batch(self, batch: EventBatch) -> None:
-        """What came from a bus."""
+        """A batch of a bus."""
         super().on_batch(batch)
         self._note(batch.items)
 
@@ -166,6 +166,6 @@ class TracedSink(Sink):
 
 
 def context_of(traceparent: str) -> SpanContext:
-    """The context of a span elsewhere, from a `traceparent` that was checked (`entry.is_trace`)."""
+    """The context of a remote span, from a `traceparent` that was checked (`entry.is_trace`)."""
     _, trace_id, span_id, flags = traceparent.split("-")
     return SpanContext(int(trace_id, 16), int(span_id, 16), True, TraceFlags(int(flags, 16)))
