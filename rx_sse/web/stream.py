@@ -135,7 +135,7 @@ class Stream(Outlet):
             scheduled.subscribe(source)
 
     def _subscribe(self, source: Unwrapped[Any]) -> None:
-        """Subscribe to a source that schedules nothing: all that it emits at its subscription is here already."""
+        """Subscribe to a source that schedules nothing: its first items are emitted while it subscribes."""
         handle = self._handle
         try:
             if handle is not None:
