@@ -41,8 +41,12 @@ class Backlog:
 
     def left(self, draft: Draft) -> None:
         """A draft no longer waits."""
-        self.waiting -= 1
-        self._bytes -= draft.size
+        self.went(1, draft.size)
+
+    def went(self, count: int, size: int) -> None:
+        """So many drafts no longer wait, of so many bytes together."""
+        self.waiting -= count
+        self._bytes -= size
         if self.waiting == 0 and self._settled is not None:
             self._settled.set()
             self._settled = None

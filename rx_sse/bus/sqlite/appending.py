@@ -31,18 +31,19 @@ SLACK = 64
 """
 CUT = 1000
 """Entries that one append deletes at most, of a topic."""
-ROWS = (64, 16, 4, 1)
-"""Rows inserted by one statement."""
+ROWS = 64
+"""Rows inserted by one statement at most. Python keeps the prepared statement of each number of rows."""
 LOOK = 20_000
 """Entries that are searched for one whose commit failed: it may be there all the same."""
 KNOWN = 4096
 """Topics that are remembered between two transactions."""
 
 _FIELDS = "(id, topic, seq, nonce, prev, at, upto, kind, event, data)"
-_INSERT = {
-    count: f"INSERT INTO rx_sse_entries {_FIELDS} VALUES {', '.join(['(?,?,?,?,?,?,?,?,?,?)'] * count)}"
-    for count in ROWS
-}
+_WIDTH = 10
+_INSERT = [
+    f"INSERT INTO rx_sse_entries {_FIELDS} VALUES {', '.join(['(?,?,?,?,?,?,?,?,?,?)'] * count)}"
+    for count in range(ROWS + 1)
+]
 _TOPICS = """
     SELECT t.name, t.id, t.seq, t.nonce, t.entries, t.bytes, t.age, n.seq, n.nonce, n.upto, o.seq, o.upto
     FROM rx_sse_topics t
@@ -101,9 +102,12 @@ class Appender:
         connection: as it is used by one thread at a time.
         remember: whether topics are remembered from one transaction to the next; only where all transactions
             of the connection are the appender's owner's. Otherwise one draft at a time is appended.
+
+    Attributes:
+        alone: whether no other connection has changed the file since drafts were appended before.
     """
 
-    __slots__ = ("_connection", "_known", "_nonces", "_remember", "_rows", "_version")
+    __slots__ = ("_connection", "_id", "_known", "_nonces", "_remember", "_rows", "_version", "alone")
 
     def __init__(self, connection: sqlite3.Connection, *, remember: bool) -> None:
         self._connection = connection
@@ -113,6 +117,8 @@ class Appender:
         self._known: dict[str, TopicState] = {}
         self._nonces = Nonces()
         self._version = -1
+        self._id = -1
+        self.alone = False
 
     def append(
         self, drafts: Sequence[Draft], now: int, unsure: Iterable[Draft] = ()
@@ -129,14 +135,15 @@ class Appender:
         """
         self._begin(drafts, now)
         sure = unsure if isinstance(unsure, set) else set(unsure)
-        id = self._last_id()
+        id = self._id if self._id >= 0 else self._last_id()
         outcomes: list[Outcome] = []
         stored: list[Stored] = []
         values: list[Any] = []
         touched: dict[str, Retention] = {}
         admitted: set[tuple[str, Claim]] = set()
+        known = self._known
         for draft in drafts:
-            topic = self._known[draft.topic]
+            topic = known[draft.topic]
             if sure and draft in sure and (found := self._find(topic, draft.nonce)) is not None:
                 outcomes.append(found)
                 continue
@@ -146,27 +153,24 @@ class Appender:
             if draft.key is not None and (outcome := self._seen(draft, now)) is not None:
                 outcomes.append(outcome)
                 continue
-            if topic.seq + 1 >= 1 << SEQ_BITS:
+            seq = topic.seq + 1
+            if seq >= 1 << SEQ_BITS:
                 outcomes.append(PublishRefused(f"{draft.topic}: no sequence number is left"))
                 continue
             id += 1
-            prev = topic.nonce
-            topic.seq += 1
-            topic.nonce = draft.nonce
-            topic.upto += len(draft.data) + OVERHEAD
-            if topic.first == topic.seq:
-                topic.first_upto = topic.upto
-            position = Position(topic.seq, topic.nonce)
-            values += (
-                id, topic.id, topic.seq, topic.nonce, prev, now, topic.upto, draft.kind, draft.event,
-                draft.data,
-            )  # fmt: skip
+            prev, data = topic.nonce, draft.data
+            topic.seq, topic.nonce = position = Position(seq, draft.nonce)
+            topic.upto = upto = topic.upto + len(data) + OVERHEAD
+            if topic.first == seq:
+                topic.first_upto = upto
+            values += (id, topic.id, seq, draft.nonce, prev, now, upto, draft.kind, draft.event, data)
             if draft.key is not None:
                 self._note(draft, position, now)
             stored.append((id, draft, position, prev))
             outcomes.append(position)
             touched[draft.topic] = draft.retention
         self._insert(values)
+        self._id = id if self._remember else -1
         if any(draft.trace for draft in drafts):
             self._trace(stored)
         for name, retention in touched.items():
@@ -179,8 +183,9 @@ class Appender:
         self._load({topic: retention}, now)
 
     def forget(self) -> None:
-        """Remember no topic: the transaction was rolled back, or a sweep changed them."""
+        """Remember nothing: the transaction was rolled back, or a sweep has changed what was known."""
         self._known.clear()
+        self._id = -1
 
     # -- inside ----------------------------------------------------------------------------------------------
 
@@ -193,12 +198,13 @@ class Appender:
     def _refresh(self) -> None:
         """Forget what another connection may have changed."""
         if not self._remember:
-            self._known.clear()
+            self.forget()
             return
         version = self._rows.execute("PRAGMA data_version").fetchone()[0]
-        if version != self._version or len(self._known) > KNOWN:
+        self.alone = version == self._version
+        if not self.alone or len(self._known) > KNOWN:
             self._version = version
-            self._known.clear()
+            self.forget()
 
     def _load(self, names: dict[str, Retention], now: int) -> None:
         """Know topics; those that are not there begin."""
@@ -230,12 +236,14 @@ class Appender:
         return int(said.fetchone()[0])
 
     def _insert(self, values: list[Any]) -> None:
-        at, width = 0, 10
-        for count in ROWS:
-            step = count * width
-            while len(values) - at >= step:
-                self._rows.execute(_INSERT[count], values[at : at + step])
-                at += step
+        step = ROWS * _WIDTH
+        if len(values) <= step:
+            if values:
+                self._rows.execute(_INSERT[len(values) // _WIDTH], values)
+            return
+        for at in range(0, len(values), step):
+            part = values[at : at + step]
+            self._rows.execute(_INSERT[len(part) // _WIDTH], part)
 
     def _trace(self, stored: Sequence[Stored]) -> None:
         """Note to which traces the publishes of entries belong."""

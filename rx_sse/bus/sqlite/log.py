@@ -293,6 +293,11 @@ class SQLiteLog:
         return (0, 0) if writer is None else writer.own
 
     @property
+    def alone(self) -> tuple[float, float]:
+        """Since when and until when no other process has changed the file. From any thread."""
+        return (0.0, 0.0) if self._writer is None else self._writer.alone
+
+    @property
     def trouble(self) -> str:
         """Why the file cannot be written now; empty if it can."""
         return self._why()

@@ -48,6 +48,11 @@ class ReaderOwner(Protocol):
         """Whether any topic is watched."""
         ...
 
+    @property
+    def alone(self) -> tuple[float, float]:
+        """Since when and until when, in monotonic seconds, no other process has changed the file."""
+        ...
+
     def mine(self, after: int, last: int) -> bool:
         """Whether all entries behind an id, up to another one, are this process's own."""
         ...
@@ -103,6 +108,7 @@ class Reader:
         self._busy_until = 0.0
         self._due = 0.0
         self._look_due = 0.0
+        self._looked = 0.0
         self.settled = True
         self.looks = 0
         self.thread = threading.Thread(target=self._run, name="rx_sse sqlite reader", daemon=True)
@@ -184,6 +190,7 @@ class Reader:
             return
         self._connection, self._pages, self._identity = connection, pages, identity
         self._after = last
+        self._looked = 0.0
         self.settled = True
         self._owner.began(last)
 
@@ -205,6 +212,8 @@ class Reader:
     def _look(self, now: float) -> None:
         """Read what is new, if anything is."""
         owner = self._owner
+        if self._nothing_new(now):
+            return
         self.looks += 1
         if now >= self._look_due:
             self._look_due = now + ALONE
@@ -212,33 +221,45 @@ class Reader:
                 owner.moved()
         try:
             if self.settled and owner.seen is not None:
-                self._follow(owner.seen, now)
+                self._looked = now if self._follow(owner.seen) else 0.0
         except (sqlite3.Error, ValueError):
-            self._version = -1  # it is looked for again
+            self._version, self._looked = -1, 0.0  # it is looked for again
         pace = (BUSY_PACE if now < self._busy_until else PACE) if owner.watching else ALONE
         self._due = time.monotonic() + pace
 
-    def _follow(self, seen: int, now: float) -> None:
+    def _nothing_new(self, now: float) -> bool:
+        """Whether the writer has seen, in its own transactions, that no other process has written since the
+        last look.
+        """
+        since, until = self._owner.alone
+        if not since < self._looked or until + PACE <= now or now < self._busy_until:
+            return False
+        self._due = until + PACE
+        return True
+
+    def _follow(self, seen: int) -> bool:
+        """Report what is new; whether that is all."""
         version = self._pages.version()
         if version == self._version:
-            return
+            return True
         last = self._pages.last_id()
         after = max(seen, self._after)
         if last < after:  # the file's content went back
             self._version = version
             self._after = last
             self._owner.began(last)
-            return
+            return True
         if last > after and not self._owner.mine(after, last):
             entries = self._pages.news(after, self._dates())
             if entries:
                 self._after = entries[-1][0]
-                self._busy_until = now + LATELY
+                self._busy_until = time.monotonic() + LATELY
                 self.settled = False
                 self._owner.news(entries)
             if len(entries) == NEWS:
-                return  # there is more: the version is not noted
+                return False  # there is more: the version is not noted
         self._version = version
+        return True
 
     def _close(self) -> None:
         connection, self._connection = self._connection, None

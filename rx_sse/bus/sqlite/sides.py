@@ -27,6 +27,11 @@ class Threads(Protocol):
         """The newest row of ids without a hole that are this process's own: the first and the last."""
         ...
 
+    @property
+    def alone(self) -> tuple[float, float]:
+        """Since when and until when no other process has changed the file."""
+        ...
+
     def opened(self, error: UsageError | None) -> None: ...
 
     def began(self, last: int) -> None: ...
@@ -107,6 +112,11 @@ class ReaderSide(Side):
     def watching(self) -> bool:
         """Whether any topic is watched."""
         return len(self._log.watches) > 0
+
+    @property
+    def alone(self) -> tuple[float, float]:
+        """Since when and until when no other process has changed the file."""
+        return self._log.alone
 
     def mine(self, after: int, last: int) -> bool:
         """Whether all entries behind an id, up to another one, are this process's own."""

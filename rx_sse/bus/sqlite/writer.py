@@ -73,6 +73,7 @@ class Writer:
         under_way: drafts of a transaction whose outcome is not known. Under the lock.
         own: the newest row of ids without a hole that are all of this writer's: the first and the last.
         commits: transactions.
+        alone: since when and until when, in monotonic seconds, no other connection has changed the file.
     """
 
     def __init__(self, owner: WriterOwner, file: File) -> None:
@@ -92,6 +93,7 @@ class Writer:
         self.under_way: set[Draft] = set()
         self.own = (0, 0)
         self.commits = 0
+        self.alone = (0.0, 0.0)
         self.thread = threading.Thread(target=self._run, name="rx_sse sqlite writer", daemon=True)
 
     # -- any thread ------------------------------------------------------------------------------------------
@@ -225,7 +227,9 @@ class Writer:
         committing = False
         try:
             now = self._file.now()
+            begin = time.monotonic()
             parts = [self._part(part, now) for part in in_rows(items)]
+            self.alone = (self.alone[0] if self._appender.alone else begin, begin)
             if self._troubled:  # a transaction without a change would prove nothing
                 connection.execute("UPDATE rx_sse_meta SET value = value WHERE name = 'floor'")
             committing = True
