@@ -44,6 +44,10 @@ BUS_COUNTERS = {
     "gaps": ("rx_sse_bus_gaps", "Topics that lost their place in the log."),
     "gaps_told": ("rx_sse_bus_gaps_told", "Gaps reported to readers."),
 }
+SQLITE_GAUGES = {
+    "file_bytes": ("rx_sse_bus_file_bytes", "Size of the SQLite file."),
+    "wal_bytes": ("rx_sse_bus_wal_bytes", "Size of its write-ahead log, until a checkpoint empties it."),
+}
 REDIS_COUNTERS = {
     "unconfirmed": ("rx_sse_bus_unconfirmed", "Entries stored that too few replicas acknowledged in time."),
 }
@@ -120,3 +124,5 @@ class Collector:
             yield from histograms(BUS_HISTOGRAMS, core_of(self._edge.bus).measures)
             if hasattr(bus, "unconfirmed"):
                 yield from family(REDIS_COUNTERS, bus, CounterMetricFamily)
+            if hasattr(bus, "wal_bytes"):
+                yield from family(SQLITE_GAUGES, bus, GaugeMetricFamily)

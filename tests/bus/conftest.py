@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,14 @@ from rx_sse.bus import Bus, MemoryBus
 from ..redis_server import RedisServer
 
 MakeBus = Callable[..., Bus]
+
+if os.environ.get("RX_SSE_TEST_LOOP") == "uvloop":  # set by test_uvloop.py
+
+    def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+        """Every coroutine test of this folder runs on uvloop's loop."""
+        import uvloop
+
+        return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,9 @@ DOCS = ROOT / "docs"
 
 def exported() -> set[str]:
     """Every name that Prometheus may read, without the suffixes of histograms."""
-    gauges = (*metrics.GAUGES.values(), *metrics.BUS_GAUGES.values())
+    gauges = (
+        *metrics.GAUGES.values(), *metrics.BUS_GAUGES.values(), *metrics.SQLITE_GAUGES.values()
+    )  # fmt: skip
     counters = (*metrics.COUNTERS.values(), *metrics.BUS_COUNTERS.values(), *metrics.REDIS_COUNTERS.values())
     names = {name for name, _ in (*gauges, *metrics.HISTOGRAMS.values(), *metrics.BUS_HISTOGRAMS.values())}
     return names | {f"{name}_total" for name, _ in (*counters, metrics.ENDED)}

@@ -15,6 +15,7 @@ from rx_sse.bus.log.draft import Retention
 from rx_sse.bus.shared_rosters import SharedRosters
 from rx_sse.bus.sqlite.file import File
 from rx_sse.bus.sqlite.log import SQLiteLog
+from rx_sse.bus.sqlite.stats import SQLiteStats
 from rx_sse.wire.dumps import Dumps
 
 
@@ -82,4 +83,8 @@ class SQLiteBus(Bus):
         file.retentions = self._core.retentions
         log.on_trouble = self._core.runtime.error
         self._core.measures.commits = file.commits
-        self._sqlite = log
+        self._sqlite, self._file = log, file
+
+    def stats(self) -> SQLiteStats:
+        """Counters and current sizes, those of the file included."""
+        return SQLiteStats.over(super().stats(), self._sqlite, self._file)

@@ -29,6 +29,7 @@ from rx_sse.bus.sqlite.presence import present
 from rx_sse.bus.sqlite.reader import Reader
 from rx_sse.bus.sqlite.rows import Clock
 from rx_sse.bus.sqlite.sides import ReaderSide, WriterSide
+from rx_sse.bus.sqlite.sweeping import touch
 from rx_sse.bus.sqlite.watches import Watches
 from rx_sse.bus.sqlite.work import MUST_WRITE, Appended, Part, Work
 from rx_sse.bus.sqlite.writer import Writer
@@ -277,11 +278,6 @@ class SQLiteLog:
     # -- what it says about itself ---------------------------------------------------------------------------
 
     @property
-    def commits(self) -> int:
-        """Transactions since it was opened."""
-        return 0 if self._writer is None else self._writer.commits
-
-    @property
     def unsettled(self) -> int:
         """Appends that are not settled."""
         return 0 if self._queue is None else self._queue.waiting
@@ -390,11 +386,6 @@ class SQLiteLog:
 
 
 _MISSING = object()
-
-
-def touch(connection: sqlite3.Connection, names: list[str], now: int) -> None:
-    """Let the life of topics begin again."""
-    connection.executemany("UPDATE rx_sse_topics SET touched = ? WHERE name = ?", [(now, it) for it in names])
 
 
 def _no_trouble(error: Exception, topic: str | None) -> None:

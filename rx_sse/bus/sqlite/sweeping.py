@@ -141,3 +141,8 @@ class Sweeper:
         )
         rows.execute("DELETE FROM rx_sse_entries WHERE topic = ?", (id,))
         return None, int(last[3])
+
+
+def touch(connection: sqlite3.Connection, names: list[str], now: int) -> None:
+    """Let the life of topics begin again."""
+    connection.executemany("UPDATE rx_sse_topics SET touched = ? WHERE name = ?", [(now, it) for it in names])

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rx_sse import SQLiteBus
 from rx_sse.bus.bus import core_of
+from rx_sse.bus.sqlite.work import Work
 from rx_sse.testing.listener import Listener
 
 
@@ -26,7 +27,9 @@ async def swept(bus: SQLiteBus, until: Callable[[], bool], other: SQLiteBus | No
         while not until():
             for each in (bus, other or bus):
                 core_of(each).tick(asyncio.get_running_loop().time())
-            await asyncio.sleep(0.005)
+                done = asyncio.get_running_loop().create_future()
+                core_of(each).log._writer.work(Work(lambda *_: None, done.set_result))  # type: ignore[attr-defined]
+                await done  # what the tick asked of the writer is done
 
 
 async def test_topics_entries_and_keys_end_and_their_pages_are_given_back(
