@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -116,3 +117,56 @@ async def processes_share(page: Page, folder: Path, redis: str) -> None:
                 await place_one_with_each()
             await until(lambda: all(len(seen) >= len(placed) for seen in readers))
             assert all(seen == placed for seen in readers), (placed, readers)
+
+
+@pytest.mark.slow
+async def test_workers_of_gunicorn_share_a_file_and_may_be_killed(tmp_path: Path) -> None:
+    page = Page(ROOT / "docs" / "buses.md")
+    (block,) = [block for block in page.servers if "reuse_port" in block.text]
+    (tmp_path / "orders.py").write_text(block.text, "utf-8")
+    shown = re.search(r"`gunicorn (orders:app [^`]+)`", page.text)
+    assert shown is not None
+    port = free_port()
+    address = f"http://127.0.0.1:{port}/orders"
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "gunicorn", *shown[1].split(), "--bind", f"127.0.0.1:{port}"),
+        "--no-control-socket",
+        cwd=tmp_path,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    readers: list[list[int]] = []
+    placed: list[int] = []
+
+    async def place(enough: Callable[[set[int]], bool]) -> set[int]:
+        """Place orders until those who took them are enough."""
+        takers: set[int] = set()
+        while not enough(takers):
+            try:
+                takers.add(await taken(address, len(placed) + 1))
+            except aiohttp.ClientError:  # nobody listens yet, or the worker was killed
+                await asyncio.sleep(0.05)
+            else:
+                placed.append(len(placed) + 1)
+        return takers
+
+    def read() -> DisposableBase:
+        readers.append(seen := [])
+        orders = rx_sse.EventSource(address).filter(lambda event: not event.is_control)
+        numbers = orders.map(lambda event: int(event.json()["order"]))
+        return numbers.subscribe(seen.append, scheduler=rx_sse.LoopScheduler())
+
+    try:
+        async with asyncio.timeout(60):
+            await place(lambda takers: len(takers) == 1)
+            with CompositeDisposable([read() for _ in range(9)]):
+                await until(lambda: all(seen == placed for seen in readers))
+                takers = await place(lambda takers: len(takers) == 3)
+                for killed in takers:
+                    os.kill(killed, signal.SIGKILL)
+                    await until(lambda it=killed: not psutil.pid_exists(it))
+                    await place(lambda takers, before=takers: bool(takers - before))
+                await until(lambda: all(seen and seen[-1] == placed[-1] for seen in readers))
+        assert all(seen == placed for seen in readers), (placed, readers)
+    finally:
+        process.terminate()
+        await process.wait()

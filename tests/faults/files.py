@@ -25,7 +25,17 @@ LOCKED = 8.0
 """Seconds of a transaction that is in the way: longer than the default `publish_timeout`."""
 
 STOPPED = 10.0
-"""Seconds that a worker is stopped."""
+LONG_STOPPED = 40.0
+"""Seconds that a worker is stopped: longer than its clients' connections to another one have been there."""
+
+FULL = 8.0
+"""Seconds that the disk is full: longer than the default `publish_timeout`."""
+
+PUBLISH_TIMEOUT = 5.0
+"""The default of `SQLiteBus`."""
+
+HOUR = 3600
+"""Seconds that a backup is old, or that the clock is stepped by."""
 
 
 class DatabaseFile:
@@ -140,6 +150,53 @@ async def restored(scene: Scene) -> str:
     return f"the backup was {4 * scene.length:.0f} s old"
 
 
+async def restored_after_an_hour(scene: Scene) -> str:
+    """The backup is as one that was made an hour ago: all that is in it is older than the topics' life."""
+    backup = await asyncio.to_thread(scene.file.backup)
+    connection = sqlite3.connect(backup)
+    with connection:
+        connection.execute("UPDATE rx_sse_entries SET at = at - ?", (HOUR * 1000,))
+        connection.execute("UPDATE rx_sse_topics SET touched = touched - ?1, due = due - ?1", (HOUR * 1000,))
+    connection.close()
+    await asyncio.sleep(4.0 * scene.length)
+    scene.file.remove()
+    os.replace(backup, scene.file.url)
+    await scene.sleep(2.0)
+    return ""
+
+
+async def read_only(scene: Scene) -> str:
+    """What runs has the file open and goes on; what is started meanwhile is refused, with the reason."""
+    first, directory = scene.processes[0], scene.file.directory
+    modes = {path: path.stat().st_mode for path in (directory, *directory.glob("app.db*"))}
+    for path, mode in modes.items():
+        path.chmod(mode & ~0o222)
+    await scene.sleep(2.0)
+    await first.kill()
+    try:
+        await first.start()
+        refused = "started all the same!"
+    except RuntimeError:
+        refused = "one that was started meanwhile was refused"
+    await first.kill()
+    for path, mode in modes.items():
+        path.chmod(mode)
+    await first.start()
+    scene.heal()
+    await scene.ready()
+    return refused
+
+
+async def stepped(scene: Scene) -> str:
+    """The clock of the machine, as one application and then both see it; that since the start goes on."""
+    for steps in ((HOUR, 0), (HOUR, HOUR), (-HOUR, -HOUR), (0, 0)):
+        for process, step in zip(scene.processes, steps, strict=True):
+            process.tell("clock", step)
+        await scene.sleep(2.0)
+    scene.heal()
+    return "an hour forward in one, in both, back in both"
+
+
 async def locked(scene: Scene) -> str:
     connection = scene.file.connect()
     try:
@@ -155,10 +212,10 @@ async def locked(scene: Scene) -> str:
     return f"write lock held for {LOCKED:.0f} s, {refused} events refused meanwhile"
 
 
-async def stopped(scene: Scene) -> str:
+async def stopped(scene: Scene, seconds: float = STOPPED) -> str:
     process = scene.processes[1]
     process.signal(signal.SIGSTOP)
-    await asyncio.sleep(STOPPED * scene.length)
+    await asyncio.sleep(seconds * scene.length)
     process.signal(signal.SIGCONT)
     scene.heal()
     return ""
@@ -195,7 +252,7 @@ async def inside_transactions(scene: Scene) -> str:
     return f"{made['accepted']} committed, {made['refused']} rolled back"
 
 
-async def disk_full(scene: Scene) -> str:
+async def disk_full(scene: Scene, seconds: float = FULL) -> str:
     ballast = scene.file.directory / "ballast"
     begin = len(scene.crowd.sent)
 
@@ -209,11 +266,13 @@ async def disk_full(scene: Scene) -> str:
 
     await asyncio.to_thread(fill)
     noticed = [await process.until(False) for process in scene.processes]
-    await scene.sleep(3.0)
+    await asyncio.sleep(seconds)
     refused = sum(sent.state == "refused" for sent in scene.crowd.sent[begin:])
     ballast.unlink()
     scene.heal()
     await scene.ready()
+    if bool(refused) is not (seconds > PUBLISH_TIMEOUT):
+        return f"{refused} events refused within {seconds} s!"
     return f"{refused} events refused, ready() false in {len(noticed)} of {len(scene.processes)} processes"
 
 
@@ -227,15 +286,39 @@ FILE_ROWS: dict[str, Row] = {
     "db-restored": Row(
         "SQLite: the file replaced by an older backup", DatabaseFile, restored, lossless=False
     ),
+    "db-hour": Row(
+        "SQLite: the file replaced by a backup of an hour ago",
+        DatabaseFile,
+        restored_after_an_hour,
+        lossless=False,
+    ),
+    "db-clock": Row("SQLite: the clock of the machine stepped by an hour", DatabaseFile, stepped),
     "db-locked": Row("SQLite: a transaction of 8 s in the way", DatabaseFile, locked),
     "db-stopped": Row("SQLite: one application stopped (SIGSTOP) for 10 s", DatabaseFile, stopped),
+    "db-asleep": Row(
+        "SQLite: one application stopped (SIGSTOP) for 40 s",
+        DatabaseFile,
+        partial(stopped, seconds=LONG_STOPPED),
+    ),
     "db-inside": Row(
         "SQLite: `publish_in`, committed or rolled back at random", DatabaseFile, inside_transactions
     ),
 }
 DISK_ROWS: dict[str, Row] = {
     "db-full": Row(
-        "SQLite: the disk is full for 3 s", partial(DatabaseFile, disk=32 * 2**20), disk_full, pad=2000
+        "SQLite: the disk is full for 8 s", partial(DatabaseFile, disk=32 * 2**20), disk_full, pad=2000
+    ),
+    "db-nearly": Row(
+        "SQLite: the disk is full for 2 s, less than `publish_timeout`",
+        partial(DatabaseFile, disk=32 * 2**20),
+        partial(disk_full, seconds=2.0),
+        pad=2000,
+    ),
+    "db-readonly": Row(
+        "SQLite: file and directory made read-only, one application killed meanwhile",
+        DatabaseFile,
+        read_only,
+        command=("setpriv", "--bounding-set", "-dac_override"),
     ),
 }
 FILE_SHORT = ("db-kill", "db-deleted", "db-restored", "db-inside")

@@ -11,6 +11,7 @@ import contextlib
 import json
 import logging
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
@@ -35,6 +36,7 @@ class Process:
         bus: more options of its bus.
         stream: options of its streams.
         told: what it says: a word and its arguments.
+        command: what starts it, in front of Python.
 
     Attributes:
         address: where it serves; empty while it does not live.
@@ -42,8 +44,14 @@ class Process:
     """
 
     def __init__(
-        self, url: str, bus: dict[str, Any], stream: dict[str, Any], told: Callable[..., None]
+        self,
+        url: str,
+        bus: dict[str, Any],
+        stream: dict[str, Any],
+        told: Callable[..., None],
+        command: tuple[str, ...] = (),
     ) -> None:
+        self._command = command
         self._options = json.dumps({"url": url, "bus": bus, "stream": stream})
         self._told = told
         self._process: asyncio.subprocess.Process | None = None
@@ -58,7 +66,7 @@ class Process:
         """Start it, and wait until it serves."""
         self._serving.clear()
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.faults.process", self._options, cwd=ROOT,
+            *self._command, sys.executable, "-m", "tests.faults.process", self._options, cwd=ROOT,
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
         )  # fmt: skip
         self._reading = asyncio.create_task(self._read())
@@ -166,6 +174,12 @@ async def flood(bus: rx_sse.Bus, topics: list[str], first: int, count: int, rate
     say("answer", loop.time() - begin)
 
 
+def step_clock(seconds: int, now: Callable[[], int] = time.time_ns) -> None:
+    """Have the clock of the machine go so far ahead of the true time, for this process."""
+    time.time_ns = lambda: now() + seconds * 1_000_000_000
+    time.time = lambda: time.time_ns() / 1e9
+
+
 def resident() -> int:
     """Bytes of this process in memory."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
@@ -215,6 +229,8 @@ async def main(options: dict[str, Any]) -> None:
                     run(publish(bus, topic, number, text))
                 case ["flood", topics, first, count, rate]:
                     run(flood(bus, topics, first, count, rate))
+                case ["clock", step]:
+                    step_clock(step)
                 case ["resident"]:
                     say("answer", resident())
                 case other:

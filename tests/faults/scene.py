@@ -131,6 +131,7 @@ class Row:
         bus, stream: more options of both.
         pad: bytes added to an event.
         processes: how many applications.
+        command: what starts them, in front of Python.
     """
 
     name: str
@@ -142,6 +143,7 @@ class Row:
     stream: dict[str, Any] = field(default_factory=dict[str, Any])
     pad: int = 0
     processes: int = 2
+    command: tuple[str, ...] = ()
 
 
 @dataclass
@@ -187,7 +189,7 @@ async def play(row: Row, size: Size) -> Outcome:
             scene.relays = [await stack.enter_async_context(Relay(target)) for _ in range(row.processes)]
             urls = [relay.url for relay in scene.relays]
         for url in urls:
-            process = Process(url, row.bus, row.stream, lambda *words: scene.crowd.told(*words))
+            process = Process(url, row.bus, row.stream, lambda *words: scene.crowd.told(*words), row.command)
             scene.processes.append(process)
             await stack.enter_async_context(process)
         await scene.ready()

@@ -144,6 +144,21 @@ class File:
             raise
         return connection
 
+    def connect_known(self) -> tuple[sqlite3.Connection, Identity | None]:
+        """A connection that writes, and which file it is to.
+
+        Raises:
+            UsageError: it can never work.
+            sqlite3.Error, OSError: it does not work now.
+        """
+        before = self.identity()
+        connection = self.connect()
+        after = self.identity()
+        if before is not None and before != after:
+            connection.close()
+            raise OSError(f"{self.path} was replaced while it was opened")
+        return connection, after
+
     def connect_reading(self) -> sqlite3.Connection:
         """A connection that only reads, to an existing file.
 

@@ -47,6 +47,9 @@ def publish_in(
     the commit. Begin a transaction that will publish with ``BEGIN IMMEDIATE``: a transaction that has read
     first cannot write any more once another connection has written.
 
+    A connection that was opened before the file was replaced (restored from a backup, say) writes to the old
+    one, as any statement on it does: nobody reads that event. Connect anew after a restore.
+
     Args:
         connection: a connection to the bus's file; used by one thread, as always with `sqlite3`.
         topic: the topic's name.

@@ -75,6 +75,8 @@ class SQLitePublisher(BlockingPublisher[_State]):
                 connection = self._connection(state)
                 connection.execute("BEGIN IMMEDIATE")
                 try:
+                    if self._file.identity() != state.identity:  # others have left this file already
+                        raise OSError("it was replaced")
                     draft.retention = schema.kept(connection).of(draft.topic)
                     outcomes, _ = Appender(connection, remember=False).append(
                         [draft], self._file.now(), [draft] if unsure else ()
@@ -85,7 +87,7 @@ class SQLitePublisher(BlockingPublisher[_State]):
                     if connection.in_transaction:
                         connection.execute("ROLLBACK")
             except (sqlite3.Error, OSError) as error:
-                unsure = unsure or committing
+                unsure = unsure or (committing and not transient(error))
                 if not transient(error):
                     self._disconnect(state)
                 why = f"{self._file.path}: {error}"
@@ -107,8 +109,7 @@ class SQLitePublisher(BlockingPublisher[_State]):
                 return state.connection
             self._disconnect(state)
         self._file.check()
-        connection = self._file.connect()
-        state.connection, state.identity = connection, self._file.identity()
+        state.connection, state.identity = connection, _ = self._file.connect_known()
         return connection
 
     def _disconnect(self, state: _State) -> None:

@@ -21,7 +21,7 @@ from typing import Protocol
 
 from rx_sse.bus.log.draft import Draft
 from rx_sse.bus.sqlite.appending import Appender
-from rx_sse.bus.sqlite.file import File, Identity
+from rx_sse.bus.sqlite.file import File, Identity, transient
 from rx_sse.bus.sqlite.sweeping import Sweeper
 from rx_sse.bus.sqlite.work import MUST_WRITE, Appended, Part, Work, in_rows
 from rx_sse.errors import PublishRefused, UsageError
@@ -196,9 +196,7 @@ class Writer:
                 return
             self._close()
         self._file.check()
-        connection = self._file.connect()
-        self._identity = self._file.identity()
-        self._connection = connection
+        self._connection, self._identity = connection, _ = self._file.connect_known()
         self.own = (0, 0)
         self._appender = Appender(connection, remember=True)
         self._sweeper = Sweeper(connection)
@@ -235,7 +233,7 @@ class Writer:
             committing = True
             connection.execute("COMMIT")
         except BaseException as error:
-            self._undo(connection, committing)
+            self._undo(connection, committing and not transient(error))
             if isinstance(error, sqlite3.IntegrityError | sqlite3.DataError | sqlite3.InterfaceError):
                 self._blame(items, error)
                 return
@@ -302,7 +300,9 @@ class Writer:
         return items
 
     def _undo(self, connection: sqlite3.Connection, committing: bool) -> None:
-        """A transaction failed. If it was in the commit, it may be found stored all the same."""
+        """A transaction failed. If it was in the commit, it may be found stored all the same; not where the
+        disk was full, or the file locked: then SQLite has undone it.
+        """
         if connection.in_transaction:
             with contextlib.suppress(sqlite3.Error):
                 connection.execute("ROLLBACK")

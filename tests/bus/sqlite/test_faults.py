@@ -167,6 +167,19 @@ async def test_a_publisher_goes_on_with_the_file_that_is_there(path: Path) -> No
         assert listener.values == [2]
 
 
+async def test_a_publisher_leaves_a_file_that_is_replaced_as_it_begins(path: Path) -> None:
+    """Between its look at the file and its transaction: others have left the old one, and hear nothing."""
+    with SQLitePublisher(path) as publisher:
+        publisher.publish("t", 1)
+        connection = publisher._state.connection
+        assert connection is not None
+        connection.set_trace_callback(lambda it: remove(path) if it == "BEGIN IMMEDIATE" else None)
+        publisher.publish("t", 2)
+    async with SQLiteBus(path) as bus:
+        listener = await Listener(bus, "t", last=5).received(1)
+        assert listener.values == [2]
+
+
 async def test_a_backup_put_in_its_place_is_noticed(path: Path, tmp_path: Path) -> None:
     backup = tmp_path / "backup.db"
     async with SQLiteBus(path) as bus:
