@@ -106,7 +106,8 @@ class EventsSubscription(abc.DisposableBase):
         else:
             places = self._handle.attach(self, topics)
         self._unlocated = self._left = len(places)
-        context = None if self._user_code is None else self._user_code.context
+        code = self._user_code
+        context = None if code is None else code.context
         for ref, topic in topics.items():
             local = core.topics.local(topic)
             after, past = places[ref] or (None, None)
@@ -115,7 +116,7 @@ class EventsSubscription(abc.DisposableBase):
             if is_run(topic):
                 core.runs.reads(topic)
                 # A run is read from its beginning, unless the call sets another.
-                if not last and fresh is None and not self._snapshots:
+                if not last and fresh is None and (code is None or code.snapshot is None):
                     depth = WHOLE
                     if after is None:
                         self._wholes.add(ref)
@@ -185,7 +186,7 @@ class EventsSubscription(abc.DisposableBase):
             if handle is not None:
                 handle.settled(self._core.runtime.soon)
             else:
-                self._core.runtime.soon(self._begin)
+                self._core.runtime.soon(self.release)
 
     def caught_up(self, reader: Reader) -> None:
         """A reader is live: its replay from the log, if it had one, is over."""
@@ -226,6 +227,14 @@ class EventsSubscription(abc.DisposableBase):
 
     def ended(self, reader: Reader, entry: Entry | None) -> None:
         """A topic was ended; the stream ends with the last of them."""
+        if entry is None and is_run(reader.local.topic):  # the cursor is at the end mark, which says how
+            self._core.runs.end_of(reader.local.topic, partial(self._ended, reader))
+        else:
+            self._ended(reader, entry)
+
+    def _ended(self, reader: Reader, entry: Entry | None) -> None:
+        if self._disposed or reader not in self._readers:
+            return
         if entry is not None:
             self.passed(reader, entry)
             detail = entry.detail()
@@ -271,10 +280,6 @@ class EventsSubscription(abc.DisposableBase):
     # -- inside ----------------------------------------------------------------------------------------------
 
     @property
-    def _snapshots(self) -> bool:
-        return self._user_code is not None and self._user_code.snapshot is not None
-
-    @property
     def _shaped(self) -> bool:
         return self._user_code is not None and self._user_code.shapes
 
@@ -293,10 +298,6 @@ class EventsSubscription(abc.DisposableBase):
             call(*values)
         else:
             enter(self._user_code.context, call, *values)
-
-    def _begin(self) -> None:
-        if not self._disposed:
-            self.release()
 
     def _in_time(self) -> None:
         if self._deadline is not None:

@@ -18,7 +18,7 @@ from typing import Any
 
 from reactivex import Observable
 
-from rx_sse.bus.log.entry import JSON, TEXT
+from rx_sse.bus.log.entry import END, JSON, TEXT, Entry
 from rx_sse.bus.log.lease import LOST, RUNNING, Found, Lease, Leased, Leasing, Take
 from rx_sse.bus.log.port import Page, Query
 from rx_sse.bus.log.position import UNKNOWN
@@ -197,6 +197,18 @@ class Runs:
     def reads(self, topic: str) -> None:
         """A reader of a run's topic is in this process."""
         self._read.add(topic)
+
+    def end_of(self, topic: str, done: Callable[[Entry | None], None]) -> None:
+        """The end mark of a run's topic; None if its last entry is none any more."""
+
+        def answered(page: Page | None) -> None:
+            if page is None:
+                self._runtime.later(partial(self.end_of, topic, done))
+            else:
+                last = page.entries[-1] if page.entries else None
+                done(last if last is not None and last.kind == END else None)
+
+        self._runtime.log.read(Query(topic, last=1), answered)
 
     # -- inside ----------------------------------------------------------------------------------------------
 

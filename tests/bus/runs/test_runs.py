@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import reactivex as rx
+from aiohttp import web
 
 import rx_sse
 from rx_sse.bus import Bus
@@ -19,6 +20,7 @@ from rx_sse.bus.log.entry import END, TEXT
 from rx_sse.bus.log.lease import Claim, Lease, Leased, Leasing, Take
 from rx_sse.bus.sqlite import file_clock
 from rx_sse.errors import PublishRefused, StreamError, TopicNameError, UsageError
+from rx_sse.testing import open_stream
 
 from ..conftest import MakeBus
 
@@ -146,6 +148,30 @@ async def test_an_observable_a_coroutine_and_a_failure(make_bus: MakeBus) -> Non
         with pytest.raises(StreamError):
             await big.result()
         assert (await big.status()).entries == 1
+
+
+async def test_a_reader_whose_cursor_is_at_the_end_mark_is_told_how_the_run_ended(make_bus: MakeBus) -> None:
+    async with make_bus() as bus:
+        run = await bus.run("fails", rx.concat(rx.of(1), rx.throw(StreamError("no paper", title="Printer"))))
+        with pytest.raises(StreamError):
+            await run.result()
+        error = await Reading(bus, run.topic, after=await bus.position(run.topic)).ended()
+        assert isinstance(error, StreamError) and error.problem()["detail"] == "no paper"
+        done = await bus.run("done", rx.of(1))
+        await done.result()
+        reading = Reading(bus, done.topic, after=await bus.position(done.topic))
+        assert await reading.ended() is None and reading.values == []
+
+        @rx_sse.sse
+        def stream(request: web.Request) -> rx.Observable[rx_sse.ServerSentEvent]:
+            return bus.events(done.topic, after=rx_sse.last_event_id(request))
+
+        app = rx_sse.setup(web.Application())
+        app.router.add_get("/", stream)
+        headers = {"Last-Event-ID": await bus.position(done.topic)}
+        async with open_stream(app, "/", headers=headers) as opened:
+            assert await opened.ended()
+            assert opened.rest(control=True)[-1].json() == {"reason": "completed"}
 
 
 async def test_a_stop_closes_the_source_and_tells_the_readers(make_bus: MakeBus) -> None:
