@@ -217,6 +217,7 @@ class Core:
             self._tick.cancel()
         self._tick = self.publisher = None
         self.revocations.stop()
+        self.runs.let_go()
         self.topics.close()
         self.runtime.detach()
         self._owners.clear()

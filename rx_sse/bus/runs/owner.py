@@ -9,6 +9,7 @@ Never: a source without an owner. The task is done when its source is closed.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import time
@@ -31,7 +32,7 @@ from rx_sse.wire.dumps import Dumps
 logger = logging.getLogger("rx_sse")
 
 RENEW = 1.0
-"""Seconds between two renewals of a lease, at most; a stop from another process is heard then."""
+"""Seconds between two renewals of a lease, at most."""
 CLOSING = 5.0
 """Seconds that a source has to close; then the run ends without it."""
 TURN = 0.004
@@ -112,6 +113,7 @@ class Owner:
         self._held: Draft | None = None  # it has found no room yet
         self._verdict: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._context = context
+        self._looks = asyncio.Event()
         self.task = start(self._run, name=f"rx_sse run {lease.name}")
         self.task.add_done_callback(lambda task: self._done(task, left))
 
@@ -119,6 +121,10 @@ class Owner:
         """Stop it, unless its end has been decided. `""` lets go of it without an end."""
         if not self._verdict.done():
             self._verdict.set_result(reason)
+
+    def look(self) -> None:
+        """Look at the lease now: a stop may have been requested."""
+        self._looks.set()
 
     async def _run(self) -> None:
         reading = start(read, self._source, self._emit, self._offer, self._room, context=self._context)
@@ -177,7 +183,9 @@ class Owner:
         """Renew the lease; hear of a stop that another process wants, and of another owner."""
         pause = min(RENEW, self.terms.lease / 3)
         while True:
-            await asyncio.sleep(pause)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._looks.wait(), pause)
+            self._looks.clear()
             try:
                 lease = await self._renew(self.terms.lease)
             except Overloaded:

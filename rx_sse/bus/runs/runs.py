@@ -19,7 +19,7 @@ from typing import Any
 from reactivex import Observable
 
 from rx_sse.bus.log.entry import END, JSON, TEXT, Entry
-from rx_sse.bus.log.lease import LOST, RUNNING, Found, Lease, Leased, Leasing, Take
+from rx_sse.bus.log.lease import LOST, RUNNING, Found, Lease, Leased, Leasing, LocalLeases, Take
 from rx_sse.bus.log.port import Page, Query
 from rx_sse.bus.log.position import UNKNOWN
 from rx_sse.bus.names import check_run
@@ -28,6 +28,7 @@ from rx_sse.bus.runs.failure import LOST as PROBLEM
 from rx_sse.bus.runs.owner import CLOSING, Owner, Terms, write_end
 from rx_sse.bus.runs.run import Run, RunStatus
 from rx_sse.bus.runs.source import Source
+from rx_sse.bus.runs.stop_requests import StopRequests
 from rx_sse.bus.runtime import Runtime
 from rx_sse.bus.topics import Topics
 from rx_sse.errors import BusClosed, Overloaded, UsageError
@@ -70,6 +71,9 @@ class Runs:
         self._read: set[str] = set()
         self._interest = 0.0
         self._looked = 0.0
+        # The owner of a run in memory is in this process.
+        shared = isinstance(runtime.log, Leased) and not isinstance(runtime.log.leases, LocalLeases)
+        self._stops = StopRequests(runtime, topics, self._asked) if shared else None
 
     # -- called by users -------------------------------------------------------------------------------------
 
@@ -111,6 +115,8 @@ class Runs:
             left=self._left,
         )
         self._owners[name] = owner
+        if self._stops is not None:
+            self._stops.listen()
         return Run(self, lease, True)
 
     async def known(self, name: str) -> RunStatus:
@@ -132,13 +138,17 @@ class Runs:
     async def stop(self, name: str, reason: str) -> RunStatus:
         """Stop a run, in any process, and wait until it has ended."""
         found = await self.known(name)
+        pause = 0.0
         while found.state == RUNNING:
             if (owner := self._owners.get(name)) is not None:
                 owner.stop(reason or "stopped")
                 await asyncio.wait({owner.task}, timeout=CLOSING)
             else:
                 await self._ask(partial(self._log().ask, name, reason or "stopped"))
-                await asyncio.sleep(0.1)
+                if self._stops is not None and not pause:
+                    self._stops.send(name)
+                pause = min(pause * 2, 0.1) or 0.005
+                await asyncio.sleep(pause)
             found = await self.known(name)
         return found
 
@@ -180,7 +190,13 @@ class Runs:
             await asyncio.wait({owner.task for owner in owners}, timeout=CLOSING + 1.0)
         for owner in owners:
             owner.task.cancel()
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Forget all that belonged to the loop."""
         self._owners.clear()
+        if self._stops is not None:
+            self._stops.rest()
 
     def sweep(self, now: float) -> None:
         """Once a second: check for expired leases."""
@@ -299,3 +315,10 @@ class Runs:
     def _left(self, owner: Owner) -> None:
         if self._owners.get(owner.lease.name) is owner:
             del self._owners[owner.lease.name]
+        if self._stops is not None and not self._owners:
+            self._stops.rest()
+
+    def _asked(self, name: str | None) -> None:
+        """A stop was requested of one run, or perhaps of any."""
+        for owner in [owner for known, owner in self._owners.items() if name is None or known == name]:
+            owner.look()

@@ -18,6 +18,7 @@ from rx_sse.bus.bus import core_of
 from rx_sse.bus.log.draft import Draft, Retention
 from rx_sse.bus.log.entry import END, TEXT
 from rx_sse.bus.log.lease import Claim, Lease, Leased, Leasing, Take
+from rx_sse.bus.runs import owner
 from rx_sse.bus.sqlite import file_clock
 from rx_sse.errors import PublishRefused, StreamError, TopicNameError, UsageError
 from rx_sse.testing import open_stream
@@ -369,6 +370,22 @@ async def test_a_run_is_stopped_from_another_process(shared_bus: MakeBus) -> Non
         reading = Reading(there, run.topic)
         assert (await there.stop("a", "enough")).state == "stopped"
         assert await reading.ended() is None and reading.values == [0]
+
+
+async def test_a_stop_from_another_process_does_not_wait_for_a_renewal(
+    shared_bus: MakeBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(owner, "RENEW", 600.0)
+    async with shared_bus() as here, shared_bus() as there:
+        for name in ("a", "b"):  # the second comes after a pause in which this process has had no run
+            run = await here.run(name, forever, lease=3600.0)
+            reading = Reading(there, run.topic)
+            await reading.first()
+            assert (await asyncio.wait_for(there.stop(name, "enough"), 15)).state == "stopped"
+            assert await reading.ended() is None
+        together = [await here.run(name, forever, lease=3600.0) for name in ("c", "d")]
+        assert (await asyncio.wait_for(there.stop("c"), 15)).state == "stopped"
+        assert (await together[1].status()).state == "running", "only the one that was asked for"
 
 
 @pytest.mark.parametrize("count", [50, pytest.param(2000, marks=pytest.mark.slow)])
