@@ -82,6 +82,7 @@ class Owner:
         terms: how it is kept.
         publisher: the way into the log.
         renew: renews the lease for so many seconds.
+        find: reads the lease.
         dumps: replaces the JSON encoder.
         context: of the call that started it.
         left: called when it is over.
@@ -95,6 +96,7 @@ class Owner:
         *,
         publisher: Publisher,
         renew: Callable[[float], asyncio.Future[Lease | None]],
+        find: Callable[[], asyncio.Future[Lease | None]],
         dumps: Dumps | None,
         context: Context,
         left: Callable[[Owner], None],
@@ -104,6 +106,7 @@ class Owner:
         self._source = source
         self._publisher = publisher
         self._renew = renew
+        self._find = find
         self._dumps = dumps
         self._claim = Claim(lease.fence)
         self._retention = Retention(ENTRIES, terms.max_bytes, KEPT)
@@ -182,12 +185,17 @@ class Owner:
     async def _keep(self) -> None:
         """Renew the lease; hear of a stop that another process wants, and of another owner."""
         pause = min(RENEW, self.terms.lease / 3)
+        due = time.monotonic() + pause
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._looks.wait(), pause)
-            self._looks.clear()
+                await asyncio.wait_for(self._looks.wait(), due - time.monotonic())
             try:
-                lease = await self._renew(self.terms.lease)
+                if self._looks.is_set():
+                    self._looks.clear()
+                    lease = await self._find()
+                else:
+                    due = time.monotonic() + pause
+                    lease = await self._renew(self.terms.lease)
             except Overloaded:
                 continue
             if lease is not None and lease.asked and lease.fence == self.lease.fence:

@@ -110,6 +110,7 @@ class Runs:
             terms,
             publisher=publisher,
             renew=lambda seconds: self._future(lambda done: log.renew(name, lease.fence, seconds, done)),
+            find=lambda: self._future(lambda done: log.look(name, done)),
             dumps=self._dumps(),
             context=context,
             left=self._left,
