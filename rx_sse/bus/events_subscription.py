@@ -98,7 +98,7 @@ class EventsSubscription(abc.DisposableBase):
         topics = {ref: topic for topic, ref in names.items()}
         core = self._core
         fresh = None if since is None else fresh_since(since, core.runtime)
-        runtime = core.runtime
+        runtime, code = core.runtime, self._user_code
         runtime.require_loop()
         runtime.subscribers[self] = None
         if self._handle is None:
@@ -106,7 +106,6 @@ class EventsSubscription(abc.DisposableBase):
         else:
             places = self._handle.attach(self, topics)
         self._unlocated = self._left = len(places)
-        code = self._user_code
         context = None if code is None else code.context
         for ref, topic in topics.items():
             local = core.topics.local(topic)
