@@ -44,7 +44,7 @@ class Backlog:
         self.went(1, draft.size)
 
     def went(self, count: int, size: int) -> None:
-        """So many drafts no longer wait, of so many bytes together."""
+        """`count` drafts no longer wait, of `size` bytes together."""
         self.waiting -= count
         self._bytes -= size
         if self.waiting == 0 and self._settled is not None:

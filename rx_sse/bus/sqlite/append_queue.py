@@ -1,4 +1,4 @@
-"""The loop's side of appending: what a turn collects, what waits, and until when.
+"""The loop's side of appending: drafts of a turn, waiting drafts, and their deadlines.
 
 Drafts of one turn are handed to the writer together. While no publisher waits for one, they are handed over
 at most every 4 ms: a transaction and what wakes two threads for it cost some 100 µs, whatever it holds. What
@@ -30,9 +30,9 @@ class AppendQueue(Backlog):
     """The appends of one log, while it is open.
 
     Args:
-        writer: what stores them.
-        timeout: seconds after which a publisher that waits gets an error.
-        why: says why the file cannot be written now; empty if it can.
+        writer: stores the drafts.
+        timeout: seconds after which a waiting publisher gets an error.
+        why: returns why the file cannot be written now; empty if it can.
         dropped: called with a topic and the reason, where drafts without a publisher were refused.
     """
 
@@ -69,7 +69,7 @@ class AppendQueue(Backlog):
         self._timer: asyncio.TimerHandle | None = None
 
     def append(self, draft: Draft) -> None:
-        """Store it behind everything before it."""
+        """Store a draft after everything before it."""
         self.entered(draft)
         self._pending.append(draft)
         loop = self._loop
@@ -87,7 +87,7 @@ class AppendQueue(Backlog):
             self._scheduled = loop.call_later(wait, self.hand) if wait > 0 else loop.call_soon(self.hand)
 
     def hand(self) -> None:
-        """What was collected, to the writer, now."""
+        """Pass the collected drafts to the writer, now."""
         if self._scheduled is not None:
             self._scheduled.cancel()
             self._scheduled = None
@@ -97,7 +97,7 @@ class AppendQueue(Backlog):
             self._writer.append(pending)
 
     def done(self, drafts: Sequence[Draft], outcomes: Sequence[Position | Exception]) -> None:
-        """The writer is done with drafts."""
+        """The writer has finished drafts."""
         refused: dict[tuple[str, str], Exception] = {}
         self.went(len(drafts), sum([draft.size for draft in drafts]))
         for draft, outcome in zip(drafts, outcomes, strict=True):
@@ -110,7 +110,7 @@ class AppendQueue(Backlog):
             self._dropped(topic, error)
 
     def close(self, left: Sequence[Draft], unknown: set[Draft]) -> None:
-        """It is over: settle with an error what the writer did not get to."""
+        """Settle with an error the drafts that the writer did not process."""
         for handle in (self._timer, self._scheduled):
             if handle is not None:
                 handle.cancel()
@@ -122,7 +122,7 @@ class AppendQueue(Backlog):
     # -- inside ----------------------------------------------------------------------------------------------
 
     def _expire(self) -> None:
-        """Settle the drafts whose time is over."""
+        """Settle the drafts that have timed out."""
         self._timer = None
         now = self._loop.time()
         while self._deadlines:
@@ -150,4 +150,4 @@ def _closed() -> PublishRefused:
 
 
 def _ignored(_: Position | Exception) -> None:
-    """Its publisher has got an answer."""
+    """For a draft whose publisher has got an answer."""

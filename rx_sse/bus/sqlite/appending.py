@@ -1,4 +1,4 @@
-"""Drafts into the log: positions are given, entries inserted, what is over the limits trimmed.
+"""Drafts into the log: positions are assigned, entries inserted, entries over the limits trimmed.
 
 All of it happens inside one transaction that has the write lock, so the chain holds whatever other processes
 write to the file. A topic's state is cached between two transactions while no other connection has changed
@@ -34,9 +34,9 @@ CUT = 1000
 ROWS = 64
 """Rows inserted by one statement at most. Python keeps the prepared statement of each number of rows."""
 LOOK = 20_000
-"""Entries that are searched for one whose commit failed: it may be there all the same."""
+"""Entries that are searched for one whose commit failed: it may be stored all the same."""
 KNOWN = 4096
-"""Topics that are remembered between two transactions."""
+"""Topics that are cached between two transactions."""
 
 _FIELDS = "(id, topic, seq, nonce, prev, at, upto, kind, event, data)"
 _WIDTH = 10
@@ -55,21 +55,21 @@ _TOPICS = """
 """
 
 Stored = tuple[int, Draft, Position, int]
-"""An entry that was inserted: its id, its draft, its position, the nonce of the entry before it."""
+"""An inserted entry: its id, its draft, its position, the nonce of the entry before it."""
 Outcome = Position | PublishRefused
 
 
 class TopicState:
-    """What is known of a topic inside a transaction.
+    """The state of a topic inside a transaction.
 
     Attributes:
-        id: of its row.
+        id: the id of its row.
         seq, nonce: its last position.
         kept: entries, bytes and milliseconds that are kept.
         upto: bytes of all entries so far.
         first, first_upto: the number of the oldest entry, and the bytes up to it.
         quiet_until: no trimming before, in the file's milliseconds.
-        retention: the last one that was given, which `kept` says.
+        retention: the last one given, from which `kept` is made.
     """
 
     __slots__ = ("first", "first_upto", "id", "kept", "nonce", "quiet_until", "retention", "seq", "upto")
@@ -86,12 +86,12 @@ class TopicState:
 
 
 def margin(age: int) -> int:
-    """Milliseconds for which a topic is remembered longer than its entries."""
+    """Milliseconds for which a topic is kept longer than its entries."""
     return min(60_000, max(age, 1000))
 
 
 def numbers(retention: Retention) -> list[int]:
-    """How much is kept, as a topic's row has it: entries, bytes, milliseconds."""
+    """A retention as in a topic's row: entries, bytes, milliseconds."""
     return [max(retention.entries, 1), retention.bytes, max(int(retention.age * 1000), 1)]
 
 
@@ -99,9 +99,9 @@ class Appender:
     """Appends on one connection, inside its transactions.
 
     Args:
-        connection: as it is used by one thread at a time.
-        remember: whether topics are remembered from one transaction to the next; only where all transactions
-            of the connection are the appender's owner's. Otherwise one draft at a time is appended.
+        connection: the connection; used by one thread at a time.
+        remember: whether topics are cached from one transaction to the next; only if all transactions of the
+            connection are the appender's owner's. Otherwise one draft at a time is appended.
 
     Attributes:
         alone: whether no other connection has changed the file since drafts were appended before.
@@ -128,10 +128,10 @@ class Appender:
         Args:
             drafts: any number, of any topics.
             now: milliseconds of the file.
-            unsure: those that may be stored already: the transaction before failed in its commit.
+        unsure: drafts that may be stored already: the transaction before failed in its commit.
 
         Returns:
-            What became of each, and what was inserted, in the order of ids.
+            The outcome of each draft, and the inserted entries, in the order of ids.
         """
         self._begin(drafts, now)
         sure = unsure if isinstance(unsure, set) else set(unsure)
@@ -178,7 +178,7 @@ class Appender:
         return outcomes, stored
 
     def ensure(self, topic: str, retention: Retention, now: int) -> None:
-        """Begin a topic, if it is not there yet."""
+        """Create a topic, if it does not exist."""
         self._refresh()
         self._load({topic: retention}, now)
 
@@ -196,7 +196,7 @@ class Appender:
             self._load(missing, now)
 
     def _refresh(self) -> None:
-        """Forget what another connection may have changed."""
+        """Discard cached state that another connection may have changed."""
         if not self._remember:
             self.forget()
             return
@@ -207,7 +207,7 @@ class Appender:
             self.forget()
 
     def _load(self, names: dict[str, Retention], now: int) -> None:
-        """Know topics; those that are not there begin."""
+        """Load topics; missing ones are created."""
         wanted = [name for name in names if name not in self._known]
         for begin in range(0, len(wanted), 256):
             part = wanted[begin : begin + 256]
@@ -228,7 +228,7 @@ class Appender:
         self._known[name] = TopicState((self._rows.lastrowid, 0, nonce, *kept, *[None] * 5))
 
     def _last_id(self) -> int:
-        """The id of the last entry, also if it is gone by now."""
+        """The id of the last entry, even if it is deleted by now."""
         said = self._rows.execute(
             "SELECT max(coalesce((SELECT max(id) FROM rx_sse_entries), 0), "
             "(SELECT value FROM rx_sse_meta WHERE name = 'floor'))"
@@ -260,7 +260,7 @@ class Appender:
         return None if row is None else Position(row[0], nonce)
 
     def _seen(self, draft: Draft, now: int) -> Outcome | None:
-        """What became of the append that had this key before, if one had."""
+        """The outcome of the earlier append with this key, if there was one."""
         row = self._rows.execute(
             "SELECT print = ?, seq, nonce FROM rx_sse_keys WHERE key = ? AND till > ?",
             (fingerprint(draft), draft.key, now),
@@ -281,7 +281,7 @@ class Appender:
     def _admits(
         self, draft: Draft, claim: Claim, admitted: set[tuple[str, Claim]], entries: int, now: int
     ) -> bool:
-        """Whether the lease of a run lets a draft in; `admitted` remembers it until the run ends."""
+        """Whether the lease of a run admits a draft; `admitted` caches it until the run ends."""
         if (draft.topic, claim) in admitted:
             return True
         leases = LeaseRows(self._connection, now)
@@ -295,7 +295,7 @@ class Appender:
         return True
 
     def _keep(self, topic: TopicState, retention: Retention, now: int) -> None:
-        """Trim a topic, and note how long its entries are kept."""
+        """Trim a topic, and store how long its entries are kept."""
         if retention is not topic.retention:
             topic.retention = retention
             if (said := numbers(retention)) != topic.kept:
@@ -333,7 +333,7 @@ class Appender:
 
 
 def maybe_stored(why: str) -> PublishUnknown:
-    """A transaction holds it, and has not ended."""
+    """The error for a draft in a transaction that has not ended."""
     return PublishUnknown(
         f"it was being written and the disk has not answered{f' ({why})' if why else ''}: it may be stored. "
         "Repeat it with the same idempotency_key"

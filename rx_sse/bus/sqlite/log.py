@@ -1,8 +1,8 @@
 """The log in a file: the four verbs of the port, over a thread that writes and one that reads.
 
-What this process stored is handed to its watchers when it was committed, without being read again, unless
-another process has stored something in between: then both are read, in the order of ids. So every topic's
-entries arrive in their order, from whichever process they come.
+Entries stored by this process are delivered to its watchers when they are committed, without being read
+again, unless another process has stored entries in between: then both are read, in the order of ids. So every
+topic's entries arrive in their order, whichever process stored them.
 
 Standard: the port of `bus.log`; docs/resume.md §1, §4, §5; docs/decisions/sqlite.md.
 Never: a statement on the loop's thread; an exception of SQLite out of a callback.
@@ -36,13 +36,14 @@ from rx_sse.bus.sqlite.writer import Writer
 from rx_sse.errors import PublishRefused, RxSseError, UsageError
 
 OPEN = 2.0
-"""Seconds that a start waits for the file; then it goes on in the background."""
+"""Seconds that a start waits for the file; then it continues in the background."""
 STOP = 3.0
 """Seconds that a close waits for a thread that is waiting for the disk."""
 REPORT = 10.0
-"""Seconds for which the same trouble is not reported again."""
+"""Seconds for which the same error is not reported again."""
 REST = 3
-"""Seconds after the machine woke up before anything is over: all processes have touched their topics then."""
+"""Seconds after the machine woke up before anything expires: by then all processes have touched their
+topics."""
 LOCKED = 1.0
 """Seconds for which another program may hold the lock before the bus is not ready."""
 
@@ -51,16 +52,16 @@ class SQLiteLog:
     """A log in a file.
 
     Args:
-        file: where it is.
+        file: the file.
         retention: how much of a topic is kept.
-        timeout: seconds after which a publisher that waits gets an error.
+        timeout: seconds after which a waiting publisher gets an error.
         clock: monotonic seconds.
 
     Attributes:
-        on_trouble: called with what went wrong, and the topic if it belongs to one.
-        retention_of: how much of a topic is kept; that of the bus, if it has rules.
+        on_trouble: called with an error, and the topic if it belongs to one.
+        retention_of: returns the retention of a topic; that of the bus, if it has rules.
         watches: the topics that are watched.
-        leases: those of runs.
+        leases: the leases of runs.
     """
 
     def __init__(
@@ -97,14 +98,14 @@ class SQLiteLog:
     # -- the port --------------------------------------------------------------------------------------------
 
     def append(self, draft: Draft) -> None:
-        """Store `draft` behind everything that was appended before."""
+        """Store `draft` after everything that was appended before."""
         assert self._queue is not None
         self._queue.append(draft)
 
     def read(self, query: Query, done: Callable[[Page | None], None]) -> None:
-        """Ask for a page; a topic that is not there begins.
+        """Query a page; a missing topic is created.
 
-        A question for the present position takes its place among the appends: a caller that asks it and then
+        A query for the present position is queued among the appends: a caller that sends it and then
         publishes finds its events after that position.
         """
         writer, reader = self._writer, self._reader
@@ -142,7 +143,7 @@ class SQLiteLog:
             reader.ask(lambda pages, clock: pages.page(query, clock) or _MISSING, answered)
 
     def in_place(self, work: Work) -> bool:
-        """Do something behind everything that was appended before; False if the log is not open."""
+        """Execute a work after everything that was appended before; False if the log is not open."""
         if self._writer is None or self._queue is None or not self._opened:
             return False
         self._queue.hand()
@@ -150,16 +151,16 @@ class SQLiteLog:
         return True
 
     def watch(self, topic: str, listener: Listener) -> Callable[[], None]:
-        """Notify `listener` of every new entry. What comes before the first page that it asks for is in that
-        page: questions are answered in their order, each of a later state of the file.
+        """Notify `listener` of every new entry. Entries before the first page that it queries are in that
+        page: queries are answered in their order, each from a later state of the file.
         """
         return self.watches.watch(topic, listener)
 
     async def open(self) -> None:
-        """Open the file; one that is locked, or on a full disk, is waited for in the background.
+        """Open the file; if it is locked, or on a full disk, retry in the background.
 
         Raises:
-            UsageError: a log can never be there.
+            UsageError: the path can never hold a log.
         """
         self._loop = asyncio.get_running_loop()
         self._pid = os.getpid()
@@ -186,7 +187,7 @@ class SQLiteLog:
             raise refusal
 
     async def close(self) -> None:
-        """Let everything go; what waits for an append gets an error."""
+        """Release everything; waiting appends are settled with an error."""
         loop, self._loop = self._loop, None
         writer, reader, append_queue, ended = self._writer, self._reader, self._queue, self._ended
         self._writer = self._reader = None
@@ -209,7 +210,7 @@ class SQLiteLog:
         self._queue = None
 
     def retained(self) -> None:
-        """The bus keeps another part of some topics: the file notes it, for publishers without a bus."""
+        """The retention of topics has changed: store it in the file, for publishers without a bus."""
         self.watches.retained()
         if self._writer is not None:
             self._writer.work(Work(lambda connection, _: self._file.note(connection), _ignore))
@@ -225,12 +226,12 @@ class SQLiteLog:
 
     @property
     def resting(self) -> bool:
-        """Whether the machine has just woken up, and nothing is over yet."""
+        """Whether the machine has just woken up, so that nothing expires yet."""
         return self._rest > 0
 
     @property
     def deaf(self) -> bool:
-        """Never: what keeps this process from the file keeps it from publishing too."""
+        """Always false: without access to the file, this process cannot publish either."""
         return False
 
     @property
@@ -240,12 +241,12 @@ class SQLiteLog:
         return waiting is not None and waiting.full
 
     async def flushed(self) -> None:
-        """Wait until what was appended before is settled."""
+        """Wait until everything appended before is settled."""
         if self._queue is not None:
             await self._queue.settled()
 
     def sweep(self) -> bool:
-        """Once a second: let what is watched live on, and what is over go."""
+        """Once a second: keep watched topics alive, and delete expired ones."""
         if self._writer is None or not self._opened:
             return False
         dates = self._now()
@@ -270,12 +271,12 @@ class SQLiteLog:
         said: dict[str, tuple[str, bool]],
         told: Callable[[str, list[bytes]], None],
     ) -> None:
-        """Say who listens here, and ask who listens elsewhere; see `presence`."""
+        """Report the listeners of this process, and query those of the others; see `presence`."""
         if self._writer is None or self._reader is None:
             return
         present(self._writer, self._reader, self._file, process, life, said, told)
 
-    # -- what it says about itself ---------------------------------------------------------------------------
+    # -- state -----------------------------------------------------------------------------------------------
 
     @property
     def unsettled(self) -> int:
@@ -298,10 +299,10 @@ class SQLiteLog:
         """Why the file cannot be written now; empty if it can."""
         return self._why()
 
-    # -- what the threads report, on the loop ----------------------------------------------------------------
+    # -- called by the threads, on the loop ------------------------------------------------------------------
 
     def opened(self, error: UsageError | None) -> None:
-        """The writer has opened the file, or will never."""
+        """The writer has opened the file, or never will."""
         if error is not None:
             self._refusal = error
             if self._met is not None:
@@ -314,7 +315,7 @@ class SQLiteLog:
             self._reader.begin()
 
     def began(self, last: int) -> None:
-        """The reader reads a file whose last id this is; what is in it may be anything."""
+        """The reader reads a file with this last id; its content may be arbitrary."""
         if self._met is not None:
             self._met.set()
         self.watches.begin(last)
@@ -330,12 +331,12 @@ class SQLiteLog:
                 self._queue.done(part.drafts, part.outcomes)
 
     def refused(self, drafts: list[Draft], error: PublishRefused) -> None:
-        """SQLite takes no drafts like these."""
+        """SQLite refuses drafts like these for good."""
         if self._queue is not None:
             self._queue.done(drafts, [error] * len(drafts))
 
     def news(self, entries: Sequence[News]) -> None:
-        """Entries that others have stored, or that stand between those of others."""
+        """Entries that other processes have stored, or that are between theirs."""
         reader = self._reader
         if reader is None:
             return
@@ -353,7 +354,7 @@ class SQLiteLog:
             self.report(error)
 
     def report(self, error: Exception) -> None:
-        """Tell of an error, and of the same one only now and then."""
+        """Report an error, and the same one only periodically."""
         said, now = str(error), self._clock()
         if said != self._reported[0] or now - self._reported[1] >= REPORT:
             self._reported = (said, now)
@@ -370,7 +371,7 @@ class SQLiteLog:
         return Clock(self._clock(), self._file.now())
 
     def _touch(self, topic: str, touched: int) -> None:
-        """A topic was read: its life begins again."""
+        """A topic was read: its life restarts."""
         if self._file.now() - touched > self.retention_of(topic).age * 125:  # an eighth of it
             self._touched[topic] = None
 

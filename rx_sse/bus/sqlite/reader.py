@@ -1,12 +1,12 @@
 """The thread that reads the file, on a connection of its own: pages, and what other processes have stored.
 
-Between two questions it looks whether any connection has committed (`PRAGMA data_version`, 4 µs). That covers
-every way in which an entry can get into the file, also a transaction of the application's own, and it costs
-the processes that write nothing. What is new is read in the order of ids, so nothing is missed, and read
-twice only while this process and others write at the same time.
+Between two queries it checks whether any connection has committed (`PRAGMA data_version`, 4 µs). That covers
+every way in which an entry can get into the file, also a transaction of the application's own, and processes
+that only read pay for it, not those that write. New entries are read in the order of ids, so nothing is
+missed, and an entry is read twice only while this process and others write at the same time.
 
 Standard: docs/decisions/sqlite.md.
-Never: more than one answer about news is on its way to the loop: a loop that is busy is not buried.
+Never: more than one answer with new entries is on its way to the loop, so a busy loop is not flooded.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from rx_sse.bus.sqlite.rows import Clock
 
 BUSY_PACE = 0.002
 PACE = 0.03
-"""Seconds between two looks: while other processes are writing, and otherwise."""
+"""Seconds between two checks: while other processes are writing, and otherwise."""
 ALONE = 0.25
-"""The same while no topic is watched; also between two looks whether the file is still there."""
+"""The same while no topic is watched; also between two checks whether the file still exists."""
 LATELY = 1.0
 """Seconds for which other processes count as writing."""
 
@@ -36,11 +36,11 @@ Answer = Callable[[Any], None]
 
 
 class ReaderOwner(Protocol):
-    """What a reader reports to, on its own thread."""
+    """The owner of a reader, called on the reader's thread."""
 
     @property
     def seen(self) -> int | None:
-        """The id up to which entries were handed over."""
+        """The id up to which entries were delivered."""
         ...
 
     @property
@@ -54,23 +54,23 @@ class ReaderOwner(Protocol):
         ...
 
     def mine(self, after: int, last: int) -> bool:
-        """Whether all entries behind an id, up to another one, are this process's own."""
+        """Whether all entries after an id, up to another, are this process's own."""
         ...
 
     def answered(self, answers: list[tuple[Answer, Any]]) -> None:
-        """Questions were answered; None where that was not possible."""
+        """Queries were answered; None where that was not possible."""
         ...
 
     def news(self, entries: Sequence[News]) -> None:
-        """Entries that are new; the owner sets `settled` when it has taken them."""
+        """New entries; the owner sets `settled` when it has taken them."""
         ...
 
     def began(self, last: int) -> None:
-        """From now on it reads a file whose last id this is; what it read before may have been another."""
+        """From now on it reads a file with this last id; it may be another file than before."""
         ...
 
     def moved(self) -> None:
-        """The file is another one, or none is there."""
+        """The file was replaced or deleted."""
         ...
 
     def failed(self, error: Exception) -> None:
@@ -86,13 +86,13 @@ class Reader:
     """Reads, while the log is open.
 
     Args:
-        owner: what it reports to.
-        file: where.
-        dates: from the file's milliseconds to the monotonic seconds of the bus, as it is now.
+        owner: receives the results.
+        file: the file.
+        dates: the present conversion from the file's milliseconds to the monotonic seconds of the bus.
 
     Attributes:
-        settled: whether the last news were taken.
-        looks: how often it looked.
+        settled: whether the last new entries were taken.
+        looks: number of checks.
     """
 
     def __init__(self, owner: ReaderOwner, file: File, dates: Callable[[], Clock]) -> None:
@@ -120,11 +120,11 @@ class Reader:
         self._jobs.put((question, answer))
 
     def begin(self) -> None:
-        """Connect anew: the file is there."""
+        """Connect again: the file exists."""
         self._jobs.put(True)
 
     def poke(self) -> None:
-        """Look now."""
+        """Check now."""
         self._due = 0.0
         self._jobs.put((_nothing, _ignore))
 
@@ -139,7 +139,7 @@ class Reader:
             while not self._stopping:
                 try:
                     self._turn()
-                except Exception as error:  # the thread does not end: it connects anew, and reads from there
+                except Exception as error:  # the thread does not end: it connects again, and reads from there
                     self._close()
                     self._owner.failed(error)
         finally:
@@ -157,7 +157,7 @@ class Reader:
             self._look(now)
 
     def _collect(self) -> list[tuple[Question, Answer]]:
-        """What was asked; waits for it until it is time to look."""
+        """The waiting queries; waits for them until the next check is due."""
         questions: list[tuple[Question, Answer]] = []
         wait = max(self._due - time.monotonic(), 0.0) if self._connection is not None else ALONE
         try:
@@ -173,11 +173,11 @@ class Reader:
                 job = self._jobs.get_nowait()
         except queue.Empty:
             if not questions and self._connection is None and self._open:
-                self._begin()  # it did not work the last time
+                self._begin()  # the last attempt failed
         return questions
 
     def _begin(self) -> None:
-        """Connect to the file that is there now."""
+        """Connect to the file at the path now."""
         self._close()
         self._open = True
         try:
@@ -210,7 +210,7 @@ class Reader:
             self._owner.answered(answers)
 
     def _look(self, now: float) -> None:
-        """Read what is new, if anything is."""
+        """Read new entries, if there are any."""
         owner = self._owner
         if self._nothing_new(now):
             return
@@ -223,7 +223,7 @@ class Reader:
             if self.settled and owner.seen is not None:
                 self._looked = now if self._follow(owner.seen) else 0.0
         except (sqlite3.Error, ValueError):
-            self._version, self._looked = -1, 0.0  # it is looked for again
+            self._version, self._looked = -1, 0.0  # it is checked again
         pace = (BUSY_PACE if now < self._busy_until else PACE) if owner.watching else ALONE
         self._due = time.monotonic() + pace
 
@@ -238,7 +238,7 @@ class Reader:
         return True
 
     def _follow(self, seen: int) -> bool:
-        """Report what is new; whether that is all."""
+        """Report new entries; returns whether those are all."""
         version = self._pages.version()
         if version == self._version:
             return True
@@ -257,7 +257,7 @@ class Reader:
                 self.settled = False
                 self._owner.news(entries)
             if len(entries) == NEWS:
-                return False  # there is more: the version is not noted
+                return False  # there are more: the version is not stored
         self._version = version
         return True
 
@@ -269,7 +269,7 @@ class Reader:
 
 
 def _nothing(pages: Pages, clock: Clock) -> None:
-    """A question that asks nothing."""
+    """An empty query."""
 
 
 def _ignore(answer: Any) -> None:

@@ -1,6 +1,6 @@
-"""From the threads to the loop: what each reports is called there, in the order in which it was reported.
+"""Passes the threads' reports to the loop, in their order.
 
-Never: a thread goes on once the loop is closed.
+Never: a thread continues after the loop is closed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from rx_sse.errors import PublishRefused, UsageError
 
 
 class Threads(Protocol):
-    """What the threads report to, on the loop: the log."""
+    """The log, which gets the threads' reports on the loop."""
 
     @property
     def watches(self) -> Watches: ...
@@ -47,7 +47,7 @@ class Threads(Protocol):
     def report(self, error: Exception) -> None: ...
 
     def look(self) -> None:
-        """Let the writer see whether the file is still there. Any thread."""
+        """Have the writer check whether the file still exists. Any thread."""
         ...
 
 
@@ -55,7 +55,7 @@ class Side:
     """A thread's way to the loop.
 
     Args:
-        log: what is reported to.
+        log: receives the reports.
 
     Attributes:
         over: set when the thread has ended.
@@ -81,10 +81,10 @@ class Side:
 
 
 class WriterSide(Side):
-    """What the writer reports to."""
+    """The reports of the writer."""
 
     def opened(self, error: UsageError | None) -> None:
-        """The file was opened; or never will be."""
+        """The file was opened, or never will be."""
         self._post(self._log.opened, error)
 
     def written(self, parts: list[Part], now: int) -> None:
@@ -92,20 +92,20 @@ class WriterSide(Side):
         self._post(self._log.written, parts, now)
 
     def refused(self, drafts: list[Draft], error: PublishRefused) -> None:
-        """SQLite takes no drafts like these."""
+        """SQLite refuses drafts like these for good."""
         self._post(self._log.refused, drafts, error)
 
     def trouble(self, error: Exception | None) -> None:
-        """It does not work now; None: it does again."""
+        """Writing fails at the moment; None: it works again."""
         self._post(self._log.troubled, error)
 
 
 class ReaderSide(Side):
-    """What the reader reports to."""
+    """The reports of the reader."""
 
     @property
     def seen(self) -> int | None:
-        """The id up to which entries were handed over."""
+        """The id up to which entries were delivered."""
         return self._log.watches.seen
 
     @property
@@ -119,16 +119,16 @@ class ReaderSide(Side):
         return self._log.alone
 
     def mine(self, after: int, last: int) -> bool:
-        """Whether all entries behind an id, up to another one, are this process's own."""
+        """Whether all entries after an id, up to another, are this process's own."""
         first, end = self._log.own
         return first <= after + 1 and last <= end
 
     def answered(self, answers: list[tuple[Callable[[Any], None], Any]]) -> None:
-        """Questions were answered."""
+        """Queries were answered."""
         self._post(_answer, answers)
 
     def news(self, entries: Sequence[News]) -> None:
-        """Entries are new."""
+        """There are new entries."""
         self._post(self._log.news, entries)
 
     def began(self, last: int) -> None:
@@ -145,7 +145,7 @@ class ReaderSide(Side):
 
 
 def _nothing() -> None:
-    """There is no thread yet."""
+    """Used before there is a thread."""
 
 
 def _answer(answers: list[tuple[Callable[[Any], None], Any]]) -> None:

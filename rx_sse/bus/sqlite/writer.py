@@ -1,12 +1,12 @@
-"""The one thread that writes to the file, on a connection of its own.
+"""The only thread that writes to the file, on a connection of its own.
 
-What waits when it begins a transaction is written by it: while a commit is under way, the next batch collects
-itself. What SQLite refuses for now (a lock that another program holds, a full disk, a file that is gone) is
-tried again until it works; drafts whose publishers waited too long are taken out before a transaction begins.
+A transaction writes everything that waits when it begins: during its commit, the next batch accumulates. If
+SQLite refuses temporarily (a lock of another program, a full disk, a missing file), the writer retries until
+it works; drafts that have timed out are removed before a transaction begins.
 
 Standard: docs/resume.md §4.
-Never: a draft whose publisher got `PublishRefused` is stored. Once a transaction holds a draft, its outcome
-is what the commit says.
+Never: a draft whose publisher got `PublishRefused` is stored. Once a transaction holds a draft, the commit
+decides its outcome.
 """
 
 from __future__ import annotations
@@ -28,31 +28,31 @@ from rx_sse.errors import PublishRefused, UsageError
 
 MAX_ENTRIES = 1024
 MAX_BYTES = 4 * 1024 * 1024
-"""Of a transaction: some 5 ms, which other processes wait for."""
+"""Drafts of a transaction: some 5 ms, for which other processes wait."""
 FIRST_PAUSE = 0.01
 LONGEST_PAUSE = 0.25
-"""Seconds before it is tried again; a lock has been waited for by then."""
+"""Seconds before a retry; SQLite has waited for a lock by then."""
 LOOK = 0.25
-"""Seconds between two looks whether the file is still the one that was opened."""
+"""Seconds between two checks whether the file is still the one that was opened."""
 
 
 class WriterOwner(Protocol):
-    """What a writer reports to, on its own thread."""
+    """The owner of a writer, called on the writer's thread."""
 
     def opened(self, error: UsageError | None) -> None:
         """The file was opened, for the first time or after it was replaced; or can never be."""
         ...
 
     def written(self, parts: list[Part], now: int) -> None:
-        """A transaction was committed: its parts, in order, and the moment that is in its entries."""
+        """A transaction was committed: its parts, in order, and the time of its entries."""
         ...
 
     def refused(self, drafts: list[Draft], error: PublishRefused) -> None:
-        """Drafts were taken out for good: SQLite takes none like them."""
+        """Drafts were removed for good: SQLite refuses drafts like them."""
         ...
 
     def trouble(self, error: Exception | None) -> None:
-        """It does not work now; None: it works again."""
+        """Writing fails at the moment; None: it works again."""
         ...
 
     def ended(self) -> None:
@@ -64,15 +64,15 @@ class Writer:
     """Writes, while the log is open.
 
     Args:
-        owner: what it reports to.
-        file: where.
+        owner: receives the results.
+        file: the file.
 
     Attributes:
         lock: held for an instant while drafts are chosen for a transaction, and while they are expired.
         expired: drafts that must not be stored any more, until they are found in the queue. Under the lock.
         under_way: drafts of a transaction whose outcome is not known. Under the lock.
         own: the newest row of ids without a hole that are all of this writer's: the first and the last.
-        commits: transactions.
+        commits: number of transactions.
         alone: since when and until when, in monotonic seconds, no other connection has changed the file.
     """
 
@@ -99,29 +99,29 @@ class Writer:
     # -- any thread ------------------------------------------------------------------------------------------
 
     def append(self, drafts: list[Draft]) -> None:
-        """Store drafts behind everything before."""
+        """Store drafts after everything before."""
         self._jobs.put(drafts)
 
     def work(self, work: Work) -> None:
-        """Do something else behind everything before."""
+        """Execute a work after everything before."""
         self._jobs.put(work)
 
     def sweep(self) -> None:
-        """Let go of what is over, when there is time."""
+        """Delete expired rows, when there is time."""
         self._sweep = True
         self._jobs.put([])
 
     def look(self) -> None:
-        """See at once whether the file is still there."""
+        """Check at once whether the file still exists."""
         self._looked = 0.0
         self._jobs.put([])
 
     def stop(self) -> None:
-        """End, when what waits was tried once more."""
+        """End, after one more attempt to write waiting drafts."""
         self._jobs.put(None)
 
     def left(self) -> list[Draft]:
-        """The drafts that it did not get to. When its thread has ended, or under the lock."""
+        """The drafts that it did not process. When its thread has ended, or under the lock."""
         drafts = [it for it in self._items if isinstance(it, Draft)]
         with contextlib.suppress(queue.Empty):
             while True:
@@ -157,13 +157,13 @@ class Writer:
             self._owner.ended()
 
     def _last(self) -> None:
-        """Before it ends: try once more what waits."""
+        """Before it ends: try once more to write waiting drafts."""
         with contextlib.suppress(Exception):
             if self._connection is not None and self._items:
                 self._write()
 
     def _collect(self, pause: float) -> None:
-        """Take what was handed over; wait for it if there is nothing to do, and for `pause` at the least."""
+        """Take waiting items; wait for them if there is nothing to do, and for `pause` at the least."""
         deadline = time.monotonic() + pause
         idle = self._connection is not None and not self._troubled
         try:
@@ -186,7 +186,7 @@ class Writer:
             self._items.append(job)
 
     def _open(self) -> None:
-        """Connect, unless the connection is to the file that is there."""
+        """Connect, unless the connection already is to the file at the path."""
         now = time.monotonic()
         if self._connection is not None:
             if now - self._looked < LOOK:
@@ -204,7 +204,7 @@ class Writer:
         self._owner.opened(None)
 
     def _write(self) -> None:
-        """One transaction, for as much as fits into it."""
+        """One transaction, of as many items as fit."""
         assert self._connection is not None
         connection = self._connection
         if not self._troubled and all(isinstance(it, Work) and it.reads for it in self._items):
@@ -217,7 +217,7 @@ class Writer:
         except sqlite3.Error:
             self._read()
             raise
-        if self._file.identity() != self._identity:  # others may have left this file: not one entry more
+        if self._file.identity() != self._identity:  # others may use the new file: write nothing here
             connection.execute("ROLLBACK")
             self._looked = 0.0
             return
@@ -264,7 +264,7 @@ class Writer:
             return part.done, error
 
     def _read(self) -> None:
-        """Do without a transaction what can be done so."""
+        """Execute works that need no transaction."""
         assert self._connection is not None
         answers: list[Part] = []
         left: deque[Draft | Work] = deque()
@@ -283,7 +283,7 @@ class Writer:
             self._owner.written(answers, 0)
 
     def _chosen(self) -> list[Draft | Work]:
-        """What is done in this transaction, from the front of the queue."""
+        """The items of this transaction, from the front of the queue."""
         with self.lock:
             if gone := self.expired.intersection(self._items):  # others may not have been collected yet
                 self._items = deque(it for it in self._items if it not in gone)
@@ -313,7 +313,7 @@ class Writer:
             self.under_way = set(self._unsure)
 
     def _blame(self, items: list[Draft | Work], error: sqlite3.Error) -> None:
-        """SQLite will never take one of these: find it, one by one."""
+        """SQLite refuses one of these for good: find it, one by one."""
         out = {item for item in items if self._refuses(item)}
         with self.lock:
             self._items = deque(it for it in self._items if it not in out)
@@ -326,7 +326,7 @@ class Writer:
             self._owner.written(answers, 0)
 
     def _refuses(self, item: Draft | Work) -> bool:
-        """Whether SQLite refuses it for good, also alone."""
+        """Whether SQLite refuses an item for good, even alone."""
         assert self._connection is not None
         self._connection.execute("BEGIN IMMEDIATE")
         try:
@@ -344,7 +344,7 @@ class Writer:
         return False
 
     def _let_go(self) -> None:
-        """One slice of a sweep, if one was asked for."""
+        """One slice of a sweep, if one was requested."""
         if not self._sweep:
             return
         assert self._connection is not None
