@@ -48,7 +48,7 @@ def publish_in(
     first cannot write any more once another connection has written.
 
     A connection that was opened before the file was replaced (restored from a backup, say) writes to the old
-    one, as any statement on it does: nobody reads that event. Connect anew after a restore.
+    one, as any statement on it does: no process reads that event. Connect again after a restore.
 
     Args:
         connection: a connection to the bus's file; used by one thread, as always with `sqlite3`.
