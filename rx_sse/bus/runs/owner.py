@@ -1,6 +1,6 @@
-"""A run in the process that has its source.
+"""A run, in the process of its source.
 
-One task decides how the run ends: its source has, or it is stopped, or another process owns it by now. So a
+One task decides how the run ends: its source ends, or it is stopped, or another process owns it by now. So a
 stop that races with the natural end has one outcome; and the log stores one end, whichever process writes it.
 
 Never: a source without an owner. The task is done when its source is closed.
@@ -34,9 +34,9 @@ logger = logging.getLogger("rx_sse")
 RENEW = 1.0
 """Seconds between two renewals of a lease, at most."""
 CLOSING = 5.0
-"""Seconds that a source has to close; then the run ends without it."""
+"""Seconds for a source to close; then the run ends without it."""
 TURN = 0.004
-"""Seconds after which a source that never waits lets the loop go on."""
+"""Seconds after which a source that never waits yields to the loop."""
 KEPT = 30 * 86_400.0
 ENTRIES = 100_000_000
 """A run keeps everything while it runs, up to its bytes and for a month."""
@@ -44,13 +44,13 @@ ENTRIES = 100_000_000
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """How a run is kept.
+    """The terms of a run.
 
     Attributes:
-        lease: seconds.
-        ttl: seconds after its end.
-        max_bytes: of its history.
-        resumes: another process may go on with it.
+        lease: the duration of the lease, in seconds.
+        ttl: seconds that the run is kept after its end.
+        max_bytes: bytes of its history.
+        resumes: whether another process may continue it.
     """
 
     lease: float
@@ -60,10 +60,10 @@ class Terms:
 
     @classmethod
     def of(cls, lease: float, ttl: float, max_bytes: int, resumes: bool) -> Terms:
-        """As users give them.
+        """The terms in the units of `bus.run`.
 
         Raises:
-            UsageError: a number that makes no sense.
+            UsageError: a number out of range.
         """
         return cls(
             seconds("lease", lease, zero="would be over at once"),
@@ -77,15 +77,15 @@ class Owner:
     """One run of this process.
 
     Args:
-        lease: that was taken.
-        source: what runs.
-        terms: how it is kept.
+        lease: the lease.
+        source: the source.
+        terms: its terms.
         publisher: the way into the log.
-        renew: renews the lease for so many seconds.
+        renew: renews the lease for a number of seconds.
         find: reads the lease.
         dumps: replaces the JSON encoder.
-        context: of the call that started it.
-        left: called when it is over.
+        context: the context of the call that started it.
+        left: called when the run has left this process.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class Owner:
         self._topic = lease.topic
         self._turn = 0.0
         self._emitted = 0
-        self._held: Draft | None = None  # it has found no room yet
+        self._held: Draft | None = None  # a draft that has found no room yet
         self._verdict: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._context = context
         self._looks = asyncio.Event()
@@ -121,12 +121,12 @@ class Owner:
         self.task.add_done_callback(lambda task: self._done(task, left))
 
     def stop(self, reason: str) -> None:
-        """Stop it, unless its end has been decided. `""` lets go of it without an end."""
+        """Stop it, unless its end has been decided. `""` releases it without an end."""
         if not self._verdict.done():
             self._verdict.set_result(reason)
 
     def look(self) -> None:
-        """Look at the lease now: a stop may have been requested."""
+        """Read the lease now: a stop may have been requested."""
         self._looks.set()
 
     async def _run(self) -> None:
@@ -152,12 +152,12 @@ class Owner:
             await self._renew(0.0)
 
     def _emit(self, value: Any) -> None:
-        """One more entry, of an Observable: it cannot wait."""
+        """Publish a value of an Observable, which cannot wait."""
         if not self._verdict.done():
             self._publisher.push(self._draft(value))
 
     def _offer(self, value: Any) -> bool:
-        """One more entry, of an async iterable; whether it is to wait before its next one."""
+        """Publish a value of an async iterable; returns whether it has to wait before its next one."""
         if self._verdict.done():
             return True
         draft = self._draft(value)
@@ -173,7 +173,7 @@ class Owner:
         return draft
 
     async def _room(self) -> None:
-        """Wait while the log has no room, and let the loop go on now and then."""
+        """Wait while the log has no room, and yield to the loop regularly."""
         now = time.perf_counter()
         if now - self._turn > TURN:
             await asyncio.sleep(0)
@@ -183,7 +183,7 @@ class Owner:
         self._held = None
 
     async def _keep(self) -> None:
-        """Renew the lease; hear of a stop that another process wants, and of another owner."""
+        """Renew the lease; detect a stop requested by another process, and another owner."""
         pause = min(RENEW, self.terms.lease / 3)
         due = time.monotonic() + pause
         while True:
@@ -226,7 +226,7 @@ async def write_end(
     ttl: float,
     retention: Retention | None = None,
 ) -> bool:
-    """Write the end of a run; False if it has ended, or has another owner. Goes on until the log has
+    """Write the end of a run; False if it has ended, or has another owner. Repeats until the log has
     answered."""
     text = json.dumps(said)
     kept = retention or Retention(ENTRIES, 1 << 40, KEPT)

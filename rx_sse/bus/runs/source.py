@@ -1,7 +1,7 @@
-"""A source of a run, read to its end.
+"""Reads the source of a run to its end.
 
 Standard: PEP 525 (`aclose` runs the `finally` of a generator).
-Never: a source that stays subscribed when its reading has ended, however it did.
+Never: a source stays subscribed after its reading has ended, for whatever reason.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from rx_sse.reactive.closing import close
 from rx_sse.reactive.scheduler import LoopScheduler
 
 Source = Observable[Any] | AsyncIterable[Any] | Callable[[], Any]
-"""What `bus.run` takes: an Observable, an async iterable, or a function that returns one, coroutine functions
+"""The source of a run: an Observable, an async iterable, or a function that returns one, coroutine functions
 and async generator functions included."""
 
 
@@ -28,17 +28,18 @@ async def read(
     offer: Callable[[Any], bool],
     room: Callable[[], Awaitable[None]],
 ) -> None:
-    """Give every value of `source` to `emit` or `offer`; return when it has completed.
+    """Pass every value of `source` to `emit` or `offer`; return when it has completed.
 
     Args:
-        source: is called first, if it is a function.
-        emit: takes a value of an Observable, on any thread.
-        offer: takes a value of an async iterable; True if `room` is to be awaited before the next one.
-        room: waits until there is room, for what was taken as well.
+        source: called first, if it is a function.
+        emit: called with each value of an Observable, on any thread.
+        offer: called with each value of an async iterable; returns True if `room` must be awaited before the
+            next.
+        room: waits until there is room, also for the value just offered.
 
     Raises:
-        UsageError: it is something else.
-        Exception: it failed.
+        UsageError: it is of any other type.
+        Exception: the source failed.
     """
     made: Any = source
     if not isinstance(source, Observable | AsyncIterable):

@@ -1,9 +1,9 @@
-"""Tells the owner of a run in another process that a stop is asked for.
+"""Notifies the owner of a run in another process that a stop was requested.
 
-The request itself is part of the run's lease, where the owner finds it at its next renewal. An entry of a
-topic of the library's own makes it look at once. A process reads that topic only while it owns runs.
+The request itself is part of the run's lease, which the owner reads at its next renewal. An entry of a topic
+of the library's own makes it read the lease at once. A process reads that topic only while it owns runs.
 
-Never: a stop depends on the entry: one that is missed costs a second.
+Never: a stop depends on the entry: a missed entry costs a second.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class StopRequests:
         runtime.retentions.put(TOPIC, KEPT)
 
     def send(self, name: str) -> None:
-        """Tell the owner, wherever it is."""
+        """Notify the owner, in any process."""
         self._runtime.log.append(Draft(TOPIC, JSON, json.dumps(name), None, KEPT))
 
     def listen(self) -> None:
@@ -59,14 +59,14 @@ class StopRequests:
     def _take(self, event: ServerSentEvent) -> None:
         self._asked(str(event.json()))
 
-    # -- the reader's side -----------------------------------------------------------------------------------
+    # -- called by the reader --------------------------------------------------------------------------------
 
     def located(self, reader: Reader) -> None:
         """The start position is known."""
         reader.go()
 
     def caught_up(self, reader: Reader) -> None:
-        """A request that was sent before is in the lease: look once."""
+        """A request that was sent before is in the lease: read it once."""
         self._asked(None)
 
     def missed(self, reader: Reader, gap: Gap) -> None:
@@ -90,5 +90,5 @@ class StopRequests:
         """Nothing is queued here."""
 
     def failed(self, reader: Reader, error: Exception) -> None:
-        """An entry that is no request."""
+        """An entry that is not a request."""
         self._runtime.raised("rx_sse: a request to stop a run could not be read", error)
