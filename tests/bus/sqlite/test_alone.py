@@ -1,0 +1,59 @@
+"""A process that writes need not look whether others did; and notices all the same when they do."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rx_sse import SQLiteBus
+from rx_sse.bus.sqlite.file import File
+from rx_sse.bus.sqlite.reader import PACE, Reader
+from rx_sse.bus.sqlite.rows import Clock
+from rx_sse.testing.listener import Listener
+
+
+@pytest.mark.parametrize(
+    ("alone", "skips"),
+    [
+        pytest.param((4.0, 10.0), True, id="alone since before the last look"),
+        pytest.param((6.0, 10.0), False, id="somebody wrote after the last look"),
+        pytest.param((4.0, 10.0 - PACE), False, id="the writer has seen it too long ago"),
+        pytest.param((0.0, 0.0), False, id="the writer has written nothing"),
+    ],
+)
+def test_a_look_is_left_out_only_where_the_writer_knows_the_answer(
+    path: Path, alone: tuple[float, float], skips: bool
+) -> None:
+    class Owner:
+        pass
+
+    owner: Any = Owner()
+    owner.alone = alone
+    reader = Reader(owner, File(path, "process", None), lambda: Clock(0.0, 0))
+    reader._looked = 5.0
+    assert reader._nothing_new(10.001) is skips
+
+
+async def test_an_entry_of_another_process_arrives_while_this_one_never_stops_writing(path: Path) -> None:
+    """The reader does not look while the writer sees that it is alone; not for ever."""
+    async with SQLiteBus(path) as bus, SQLiteBus(path) as other:
+        listener = await Listener(bus, "elsewhere").opened()
+        own = bus.topic("own")
+
+        async def write() -> None:
+            while True:
+                own.on_next("x")
+                await asyncio.sleep(0.002)
+
+        writing = asyncio.create_task(write())
+        try:
+            for number in range(5):
+                await asyncio.sleep(0.05)
+                await other.publish("elsewhere", number)
+                await listener.received(number + 1)
+        finally:
+            writing.cancel()
+    assert listener.values == list(range(5)) and not listener.gaps
