@@ -80,15 +80,19 @@ async def test_what_is_over_the_rate_is_shed_before_its_handler_and_counted() ->
 
 
 async def test_a_request_is_counted_once_whichever_way_it_streams() -> None:
-    """`sse` asks before and after its handler, `stream_response` once."""
+    """`sse` asks before a handler, and again after one that was awaited; `stream_response` asks once."""
+
+    async def awaited(request: web.Request) -> rx.Observable[int]:
+        return rx.of(1)
 
     async def later(request: web.Request) -> web.StreamResponse:
         return await rx_sse.stream_response(request, rx.of(1))
 
-    routes = {"/": streaming(lambda: rx.of(1)), "/later": later}
+    routes = {"/": streaming(lambda: rx.of(1)), "/awaited": rx_sse.sse(awaited), "/later": later}
     app = app_of(routes, limits=Limits(opens_per_second=4))
+    app[REGISTRY]._opening = OpeningRate(4, Clock())  # which fills again with time, of which there is none
     async with serve(app) as url:
-        for path in ("/", "/later", "/", "/later"):
+        for path in ("/", "/awaited", "/awaited", "/later"):
             assert (await exchange(url, f"GET {path}", "Accept: */*")).status == 200
         assert (await exchange(url, "GET /later", "Accept: */*")).status == 503
 
