@@ -29,7 +29,8 @@ async def page(request: web.Request) -> web.Response:
         raise web.HTTPNotFound
     headers = {
         "Cache-Control": "no-cache",
-        "Content-Security-Policy": "default-src 'self'; img-src 'self' data:",
+        "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'",
+        "X-Content-Type-Options": "nosniff",
     }
     return web.Response(text=file.read_text("utf-8"), content_type=kind, headers=headers)
 
