@@ -29,7 +29,7 @@ async def page(request: web.Request) -> web.Response:
         raise web.HTTPNotFound
     headers = {
         "Cache-Control": "no-cache",
-        "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'",
+        "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'self'",
         "X-Content-Type-Options": "nosniff",
     }
     return web.Response(text=file.read_text("utf-8"), content_type=kind, headers=headers)

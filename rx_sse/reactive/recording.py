@@ -64,7 +64,7 @@ class Recording:
         name: its name in the diagram.
 
     Raises:
-        UsageError: moments out of order.
+        UsageError: moments out of order, or a time that is NaN or infinite.
     """
 
     __slots__ = ("moments", "name", "seconds")
@@ -74,6 +74,8 @@ class Recording:
         self.seconds = seconds
         self.name = name
         times = [moment.at for moment in self.moments]
+        if not all(map(math.isfinite, [*times, seconds])):
+            raise UsageError("the times of a recording are finite numbers of seconds")
         if times != sorted(times) or any(moment.kind != "next" for moment in self.moments[:-1]):
             raise UsageError(
                 "the moments of a recording are in the order of time, and nothing follows its end"
@@ -283,8 +285,10 @@ class Recording:
                 )
             moments = [_read(json.loads(line)) for line in lines]
             return cls(moments, seconds=float(told["seconds"]), name=str(told["name"]))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise UsageError(f"{path} holds no recording: {error}") from error
+        except RecursionError:
+            raise UsageError(f"{path} holds no recording: its JSON is nested too deeply") from None
 
     # -- display ---------------------------------------------------------------------------------------------
 
@@ -343,7 +347,10 @@ def _value(written: Any) -> Any:
     return {key: _value(item) for key, item in record.items()}
 
 
-def _read(record: dict[str, Any]) -> Moment:
+def _read(record: Any) -> Moment:
+    if not isinstance(record, dict):
+        raise ValueError(f"{str(record)[:40]!r} is no moment")
+    record = cast("dict[str, Any]", record)
     value = _value(record.get("value"))
     if (fields := record.get("event")) is not None:
         value = ServerSentEvent(**cast(dict[str, Any], fields))

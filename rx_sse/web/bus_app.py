@@ -218,6 +218,14 @@ class _Mount:
         return web.json_response(asdict(found), headers={hdrs.CACHE_CONTROL: "no-store"})
 
     async def publish(self, request: web.Request) -> web.Response:
+        try:
+            return await self._publish(request)
+        except web.HTTPException as refusal:
+            # Not raised on: aiohttp would keep it in a cycle with its traceback, which has the body and what
+            # was made of it, up to 15 MB, until Python's garbage collector runs.
+            return _answer(refusal)
+
+    async def _publish(self, request: web.Request) -> web.Response:
         check_plain(request)
         who = await self._who(request)
         limits = registry_of(request).limits
@@ -295,3 +303,10 @@ def _beginning(request: web.Request) -> dict[str, Any]:
         return {"last": last, "since": None if since is None else since_of(since)}
     except UsageError as error:
         raise problem(400, str(error)) from None
+
+
+def _answer(refusal: web.HTTPException) -> web.Response:
+    """The response that an exception is, without the exception."""
+    return web.Response(
+        status=refusal.status, reason=refusal.reason, body=refusal.body, headers=refusal.headers
+    )

@@ -14,30 +14,40 @@ readers (CWE-400) in `tests/web/test_slow_readers.py`; the demo's own pages and 
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
+import gc
 import hmac
 import importlib
 import json
 import logging
 import pkgutil
 import re
+import sys
 import time
 import zlib
+from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import pytest
+from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 import rx_sse
 from rx_sse.demo.application import make_app as make_demo
+from rx_sse.demo.job import files_below
 from rx_sse.testing import OpenStream, open_stream, serve
 from rx_sse.testing.raw import send
 from rx_sse.web.registry import REGISTRY
 from rx_sse.wire import EventParser
 
+from ..conftest import ROOT
+from ..demo.viewer import Viewer, demo
 from ..devtools import browsing
 from ..web.tokens import KEY, bearer, token
+from .attacks import ATTACKS
 from .target import EVE, Answer, attacked, bearer_line, cookie_line, events, get, post
 
 EVIL = b"Origin: https://evil.example"
@@ -569,12 +579,65 @@ def test_cwe_1333_no_regular_expression_of_the_library_backtracks() -> None:
                 assert time.thread_time() - before < 0.5, (name, begin, piece)
 
 
+async def test_cwe_401_of_a_publish_that_is_refused_nothing_waits_for_a_collection() -> None:
+    """Not the request and its body, nor the value and the text that were made of it."""
+    refused = [
+        (b"[" + b"1e9," * 250_000 + b"0]", 413),
+        (b"[" * 100_000, 400),
+        (b"{", 400),
+    ]
+
+    def requests() -> int:
+        return sum(isinstance(found, web.Request) for found in gc.get_objects())
+
+    async with attacked() as target:
+        gc.collect()
+        gc.disable()
+        try:
+            before = requests()
+            for body, status in refused:
+                answer = await target.ask(post("/events/topics/news", body, bearer_line(), JSON))
+                assert answer.status == status and "problem+json" in (answer.header("Content-Type") or "")
+                await asyncio.sleep(0.05)  # the connection is closed by then
+            assert requests() <= before
+        finally:
+            gc.enable()
+
+
+async def test_cwe_59_a_link_leads_no_job_of_the_demo_out_of_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "inside" / "below").mkdir(parents=True)
+    (tmp_path / "inside" / "link").symlink_to("/etc")
+    (tmp_path / "inside" / "below" / "passwd").symlink_to("/etc/passwd")
+    async with demo(folder=tmp_path / "inside") as url:
+        viewer = await Viewer.sign_in(url)
+        for folder in ("link", "below/../..", "below/..%2f..", str(tmp_path)):
+            assert "is no folder in" in await viewer.post("job", {"folder": folder}, status=404)
+        assert not list(files_below(tmp_path / "inside"))
+        await viewer.post("job", {"folder": "below"})
+
+
+@pytest.mark.slow
+async def test_cwe_1327_the_demo_listens_on_loopback_alone() -> None:
+    command = [sys.executable, "-u", "-m", "rx_sse", "demo", "--port", "0", "--memory"]
+    process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=DEVNULL)
+    try:
+        assert process.stdout is not None
+        async with asyncio.timeout(30):
+            while b"http://" not in (line := await process.stdout.readline()):
+                assert line
+    finally:
+        process.kill()
+        await process.wait()
+    assert re.search(rb"http://127\.0\.0\.1:\d+", line), line
+
+
 async def test_cwe_1021_no_page_of_another_site_frames_ours() -> None:
     async with attacked() as target, serve(make_demo()) as demo:
         for url in (f"{target.url}/admin/", f"{demo}/", f"{demo}/admin/"):
             stream = await send(url, headers={"Host": "localhost"})
             await stream.read_head()
-            assert "frame-ancestors 'none'" in stream.headers["content-security-policy"], url
+            policy = stream.headers["content-security-policy"]
+            assert re.search(r"frame-ancestors '(none|self)'", policy), url
             assert stream.status == 200 and stream.headers["x-content-type-options"] == "nosniff"
             await stream.aclose()
 
@@ -592,3 +655,9 @@ async def test_cwe_79_what_a_user_is_called_is_text_on_the_admin_page(chromium: 
             tab = await browser.open(target.url + "/admin/")
             await tab.until("document.documentElement.textContent.includes('onerror')")
             assert await tab.run("window.hacked === undefined && !document.querySelector('img[src=x]')")
+
+
+def test_the_page_on_security_has_every_attack_that_the_command_plays() -> None:
+    page = (ROOT / "docs" / "security.md").read_text("utf-8")
+    for attack in ATTACKS.values():
+        assert f"| {attack.what.format(n=f'{attack.times:,}')} | {attack.cwe} |" in page, attack.what

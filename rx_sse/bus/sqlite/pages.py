@@ -16,7 +16,7 @@ from typing import Any
 from rx_sse.bus.log.entry import END, Entry
 from rx_sse.bus.log.port import Page, Query
 from rx_sse.bus.log.position import Position
-from rx_sse.bus.sqlite.rows import COLUMNS, Clock, entry_of
+from rx_sse.bus.sqlite.rows import COLUMNS, Clock, entry_of, fetched
 from rx_sse.bus.sqlite.schema import has_traces
 
 NEWS = 500
@@ -67,11 +67,12 @@ class Pages:
 
     def news(self, after: int, clock: Clock) -> Sequence[News]:
         """The entries behind an id, of all topics, in their order; a part of them if there are many."""
-        found = self._rows.execute(
+        found = fetched(
+            self._rows,
             f"SELECT e.id, t.name, {self._columns()} FROM rx_sse_entries e "
             "JOIN rx_sse_topics t ON t.id = e.topic WHERE e.id > ? ORDER BY e.id LIMIT ?",
             (after, NEWS),
-        ).fetchall()
+        )
         return [(row[0], row[1], entry_of(row[2:], clock)) for row in found]
 
     def version(self) -> int:
@@ -149,11 +150,12 @@ class Pages:
         size = 0
         columns = self._columns()
         while len(taken) < query.max_entries:
-            part = self._rows.execute(
+            part = fetched(
+                self._rows,
                 f"SELECT {columns} FROM rx_sse_entries e WHERE e.topic = ? AND e.seq > ? "
                 "ORDER BY e.seq LIMIT ?",
                 (id, seq, min(50, query.max_entries - len(taken))),
-            ).fetchall()
+            )
             for row in part:
                 size += len(row[6])
                 if size > query.max_bytes and taken:

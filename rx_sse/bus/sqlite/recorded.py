@@ -17,7 +17,7 @@ from rx_sse.bus.log.entry import Entry
 from rx_sse.bus.sqlite.file import code_of, path_of
 from rx_sse.bus.sqlite.file_clock import known as known_clock
 from rx_sse.bus.sqlite.file_clock import wall
-from rx_sse.bus.sqlite.rows import COLUMNS, Clock, entry_of
+from rx_sse.bus.sqlite.rows import COLUMNS, Clock, entry_of, fetched
 from rx_sse.bus.sqlite.schema import check_layout, layout_of
 from rx_sse.errors import UsageError
 
@@ -90,11 +90,12 @@ def _entries(
     clock = known_clock(connection)
     late = 0 if clock is None else wall() - clock.now()  # since the file's clock began, the machine's was set
     late = late if abs(late) > SET else 0
-    rows = connection.execute(
+    rows = fetched(
+        connection.cursor(),
         f"SELECT {COLUMNS} FROM rx_sse_entries e WHERE e.topic = ? AND e.at BETWEEN ? AND ? "
         "ORDER BY e.seq LIMIT ?",
         (known[0], _milliseconds(since, late, -(2**62)), _milliseconds(until, late, 2**62), most + 1),
-    ).fetchall()
+    )
     if len(rows) > most:
         raise UsageError(
             f"{place}: topic {topic!r} has over {most:,} entries in that time; give since= and until= "

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sqlite3
+from collections.abc import Sequence
 from typing import Any
 
 from rx_sse.bus.log.draft import Draft
@@ -50,6 +52,29 @@ def fingerprint(draft: Draft) -> str:
     return hashlib.sha256(f"{draft.kind}\n{draft.event or ''}\n{draft.data}".encode()).hexdigest()[:32]
 
 
+def fetched(rows: sqlite3.Cursor, statement: str, values: Sequence[Any]) -> list[Any]:
+    """The rows that a statement finds. A text that is not UTF-8 is bytes in them, which no entry has: with an
+    error instead, one such row would keep all others from being read."""
+    try:
+        return rows.execute(statement, values).fetchall()
+    except sqlite3.OperationalError as error:
+        if not str(error).startswith("Could not decode"):
+            raise
+    connection = rows.connection
+    connection.text_factory = _text_or_bytes  # slower, so not always
+    try:
+        return rows.execute(statement, values).fetchall()
+    finally:
+        connection.text_factory = str
+
+
+def _text_or_bytes(data: bytes) -> str | bytes:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data
+
+
 def entry_of(row: tuple[Any, ...], clock: Clock) -> Entry:
     """An entry from its columns; one that cannot be read is a gap in its place.
 
@@ -75,6 +100,6 @@ def entry_of(row: tuple[Any, ...], clock: Clock) -> Entry:
             json.loads(data)
         elif kind != TEXT:
             entry.detail()
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):  # the last for JSON that is nested too deeply
         return Entry(position, before, GAP, gap_data("unreadable"), None, when)
     return entry

@@ -346,3 +346,24 @@ async def test_a_thread_goes_on_after_an_error_that_is_not_sqlites(
         await listener.received(3)
         assert [event.data for event in listener.events] == ["of the writer", "of another process", "later"]
         assert not listener.gaps and bus.ready()
+
+
+@pytest.mark.parametrize(
+    "hostile", ["CAST(x'22ff22' AS TEXT)", "x'ff'", "'[' || printf('%.*c', 100000, '[')"]
+)
+async def test_a_row_that_another_program_broke_is_one_gap_and_the_others_are_read(
+    path: Path, hostile: str
+) -> None:
+    async with SQLiteBus(path) as bus:
+        first = await bus.publish("t", 0)
+        for number in range(1, 4):
+            await bus.publish("t", number)
+    with contextlib.closing(sqlite3.connect(path)) as other, other:
+        other.execute(f"UPDATE rx_sse_entries SET data = {hostile} WHERE seq = 3")
+    async with SQLiteBus(path) as bus:
+        listener = await Listener(bus, "t", cursor=first).opened()
+        await bus.publish("t", 4)
+        await listener.received(3)
+        assert [event.data for event in listener.events] == ["1", "3", "4"]
+        assert [gap.json()["reason"] for gap in listener.gaps] == ["unreadable"]
+        assert len((await bus.history("t")).entries) == 5

@@ -77,7 +77,7 @@ def entry_of(position: Position, prev: Position, text: bytes, at: float, trace: 
             json.loads(data)  # checks that it is valid JSON; the value itself is not kept
         elif kind != TEXT:
             entry.detail()
-    except (IndexError, ValueError):
+    except (IndexError, ValueError, RecursionError):  # the last for JSON that is nested too deeply
         return Entry(position, prev, GAP, gap_data("unreadable"), None, at)
     return entry
 
