@@ -3,9 +3,11 @@ process of its own."""
 
 from __future__ import annotations
 
+import importlib
 import sys
+from typing import Any
 
-import atheris
+atheris: Any = importlib.import_module("atheris")
 
 with atheris.instrument_imports(include=["rx_sse"]):
     from .targets import TARGETS

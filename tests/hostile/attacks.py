@@ -10,6 +10,7 @@ import zlib
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 from rx_sse.testing.raw import OpenStream, StreamClosed, send
@@ -163,7 +164,7 @@ async def readers_that_do_not_read(attacker: Attacker, times: int) -> str:
 
 
 async def streams_of_one_user(attacker: Attacker, times: int) -> str:
-    headers = {"Authorization": bearer("eve", **EVE)["Authorization"]}
+    headers: dict[str, Any] = dict(bearer("eve", **EVE))
     streams = await asyncio.gather(*(attacker.open("/private", **headers) for _ in range(times)))
     kept = 0
     for stream in filter(None, streams):
@@ -172,7 +173,7 @@ async def streams_of_one_user(attacker: Attacker, times: int) -> str:
 
 
 async def topics_of_one_grant(attacker: Attacker, times: int) -> str:
-    headers = {"Authorization": bearer("eve", **EVE)["Authorization"]}
+    headers: dict[str, Any] = dict(bearer("eve", **EVE))
     paths = ["/events/?" + "&".join(f"topic=team:{n}-{m}" for m in range(32)) for n in range(times)]
     streams = await asyncio.gather(*(attacker.open(path, **headers) for path in paths))
     kept = 0

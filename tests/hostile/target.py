@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 import reactivex as rx
@@ -18,11 +19,11 @@ from ..web.tokens import KEY, bearer, token
 
 COOKIE = "__Host-session"
 GRANTS = {"subscribe": ["news", "team:*"], "publish": ["news", "team:*"]}
-EVE = {"scope": "publish", "rx_sse": GRANTS}
+EVE: dict[str, Any] = {"scope": "publish", "rx_sse": GRANTS}
 """The claims of a user that is signed in and means harm: it may read and publish to some topics."""
 
 
-def bearer_line(user: str = "eve", **claims: object) -> bytes:
+def bearer_line(user: str = "eve", **claims: Any) -> bytes:
     """The header of a user with those claims, as bytes."""
     return f"Authorization: {bearer(user, **{**EVE, **claims})['Authorization']}".encode()
 
@@ -33,14 +34,14 @@ def cookie_line(user: str = "eve") -> bytes:
 
 
 def make_app(
-    bus: rx_sse.Bus | None = None, limits: rx_sse.Limits | None = None, **options: object
+    bus: rx_sse.Bus | None = None, limits: rx_sse.Limits | None = None, **options: Any
 ) -> tuple[web.Application, rx_sse.Bus]:
     """Public and private streams, the mount, the admin page and a handler that fails."""
     bus = bus or rx_sse.MemoryBus()
     auth = rx_sse.JWTAuth(key=KEY, algorithms="HS256", cookie=COOKIE)
     app = rx_sse.setup(
         web.Application(), bus=bus, limits=limits, allow_origins=["https://app.example"], **options
-    )  # type: ignore[arg-type]
+    )
 
     @rx_sse.sse
     def news(request: web.Request) -> rx.Observable[rx_sse.ServerSentEvent]:
@@ -121,7 +122,7 @@ class Answer:
 
 
 @asynccontextmanager
-async def attacked(limits: rx_sse.Limits | None = None, **options: object) -> AsyncIterator[Target]:
+async def attacked(limits: rx_sse.Limits | None = None, **options: Any) -> AsyncIterator[Target]:
     """The application on a real socket."""
     app, bus = make_app(limits=limits, **options)
     async with serve(app, auto_decompress=False) as url:
