@@ -1,135 +1,265 @@
-"""The long runs: `python -m tests.soak`. Their short forms are among the tests."""
+"""The long run: `python -m tests.soak --minutes 10`.
+
+Clients that connect, stall, vanish, connect again and leave at random, over each bus, in processes of their
+own; and a census of the processes before the clients come and after they have gone. Its short form is
+`tests/test_soak.py`.
+"""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import random
-from dataclasses import dataclass
+import resource
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack, closing
+from dataclasses import dataclass, field
+from typing import TypeAlias
 
-import reactivex as rx
-from aiohttp import web
+from .faults.files import DatabaseFile
+from .faults.process import MEMORY, Process
+from .reader import Account, Reader, Readers, until
+from .redis_server import RedisServer
 
-import rx_sse
-from rx_sse.testing import OpenStream, serve
-from rx_sse.testing.raw import StreamClosed, send
+LINGER = 35.0
+"""Seconds in which a process forgets topics that nobody reads."""
+HISTORY = 200
+"""Entries of a topic: full before the first census, so that it takes no more memory later."""
+SAME = ("streams", "subscriptions", "replays", "topics", "stored topics", "tasks", "sockets")
+"""What must be as it was."""
+OBJECTS = 5_000
+"""Objects by which a process may have grown: caches, which are bounded."""
+GROWN = 24 * 2**20
+"""Bytes by which it may have grown: what the allocator keeps of 2,000 connections."""
+
+Census: TypeAlias = "dict[str, int]"
+
+
+class NoServer:
+    """In the place of a server, for a bus that has none."""
+
+    url = MEMORY
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
+SERVERS: dict[str, tuple[Callable[[], NoServer | RedisServer | DatabaseFile], int]] = {
+    "memory": (NoServer, 1),
+    "sqlite": (DatabaseFile, 2),
+    "redis": (RedisServer, 2),
+}
+"""What keeps the log of each bus, and how many processes share it."""
 
 
 @dataclass
 class Result:
-    """What an oracle counted at the clients.
+    """What came of a run.
 
     Attributes:
-        published: events that were published.
-        due: events that the clients should hold together.
-        received: events that they hold.
-        lost: events that a client does not hold, and no gap accounts for.
-        repeated: events that a client got twice, or out of order.
-        gaps: `stream-gap`s that were received.
-        cuts: connections that were cut.
+        bus: its name.
+        seconds: how long the clients were disturbed.
+        account: what the clients saw.
+        compared: what must be in the census afterwards as it was before.
+        published: events that were accepted.
+        disturbances: how often something happened to a client.
+        before, after: a census of each process.
     """
 
+    bus: str
+    seconds: float
+    account: Account
+    compared: list[str]
     published: int = 0
-    due: int = 0
-    received: int = 0
-    lost: int = 0
-    repeated: int = 0
-    gaps: int = 0
-    cuts: int = 0
+    disturbances: int = 0
+    before: list[Census] = field(default_factory=list["Census"])
+    after: list[Census] = field(default_factory=list["Census"])
+
+    @property
+    def wrong(self) -> list[str]:
+        """What falls short."""
+        account = self.account
+        found = [
+            f"{count} {name}"
+            for name, count in (
+                ("lost", account.lost),
+                ("repeated", account.repeated),
+                ("different", account.different),
+                ("gaps though nothing was lost", account.gaps),
+                ("answers that are no stream", sum(account.refused.values())),
+            )
+            if count
+        ]
+        for number, (before, after) in enumerate(zip(self.before, self.after, strict=True)):
+            found += [
+                f"process {number} has {after[name]} {name}, and had {before[name]}"
+                for name in self.compared
+                if after[name] != before[name]
+            ]
+            if (more := after["objects"] - before["objects"]) > OBJECTS:
+                found.append(f"process {number} has {more:,} more objects")
+            if (more := after["resident"] - before["resident"]) > GROWN:
+                found.append(f"process {number} has grown by {more / 2**20:.1f} MiB")
+        return found
 
 
-class Client:
-    """Comes back with its cursor, and keeps what it got."""
+async def soak(
+    bus: str,
+    clients: int,
+    topics: int,
+    seconds: float,
+    rate: float,
+    cuts: float,
+    *,
+    linger: float = LINGER,
+) -> Result:
+    """Play one bus.
 
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self.got: list[int] = []
-        self.gaps = 0
-        self.last = ""
-        self.stream: OpenStream | None = None
-
-    async def run(self) -> None:
-        """Read until cancelled, whatever happens to the connection."""
-        while True:
-            stream = await send(self.url, headers={"Last-Event-ID": self.last} if self.last else {})
-            try:
-                await stream.read_head()
-                self.stream = stream
-                while True:
-                    event = await stream.next_event(60, control=True)
-                    if event.type == "stream-gap":
-                        self.gaps += 1
-                    elif not event.is_control:
-                        self.got.append(int(event.data))
-                    self.last = stream.last_event_id
-            except (StreamClosed, OSError, asyncio.IncompleteReadError):
-                pass
-            finally:
-                self.stream = None
-                await stream.aclose()
-
-
-async def cut_at_random(clients: int, topics: int, seconds: float, rate: float) -> Result:
-    """Publish to topics while their clients are cut at random, and count what each holds at the end."""
-    bus = rx_sse.MemoryBus(history=int(rate * 60))
-    app = rx_sse.setup(web.Application(), bus=bus)
-
-    @rx_sse.sse
-    def stream(request: web.Request) -> rx.Observable[rx_sse.ServerSentEvent]:
-        return bus.events(request.match_info["name"], after=rx_sse.last_event_id(request))
-
-    app.router.add_get("/{name}", stream)
-    result = Result()
-    published: list[list[int]] = [[] for _ in range(topics)]
-    async with serve(app) as url:
-        readers = [Client(f"{url}/t{n % topics}") for n in range(clients)]
-        tasks = [asyncio.create_task(reader.run()) for reader in readers]
-        try:
-            while not all(reader.last for reader in readers):  # every one has its first cursor
-                await asyncio.sleep(0.01)
-            loop = asyncio.get_running_loop()
-            begin = loop.time()
-            while (now := loop.time() - begin) < seconds:
-                while result.published < now * rate:
-                    topic = result.published % topics
-                    bus.topic(f"t{topic}").on_next(result.published)
-                    published[topic].append(result.published)
-                    result.published += 1
-                for reader in random.sample(readers, max(1, clients // 50)):
-                    if reader.stream is not None and random.random() < 0.2:
-                        result.cuts += 1
-                        random.choice([OpenStream.leave, OpenStream.reset])(reader.stream)
-                await asyncio.sleep(0.005)
-            deadline = loop.time() + 30
-            while loop.time() < deadline and any(
-                reader.got[-1:] != published[n % topics][-1:] for n, reader in enumerate(readers)
-            ):
-                await asyncio.sleep(0.02)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-    for n, reader in enumerate(readers):
-        due = published[n % topics]
-        result.due += len(due)
-        result.received += len(reader.got)
-        result.gaps += reader.gaps
-        result.repeated += len(reader.got) - len(set(reader.got)) + (reader.got != sorted(reader.got))
-        result.lost += len(set(due) - set(reader.got)) if not reader.gaps else 0
+    Args:
+        bus: which of `SERVERS`.
+        clients: how many.
+        topics: how many they read.
+        seconds: for how long.
+        rate: events a second.
+        cuts: clients to which something happens in a second.
+        linger: seconds for topics to be forgotten; 0 leaves them out of the comparison.
+    """
+    make, count = SERVERS[bus]
+    server = await asyncio.to_thread(make)
+    async with AsyncExitStack() as stack:
+        stack.enter_context(closing(server))
+        told: list[Readers] = []
+        processes: list[Process] = []
+        for _ in range(count):
+            process = Process(server.url, {"history": HISTORY}, {}, lambda *words: told[0].told(*words))
+            processes.append(await stack.enter_async_context(process))
+            await process.until(True)
+        readers = Readers(processes, topics, rate)
+        told.append(readers)
+        compared = [name for name in SAME if linger or name != "topics"]
+        await _warmed(processes, readers.topics)
+        await asyncio.sleep(linger)
+        result = Result(bus, seconds, readers.account, compared)
+        result.before = [await _census(process) for process in processes]
+        await readers.connect(
+            [
+                Reader(readers.topics[n % topics], processes, n // topics, readers.account)
+                for n in range(clients)
+            ]
+        )
+        readers.publish()
+        begin, done = time.monotonic(), 0
+        while (now := time.monotonic() - begin) < seconds:
+            while done < now * cuts:
+                reader = random.choice(readers.readers)
+                reader.home += random.randrange(2)
+                reader.disturb()
+                done += 1
+            await asyncio.sleep(0.02)
+        result.disturbances = done
+        await readers.settled()
+        await readers.leave()
+        result.published = readers.sent - readers.not_accepted
+        for process, before in zip(processes, result.before, strict=True):
+            result.after.append(await _emptied(process, before, compared))
     return result
 
 
+async def _warmed(processes: list[Process], topics: list[str]) -> None:
+    """Fill the histories, and have each process do once what it will do: what it keeps of it, it keeps."""
+    await processes[0].ask("flood", topics, 0, HISTORY * len(topics), 2_000)
+    account = Account()
+    warm = [
+        Reader(topics[n % len(topics)], [process], 0, account) for process in processes for n in range(100)
+    ]
+    tasks = [asyncio.create_task(reader.run()) for reader in warm]
+    await until(lambda: all(reader.last for reader in warm))
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _census(process: Process) -> Census:
+    (found,) = await process.ask("census")
+    return found
+
+
+async def _emptied(process: Process, before: Census, compared: list[str]) -> Census:
+    """The census, once it is as it was, or after a while."""
+    end = time.monotonic() + 2 * LINGER
+    while True:
+        found = await _census(process)
+        if all(found[name] == before[name] for name in compared) or time.monotonic() > end:
+            return found
+        await asyncio.sleep(1)
+
+
+HEAD = (
+    "| bus | clients | connections | events received | lost | repeated | gaps "
+    "| streams, tasks, sockets, topics after | objects | memory |",
+    "| --- | ---: | ---: | ---: | ---: | ---: | ---: | --- | ---: | ---: |",
+)
+
+
+def line(result: Result, clients: int) -> str:
+    """A row of the table; what the processes hold more than before, together."""
+    account = result.account
+    same = all(
+        after[name] == before[name]
+        for before, after in zip(result.before, result.after, strict=True)
+        for name in result.compared
+    )
+
+    def more(name: str) -> int:
+        return sum(it[name] for it in result.after) - sum(it[name] for it in result.before)
+
+    cells = [
+        f"`{result.bus}`, {len(result.after)} process{'es' * (len(result.after) > 1)}",
+        f"{clients:,}",
+        f"{account.connections:,}",
+        f"{account.received:,}",
+        f"{account.lost}",
+        f"{account.repeated + account.different}",
+        f"{account.gaps}",
+        "as before" if same else "**not as before**",
+        f"{more('objects'):+,}",
+        f"{more('resident') / 2**20:+.1f} MiB",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
 def main() -> int:
-    """Run the soak and print what was counted; the exit status is 1 if anything was lost or repeated."""
+    """Run the soak and print what was counted; the exit status is 1 if anything falls short."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=main.__doc__)
-    parser.add_argument("--clients", type=int, default=1000)
+    parser.add_argument("buses", nargs="*", help=f"of {', '.join(SERVERS)}; default: all")
+    parser.add_argument("--minutes", type=float, default=10.0, help="for each bus (default: %(default)s)")
+    parser.add_argument("--clients", type=int, default=2000)
     parser.add_argument("--topics", type=int, default=20)
-    parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--rate", type=float, default=200.0, help="events a second")
-    options = parser.parse_args()
-    result = asyncio.run(cut_at_random(options.clients, options.topics, options.seconds, options.rate))
-    print(result)
-    return 1 if result.lost or result.repeated else 0
+    parser.add_argument("--rate", type=float, default=40.0, help="events a second (default: %(default)s)")
+    parser.add_argument(
+        "--cuts", type=float, default=50.0, help="clients disturbed a second (default: %(default)s)"
+    )
+    given = parser.parse_args()
+    if unknown := set(given.buses) - SERVERS.keys():
+        parser.error(f"no such bus: {', '.join(sorted(unknown))}")
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    print(*HEAD, sep="\n", flush=True)
+    whole = True
+    for bus in given.buses or SERVERS:
+        result = asyncio.run(
+            soak(bus, given.clients, given.topics, given.minutes * 60, given.rate, given.cuts)
+        )
+        print(line(result, given.clients), flush=True)
+        for wrong in result.wrong:
+            whole = False
+            print(f"  {bus}: {wrong}", flush=True)
+    print(
+        f"\n{given.minutes:g} minutes for each bus, {given.rate:g} events a second, "
+        f"{given.cuts:g} disturbances a second"
+    )
+    return 0 if whole else 1
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import logging
 import sys
@@ -22,8 +23,11 @@ from aiohttp import web
 import rx_sse
 from rx_sse.errors import PublishUnknown, RxSseError
 from rx_sse.testing import serve
+from rx_sse.testing.leaks import sockets
+from rx_sse.web.registry import REGISTRY
 
 ROOT = Path(__file__).resolve().parents[2]
+MEMORY = "memory"
 PATIENCE = 60.0
 LOOK = 0.02
 
@@ -32,11 +36,12 @@ class Process:
     """An application process.
 
     Args:
-        url: of Redis, or the path of a file for a `SQLiteBus`.
+        url: of Redis, the path of a file for a `SQLiteBus`, or `MEMORY` for a `MemoryBus`.
         bus: more options of its bus.
         stream: options of its streams.
         told: what it says: a word and its arguments.
         command: what starts it, in front of Python.
+        setup: options of `rx_sse.setup`.
 
     Attributes:
         address: where it serves; empty while it does not live.
@@ -50,9 +55,10 @@ class Process:
         stream: dict[str, Any],
         told: Callable[..., None],
         command: tuple[str, ...] = (),
+        setup: dict[str, Any] | None = None,
     ) -> None:
         self._command = command
-        self._options = json.dumps({"url": url, "bus": bus, "stream": stream})
+        self._options = json.dumps({"url": url, "bus": bus, "stream": stream, "setup": setup or {}})
         self._told = told
         self._process: asyncio.subprocess.Process | None = None
         self._reading: asyncio.Task[None] | None = None
@@ -99,6 +105,16 @@ class Process:
         """Send it a signal."""
         assert self._process is not None
         self._process.send_signal(number)
+
+    async def stop(self) -> None:
+        """Have it end as at a `SIGTERM`: its streams are drained; no client is sent to it meanwhile."""
+        process = self._process
+        self.address, self.ready = "", False
+        assert process is not None and self._reading is not None
+        self.tell("stop")
+        async with asyncio.timeout(PATIENCE):
+            await self._reading
+            await process.wait()
 
     async def kill(self) -> None:
         """SIGKILL."""
@@ -185,6 +201,26 @@ def resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 
+def census(app: web.Application, bus: rx_sse.Bus) -> dict[str, int]:
+    """What this process holds, after a collection."""
+    gc.collect()
+    edge, held = app[REGISTRY].stats(), bus.stats()
+    return {
+        "streams": edge.open,
+        "subscriptions": held.subscriptions,
+        "replays": held.replays,
+        "topics": held.topics,
+        "stored topics": held.stored_topics,
+        "tasks": len(asyncio.all_tasks()),
+        "sockets": sockets(),
+        "objects": len(gc.get_objects()),
+        "resident": resident(),
+        "cpu": int(time.process_time() * 1000),
+        "opened": edge.opened,
+        "dropped": edge.dropped,
+    }
+
+
 async def watch(bus: rx_sse.Bus) -> None:
     """Say whenever the bus becomes ready or ceases to be."""
     before = None
@@ -198,9 +234,13 @@ async def watch(bus: rx_sse.Bus) -> None:
 async def main(options: dict[str, Any]) -> None:
     """Serve until standard input ends."""
     logging.getLogger("rx_sse").setLevel(logging.ERROR)  # that events are missing, the clients tell
-    kind = rx_sse.RedisBus if "://" in options["url"] else rx_sse.SQLiteBus
-    bus = kind(options["url"], **options["bus"])
-    app = rx_sse.setup(web.Application(), bus=bus)
+    bus: rx_sse.Bus
+    if options["url"] == MEMORY:
+        bus = rx_sse.MemoryBus(**options["bus"])
+    else:
+        kind = rx_sse.RedisBus if "://" in options["url"] else rx_sse.SQLiteBus
+        bus = kind(options["url"], **options["bus"])
+    app = rx_sse.setup(web.Application(), bus=bus, **options["setup"])
     kept = dict(options["stream"])
     if "overflow" in kept:
         kept["overflow"] = rx_sse.Overflow(**kept["overflow"])
@@ -221,7 +261,7 @@ async def main(options: dict[str, Any]) -> None:
         task.add_done_callback(running.discard)
 
     async with serve(app) as address:
-        run(watch(bus))
+        watching = loop.create_task(watch(bus))
         say("serving", address)
         while line := await commands.readline():
             match json.loads(line):
@@ -233,8 +273,15 @@ async def main(options: dict[str, Any]) -> None:
                     step_clock(step)
                 case ["resident"]:
                     say("answer", resident())
+                case ["census"]:
+                    say("answer", census(app, bus))
+                case ["stop"]:
+                    break
                 case other:
                     raise ValueError(other)
+    watching.cancel()
+    if running:
+        await asyncio.wait(running, timeout=PATIENCE / 10)  # what became of each publish has been said
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ from rx_sse.testing import open_stream, serve
 from rx_sse.testing.raw import send
 from rx_sse.web.registry import REGISTRY
 from tests.browser import Page, visiting
-from tests.soak import cut_at_random
 from tests.web.tokens import bearer, jwt_auth
 
 Sse = rx_sse.ServerSentEvent
@@ -125,14 +124,6 @@ async def test_a_cursor_of_a_megabyte_is_refused() -> None:
     async with serve(notifications(rx_sse.MemoryBus())) as url:
         async with open_stream(url, "/topic/news", headers={"Last-Event-ID": "x" * 1_000_000}) as stream:
             assert stream.status == 400
-
-
-@pytest.mark.slow
-async def test_clients_that_are_cut_at_random_hold_exactly_what_was_published() -> None:
-    """The short form; `python -m tests.soak` runs 1,000 clients for a minute."""
-    result = await cut_at_random(clients=100, topics=5, seconds=4.0, rate=200)
-    assert result.published > 400 and result.cuts > 50
-    assert result.lost == 0 and result.repeated == 0 and result.gaps == 0, result
 
 
 async def test_pushes_from_a_thread_reach_every_client_in_order() -> None:
