@@ -99,7 +99,7 @@ class Reader:
         self._owner = owner
         self._file = file
         self._dates = dates
-        self._jobs: queue.SimpleQueue[tuple[Question, Answer] | bool] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[tuple[Question, Answer] | bool | None] = queue.SimpleQueue()
         self._connection: sqlite3.Connection | None = None
         self._identity: Identity | None = None
         self._open = False
@@ -109,6 +109,7 @@ class Reader:
         self._due = 0.0
         self._look_due = 0.0
         self._looked = 0.0
+        self._behind = False  # entries of this process were not delivered, because others precede them
         self.settled = True
         self.looks = 0
         self.thread = threading.Thread(target=self._run, name="rx_sse sqlite reader", daemon=True)
@@ -124,9 +125,8 @@ class Reader:
         self._jobs.put(True)
 
     def poke(self) -> None:
-        """Check now."""
-        self._due = 0.0
-        self._jobs.put((_nothing, _ignore))
+        """Read now what the watchers have not got, also entries of this process."""
+        self._jobs.put(None)
 
     def stop(self) -> None:
         """End."""
@@ -165,6 +165,8 @@ class Reader:
             while True:
                 if isinstance(job, tuple):
                     questions.append(job)
+                elif job is None:
+                    self._behind, self._due = True, 0.0
                 elif job:
                     self._begin()
                 else:
@@ -204,8 +206,7 @@ class Reader:
                     found = question(self._pages, clock)
                 except Exception as error:
                     found = error
-            if answer is not _ignore:
-                answers.append((answer, found))
+            answers.append((answer, found))
         if answers:
             self._owner.answered(answers)
 
@@ -223,7 +224,7 @@ class Reader:
             if self.settled and owner.seen is not None:
                 self._looked = now if self._follow(owner.seen) else 0.0
         except (sqlite3.Error, ValueError):
-            self._version, self._looked = -1, 0.0  # it is checked again
+            self._version, self._looked, self._behind = -1, 0.0, True  # it is checked again
         pace = (BUSY_PACE if now < self._busy_until else PACE) if owner.watching else ALONE
         self._due = time.monotonic() + pace
 
@@ -232,15 +233,16 @@ class Reader:
         last look.
         """
         since, until = self._owner.alone
-        if not since < self._looked or until + PACE <= now or now < self._busy_until:
+        if self._behind or not since < self._looked or until + PACE <= now or now < self._busy_until:
             return False
         self._due = until + PACE
         return True
 
     def _follow(self, seen: int) -> bool:
         """Report new entries; returns whether those are all."""
+        behind, self._behind = self._behind, False
         version = self._pages.version()
-        if version == self._version:
+        if version == self._version and not behind:
             return True
         last = self._pages.last_id()
         after = max(seen, self._after)
@@ -249,7 +251,8 @@ class Reader:
             self._after = last
             self._owner.began(last)
             return True
-        if last > after and not self._owner.mine(after, last):
+        # Its own are delivered by the loop, unless that has said that it could not: it has them no more.
+        if last > after and (behind or not self._owner.mine(after, last)):
             entries = self._pages.news(after, self._dates())
             if entries:
                 self._after = entries[-1][0]
@@ -266,11 +269,3 @@ class Reader:
         if connection is not None:
             with contextlib.suppress(sqlite3.Error):
                 connection.close()
-
-
-def _nothing(pages: Pages, clock: Clock) -> None:
-    """An empty query."""
-
-
-def _ignore(answer: Any) -> None:
-    """Ignore an answer that is not needed."""

@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+
+import pytest
 
 from rx_sse import Bus, SQLiteBus, SQLitePublisher
 from rx_sse.bus.bus import core_of
 from rx_sse.bus.rosters import PresenceChange
+from rx_sse.bus.sqlite.pages import News, Pages
+from rx_sse.bus.sqlite.rows import Clock
 from rx_sse.testing.listener import Listener
 
 from .worker import Worker
@@ -38,6 +42,31 @@ async def test_what_one_publishes_the_other_delivers_in_one_order(path: Path) ->
         for half in (0, 1):
             mine = [number for number in listeners[0].values if number % 2 == half]
             assert mine == list(range(half, 200, 2)), "each publisher's order is kept"
+
+
+async def test_what_is_stored_while_entries_of_another_process_are_read_is_delivered(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop hears of its own entry first, and cannot deliver it before the other's."""
+    read, stored = threading.Event(), threading.Event()
+    news = Pages.news
+
+    def held(pages: Pages, after: int, clock: Clock) -> Sequence[News]:
+        found = news(pages, after, clock)
+        if found and not read.is_set():
+            read.set()
+            stored.wait(10)
+        return found
+
+    monkeypatch.setattr(Pages, "news", held)
+    async with SQLiteBus(path) as bus, SQLiteBus(path) as other:
+        listener = await Listener(bus, "t").opened()
+        await other.publish("t", 1)
+        assert await asyncio.to_thread(read.wait, 10)
+        await bus.publish("t", 2)
+        stored.set()
+        await listener.received(2)
+        assert listener.values == [1, 2] and not listener.gaps
 
 
 async def test_a_restart_goes_on_where_every_client_was(path: Path) -> None:
