@@ -156,14 +156,13 @@ async def test_a_reader_that_is_slow_is_handed_one_block_at_a_time(make_bus: Mak
 @pytest.mark.parametrize(
     ("make_bus", "rate"),
     [
-        ("memory", 5_000_000),
-        ("redis", 5_000_000),
+        pytest.param("memory", 5_000_000, marks=pytest.mark.slow),
+        pytest.param("redis", 5_000_000, marks=pytest.mark.slow),
         pytest.param("redis", 200_000, marks=[pytest.mark.slow, pytest.mark.timeout(180)]),
         pytest.param("redis", 10_000, marks=[pytest.mark.soak, pytest.mark.timeout(1500)]),
     ],
     indirect=["make_bus"],
 )
-@pytest.mark.slow
 async def test_ten_megabytes_arrive_whole_over_a_thin_line_and_cost_two_pages(
     make_bus: MakeBus, rate: int
 ) -> None:
