@@ -1,7 +1,8 @@
 """Decides when the response headers of a stream are sent.
 
 At its first emission, at its end, or when the hold is over, whichever is first; a failure before that becomes
-a status. A stream of a bus also waits for its position: open means subscribed, and the position is known.
+a status. A stream of a bus also waits for its position, whatever another source of a `merge` has emitted:
+open means subscribed, and the position is known. What a client publishes once its stream is open reaches it.
 
 Standard: docs/architecture.md, rule 9.
 Never: the headers of a failed source are sent.
@@ -26,18 +27,27 @@ class Gate:
         passed: resolves when the headers may be sent; fails with the source's error.
     """
 
-    __slots__ = ("_handle", "_hold", "_loop", "_timer", "passed")
+    __slots__ = ("_awaiting", "_emitted", "_handle", "_hold", "_loop", "_subscribing", "_timer", "passed")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, handle: StreamCursor | None, hold: float) -> None:
         self._loop = loop
         self._handle = handle
         self._hold = hold
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._subscribing = False
+        self._emitted = False
+        self._awaiting = False
         self.passed: asyncio.Future[None] | None = loop.create_future()
 
     @property
     def shut(self) -> bool:
-        """True while the headers must wait."""
+        """True while a failure of the source becomes a status: there is no emission to be sent, or no
+        position."""
+        return self._held and (self._awaiting or not self._emitted)
+
+    @property
+    def _held(self) -> bool:
+        """True while the headers have not left."""
         return self.passed is not None and not self.passed.done()
 
     async def wait(self) -> None:
@@ -49,33 +59,50 @@ class Gate:
         assert self.passed is not None
         await self.passed
 
+    def subscribing(self) -> None:
+        """The whole source is subscribed before `await_first`: until then, an emission decides nothing."""
+        self._subscribing = True
+
     def await_first(self) -> None:
-        """The source is subscribed and has not emitted yet: hold the headers for a while."""
-        if not self.shut:
+        """The source is subscribed: if it has not emitted yet, hold the headers for a while."""
+        if not self._held:
             return
         if self._unpositioned():
-            assert self._handle is not None
-            self._handle.on_ready(self._positioned)
-        self._timer = self._loop.call_later(self._hold, self.hold_over)
+            self._await_position()
+        elif self._emitted and self._subscribing:
+            self.open()
+        elif self._timer is None:
+            self._timer = self._loop.call_later(self._hold, self.hold_over)
+        self._subscribing = False
+
+    def emitted(self) -> None:
+        """Something is in the outbox: the headers leave as soon as what else is being subscribed in this turn
+        has its place, as with a bus in a `merge` behind a source that emits at once."""
+        if not self._emitted and self._held:
+            self._emitted = True
+            if not self._subscribing:
+                self.close()
+                self._timer = self._loop.call_soon(self.hold_over)
 
     def hold_over(self) -> None:
         """The headers need not wait any longer for an emission."""
-        if not self.shut:
+        if not self._held:
             return
         if self._unpositioned():
-            self.close()  # until the bus knows its position, or fails after its own `position_timeout`
+            self._await_position()
         else:
             self.open()
 
     def _positioned(self) -> None:
         """The bus knows its position, or has left the stream: then its failure follows in this turn."""
-        if self.shut:
+        if self._held:
             self.close()
             self._timer = self._loop.call_later(0, self.hold_over)
 
     def open(self) -> None:
         """The headers may be sent now."""
         self.close()
+        self._awaiting = False
         if self.passed is not None and not self.passed.done():
             self.passed.set_result(None)
 
@@ -96,6 +123,13 @@ class Gate:
             self._timer.cancel()
             self._timer = None
 
+    def _await_position(self) -> None:
+        """Hold the headers until the bus knows its position, or fails after its own `position_timeout`."""
+        assert self._handle is not None
+        self._awaiting = True
+        self.close()
+        self._handle.on_ready(self._positioned)
+
     def _unpositioned(self) -> bool:
         return self._handle is not None and self._handle.attached and not self._handle.ready
 
@@ -107,6 +141,7 @@ class _Passed(Gate):
 
     def __init__(self) -> None:
         self._timer = None
+        self._awaiting = self._emitted = self._subscribing = False
         self.passed = None
 
 

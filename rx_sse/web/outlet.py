@@ -83,7 +83,7 @@ class Outlet(Asked):
                 self.outbox.control(self._coding.event(event))
             if event.type == "stream-gap" and (tracing := self._home.tracing) is not None:
                 tracing.gap(self, event.json())
-            self.gate.open()
+            self.gate.emitted()
             self.connection.mark()
 
     def live_only(self) -> None:

@@ -136,6 +136,7 @@ class Stream(Outlet):
 
     def _subscribe(self, source: Unwrapped[Any]) -> None:
         """Subscribe to a source that schedules nothing: its first items are emitted while it subscribes."""
+        self.gate.subscribing()
         handle = self._handle
         try:
             if handle is not None:
@@ -154,7 +155,6 @@ class Stream(Outlet):
         self.gate.await_first()
 
     def subscribed_to(self) -> None:
-        """The source is subscribed."""
         self.gate.await_first()
 
     def settled(self) -> None:
@@ -202,7 +202,7 @@ class Stream(Outlet):
         if not connection.marked:
             connection.mark()
         elif not connection.open and outcome is not Outcome.EXCEEDED:
-            self.gate.open()
+            self.gate.emitted()
         if outcome is not Outcome.QUEUED:
             self._not_queued(outcome)
 
