@@ -5,7 +5,7 @@ from __future__ import annotations
 from rx_sse.bus.gap import Gap
 from rx_sse.bus.log.port import Page, Query
 
-from .model import Broker, Client, Process
+from .model import Broker, Client, Process, Store
 
 
 class Scene:
@@ -222,3 +222,29 @@ def test_a_log_whose_answers_lead_nowhere_is_asked_with_pauses_and_left_behind()
     scene.settle()
     assert len(asked) <= 3 and process.local.position == store.head
     assert told(client) == ["1", "unreadable"]
+
+
+def test_a_process_that_has_not_heard_of_a_flush_sends_no_second_gap() -> None:
+    """It knows the position from before the flush, but must read the log before it trusts it."""
+    scene = Scene()
+    client = scene.client(0)
+    scene.publish(0, "1", "2")
+    client.cut()
+    first, second = (process.link for process in scene.processes)
+    scene.broker.master = first.store = second.store = Store()
+    assert first.listener is not None
+    first.listener.dirty()
+    scene.settle()
+    client.connect(scene.processes[0])
+    scene.settle()
+    scene.processes[0].publish("3")
+    first.execute_append()
+    second.messages.clear()
+    scene.settle()
+    assert told(client) == ["1", "2", "unknown", "3"]
+    client.cut()
+    client.connect(scene.processes[1])
+    scene.settle()
+    assert told(client) == ["1", "2", "unknown", "3"]
+    scene.publish(0, "4")
+    assert told(client)[4:] == ["4"]

@@ -150,7 +150,7 @@ class Broker:
             if prev.seq == 0:
                 chain.zero(prev.nonce, now)
             payload = name_of(draft.data) if draft.kind not in (GAP, END, JSON) else None
-            chain.accept(payload, now, draft.nonce, end=draft.kind == END).seq = prev.seq + 1
+            chain.accept(payload, now, draft.nonce, seq=prev.seq + 1, end=draft.kind == END)
             self.trace.note("broker", "stored {} {}-{:x}", payload or draft.kind, prev.seq + 1, draft.nonce)
         store.entries.append(entry)
         store.nonces[draft.nonce] = entry.position

@@ -7,6 +7,7 @@ went (the log was forgotten, or began again) is noted as well.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -32,6 +33,7 @@ class Item:
             longer reaches back to it, so that it may as well have been trimmed, or its publisher died with
             the master.
         again: whether it was stored once more, after the log had lost it.
+        first: when it was accepted at this position for the first time; later, the log had lost it.
     """
 
     index: int
@@ -43,6 +45,7 @@ class Item:
     again: bool = False
     unsayable: bool = False
     taken_back: bool = False
+    first: float = math.inf
 
 
 @dataclass
@@ -72,16 +75,21 @@ class Chain:
     zeros: dict[int, tuple[int, float]] = field(default_factory=dict)
     """Positions of a topic without entries: how many items were before them, and when they were made."""
 
-    def accept(self, payload: str | None, at: float, nonce: int | None = None, *, end: bool = False) -> Item:
+    def accept(
+        self, payload: str | None, at: float, nonce: int | None = None, *, seq: int = 0, end: bool = False
+    ) -> Item:
         """The log took an entry."""
+        first = at
         if payload is not None and (known := self.by_payload.get(payload)) is not None:
             # A publisher that got no answer tried again, and the log had lost the first copy.
             assert self.branched or known.gone is not None, f"{payload} was stored twice"
             known.payload = None
             again = True
+            if seq == known.seq and nonce is not None and self.by_nonce.get(nonce) is known:
+                first = known.first
         else:
             again = False
-        item = Item(len(self.items), payload, at, end=end, again=again)
+        item = Item(len(self.items), payload, at, seq=seq, end=end, again=again, first=first)
         self.items.append(item)
         if payload is not None:
             self.by_payload[payload] = item

@@ -220,8 +220,7 @@ class Database:
             if seq == 1:
                 chain.zero(prev, now)
             payload = name_of(data) if kind == TEXT else None
-            item = chain.accept(payload, now, nonce, end=kind == END)
-            item.seq = seq
+            item = chain.accept(payload, now, nonce, seq=seq, end=kind == END)
             if present:
                 self._branch.setdefault(topic, set()).add(nonce)
             if self.threads.current is None:

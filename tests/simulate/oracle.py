@@ -210,7 +210,8 @@ class Account:
             return
         first = chain.after(began.seq, began.nonce)
         since = began.at if first is None else None
-        gap = max((it.at for it in self.told if isinstance(it, GapTold)), default=-1.0)
+        gaps = [it for it in self.told if isinstance(it, GapTold)]
+        gap = max((it.at for it in gaps), default=-1.0)
         silent = [
             str(item.payload)
             for item in chain.due(self.wanted)
@@ -218,6 +219,7 @@ class Account:
             and not item.unsayable
             and not (item.taken_back and item.at < began.asked)
             and item.at > gap
+            and not any(_inside(item, it) for it in gaps)
             and (item.at > since if since is not None else item.index >= (first or 0))
             and item.index < end
         ]
@@ -226,3 +228,8 @@ class Account:
 
 def _gone(item: Item, at: float) -> bool:
     return item.gone is not None and item.gone <= at
+
+
+def _inside(item: Item, gap: GapTold) -> bool:
+    """Whether a gap leads past the position of an item that was there before it, and came back behind it."""
+    return item.first < gap.at and gap.seq is not None and gap.seq >= item.seq

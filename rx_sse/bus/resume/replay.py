@@ -155,11 +155,7 @@ class Replay:
         self._last = last
         self._fresh = fresh
         self.phase = Phase.LOCATING
-        self._asked = False
-        self._caught_up = False
-        self._fruitless = False
-        self._pulling = False
-        self._wish = False
+        self._asked = self._caught_up = self._fruitless = self._pulling = self._wish = False
         self._page: deque[Entry] | None = None  # entries read from the log
         self.fresh_end: Position | None = None
 
@@ -202,7 +198,11 @@ class Replay:
                 self._found(local.ring.position(len(local.ring) - self._last))
             else:
                 self._ask(Query(local.topic, last=self._last))
-        elif self.position == head or local.ring.find(self.position) is not None:
+        # A process that has not read yet what happened to the log knows positions that are no longer in it:
+        # the position of another branch counts only after it has caught up.
+        elif (self._caught_up or self.position != self._reader.past) and (
+            self.position == head or local.ring.find(self.position) is not None
+        ):
             self._valid()
         elif not self._caught_up:
             self._caught_up = True
