@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import reactivex as rx
 from aiohttp import web
+from reactivex.disposable import Disposable
 
 import rx_sse
 from rx_sse.bus.bus import Bus
@@ -28,7 +29,7 @@ def ticking(bus: Bus, ticked: asyncio.Event, *, first: bool, late: bool) -> Any:
             asyncio.get_running_loop().call_soon(now)
         else:
             now()
-        return rx.disposable.Disposable()
+        return Disposable()
 
     @rx_sse.sse
     def handler(request: web.Request) -> rx.Observable[Any]:

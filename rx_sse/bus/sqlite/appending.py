@@ -101,13 +101,11 @@ class Appender:
     Args:
         connection: the connection; used by one thread at a time.
         remember: whether topics are cached from one transaction to the next; only if all transactions of the
-            connection are the appender's owner's. Otherwise one draft at a time is appended.
-
-    Attributes:
-        alone: whether no other connection has changed the file since drafts were appended before.
+            connection are the appender's owner's, who calls `begin` in each. Otherwise one draft at a time is
+            appended.
     """
 
-    __slots__ = ("_connection", "_id", "_known", "_nonces", "_remember", "_rows", "_version", "alone")
+    __slots__ = ("_connection", "_id", "_known", "_nonces", "_remember", "_rows", "_version")
 
     def __init__(self, connection: sqlite3.Connection, *, remember: bool) -> None:
         self._connection = connection
@@ -118,7 +116,19 @@ class Appender:
         self._nonces = Nonces()
         self._version = -1
         self._id = -1
-        self.alone = False
+
+    def begin(self) -> bool:
+        """A transaction has begun: discard cached state that another connection may have changed.
+
+        Returns:
+            Whether no other connection has changed the file since the call before.
+        """
+        version = self._rows.execute("PRAGMA data_version").fetchone()[0]
+        alone: bool = version == self._version
+        if not alone or len(self._known) > KNOWN:
+            self._version = version
+            self.forget()
+        return alone
 
     def append(
         self, drafts: Sequence[Draft], now: int, unsure: Iterable[Draft] = ()
@@ -133,7 +143,7 @@ class Appender:
         Returns:
             The outcome of each draft, and the inserted entries, in the order of ids.
         """
-        self._begin(drafts, now)
+        self._prepare(drafts, now)
         sure = unsure if isinstance(unsure, set) else set(unsure)
         id = self._id if self._id >= 0 else self._last_id()
         outcomes: list[Outcome] = []
@@ -179,7 +189,6 @@ class Appender:
 
     def ensure(self, topic: str, retention: Retention, now: int) -> None:
         """Create a topic, if it does not exist."""
-        self._refresh()
         self._load({topic: retention}, now)
 
     def forget(self) -> None:
@@ -189,22 +198,12 @@ class Appender:
 
     # -- inside ----------------------------------------------------------------------------------------------
 
-    def _begin(self, drafts: Sequence[Draft], now: int) -> None:
-        self._refresh()
+    def _prepare(self, drafts: Sequence[Draft], now: int) -> None:
+        if not self._remember:
+            self.forget()
         missing = {draft.topic: draft.retention for draft in drafts if draft.topic not in self._known}
         if missing:
             self._load(missing, now)
-
-    def _refresh(self) -> None:
-        """Discard cached state that another connection may have changed."""
-        if not self._remember:
-            self.forget()
-            return
-        version = self._rows.execute("PRAGMA data_version").fetchone()[0]
-        self.alone = version == self._version
-        if not self.alone or len(self._known) > KNOWN:
-            self._version = version
-            self.forget()
 
     def _load(self, names: dict[str, Retention], now: int) -> None:
         """Load topics; missing ones are created."""

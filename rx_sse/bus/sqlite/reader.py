@@ -107,6 +107,7 @@ class Reader:
         self._version = -1
         self._busy_until = 0.0
         self._due = 0.0
+        self._begin_due = 0.0
         self._look_due = 0.0
         self._looked = 0.0
         self._behind = False  # entries of this process were not delivered, because others precede them
@@ -150,9 +151,12 @@ class Reader:
         questions = self._collect()
         if self._stopping:
             return
+        now = time.monotonic()
+        if self._connection is None and self._open and now >= self._begin_due:
+            self._begin()  # the last attempt failed
         if questions:
             self._answer(questions)
-        now = time.monotonic()
+            now = time.monotonic()
         if now >= self._due and self._connection is not None:
             self._look(now)
 
@@ -174,14 +178,12 @@ class Reader:
                     return questions
                 job = self._jobs.get_nowait()
         except queue.Empty:
-            if not questions and self._connection is None and self._open:
-                self._begin()  # the last attempt failed
-        return questions
+            return questions
 
     def _begin(self) -> None:
         """Connect to the file at the path now."""
         self._close()
-        self._open = True
+        self._open, self._begin_due = True, time.monotonic() + ALONE
         try:
             identity = self._file.identity()
             connection = self._file.connect_reading()

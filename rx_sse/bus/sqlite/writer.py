@@ -226,8 +226,8 @@ class Writer:
         try:
             now = self._file.now()
             begin = time.monotonic()
+            self.alone = (self.alone[0] if self._appender.begin() else begin, begin)
             parts = [self._part(part, now) for part in in_rows(items)]
-            self.alone = (self.alone[0] if self._appender.alone else begin, begin)
             if self._troubled:  # a transaction without a change would prove nothing
                 connection.execute("UPDATE rx_sse_meta SET value = value WHERE name = 'floor'")
             committing = True

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rx_sse import SQLiteBus
+from rx_sse import SQLiteBus, publish_in
 from rx_sse.bus.sqlite.file import File
 from rx_sse.bus.sqlite.reader import PACE, Reader
 from rx_sse.bus.sqlite.rows import Clock
@@ -57,3 +60,24 @@ async def test_an_entry_of_another_process_arrives_while_this_one_never_stops_wr
         finally:
             writing.cancel()
     assert listener.values == list(range(5)) and not listener.gaps
+
+
+async def test_a_process_is_not_alone_because_the_second_half_of_its_transaction_is(path: Path) -> None:
+    async with SQLiteBus(path) as bus:
+        await bus.publish("topic", "first")
+        log: Any = bus._core.runtime.log
+        until_now = time.monotonic()
+        other = sqlite3.connect(path, isolation_level=None)
+        with contextlib.closing(other):
+            other.execute("BEGIN IMMEDIATE")
+            publish_in(other, "topic", "of another process")
+            several = [
+                asyncio.create_task(bus.publish("topic", "second")),
+                asyncio.create_task(bus.position("new")),
+                asyncio.create_task(bus.publish("topic", "third")),
+            ]
+            while log.unsettled < 2 or not log.trouble:  # the writer takes all of them when it tries again
+                await asyncio.sleep(0.001)
+            other.execute("COMMIT")
+        await asyncio.gather(*several)
+        assert log.alone[0] >= until_now
