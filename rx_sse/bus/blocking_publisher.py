@@ -19,6 +19,7 @@ from typing import Any, Generic, Self, TypeVar
 from rx_sse.arguments import function, seconds
 from rx_sse.bus.log.draft import Draft, Retention, draft_of, hashed_key, not_stored
 from rx_sse.bus.log.position import Position, cursor_of, part_of, ref_of
+from rx_sse.bus.log.traceparent import current_traceparent
 from rx_sse.bus.names import check_topic
 from rx_sse.wire.dumps import Dumps
 
@@ -65,7 +66,8 @@ class BlockingPublisher(ABC, Generic[State]):
         idempotency_key: str | None = None,
         user: str | None = None,
     ) -> str:
-        """Publish, and wait until the log has it.
+        """Publish, and wait until the log has it. The entry belongs to the OpenTelemetry span that is current
+        in this thread.
 
         Args:
             topic: the topic's name.
@@ -88,6 +90,7 @@ class BlockingPublisher(ABC, Generic[State]):
         draft = draft_of(check_topic(topic), data, event, self._retention(topic), self._dumps)
         if idempotency_key is not None:
             draft.key = hashed_key(user, topic, idempotency_key)
+        draft.trace = current_traceparent()
         deadline = time.monotonic() + self._timeout
         state = self._state
         if state.pid != os.getpid():

@@ -22,6 +22,7 @@ from opentelemetry import trace
 from opentelemetry.trace import Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TracerProvider
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from rx_sse.bus.log.traceparent import traceparent_of
 from rx_sse.bus.names import CONTROL
 from rx_sse.delivery.batch import EventBatch
 from rx_sse.errors import UsageError
@@ -76,10 +77,7 @@ class Tracing:
         attributes = {"messaging.system": "rx_sse", "messaging.destination.name": topic}
         span = self._tracer.start_span("publish", kind=SpanKind.PRODUCER, attributes=attributes)
         span.end()
-        context = span.get_span_context()
-        if not (context.is_valid and context.trace_flags.sampled):
-            return None
-        return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
+        return traceparent_of(span.get_span_context())
 
     # -- a stream --------------------------------------------------------------------------------------------
 

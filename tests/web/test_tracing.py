@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -30,6 +33,7 @@ from rx_sse.testing import open_stream, serve
 from rx_sse.web.registry import REGISTRY
 from rx_sse.web.tracing import LINKS
 
+from ..conftest import ROOT
 from ..redis_server import RedisServer
 from .apps import app_of, exchange, streaming, until
 
@@ -229,6 +233,92 @@ async def test_what_is_not_sampled_leaves_nothing() -> None:
         (entry,) = core_of(bus).topics.local("news").ring.slice(0, 5, 10_000)
         assert type(entry) is Entry
         assert open_spans(app) == 0
+
+
+# -- publishers without a loop -------------------------------------------------------------------------------
+
+
+def publish_with_redis(folder: Path, redis: str, values: Sequence[Any]) -> None:
+    with rx_sse.RedisPublisher(redis) as publisher:
+        for value in values:
+            publisher.publish("news", value)
+
+
+def publish_with_sqlite(folder: Path, redis: str, values: Sequence[Any]) -> None:
+    with rx_sse.SQLitePublisher(folder / "app.db") as publisher:
+        for value in values:
+            publisher.publish("news", value)
+
+
+def publish_inside(folder: Path, redis: str, values: Sequence[Any]) -> None:
+    with closing(sqlite3.connect(folder / "app.db")) as connection, connection:
+        for value in values:
+            rx_sse.publish_in(connection, "news", value)
+
+
+PUBLISHERS = [publish_with_redis, publish_with_sqlite, publish_inside]
+
+
+@pytest.mark.parametrize("publish", PUBLISHERS)
+async def test_a_publisher_carries_the_span_that_is_current_in_its_thread(
+    publish: Callable[[Path, str, Sequence[Any]], None], tmp_path: Path
+) -> None:
+    there, here, unsampled = Traces(), Traces(), Traces(sampler=ALWAYS_OFF)
+
+    def work(redis: str, traces: Traces, value: Any) -> None:
+        with traces.provider.get_tracer("test").start_as_current_span("job"):
+            publish(tmp_path, redis, [value])
+
+    with ExitStack() as stack:
+        if publish is publish_with_redis:
+            redis = stack.enter_context(RedisServer()).url
+            bus, blind = rx_sse.RedisBus(redis), rx_sse.RedisBus(redis)
+        else:
+            redis = ""
+            bus, blind = rx_sse.SQLiteBus(tmp_path / "app.db"), rx_sse.SQLiteBus(tmp_path / "app.db")
+        async with serve(reading(bus, here, last=9)) as url, serve(reading(blind, None, last=9)) as other:
+            async with open_stream(url) as stream, open_stream(other) as plain:
+                for opened in (stream, plain):
+                    assert (await opened.next_event(control=True)).type == "stream-cursor"
+                await asyncio.to_thread(publish, tmp_path, redis, ["outside"])
+                await asyncio.gather(*(asyncio.to_thread(work, redis, there, n) for n in range(3)))
+                await asyncio.to_thread(work, redis, unsampled, "unsampled")
+                await asyncio.to_thread(publish, tmp_path, redis, ["after"])
+                for opened in (stream, plain):
+                    seen = [event.data for event in await opened.events(6)]
+                    assert sorted(seen[1:4]) == ["0", "1", "2"]
+                    assert [seen[0], *seen[4:]] == ["outside", "unsampled", "after"]
+            jobs = set(ids(there.named("job")))
+            assert len(jobs) == 3 and set(linked(await here.stream())) == jobs
+            async with open_stream(url) as stream:  # a replay
+                await stream.events(6)
+            assert set(linked(await here.stream(2))) == jobs
+
+
+async def test_the_trace_of_a_transaction_that_is_rolled_back_leaves_with_it(tmp_path: Path) -> None:
+    path, traces = tmp_path / "app.db", Traces()
+    job = traces.provider.get_tracer("test").start_as_current_span
+    async with rx_sse.SQLiteBus(path) as bus:
+        with closing(sqlite3.connect(path)) as connection:
+            for end in (connection.rollback, connection.commit, connection.rollback, connection.commit):
+                rows = connection.execute("SELECT * FROM rx_sse_entries")  # a statement that is still open
+                with job("job"):
+                    rx_sse.publish_in(connection, "news", end.__name__)
+                rows.close()
+                end()
+            await bus.publish("news", "here")
+            stored = connection.execute("SELECT data, trace FROM rx_sse_entries ORDER BY seq").fetchall()
+    assert [data for data, _ in stored] == ["commit", "commit", "here"]
+    assert [is_trace(trace) for _, trace in stored] == [True, True, False]
+
+
+def test_a_publisher_imports_nothing_of_opentelemetry(tmp_path: Path) -> None:
+    code = (
+        "import sys, rx_sse\n"
+        f"rx_sse.SQLitePublisher({str(tmp_path / 'app.db')!r}).publish('t', 1)\n"
+        "assert 'opentelemetry' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from typing import Any
 
 from rx_sse.bus.log.draft import Draft, draft_of, hashed_key
 from rx_sse.bus.log.position import Position, cursor_of, part_of, ref_of
+from rx_sse.bus.log.traceparent import current_traceparent
 from rx_sse.bus.names import check_topic
 from rx_sse.bus.sqlite import schema
 from rx_sse.bus.sqlite.appending import Appender
@@ -46,6 +47,8 @@ def publish_in(
     From the insert to the commit the database's write lock is held, as for any INSERT: publish shortly before
     the commit. Begin a transaction that will publish with ``BEGIN IMMEDIATE``: a transaction that has read
     first cannot write any more once another connection has written.
+
+    The entry belongs to the OpenTelemetry span that is current in this thread or task.
 
     A connection that was opened before the file was replaced (restored from a backup, say) writes to the old
     one, as any statement on it does: no process reads that event. Connect again after a restore.
@@ -77,6 +80,7 @@ def publish_in(
     draft = draft_of(check_topic(topic), data, event, schema.PLAIN, dumps)
     if idempotency_key is not None:
         draft.key = hashed_key(user, topic, idempotency_key)
+    draft.trace = current_traceparent()
     try:
         with _inside(connection):
             position = _insert(connection, draft)
