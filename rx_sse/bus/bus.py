@@ -334,7 +334,12 @@ class Bus(RunMethods):
         await self._publish(self._core.revocations.request(user, token_id, until))
 
     def presence(self, topic: str) -> Presence:
-        """The users that listen to a topic in this process, and an Observable of joins and leaves."""
+        """The users that listen to a topic, in all processes that share the bus, and an Observable of joins
+        and leaves.
+
+        Args:
+            topic: the topic's name.
+        """
         return Presence(self._core, check_topic(topic))
 
     def stats(self) -> BusStats:

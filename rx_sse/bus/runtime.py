@@ -56,7 +56,8 @@ class BusError:
     def __str__(self) -> str:
         if self.gap is not None:
             return f"rx_sse: topic {self.topic}: events are missing ({self.gap.reason})"
-        return f"rx_sse: topic {self.topic}: {type(self.error).__name__}: {self.error}"
+        place = "" if self.topic is None else f"topic {self.topic}: "
+        return f"rx_sse: {place}{type(self.error).__name__}: {self.error}"
 
 
 class Subscriber(Protocol):

@@ -49,6 +49,8 @@ def observable_of(stream: Stream, name: str = "") -> Observable[Any]:
 
 def _advice(value: object) -> str:
     """A suggestion for an argument that is not a stream."""
+    if isinstance(value, Recording):
+        return "its .replay() is one, at the recorded pace; or "
     if isinstance(value, Awaitable):
         return "await it, and give what it returns; or "
     if callable(value):

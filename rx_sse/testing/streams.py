@@ -34,11 +34,23 @@ async def serve(
 
     Yields:
         Its address, like `http://127.0.0.1:41234`.
+
+    Raises:
+        UsageError: no application, or one that another event loop has served, as that of another test.
     """
     if not isinstance(app, web.Application):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise UsageError(f"serve({type(app).__name__}): give an aiohttp.web.Application")
+    served_before = app.frozen
     serving = web.AppRunner(app, **runner)
-    await serving.setup()
+    try:
+        await serving.setup()
+    except RuntimeError as error:
+        if not served_before:
+            raise
+        raise UsageError(
+            "this application was served by another event loop, as that of another test: make one for each "
+            "test, in a function or a fixture"
+        ) from error
     try:
         await web.TCPSite(serving, "127.0.0.1", 0, ssl_context=ssl).start()
         host, port = serving.addresses[0][:2]

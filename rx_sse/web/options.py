@@ -7,6 +7,7 @@ Never: an option is read while a stream runs; options are resolved once, when it
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from importlib import import_module
@@ -22,6 +23,8 @@ from rx_sse.errors import UsageError
 from rx_sse.web.headers import Headers, Pairs, pairs_of
 from rx_sse.wire.dumps import Dumps
 from rx_sse.wire.fields import MAX_RETRY
+
+logger = logging.getLogger("rx_sse")
 
 Control = Literal["events", "none"]
 OnError = Callable[[Exception], Any]
@@ -151,6 +154,10 @@ class Options:
 
 
 GIVEN = tuple(option for option in fields(Options) if option.init)
+IN_MILLISECONDS = 100
+"""A `retry` below it is probably meant in seconds: a server would be asked more than ten times a second."""
+IN_SECONDS = 1_000.0
+"""A `heartbeat` or `write_timeout` from it on is probably meant in milliseconds."""
 NAMES = frozenset(option.name for option in GIVEN)
 DEFAULTS: Mapping[str, Any] = {option.name: option.default for option in GIVEN} | {
     "overflow": "disconnect",
@@ -203,3 +210,23 @@ def resolve(*layers: Mapping[str, Any]) -> Options:
             raise UsageError(f"compress={given['compress']!r} must be 'zstd' or None")
         import_module("rx_sse.wire.zstd")  # a missing extra raises here, not when the first client connects
     return Options(**given)
+
+
+def warn_of_units(where: str, given: Mapping[str, Any]) -> None:
+    """Log options whose value fits the other unit. They stay as they are.
+
+    Args:
+        where: the function that got them.
+        given: options that `resolve` has accepted.
+    """
+    if (retry := given.get("retry")) is not None and 0 < retry < IN_MILLISECONDS:
+        logger.warning(
+            "%s: retry=%d is in milliseconds: clients reconnect after %d ms; for %d s give retry=%d",
+            where, retry, retry, retry, retry * 1000,
+        )  # fmt: skip
+    for name in ("heartbeat", "write_timeout"):
+        if (value := given.get(name)) is not None and value >= IN_SECONDS:
+            logger.warning(
+                "%s: %s=%g is in seconds, which is %.0f minutes; for %g ms give %s=%g",
+                where, name, value, value / 60, value, name, value / 1000,
+            )  # fmt: skip

@@ -7,6 +7,7 @@ Never: it touches a route that is not rx_sse's, or allows credentials to an orig
 
 from __future__ import annotations
 
+import functools
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Unpack, cast
 
@@ -17,12 +18,13 @@ from rx_sse.arguments import seconds
 from rx_sse.bus import Bus
 from rx_sse.errors import UsageError
 from rx_sse.web import about
+from rx_sse.web.auth.refusals import explain
 from rx_sse.web.limits import Limits
 from rx_sse.web.negotiation import is_event_source, raw_last_event_id
-from rx_sse.web.options import StreamOptions
+from rx_sse.web.options import StreamOptions, warn_of_units
 from rx_sse.web.origin import ALLOW_ORIGINS, ANY, allowed_origins, parse_origins
 from rx_sse.web.principal import REVOKED
-from rx_sse.web.registry import REGISTRY, StreamRegistry
+from rx_sse.web.registry import REGISTRY, StreamRegistry, registry_of
 from rx_sse.web.script import DEFAULT_PATH, add_script
 from rx_sse.web.sse import SHARED, is_streaming
 from rx_sse.web.stream_response import answer_failure
@@ -70,7 +72,8 @@ def setup(
             and resumable runs wait for another process; `"finish"`: they get the `drain` window to end by
             themselves first, while streams continue.
         debug: True shows the errors of streams in their `stream-error` and in the answer, tracebacks
-            included; for development. None, the default, is the debug mode of the loop.
+            included, and the reason of a 401 or 403 in its answer; for development. None, the default, is
+            the debug mode of the loop.
         tracing: True, or an OpenTelemetry `TracerProvider`: a span for each stream and each publish, linked
             over the bus. It needs the extra `otel`.
         client: the path of `rx_sse.js`, the module for pages; False serves it nowhere.
@@ -110,6 +113,7 @@ def setup(
         debug=debug,
         tracing=None if tracing is False else _tracing(tracing),
     )
+    warn_of_units("rx_sse.setup", options)
     add_script(app, client)
     app[REGISTRY] = edge
     app[ALLOW_ORIGINS] = origins
@@ -133,7 +137,10 @@ def _tracing(given: object) -> Tracing:
 
 def kind_of(given: object) -> str:
     """The type of a value, in words that do not show it: it may be a URL with a password."""
-    return f"the class {given.__name__}" if isinstance(given, type) else f"a {type(given).__name__}"
+    if isinstance(given, type):
+        return f"the class {given.__name__}"
+    name = type(given).__name__
+    return f"an {name}" if name[0] in "AEIOUaeiou" else f"a {name}"
 
 
 Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -145,10 +152,23 @@ def _returning(request: web.Request, handler: Next) -> Awaitable[web.StreamRespo
     """Outside of all other middlewares: a failure in them would be a 500 as well, and end the
     EventSource of a reconnecting client for good. It keeps no frame for a stream that opens for the first
     time."""
+    if registry_of(request).debug:
+        handler = functools.partial(_explained, handler=handler)
     if is_event_source(request) and raw_last_event_id(request) is not None and RETURNED not in request:
         request[RETURNED] = True  # the outermost of several applications has it
         return _returned(request, handler)
     return handler(request)
+
+
+async def _explained(request: web.Request, *, handler: Next) -> web.StreamResponse:
+    """In the development mode a 401 and a 403 say why."""
+    try:
+        answer = await handler(request)
+    except web.HTTPException as error:
+        explain(request, error)
+        raise
+    explain(request, answer)
+    return answer
 
 
 async def _returned(request: web.Request, handler: Next) -> web.StreamResponse:
@@ -183,7 +203,7 @@ async def _checked(request: web.Request, handler: Next) -> web.StreamResponse:
             raise
     if _is_source(response):  # `sse` is missing, or stands above the route
         raise UsageError(
-            f"the handler of {request.rel_url.raw_path} returned a {type(response).__name__} to aiohttp: "
+            f"the handler of {request.rel_url.raw_path} returned {kind_of(response)} to aiohttp: "
             "put @rx_sse.sse directly above the function, below @routes.get(...)"
         )
     return cast(web.StreamResponse, response)

@@ -22,7 +22,7 @@ from rx_sse.errors import Overloaded, UsageError
 from rx_sse.web.auth.challenge import Told, no_credentials
 from rx_sse.web.last_event_id import unasked
 from rx_sse.web.negotiation import STRICT
-from rx_sse.web.options import StreamOptions, resolve
+from rx_sse.web.options import StreamOptions, resolve, warn_of_units
 from rx_sse.web.principal import PRINCIPAL, Principal
 from rx_sse.web.registry import registry_of
 from rx_sse.web.rejection import Cause
@@ -111,6 +111,7 @@ def _decorate(
             f"@rx_sse.sse on {name}: a plain function with yield is a generator, which would hold the loop "
             "until it is at its end; make it `async def`, or return rx.from_iterable(...)"
         )
+    warn_of_units(f"@rx_sse.sse on {name}", options)
 
     async def begun(*args: Any, **kwargs: Any) -> Begun | web.StreamResponse:
         request = _request_among(args, name)

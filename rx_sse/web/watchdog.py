@@ -100,16 +100,17 @@ class Watchdog:
             return
         self._told.add(culprit.f_code)
         logger.warning(
-            "%s (%s:%d) has held the event loop for over a second, in %s (%s:%d): meanwhile no stream of "
-            "this process gets anything. Give work that takes long, or waits, to `await "
-            "asyncio.to_thread(...)`, or use a client that is awaited",
-            culprit.f_code.co_qualname,
-            culprit.f_code.co_filename,
-            culprit.f_lineno,
-            innermost.f_code.co_qualname,
-            innermost.f_code.co_filename,
-            innermost.f_lineno,
+            "%s has held the event loop for over a second%s: meanwhile no stream of this process gets "
+            "anything. Give work that takes long, or waits, to `await asyncio.to_thread(...)`, or use a "
+            "client that is awaited",
+            _place_of(culprit),
+            "" if innermost is culprit else f", in {_place_of(innermost)}",
         )
+
+
+def _place_of(frame: FrameType) -> str:
+    """A function, with its file and the line that it is on."""
+    return f"{frame.f_code.co_qualname} ({frame.f_code.co_filename}:{frame.f_lineno})"
 
 
 def culprit_of(innermost: FrameType | None) -> FrameType | None:

@@ -164,6 +164,7 @@ async def test_what_is_no_stream_is_refused_with_what_was_probably_meant() -> No
     coroutine = later()
     for given, told in (
         ([1, 2], "list is no stream: reactivex.from_iterable"),
+        (await record(rx.of(1)), "Recording is no stream: its .replay() is one, at the recorded pace"),
         (lambda request: rx.of(1), "function is no stream: call it"),
         (coroutine, "coroutine is no stream: await it"),
         ({"a": rx.of(1)}, "dict is no stream: one of its streams, or marbles"),

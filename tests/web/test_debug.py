@@ -15,6 +15,7 @@ from rx_sse.testing import serve
 from rx_sse.web.problem import error_event
 
 from .apps import app_of, exchange, streaming
+from .auth.support import SECRET, token
 
 EVENTS = "Accept: text/event-stream"
 
@@ -81,3 +82,33 @@ async def test_a_stream_error_is_what_it_says_in_any_mode() -> None:
 def test_what_utf8_cannot_carry_is_shown_all_the_same() -> None:
     (found,) = rx_sse.EventParser().feed(error_event(ValueError("\ud800"), debug=True).frame)
     assert found.json()["detail"] == "ValueError: \\ud800"
+
+
+def nobody(request: web.Request) -> None:
+    return None
+
+
+@pytest.mark.parametrize("debug", [True, False])
+async def test_a_refusal_says_why_in_the_development_mode_alone(debug: bool) -> None:
+    bus = rx_sse.MemoryBus()
+    auth = rx_sse.JWTAuth(key=SECRET, algorithms="HS256")
+    handlers = {"/own": rx_sse.sse(auth=nobody)(broken), "/token": rx_sse.sse(auth=auth)(broken)}
+    app = app_of(handlers, debug=debug)
+    app.add_subapp("/events", rx_sse.bus_app(bus, auth=auth))
+    async with serve(app) as url:
+        own = await exchange(url, "GET /own", EVENTS)
+        none = await exchange(url, "GET /token", EVENTS)
+        again = await exchange(url, "GET /token", EVENTS, "Last-Event-ID: 1", "Authorization: Bearer x.y.z")
+        mount = await exchange(url, "GET /events/?topic=news", f"Authorization: Bearer {token()}")
+    assert (own.status, none.status, again.status, mount.status) == (401, 401, 401, 403)
+    refusal = json.loads(mount.content)
+    assert refusal["detail"] == "the token does not grant all of these topics"
+    if debug:
+        assert own.content == b"401: auth=nobody returned None"
+        assert none.content == b"401: no Authorization: Bearer header"
+        assert b"the token was refused: it is no JSON Web Token" in again.content
+        assert "claim 'rx_sse'" in refusal["reason"] and "'news'" in refusal["reason"]
+        assert own.header("Content-Length") == str(len(own.content))
+    else:
+        assert {own.content, none.content, again.content} == {b"401: Unauthorized"}
+        assert refusal.keys() == {"type", "status", "detail"}

@@ -262,7 +262,7 @@ def test_origins_that_are_none(origins: Any, said: str) -> None:
 
 @pytest.mark.parametrize(
     ("bus", "kind"),
-    [("redis://app:secret@localhost", "a str"), (rx_sse.MemoryBus, "the class MemoryBus"), (5, "a int")],
+    [("redis://app:secret@localhost", "a str"), (rx_sse.MemoryBus, "the class MemoryBus"), (5, "an int")],
     ids=str,
 )
 def test_a_bus_that_is_none(bus: Any, kind: str) -> None:

@@ -100,9 +100,39 @@ async def test_who_holds_the_loop(caplog: pytest.LogCaptureFixture) -> None:
     first, second = warnings(caplog)
     assert first.startswith("compute (") and "has held the event loop for over a second" in first
     assert "test_who_holds_the_loop.<locals>.generator (" in second
+    assert first.count(" (") == 1, "a function that holds the loop itself is named once"
     assert all("asyncio.to_thread" in said and "test_warnings.py" in said for said in (first, second))
 
 
 def compute(value: int) -> int:
     time.sleep(1.8)
     return value
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("retry", 3, "retry=3 is in milliseconds: clients reconnect after 3 ms; for 3 s give retry=3000"),
+        ("heartbeat", 15_000, "heartbeat=15000 is in seconds, which is 250 minutes; for 15000 ms give"),
+        ("write_timeout", 2_500.0, "write_timeout=2500 is in seconds, which is 42 minutes; for 2500 ms"),
+    ],
+)
+def test_a_value_that_fits_the_other_unit(
+    option: Any, value: float, words: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    options: Any = {option: value}
+
+    @rx_sse.sse(**options)
+    def ticks(request: web.Request) -> rx.Observable[int]:
+        return rx.of(1)
+
+    rx_sse.setup(web.Application(), **options)
+    handler, application = warnings(caplog)
+    assert words in handler and "ticks: " in handler
+    assert words in application and application.startswith("rx_sse.setup: ")
+
+
+def test_values_of_the_right_unit_are_not_mentioned(caplog: pytest.LogCaptureFixture) -> None:
+    rx_sse.setup(web.Application(), retry=100, heartbeat=None, write_timeout=900, max_duration=86_400)
+    rx_sse.setup(web.Application(), retry=0)
+    assert warnings(caplog) == []

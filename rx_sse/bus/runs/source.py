@@ -42,7 +42,7 @@ async def read(
         Exception: the source failed.
     """
     made: Any = source
-    if not isinstance(source, Observable | AsyncIterable):
+    if callable(source) and not isinstance(source, Observable | AsyncIterable):
         made = source()
         if not isinstance(made, Observable) and inspect.isawaitable(made):
             made = await made

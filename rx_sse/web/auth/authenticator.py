@@ -221,7 +221,7 @@ class JWTAuth:
         if self._cookie is not None:
             lacks += f" and no cookie {self._cookie!r}"
         if not request.query.keys().isdisjoint(_IN_QUERY):
-            lacks += "; a token in the query is not taken (rx_sse.web.auth.tickets has what may stand there)"
+            lacks += "; a token in the query is not taken (rx_sse.Tickets issues tickets, which are)"
         return lacks
 
     async def _principal(self, credential: Credential) -> Principal | Refused:

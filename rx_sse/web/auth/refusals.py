@@ -5,11 +5,14 @@ path and the reason in words. Each kind of reason is logged a few times at once 
 the number of lines left out, so that a flood of bad tokens causes no flood of lines; the lines left out are
 logged at DEBUG.
 
+In the development mode (`setup(debug=True)`) the answer has the reason as well.
+
 Never: a token, a query, or a part of either.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Callable
@@ -26,6 +29,9 @@ PAUSE = 10.0
 """Seconds after which another line of the kind is logged."""
 MAX_KINDS = 256
 """Kinds that are counted; there are some thirty. Beyond it, counting starts anew."""
+
+REASON: web.RequestKey[str] = web.RequestKey("rx_sse.refusal", str)
+"""The reason of a refused request, in words."""
 
 
 class Refusals:
@@ -50,6 +56,7 @@ class Refusals:
             reason: the reason, in words.
             kind: the part that equal reasons share, if their words differ.
         """
+        request[REASON] = reason
         left_out = self._due(kind or reason)
         level = logging.DEBUG if left_out is None else logging.INFO
         more = f" ({left_out} more like it since the last line)" if left_out else ""
@@ -71,3 +78,14 @@ class Refusals:
         due = spare >= 1.0
         self._kinds[kind] = (spare - due, now, 0 if due else left_out + 1)
         return left_out if due else None
+
+
+def explain(request: web.BaseRequest, answer: web.StreamResponse) -> None:
+    """For the development mode: put the reason of a refusal, if there is one, into its answer."""
+    reason = request.get(REASON)
+    if reason is None or not isinstance(answer, web.Response) or answer.text is None:
+        return
+    if answer.content_type == "text/plain":
+        answer.text = f"{answer.status}: {reason}"
+    elif answer.content_type == "application/problem+json":
+        answer.text = json.dumps(json.loads(answer.text) | {"reason": reason})

@@ -175,6 +175,17 @@ async def test_a_reader_whose_cursor_is_at_the_end_mark_is_told_how_the_run_ende
             assert opened.rest(control=True)[-1].json() == {"reason": "completed"}
 
 
+async def test_a_run_of_what_is_no_source_says_what_a_source_is(caplog: pytest.LogCaptureFixture) -> None:
+    async with rx_sse.MemoryBus() as bus:
+        run = await bus.run("list", [1, 2])  # type: ignore[arg-type]
+        with pytest.raises(StreamError):
+            await run.result()
+    (record,) = [record for record in caplog.records if record.exc_info]
+    assert record.exc_info is not None
+    said = str(record.exc_info[1])
+    assert "an Observable, an async iterable, or a function that returns one, not list" in said
+
+
 async def test_a_stop_closes_the_source_and_tells_the_readers(make_bus: MakeBus) -> None:
     async with make_bus() as bus:
         closed: list[bool] = []
