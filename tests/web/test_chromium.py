@@ -221,3 +221,33 @@ async def test_a_restarted_server_is_come_back_to(chromium: str) -> None:
         finally:
             await second.cleanup()
     await asyncio.sleep(0)
+
+
+@pytest.mark.slow
+async def test_the_last_frame_before_a_cut_reaches_a_page(chromium: str) -> None:
+    """`fetch` fails when it sees the cut, and discards what the page has not read by then."""
+    page = Page(
+        """const one = async () => {
+            let text = "";
+            try {
+                const answer = await fetch("/failing", {method: "POST"});
+                const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+                for (;;) { const { done, value } = await reader.read(); if (done) break; text += value; }
+                return [text, "complete"];
+            } catch (error) { return [text, error.name]; }
+        };
+        const seen = [];
+        for (let n = 0; n < 50; n++) seen.push(await one());
+        report(seen);"""
+    )
+    app = rx_sse.setup(web.Application())
+    page.add_to(app)
+
+    @rx_sse.sse(control="none", on_error=lambda error: "the last")
+    def failing(request: web.Request) -> rx.Observable[str]:
+        return rx.of("first").concat(rx.throw(ValueError("secret")))
+
+    app.router.add_post("/failing", failing)
+    async with serve(app) as url, visiting(chromium, url):
+        [seen] = await page.seen(60)
+    assert seen == [["data: first\n\ndata: the last\n\n", "TypeError"]] * 50

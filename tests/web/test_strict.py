@@ -13,8 +13,10 @@ from aiohttp import web
 
 import rx_sse
 from rx_sse import ServerSentEvent
+from rx_sse.delivery.connection import LINGER
 from rx_sse.errors import StreamInterrupted
 from rx_sse.testing import no_leaks, open_stream, serve
+from rx_sse.web.end_reason import End
 from rx_sse.web.options import resolve
 from rx_sse.web.registry import REGISTRY
 from rx_sse.wire.control import ended_id
@@ -253,6 +255,45 @@ async def test_what_is_queued_arrives_before_the_cut(size: int) -> None:
         body, clean = await raw(url)
     assert clean and body.count(b"x") == size
     assert body.endswith(chunk(b'data: {"error":"ValueError"}\n\n'))
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+async def test_the_cut_leaves_a_client_time_to_read_the_last_frame(version: str) -> None:
+    async with serve(app := app_of({"POST /": streaming(fails, control="none", on_error=told)})) as url:
+        reading = asyncio.create_task(raw(url, version=version))
+        connection = (await only_stream(app)).connection
+        body, _ = await reading
+        assert asyncio.get_running_loop().time() - connection.last_write >= LINGER
+    assert b'{"error":"ValueError"}\n\n' in body
+
+
+async def test_heartbeats_that_are_due_do_not_put_the_cut_off() -> None:
+    options: dict[str, Any] = {"control": "none", "heartbeat": LINGER / 5, "close_timeout": 60.0}
+    async with serve(app_of({"POST /": streaming(fails, **options)})) as url:
+        assert await raw(url) == (chunk(b"data: a\n\n"), True)
+
+
+async def test_a_stream_that_was_silent_before_its_end_is_cut_at_once() -> None:
+    app = app_of({"POST /": streaming(endless, control="none")})
+    async with serve(app) as url:
+        reading = asyncio.create_task(raw(url))
+        stream = await only_stream(app)
+        await until(lambda: bool(stream.connection.sent))
+        await asyncio.sleep(LINGER)
+        stream.close_for_reconnect(End.OPERATOR)
+        for _ in range(3):  # turns of the loop: one flush, and what it calls
+            await asyncio.sleep(0)
+        assert stream.connection.transport.is_closing()
+        assert (await reading)[0] == chunk(b"data: a\n\n")
+
+
+async def test_a_client_that_leaves_before_the_cut_leaves_nothing_behind() -> None:
+    app = app_of({"POST /": streaming(fails, control="none", on_error=told, close_timeout=60.0)})
+    async with serve(app) as url:
+        async with open_stream(url, method="POST") as stream:
+            assert [(await stream.next_event()).data for _ in range(2)] == ["a", '{"error":"ValueError"}']
+        await until(lambda: not app[REGISTRY].streams)
+    assert app[REGISTRY].stats().ended == {"failed": 1}
 
 
 async def test_http_1_0_has_no_last_chunk_to_leave_out_so_the_connection_is_reset() -> None:
