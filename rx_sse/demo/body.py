@@ -8,6 +8,8 @@ from typing import Any, cast
 
 from aiohttp import web
 
+from rx_sse.web.request_body import read_body
+
 
 def new_key() -> str:
     """A key by which a page recognises an entry, in the history and on the stream. Keys sort by time."""
@@ -18,8 +20,9 @@ async def fields(request: web.Request, *names: str) -> tuple[Any, ...]:
     """The values of these fields.
 
     Raises:
-        web.HTTPBadRequest: the body is no JSON object, or a field is missing.
+        web.HTTPException: 400, the body is no JSON object, or a field is missing; 408, it did not arrive.
     """
+    await read_body(request)
     try:
         body: object = await request.json()
     except ValueError as error:

@@ -307,6 +307,9 @@ def _beginning(request: web.Request) -> dict[str, Any]:
 
 def _answer(refusal: web.HTTPException) -> web.Response:
     """The response that an exception is, without the exception."""
-    return web.Response(
+    response = web.Response(
         status=refusal.status, reason=refusal.reason, body=refusal.body, headers=refusal.headers
     )
+    if refusal.keep_alive is False:
+        response.force_close()
+    return response

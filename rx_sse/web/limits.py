@@ -1,4 +1,4 @@
-"""Limits on the streams of a process and of each user, and on what users may publish.
+"""Limits on the streams of a process and of each user, and on what users may publish, and for how long.
 
 Standard: RFC 6585 §4 (429) and RFC 9110 §10.2.3 (Retry-After) for clients that understand a status.
 Never: it counts requests; a stream counts from its admission to its end.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+from rx_sse.arguments import seconds
 from rx_sse.bus.log.position import MAX_TOPICS
 from rx_sse.errors import UsageError
 
@@ -33,6 +34,8 @@ class Limits:
         publishes_per_user: events that one principal may publish through `bus_app` in a second; ten times as
             many in a row.
         publish_bytes_per_user: the same for the bytes of their bodies.
+        body_timeout: seconds in which the body of a request to `bus_app` or `admin_app` must arrive; then it
+            is answered 408, and the connection is closed. Bodies that your own handlers read have no limit.
         cursor: bytes of a `Last-Event-ID` that are parsed; a longer id counts as unknown.
 
     Raises:
@@ -48,10 +51,15 @@ class Limits:
     keys_per_user: int | None = 50_000
     publishes_per_user: int | None = 1_000
     publish_bytes_per_user: int | None = 8 * 1024 * 1024
+    body_timeout: float | None = 30.0
     cursor: int = 4096
 
     def __post_init__(self) -> None:
+        timeout = seconds("limit body_timeout", self.body_timeout, zero="refuses every body", optional=True)
+        object.__setattr__(self, "body_timeout", timeout)
         for field in fields(self):
+            if field.name == "body_timeout":
+                continue
             value = getattr(self, field.name)
             optional = field.default is None or "None" in str(field.type)
             if (value is None and optional) or (type(value) is int and value >= 1):

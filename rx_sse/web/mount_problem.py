@@ -66,6 +66,11 @@ class _Problem(web.HTTPException):
         super().__init__(text=json.dumps(body), content_type="application/problem+json", headers=headers)
 
 
-def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> web.HTTPException:
-    """A problem-details answer, to be raised."""
-    return _Problem(status, detail, headers or {})
+def problem(
+    status: int, detail: str, headers: Mapping[str, str] | None = None, *, close: bool = False
+) -> web.HTTPException:
+    """A problem-details answer, to be raised; `close`: the connection is closed behind it."""
+    answer = _Problem(status, detail, headers or {})
+    if close:
+        answer.force_close()
+    return answer

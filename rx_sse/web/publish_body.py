@@ -12,6 +12,7 @@ from typing import Any
 from aiohttp import hdrs, web
 
 from rx_sse.web.mount_problem import problem
+from rx_sse.web.request_body import read_body
 
 
 def check_plain(request: web.Request) -> None:
@@ -23,6 +24,7 @@ def check_plain(request: web.Request) -> None:
 
 async def data_of(request: web.Request) -> Any:
     """The published value: JSON, or text as it is."""
+    await read_body(request)
     try:
         text = await request.text()
     except (UnicodeDecodeError, LookupError) as error:  # the second for a charset that there is not

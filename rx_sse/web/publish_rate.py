@@ -17,6 +17,7 @@ from aiohttp import web
 from rx_sse.bus.allowance import Allowance
 from rx_sse.web.limits import Limits
 from rx_sse.web.mount_problem import problem, retry_after
+from rx_sse.web.request_body import read_body
 
 BURST = 10.0
 """Seconds' worth of events and bytes that may be published at once."""
@@ -51,13 +52,13 @@ class PublishRate:
 
         Raises:
             web.HTTPException: 429, the principal has recently published too many bytes; 413, its body is
-                larger than its burst.
+                larger than its burst; 408, it did not arrive in time.
         """
         if (most := limits.publish_bytes_per_user) is None:
             return
         size, held = request.content_length, _burst(most)
         if size is None:
-            size = len(await request.read())
+            size = len(await read_body(request))
         assert held is not None
         if size > held:
             raise problem(413, f"a body of {size:,} bytes, and {held:,} is the most for one principal")

@@ -123,9 +123,9 @@ class Answer:
 
 @asynccontextmanager
 async def attacked(limits: rx_sse.Limits | None = None, **options: Any) -> AsyncIterator[Target]:
-    """The application on a real socket."""
+    """The application on a real socket. After an answer to half a body aiohttp reads on for 0.1 s."""
     app, bus = make_app(limits=limits, **options)
-    async with serve(app, auto_decompress=False) as url:
+    async with serve(app, auto_decompress=False, lingering_time=0.1) as url:
         yield Target(url, bus, app)
 
 

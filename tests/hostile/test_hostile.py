@@ -48,7 +48,7 @@ from ..demo.viewer import Viewer, demo
 from ..devtools import browsing
 from ..web.tokens import KEY, bearer, token
 from .attacks import ATTACKS
-from .target import EVE, Answer, attacked, bearer_line, cookie_line, events, get, post
+from .target import EVE, Answer, attacked, bearer_line, cookie_line, events, get, make_app, post
 
 EVIL = b"Origin: https://evil.example"
 FORM = b"Content-Type: application/x-www-form-urlencoded"
@@ -529,6 +529,57 @@ async def test_cwe_400_requests_that_never_end_hold_up_nobody() -> None:
             assert (await reader.next_event()).data == "still here"
 
 
+BODIES: dict[str, tuple[str, bytes, list[bytes]]] = {
+    "publish, whose length is known": ("/events/topics/news", b"", [b"Content-Length: 100"]),
+    "publish, some of it": ("/events/topics/news", b'"half', [b"Content-Length: 100"]),
+    "publish, in chunks": ("/events/topics/news", b'5\r\n"half\r\n', [b"Transfer-Encoding: chunked"]),
+    "an operator's revocation": ("/operators/actions/revoke", b'{"user', [b"Content-Length: 100"]),
+    "an operator's publish": ("/operators/actions/publish", b"1\r\n{\r\n", [b"Transfer-Encoding: chunked"]),
+}
+
+
+@pytest.mark.parametrize("name", BODIES)
+@pytest.mark.parametrize("trickle", [b"", b" "], ids=["stops", "trickles"])
+async def test_cwe_400_a_body_that_does_not_arrive_is_408_and_the_end_of_its_connection(
+    name: str, trickle: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, beginning, lines = BODIES[name]
+    trickle = b"1\r\n \r\n" if trickle and beginning and b"chunked" in lines[0] else trickle
+    app, bus = make_app(limits=rx_sse.Limits(body_timeout=0.2))
+    app.add_subapp("/operators", rx_sse.admin_app(auth=rx_sse.JWTAuth(key=KEY, algorithms="HS256")))
+    operator = bearer_line(scope="publish admin")
+    request = get(path, operator, JSON, *lines, method=b"POST").replace(b"Connection: close\r\n", b"")
+    async with serve(app, auto_decompress=False, lingering_time=0.2) as url, asyncio.timeout(5):
+        reader, writer = await asyncio.open_connection(*url.removeprefix("http://").split(":"))
+        writer.write(request + beginning)
+        answer = asyncio.create_task(reader.readuntil(b"\r\n\r\n"))
+        while not answer.done() and trickle:
+            writer.write(trickle)
+            await asyncio.wait([answer], timeout=0.05)
+        head = await answer
+        assert head.startswith(b"HTTP/1.1 408 ") and b"\r\nConnection: close" in head
+        assert json.loads(await reader.read())["detail"] == "the body did not arrive within 0.2 s"
+        assert not (await bus.history("news")).entries
+        writer.close()
+    check_log(caplog.records)
+
+
+async def test_cwe_400_who_may_not_publish_does_not_get_the_time_for_a_body() -> None:
+    cases = [
+        (get("/events/topics/news", b"Content-Length: 9", JSON, method=b"POST"), 401),
+        (get("/events/topics/secret", bearer_line(), b"Content-Length: 9", JSON, method=b"POST"), 403),
+        (get("/events/runs/none/stop", bearer_line(), b"Content-Length: 9", method=b"POST"), 403),
+        (get("/admin/actions/revoke", b"Content-Length: 9", JSON, method=b"POST"), 403),
+    ]
+    app, _ = make_app(limits=rx_sse.Limits(body_timeout=None))
+    async with serve(app, lingering_time=0.1) as url, asyncio.timeout(5):
+        for request, status in cases:
+            reader, writer = await asyncio.open_connection(*url.removeprefix("http://").split(":"))
+            writer.write(request)
+            assert (await reader.read()).startswith(b"HTTP/1.1 %d " % status), request
+            writer.close()
+
+
 def patterns() -> Iterator[tuple[str, re.Pattern[str] | re.Pattern[bytes]]]:
     """Every regular expression that a module of this library keeps."""
     for module in pkgutil.walk_packages(rx_sse.__path__, "rx_sse."):
@@ -590,7 +641,7 @@ async def test_cwe_401_of_a_publish_that_is_refused_nothing_waits_for_a_collecti
     def requests() -> int:
         return sum(isinstance(found, web.Request) for found in gc.get_objects())
 
-    async with attacked() as target:
+    async with attacked(limits=rx_sse.Limits(body_timeout=0.2)) as target:
         gc.collect()
         gc.disable()
         try:
@@ -599,6 +650,9 @@ async def test_cwe_401_of_a_publish_that_is_refused_nothing_waits_for_a_collecti
                 answer = await target.ask(post("/events/topics/news", body, bearer_line(), JSON))
                 assert answer.status == status and "problem+json" in (answer.header("Content-Type") or "")
                 await asyncio.sleep(0.05)  # the connection is closed by then
+            half = post("/events/topics/news", b"1" * 100, bearer_line(), JSON)[:-50]
+            assert (await target.ask(half)).status == 408
+            await asyncio.sleep(0.05)
             assert requests() <= before
         finally:
             gc.enable()

@@ -374,6 +374,11 @@ def test_options_that_can_work_are_taken() -> None:
         ({"connections": True}, "limit connections=True must be an integer of at least 1 or None"),
         ({"topics": None}, "limit topics=None must be an integer of at least 1"),
         ({"cursor": "4k"}, "limit cursor='4k' must be an integer of at least 1"),
+        ({"body_timeout": "30"}, "limit body_timeout='30' must be a number of seconds or None"),
+        (
+            {"body_timeout": 0},
+            "limit body_timeout=0 refuses every body; give a positive number of seconds",
+        ),
     ],
     ids=str,
 )

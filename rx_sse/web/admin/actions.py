@@ -28,6 +28,7 @@ from rx_sse.web.admin.board import Board
 from rx_sse.web.end_reason import End
 from rx_sse.web.mount_problem import STATUSES, problem
 from rx_sse.web.registry import StreamRegistry, registry_of
+from rx_sse.web.request_body import read_body
 from rx_sse.wire.harmless import one_line
 
 logger = logging.getLogger("rx_sse")
@@ -142,6 +143,7 @@ async def _body(request: web.Request) -> Mapping[str, Any]:
         raise problem(415, "send the body without Content-Encoding")
     if request.content_type != "application/json":  # no form of another site can send that
         raise problem(415, f"send application/json, not {one_line(request.content_type, SHOWN)}")
+    await read_body(request)
     try:
         body = await request.json()
     except (ValueError, RecursionError, LookupError) as error:
