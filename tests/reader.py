@@ -48,6 +48,18 @@ class Account:
     opened: list[float] = field(default_factory=list[float])
     _known: dict[str, dict[int, str]] = field(default_factory=dict[str, dict[int, str]])
 
+    @property
+    def wrong(self) -> list[str]:
+        """What falls short."""
+        counts = {
+            "lost": self.lost,
+            "repeated": self.repeated,
+            "different": self.different,
+            "gaps though nothing was lost": self.gaps,
+            "answers that are no stream": sum(self.refused.values()),
+        }
+        return [f"{count} {name}" for name, count in counts.items() if count]
+
     def same(self, topic: str, seq: int, data: str) -> bool:
         """Whether an event is what others received in its place; the newest 1,000 of a topic are known."""
         known = self._known.setdefault(topic, {})
@@ -176,13 +188,15 @@ class Readers:
     """Many of them, and one that publishes numbers through the processes in turn.
 
     Args:
-        processes: the applications.
         topics: how many.
         rate: events a second.
+
+    Attributes:
+        processes: the applications.
     """
 
-    def __init__(self, processes: Sequence[Process], topics: int, rate: float) -> None:
-        self.processes = processes
+    def __init__(self, topics: int, rate: float) -> None:
+        self.processes: list[Process] = []
         self.topics = [f"t{number}" for number in range(topics)]
         self.rate = rate
         self.account = Account()
@@ -203,11 +217,15 @@ class Readers:
         else:
             self.not_accepted += 1
 
-    async def connect(self, readers: Sequence[Reader], at_once: int = 100) -> None:
-        """Start clients, and wait until each has its first cursor."""
-        self.readers = list(readers)
-        for start in range(0, len(readers), at_once):
-            part = readers[start : start + at_once]
+    async def connect(self, clients: int, *, obeys: bool = False, at_once: int = 100) -> None:
+        """Start clients, spread over topics and processes, and wait until each has its first cursor."""
+        count = len(self.topics)
+        self.readers = [
+            Reader(self.topics[n % count], self.processes, n // count, self.account, obeys=obeys)
+            for n in range(clients)
+        ]
+        for start in range(0, clients, at_once):
+            part = self.readers[start : start + at_once]
             self._tasks += [asyncio.create_task(reader.run()) for reader in part]
             await until(lambda part=part: all(reader.last for reader in part))
 

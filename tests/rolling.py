@@ -7,25 +7,19 @@ many connect in each moment is drawn.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import resource
 from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack, closing
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from html import escape
 from pathlib import Path
 
-from .faults.files import DatabaseFile
-from .faults.process import Process
-from .reader import Account, Reader, Readers
-from .redis_server import RedisServer
+from .long_run import arguments, parse, playing, table
+from .reader import Account
 
-SERVERS: dict[str, Callable[[], RedisServer | DatabaseFile]] = {
-    "redis": RedisServer,
-    "sqlite": DatabaseFile,
-}
+BUSES = ("redis", "sqlite")
+"""Those that two processes share."""
 CALM = 3.0
 """Seconds of publishing before the restart."""
 STEP = 0.5
@@ -62,51 +56,29 @@ class Result:
     @property
     def wrong(self) -> list[str]:
         """What falls short."""
-        account = self.account
-        counts = {
-            "lost": account.lost,
-            "repeated": account.repeated + account.different,
-            "gaps": account.gaps,
-            "answers that are no stream": sum(account.refused.values()),
-            "publishes refused": self.not_accepted,
-        }
-        return [f"{count} {name}" for name, count in counts.items() if count]
+        refused = [f"{self.not_accepted} publishes refused"] if self.not_accepted else []
+        return self.account.wrong + refused
 
 
 async def roll(bus: str, clients: int, topics: int, rate: float, drain: float) -> Result:
     """Restart both processes of a bus.
 
     Args:
-        bus: which of `SERVERS`.
+        bus: which of `BUSES`.
         clients: how many.
         topics: how many they read.
         rate: events a second.
         drain: seconds, as for `setup`.
     """
-    server = await asyncio.to_thread(SERVERS[bus])
     loop = asyncio.get_running_loop()
-    async with AsyncExitStack() as stack:
-        stack.enter_context(closing(server))
-        told: list[Readers] = []
-        processes: list[Process] = []
-        for _ in range(2):
-            process = Process(server.url, {}, {}, lambda *words: told[0].told(*words), setup={"drain": drain})
-            processes.append(await stack.enter_async_context(process))
-            await process.until(True)
-        readers = Readers(processes, topics, rate)
-        told.append(readers)
+    async with playing(bus, topics, rate, setup={"drain": drain}) as readers:
         result = Result(bus, clients, readers.account)
-        await readers.connect(
-            [
-                Reader(readers.topics[n % topics], processes, n // topics, readers.account, obeys=True)
-                for n in range(clients)
-            ]
-        )
+        await readers.connect(clients, obeys=True)
         readers.publish()
         await asyncio.sleep(CALM)
         readers.account.opened.clear()
         begin = loop.time()
-        for process in processes:
+        for process in readers.processes:
             drained = loop.time() - begin
             await process.stop()
             ended = loop.time() - begin
@@ -222,28 +194,18 @@ def line(result: Result) -> str:
 
 def main() -> int:
     """Restart, print what was counted and draw it; the exit status is 1 if anything falls short."""
-    parser = argparse.ArgumentParser(prog="python -m tests.rolling", description=main.__doc__)
-    parser.add_argument("buses", nargs="*", help=f"of {', '.join(SERVERS)}; default: all")
-    parser.add_argument("--clients", type=int, default=2000)
-    parser.add_argument("--topics", type=int, default=100)
-    parser.add_argument("--rate", type=float, default=200.0, help="events a second (default: %(default)s)")
+    parser = arguments("tests.rolling", main.__doc__, topics=100, rate=200.0)
     parser.add_argument("--drain", type=float, default=5.0, help="seconds of `drain=` (default: %(default)s)")
     parser.add_argument("--pictures", type=Path, help="a folder for rolling-BUS.svg")
-    given = parser.parse_args()
-    if unknown := set(given.buses) - SERVERS.keys():
-        parser.error(f"no such bus: {', '.join(sorted(unknown))}")
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    print(*HEAD, sep="\n", flush=True)
-    whole = True
-    for bus in given.buses or SERVERS:
-        result = asyncio.run(roll(bus, given.clients, given.topics, given.rate, given.drain))
-        print(line(result), flush=True)
-        for wrong in result.wrong:
-            whole = False
-            print(f"  {bus}: {wrong}", flush=True)
+    given = parse(parser, BUSES)
+    play = partial(roll, clients=given.clients, topics=given.topics, rate=given.rate, drain=given.drain)
+
+    def row(result: Result) -> str:
         if given.pictures is not None:
-            (given.pictures / f"rolling-{bus}.svg").write_text(picture(result), "utf-8")
+            (given.pictures / f"rolling-{result.bus}.svg").write_text(picture(result), "utf-8")
+        return line(result)
+
+    whole = table(HEAD, given.buses, play, row)
     print(f"\n{given.rate:g} events a second, `drain={given.drain:g}`")
     return 0 if whole else 1
 

@@ -7,20 +7,16 @@ own; and a census of the processes before the clients come and after they have g
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import random
-import resource
 import time
-from collections.abc import Callable
-from contextlib import AsyncExitStack, closing
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeAlias
 
-from .faults.files import DatabaseFile
-from .faults.process import MEMORY, Process
-from .reader import Account, Reader, Readers, until
-from .redis_server import RedisServer
+from .faults.process import Process
+from .long_run import arguments, parse, playing, table
+from .reader import Account, Reader, until
 
 LINGER = 35.0
 """Seconds in which a process forgets topics that nobody reads."""
@@ -36,29 +32,13 @@ GROWN = 24 * 2**20
 Census: TypeAlias = "dict[str, int]"
 
 
-class NoServer:
-    """In the place of a server, for a bus that has none."""
-
-    url = MEMORY
-
-    def close(self) -> None:
-        """There is nothing to close."""
-
-
-SERVERS: dict[str, tuple[Callable[[], NoServer | RedisServer | DatabaseFile], int]] = {
-    "memory": (NoServer, 1),
-    "sqlite": (DatabaseFile, 2),
-    "redis": (RedisServer, 2),
-}
-"""What keeps the log of each bus, and how many processes share it."""
-
-
 @dataclass
 class Result:
     """What came of a run.
 
     Attributes:
         bus: its name.
+        clients: how many.
         seconds: how long the clients were disturbed.
         account: what the clients saw.
         compared: what must be in the census afterwards as it was before.
@@ -68,6 +48,7 @@ class Result:
     """
 
     bus: str
+    clients: int
     seconds: float
     account: Account
     compared: list[str]
@@ -79,18 +60,7 @@ class Result:
     @property
     def wrong(self) -> list[str]:
         """What falls short."""
-        account = self.account
-        found = [
-            f"{count} {name}"
-            for name, count in (
-                ("lost", account.lost),
-                ("repeated", account.repeated),
-                ("different", account.different),
-                ("gaps though nothing was lost", account.gaps),
-                ("answers that are no stream", sum(account.refused.values())),
-            )
-            if count
-        ]
+        found = self.account.wrong
         for number, (before, after) in enumerate(zip(self.before, self.after, strict=True)):
             found += [
                 f"process {number} has {after[name]} {name}, and had {before[name]}"
@@ -117,7 +87,7 @@ async def soak(
     """Play one bus.
 
     Args:
-        bus: which of `SERVERS`.
+        bus: which of `long_run.SERVERS`.
         clients: how many.
         topics: how many they read.
         seconds: for how long.
@@ -125,29 +95,14 @@ async def soak(
         cuts: clients to which something happens in a second.
         linger: seconds for topics to be forgotten; 0 leaves them out of the comparison.
     """
-    make, count = SERVERS[bus]
-    server = await asyncio.to_thread(make)
-    async with AsyncExitStack() as stack:
-        stack.enter_context(closing(server))
-        told: list[Readers] = []
-        processes: list[Process] = []
-        for _ in range(count):
-            process = Process(server.url, {"history": HISTORY}, {}, lambda *words: told[0].told(*words))
-            processes.append(await stack.enter_async_context(process))
-            await process.until(True)
-        readers = Readers(processes, topics, rate)
-        told.append(readers)
+    async with playing(bus, topics, rate, {"history": HISTORY}) as readers:
+        processes = readers.processes
         compared = [name for name in SAME if linger or name != "topics"]
         await _warmed(processes, readers.topics)
         await asyncio.sleep(linger)
-        result = Result(bus, seconds, readers.account, compared)
+        result = Result(bus, clients, seconds, readers.account, compared)
         result.before = [await _census(process) for process in processes]
-        await readers.connect(
-            [
-                Reader(readers.topics[n % topics], processes, n // topics, readers.account)
-                for n in range(clients)
-            ]
-        )
+        await readers.connect(clients)
         readers.publish()
         begin, done = time.monotonic(), 0
         while (now := time.monotonic() - begin) < seconds:
@@ -202,7 +157,7 @@ HEAD = (
 )
 
 
-def line(result: Result, clients: int) -> str:
+def line(result: Result) -> str:
     """A row of the table; what the processes hold more than before, together."""
     account = result.account
     same = all(
@@ -216,7 +171,7 @@ def line(result: Result, clients: int) -> str:
 
     cells = [
         f"`{result.bus}`, {len(result.after)} process{'es' * (len(result.after) > 1)}",
-        f"{clients:,}",
+        f"{result.clients:,}",
         f"{account.connections:,}",
         f"{account.received:,}",
         f"{account.lost}",
@@ -231,30 +186,21 @@ def line(result: Result, clients: int) -> str:
 
 def main() -> int:
     """Run the soak and print what was counted; the exit status is 1 if anything falls short."""
-    parser = argparse.ArgumentParser(prog="python -m tests.soak", description=main.__doc__)
-    parser.add_argument("buses", nargs="*", help=f"of {', '.join(SERVERS)}; default: all")
+    parser = arguments("tests.soak", main.__doc__, topics=20, rate=40.0)
     parser.add_argument("--minutes", type=float, default=10.0, help="for each bus (default: %(default)s)")
-    parser.add_argument("--clients", type=int, default=2000)
-    parser.add_argument("--topics", type=int, default=20)
-    parser.add_argument("--rate", type=float, default=40.0, help="events a second (default: %(default)s)")
     parser.add_argument(
         "--cuts", type=float, default=50.0, help="clients disturbed a second (default: %(default)s)"
     )
-    given = parser.parse_args()
-    if unknown := set(given.buses) - SERVERS.keys():
-        parser.error(f"no such bus: {', '.join(sorted(unknown))}")
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    print(*HEAD, sep="\n", flush=True)
-    whole = True
-    for bus in given.buses or SERVERS:
-        result = asyncio.run(
-            soak(bus, given.clients, given.topics, given.minutes * 60, given.rate, given.cuts)
-        )
-        print(line(result, given.clients), flush=True)
-        for wrong in result.wrong:
-            whole = False
-            print(f"  {bus}: {wrong}", flush=True)
+    given = parse(parser)
+    play = partial(
+        soak,
+        clients=given.clients,
+        topics=given.topics,
+        seconds=given.minutes * 60,
+        rate=given.rate,
+        cuts=given.cuts,
+    )
+    whole = table(HEAD, given.buses, play, line)
     print(
         f"\n{given.minutes:g} minutes for each bus, {given.rate:g} events a second, "
         f"{given.cuts:g} disturbances a second"

@@ -54,10 +54,10 @@ def test_a_process_that_holds_more_than_before_falls_short() -> None:
     before = dict.fromkeys([*SAME, "objects", "resident"], 1)
     for name, more in (("streams", 1), ("sockets", -1), ("objects", 10_000), ("resident", 10**9)):
         result = Result(
-            "memory", 1.0, Account(), list(SAME), before=[before], after=[{**before, name: 1 + more}]
+            "memory", 10, 1.0, Account(), list(SAME), before=[before], after=[{**before, name: 1 + more}]
         )
         assert len(result.wrong) == 1, name
-    assert not Result("memory", 1.0, Account(), list(SAME), before=[before], after=[before]).wrong
+    assert not Result("memory", 10, 1.0, Account(), list(SAME), before=[before], after=[before]).wrong
 
 
 def test_the_curve_of_a_restart_is_drawn() -> None:

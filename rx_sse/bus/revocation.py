@@ -26,7 +26,8 @@ from reactivex.disposable import Disposable
 
 from rx_sse.bus.gap import Gap
 from rx_sse.bus.log.draft import Draft, Retention
-from rx_sse.bus.log.entry import JSON, Entry
+from rx_sse.bus.log.entry import JSON
+from rx_sse.bus.own_topic import OwnTopic
 from rx_sse.bus.resume.reader import Reader
 from rx_sse.bus.resume.replay import Phase
 from rx_sse.bus.runtime import Runtime
@@ -34,7 +35,6 @@ from rx_sse.bus.topics import Topics
 from rx_sse.errors import Overloaded, UsageError
 from rx_sse.wire.event import ServerSentEvent
 
-TOPIC = "!revocations"
 ALL = 1_000_000
 """Revocations that are kept at most; each is about 150 bytes. Beyond it, a new revocation is refused rather
 than an old one forgotten."""
@@ -44,7 +44,7 @@ SLACK = 60.0
 Watcher = Callable[["str | None", "str | None", "float | None"], None]
 
 
-class Revocations:
+class Revocations(OwnTopic):
     """The revocations in force. Loop thread only.
 
     Args:
@@ -55,18 +55,19 @@ class Revocations:
             it knows.
     """
 
+    NAME = "!revocations"
+    BACKLOG = ALL
+    FAILED = "a watcher of revocations raised"
+
     def __init__(self, runtime: Runtime, topics: Topics, max_token_life: float, blind_limit: float) -> None:
-        self._runtime = runtime
-        self._topics = topics
-        self._life = max_token_life
         kept = Retention(entries=ALL, bytes=256 * ALL, age=max_token_life + SLACK)
-        runtime.retentions.put(TOPIC, kept)
+        super().__init__(runtime, topics, kept)
+        self._life = max_token_life
         self._blind_limit = blind_limit
         self._blind_since: float | None = None
         self._users: dict[str, tuple[float, float]] = {}
         self._tokens: dict[str, float] = {}
         self._watchers: dict[object, Watcher] = {}
-        self.reader: Reader | None = None
 
     @property
     def loaded(self) -> bool:
@@ -125,17 +126,6 @@ class Revocations:
 
     # -- called by the bus -----------------------------------------------------------------------------------
 
-    def start(self) -> None:
-        """Read the topic, then follow it."""
-        self.reader = Reader(self._topics.local(TOPIC), self._runtime, self, self._apply, last=ALL)
-        self.reader.locate()
-
-    def stop(self) -> None:
-        """The bus closes; the known revocations stay, for the next start."""
-        if self.reader is not None:
-            self.reader.close()
-            self.reader = None
-
     def sweep(self, now: float, ready: bool) -> None:
         """Forget expired revocations; note whether the log can be reached."""
         self._blind_since = None if ready else now if self._blind_since is None else self._blind_since
@@ -177,16 +167,10 @@ class Revocations:
             said |= {"user": user, "before": now if before is None else before}
         else:
             said |= {"token": token_id}
-        return Draft(TOPIC, JSON, json.dumps(said), None, self._runtime.retention_of(TOPIC), settle=settle)
+        kept = self._runtime.retention_of(self.NAME)
+        return Draft(self.NAME, JSON, json.dumps(said), None, kept, settle=settle)
 
     # -- called by the reader --------------------------------------------------------------------------------
-
-    def located(self, reader: Reader) -> None:
-        """The start position is known."""
-        reader.go()
-
-    def caught_up(self, reader: Reader) -> None:
-        """The topic was read."""
 
     def missed(self, reader: Reader, gap: Gap) -> None:
         """The log lost entries: write the known revocations again, if they may be among these."""
@@ -197,27 +181,8 @@ class Revocations:
         for token, until in list(self._tokens.items()):
             self._runtime.log.append(self.draft(None, token, until, None))
 
-    def strayed(self, reader: Reader) -> None:
-        """Never called: the reader starts without a cursor, so it cannot be ahead in another branch."""
-
-    def passed(self, reader: Reader, entry: Entry) -> None:
-        """Nothing."""
-
-    def ended(self, reader: Reader, entry: Entry | None) -> None:
-        """No publisher can end this topic."""
-
-    def room(self, again: Callable[[], None]) -> bool:
-        """There is always room."""
-        return True
-
-    def replaying(self, begun: bool) -> None:
-        """Nothing is queued here."""
-
-    def failed(self, reader: Reader, error: Exception) -> None:
-        """A watcher raised."""
-        self._runtime.raised("rx_sse: a watcher of revocations raised", error)
-
-    def _apply(self, event: ServerSentEvent) -> None:
+    def take(self, event: ServerSentEvent) -> None:
+        """A revocation, of any process."""
         said = event.json()
         until = float(said["until"])
         if until <= time.time():
@@ -236,4 +201,4 @@ class Revocations:
             try:
                 callback(user, token, before)
             except Exception as error:
-                self._runtime.raised("rx_sse: a watcher of revocations raised", error)
+                self._runtime.raised(f"rx_sse: {self.FAILED}", error)

@@ -117,7 +117,7 @@ class Runs:
         )
         self._owners[name] = owner
         if self._stops is not None:
-            self._stops.listen()
+            self._stops.start()
         return Run(self, lease, True)
 
     async def known(self, name: str) -> RunStatus:
@@ -197,7 +197,7 @@ class Runs:
         """Forget all that belonged to the loop."""
         self._owners.clear()
         if self._stops is not None:
-            self._stops.rest()
+            self._stops.stop()
 
     def sweep(self, now: float) -> None:
         """Once a second: check for expired leases."""
@@ -317,7 +317,7 @@ class Runs:
         if self._owners.get(owner.lease.name) is owner:
             del self._owners[owner.lease.name]
         if self._stops is not None and not self._owners:
-            self._stops.rest()
+            self._stops.stop()
 
     def _asked(self, name: str | None) -> None:
         """A stop was requested of one run, or perhaps of any."""
