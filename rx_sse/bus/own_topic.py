@@ -36,7 +36,7 @@ class OwnTopic:
     BACKLOG: ClassVar[int] = 0
     """Entries before the newest with which to begin."""
     FAILED: ClassVar[str]
-    """What is reported where `take` raised."""
+    """What is reported of an event that `take` raised for; those behind it are taken."""
 
     def __init__(self, runtime: Runtime, topics: Topics, kept: Retention) -> None:
         self._runtime = runtime
@@ -48,7 +48,7 @@ class OwnTopic:
         """Read the topic, then follow it."""
         if self.reader is None:
             local = self._topics.local(self.NAME)
-            self.reader = Reader(local, self._runtime, self, self.take, last=self.BACKLOG)
+            self.reader = Reader(local, self._runtime, self, self._take, last=self.BACKLOG)
             self.reader.locate()
 
     def stop(self) -> None:
@@ -60,6 +60,12 @@ class OwnTopic:
     def take(self, event: ServerSentEvent) -> None:
         """An event of the topic."""
         raise NotImplementedError
+
+    def _take(self, event: ServerSentEvent) -> None:
+        try:
+            self.take(event)
+        except Exception as error:
+            self._runtime.raised(f"rx_sse: {self.FAILED}", error)
 
     # -- called by the reader --------------------------------------------------------------------------------
 
@@ -90,5 +96,4 @@ class OwnTopic:
         """Nothing is queued here."""
 
     def failed(self, reader: Reader, error: Exception) -> None:
-        """`take` raised."""
-        self._runtime.raised(f"rx_sse: {self.FAILED}", error)
+        """Never called: what `take` raises does not get as far as the reader."""

@@ -57,7 +57,7 @@ class Revocations(OwnTopic):
 
     NAME = "!revocations"
     BACKLOG = ALL
-    FAILED = "a watcher of revocations raised"
+    FAILED = "a revocation could not be read"
 
     def __init__(self, runtime: Runtime, topics: Topics, max_token_life: float, blind_limit: float) -> None:
         kept = Retention(entries=ALL, bytes=256 * ALL, age=max_token_life + SLACK)
@@ -201,4 +201,4 @@ class Revocations(OwnTopic):
             try:
                 callback(user, token, before)
             except Exception as error:
-                self._runtime.raised(f"rx_sse: {self.FAILED}", error)
+                self._runtime.raised("rx_sse: a watcher of revocations raised", error)
