@@ -21,6 +21,7 @@ from tests.browser import Browser, Tab, browsing
 from tests.conftest import ROOT
 from tests.node import node_package
 from tests.redis_server import free_port
+from tests.warm import interpreter
 
 EXAMPLES = ROOT / "examples"
 PROGRAMS = sorted(path.stem for path in EXAMPLES.glob("*.py") if path.stem != "loopback")
@@ -123,7 +124,7 @@ async def running(name: str, *arguments: str) -> AsyncIterator[str]:
     """Run an example as its README says, on a free port; gives its address. It must end at SIGTERM."""
     port = free_port()
     process = await asyncio.create_subprocess_exec(
-        sys.executable, f"examples/{name}.py", *arguments, cwd=ROOT,
+        *interpreter(), f"examples/{name}.py", *arguments, cwd=ROOT,
         env={**os.environ, "PORT": str(port)}, stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     assert process.stdout is not None

@@ -67,7 +67,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
 async def test_the_first_program_of_the_readme_runs(python: Path, tmp_path: Path, curl: str) -> None:
     where = run(python, "-c", "import rx_sse; print(rx_sse.__file__)", cwd=tmp_path)
     assert str(ROOT) not in where
-    async with running(README.servers[0], tmp_path, python=str(python)) as address:
+    async with running(README.servers[0], tmp_path, python=[str(python)]) as address:
         printed = await first_lines([curl, "--silent", "--no-buffer", f"{address}/ticks"], 4)
     assert [line for line in printed if line.startswith("data:")][:1] == ['data: {"count":0}']
 

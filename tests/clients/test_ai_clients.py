@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ import pytest
 from ..conftest import ROOT
 from ..node import node_packages
 from ..redis_server import free_port
+from ..warm import interpreter
 from .clients import DRIVERS, OnPiece, Seen, anthropic_messages, node, openai_chat, python
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -104,7 +104,7 @@ async def serving(folder: Path) -> AsyncIterator[Server]:
     port, program = free_port(), folder / "program.py"
     program.write_text("\n".join([*BLOCKS, MODEL % port]), "utf-8")
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-u", str(program), cwd=ROOT,
+        *interpreter(), "-u", str(program), cwd=ROOT,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     assert process.stdout is not None

@@ -21,8 +21,7 @@ import asyncio
 import re
 import shlex
 import socket
-import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -31,6 +30,7 @@ from pathlib import Path
 import pytest
 
 from ..conftest import ROOT
+from ..warm import interpreter
 
 # What a fragment finds: the imports of a module that has grown past the first program, and its route table.
 PREAMBLE = """\
@@ -219,9 +219,16 @@ def free_port() -> int:
 
 @asynccontextmanager
 async def running(
-    block: Block, folder: Path, *, more: str = "", python: str = sys.executable
+    block: Block, folder: Path, *, more: str = "", python: Sequence[str] = ()
 ) -> AsyncIterator[str]:
-    """Run a program or a fragment as a process of its own, and give its address. It must stop within 2 s."""
+    """Run a program or a fragment as a process of its own, and give its address. It must stop within 2 s.
+
+    Args:
+        block: which.
+        folder: where its file is written.
+        more: what is added to it.
+        python: another Python than that of the tests.
+    """
     source = block.module + more
     if "web.run_app(" not in source:
         source += "\nweb.run_app(app)\n"
@@ -229,7 +236,7 @@ async def running(
     program.write_text(source, "utf-8")
     runner.write_text(RUNNER, "utf-8")
     port = free_port()
-    command = [python, "-u", "-W", "error", str(runner), str(program), str(port)]
+    command = [*(python or interpreter()), "-u", "-W", "error", str(runner), str(program), str(port)]
     process = await asyncio.create_subprocess_exec(
         *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, cwd=folder
     )

@@ -9,11 +9,15 @@ import re
 import shlex
 import subprocess
 import sys
+from contextlib import redirect_stdout
+from functools import cache
+from io import StringIO
 from pathlib import Path
 
 import pytest
 
 import rx_sse
+from rx_sse.__main__ import main
 
 from ..conftest import PROJECT, ROOT
 from .blocks import HERE, README, Block, Page, cases
@@ -30,22 +34,37 @@ def test_commands_exist(page: Page, block: Block, command: str, shown: list[str]
         assert re.search(rf"^    python3 dev\.py {words[2]}\b", documented, re.MULTILINE)
         words = words[2:]
         if words[:3] == ["run", "python", "-m"]:
-            options_exist([sys.executable, "-m", words[3]], words[4:])
+            options_exist(help_of_module(words[3]), words[4:])
     elif words[0] == "rx-sse":
         words = words[1 : words.index("|") if "|" in words else None]
     else:
         assert words[1:3] == ["-m", "rx_sse"]
         words = words[3:]
     if words[0] in ("demo", "tail", "publish"):
-        options_exist([sys.executable, "-m", "rx_sse", words[0]], words[1:])
+        options_exist(help_of(words[0]), words[1:])
 
 
-def options_exist(command: list[str], words: list[str]) -> None:
-    """A command has the options shown."""
-    done = subprocess.run([*command, "--help"], capture_output=True, text=True, cwd=ROOT)
+@cache
+def help_of_module(name: str) -> str:
+    """What a module of the repository prints of itself."""
+    done = subprocess.run([sys.executable, "-m", name, "--help"], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@cache
+def help_of(command: str) -> str:
+    """What a command of the library prints of itself."""
+    with redirect_stdout(StringIO()) as printed, pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+    assert ended.value.code == 0
+    return printed.getvalue()
+
+
+def options_exist(printed: str, words: list[str]) -> None:
+    """A command has the options shown."""
     for option in (word for word in words if word.startswith("--")):
-        assert option in done.stdout
+        assert option in printed
 
 
 def test_the_options_of_the_terminal_are_the_code() -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import pty
-import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from ..conftest import ROOT
+from ..warm import interpreter
 
 LIMIT = 30.0
 
@@ -35,7 +35,7 @@ async def running(
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """``python -m rx_sse`` with these arguments, for the length of the block."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "rx_sse", *arguments),
+        *(*interpreter(), "-m", "rx_sse", *arguments),
         stdin=asyncio.subprocess.PIPE,
         stdout=stdout,
         stderr=stdout if stdout != asyncio.subprocess.PIPE else asyncio.subprocess.PIPE,
