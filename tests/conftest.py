@@ -10,6 +10,7 @@ Helpers of one room live beside that room's tests, not here.
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -78,6 +79,12 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
     return no_skip((yield))
+
+
+def pytest_collection_finish() -> None:
+    """Leave what is imported and collected by now out of every collection that a test asks for: 0.1 s each."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
