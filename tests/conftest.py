@@ -82,7 +82,7 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 
 
 def pytest_collection_finish() -> None:
-    """Leave what is imported and collected by now out of every collection that a test asks for: 0.1 s each."""
+    """Leave what is imported by now out of every collection that a test asks for: 0.1 s each."""
     gc.collect()
     gc.freeze()
 
