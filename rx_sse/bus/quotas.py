@@ -33,15 +33,17 @@ class Quotas:
 
     Args:
         clock: monotonic seconds.
+        remembered: topics that are known to be in use by a principal.
 
     Attributes:
         topics: topics that a principal may begin to use in a row; None for no bound.
         keys: idempotency keys of a principal that are remembered at a time; None for no bound.
     """
 
-    __slots__ = ("_keys", "_opened", "_owner", "_published", "keys", "topics")
+    __slots__ = ("_keys", "_opened", "_owner", "_published", "_remembered", "keys", "topics")
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, remembered: int = REMEMBERED) -> None:
+        self._remembered = remembered
         self.topics: int | None = None
         self.keys: int | None = None
         self._owner: object = None
@@ -85,7 +87,7 @@ class Quotas:
             published, known = self._published, (user, topic)
             if known not in published:
                 self.open(user, 1)
-                if len(published) >= REMEMBERED:
+                if len(published) >= self._remembered:
                     published.popitem(last=False)
                 published[known] = None
             else:

@@ -53,6 +53,9 @@ class Revocations(OwnTopic):
         max_token_life: seconds that a token may live at most.
         blind_limit: seconds for which a process that is cut off from its log relies on the revocations that
             it knows.
+
+    Attributes:
+        most: revocations that may be in force together.
     """
 
     NAME = "!revocations"
@@ -62,6 +65,7 @@ class Revocations(OwnTopic):
     def __init__(self, runtime: Runtime, topics: Topics, max_token_life: float, blind_limit: float) -> None:
         kept = Retention(entries=ALL, bytes=256 * ALL, age=max_token_life + SLACK)
         super().__init__(runtime, topics, kept)
+        self.most = ALL
         self._life = max_token_life
         self._blind_limit = blind_limit
         self._blind_since: float | None = None
@@ -140,7 +144,7 @@ class Revocations(OwnTopic):
 
         Raises:
             UsageError: `until` is later than the expiry of any token that is accepted.
-            Overloaded: `ALL` revocations are in force.
+            Overloaded: `most` revocations are in force.
         """
         if until is not None and until > (latest := time.time() + self._life + SLACK):
             raise UsageError(
@@ -148,8 +152,10 @@ class Revocations(OwnTopic):
                 f"max_token_life={self._life:.0f} no token that lives so long is accepted"
             )
         known = user in self._users or token_id in self._tokens
-        if not known and len(self._users) + len(self._tokens) >= ALL:
-            raise Overloaded(f"{ALL:,} revocations are in force, which is the most: nothing was revoked")
+        if not known and len(self._users) + len(self._tokens) >= self.most:
+            raise Overloaded(
+                f"{self.most:,} revocations are in force, which is the most: nothing was revoked"
+            )
         return self.draft(user, token_id, until, None)
 
     def draft(

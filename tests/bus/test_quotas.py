@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 import rx_sse
-from rx_sse.bus import quotas
 from rx_sse.bus.bus import core_of
 from rx_sse.bus.quotas import OverQuota, Quotas
 
@@ -56,9 +55,8 @@ def test_the_bounds_are_those_of_the_first_application_until_it_ends() -> None:
     assert (bounds.topics, bounds.keys) == (3, 4)
 
 
-def test_the_topics_that_are_remembered_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quotas, "REMEMBERED", 3)
-    bounds = Quotas(lambda: 0.0)
+def test_the_topics_that_are_remembered_have_a_bound() -> None:
+    bounds = Quotas(lambda: 0.0, remembered=3)
     bounds.bind(bounds, topics=5, keys=None)
     for topic in "abcab":
         bounds.publish("eve", topic, keyed=False)
