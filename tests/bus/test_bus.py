@@ -19,6 +19,7 @@ from rx_sse.errors import TopicNameError, UsageError
 from rx_sse.testing.listener import Listener
 
 from .conftest import MakeBus
+from .logs import memory_of
 
 MODULE_LEVEL = MemoryBus()
 """Made at import, where no loop runs."""
@@ -219,7 +220,7 @@ async def test_users_that_came_and_went_leave_nothing(count: int) -> None:
             core_of(bus).tick(core_of(bus).runtime.now())
             core_of(bus).tick(core_of(bus).runtime.now() + 100.0)
             clock[0] += 100.0
-            while core_of(bus).log.sweep():  # type: ignore[attr-defined]
+            while memory_of(bus).sweep():
                 pass
 
         visit(0)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -36,9 +38,9 @@ def test_names(name: str) -> None:
         b"a",
     ],
 )
-def test_what_is_no_name(name: object) -> None:
+def test_what_is_no_name(name: Any) -> None:
     with pytest.raises(TopicNameError):
-        check_topic(name)  # type: ignore[arg-type]
+        check_topic(name)
 
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)

@@ -10,6 +10,8 @@ from rx_sse.bus.bus import core_of
 from rx_sse.bus.gap import Gap
 from rx_sse.errors import Overloaded, UsageError
 
+from .logs import memory_of
+
 Told = tuple[str | None, str | None, float | None]
 
 
@@ -69,7 +71,7 @@ async def test_who_remembers_writes_a_lost_log_again() -> None:
         assert reader is not None
         core_of(bus).revocations.missed(reader, Gap("!revocations", "reset"))
         assert not told and core_of(bus).revocations.is_revoked("7", None, 0.0)
-        page_bytes = core_of(bus).log.own_size  # type: ignore[attr-defined]
+        page_bytes = memory_of(bus).own_size
         assert page_bytes > 300 and stored == bus.stats().stored_bytes
 
 

@@ -1,4 +1,4 @@
-"""What the tests of streams over TLS share."""
+"""What the tests of streams share."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import ssl
 
 import pytest
 
+import rx_sse.testing
+
 from ..certificate import self_signed
+
+no_leaks = pytest.fixture(rx_sse.testing.no_leaks)
 
 Contexts = tuple[ssl.SSLContext, ssl.SSLContext]
 """The server's, and that of a client which trusts it."""

@@ -17,13 +17,12 @@ from reactivex.subject import Subject
 import rx_sse
 from rx_sse import ServerSentEvent, StreamError
 from rx_sse.errors import EncodeError, Overloaded, UsageError
-from rx_sse.testing import no_leaks, open_stream, serve
+from rx_sse.testing import open_stream, serve
 from rx_sse.testing.raw import send
 from rx_sse.web.registry import REGISTRY
 
 from .apps import Answer, app_of, exchange, hello, streaming
 
-no_leaks = pytest.fixture(no_leaks)  # type: ignore[assignment]
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
 EVENTS = "Accept: text/event-stream"

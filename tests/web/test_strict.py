@@ -15,7 +15,7 @@ import rx_sse
 from rx_sse import ServerSentEvent
 from rx_sse.delivery.connection import LINGER
 from rx_sse.errors import StreamInterrupted
-from rx_sse.testing import no_leaks, open_stream, serve
+from rx_sse.testing import open_stream, serve
 from rx_sse.web.end_reason import End
 from rx_sse.web.options import resolve
 from rx_sse.web.registry import REGISTRY
@@ -24,7 +24,6 @@ from rx_sse.wire.control import ended_id
 from .apps import app_of, exchange, exchanges, hello, only_stream, streaming, until
 from .conftest import Contexts
 
-no_leaks = pytest.fixture(no_leaks)  # type: ignore[assignment]
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
 EVENTS = "Accept: text/event-stream"

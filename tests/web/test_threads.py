@@ -13,13 +13,11 @@ import reactivex as rx
 from reactivex.subject import Subject
 
 from rx_sse import Overflow, ServerSentEvent, StreamError
-from rx_sse.testing import OpenStream, no_leaks, open_stream, serve
+from rx_sse.testing import OpenStream, open_stream, serve
 from rx_sse.testing.raw import send
 from rx_sse.web.registry import REGISTRY
 
 from .apps import app_of, only_stream, streaming, until
-
-no_leaks = pytest.fixture(no_leaks)  # type: ignore[assignment]
 
 ROOM = Overflow("drop_oldest", max_events=100_000, max_bytes=1 << 26)
 """An outbox with room for all that these tests push, so that only the inbox can be full."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -76,9 +77,9 @@ def test_a_site_has_one_address_or_a_network_of_them() -> None:
         (["::/0"], "'::/0' holds every address"),
     ],
 )
-def test_networks_that_cannot_work_are_refused(given: object, said: str) -> None:
+def test_networks_that_cannot_work_are_refused(given: Any, said: str) -> None:
     with pytest.raises(rx_sse.UsageError) as told:
-        rx_sse.setup(web.Application(), trusted_proxies=given)  # type: ignore[arg-type]
+        rx_sse.setup(web.Application(), trusted_proxies=given)
     assert said in str(told.value)
 
 

@@ -13,13 +13,12 @@ import reactivex as rx
 from aiohttp import web
 
 import rx_sse
-from rx_sse.testing import no_leaks, open_stream, serve
+from rx_sse.testing import open_stream, serve
 from rx_sse.testing.raw import send
 from rx_sse.web.registry import REGISTRY
 
 from .apps import app_of, hello, only_stream, until
 
-no_leaks = pytest.fixture(no_leaks)  # type: ignore[assignment]
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
 SIZE = 3_000_000

@@ -8,20 +8,21 @@ import time
 import pytest
 
 from rx_sse import RedisBus, RedisPublisher
-from rx_sse.bus.bus import core_of
 from rx_sse.bus.redis.append_queue import SPACING
+from rx_sse.bus.runtime import BusError
 from rx_sse.errors import PublishRefused, PublishUnknown
 from rx_sse.testing.listener import Listener
 
 from ...redis_server import RedisServer, free_port
 from ...relay import Relay
+from ..logs import keys_of
 from .test_faults import ready
 
 pytestmark = pytest.mark.redis
 
 
 def places(bus: RedisBus, topic: str) -> tuple[str, str]:
-    log, meta, _ = core_of(bus).log.keys.places(topic)  # type: ignore[attr-defined]
+    log, meta, _ = keys_of(bus).places(topic)
     return log, meta
 
 
@@ -46,14 +47,14 @@ async def test_an_entry_of_another_program_is_one_gap_of_its_topic(
         assert damaged.values == [1, 2] and [it.json()["reason"] for it in damaged.gaps] == ["unreadable"]
         assert not sound.gaps and bus.stats().batches - before <= 3 and not bus.stats().unsettled
         cursor = damaged.events[0].id
-    async with RedisBus(redis.url, prefix=core_of(bus).log.keys.prefix) as bus:  # type: ignore[attr-defined]
+    async with RedisBus(redis.url, prefix=keys_of(bus).prefix) as bus:
         again = await Listener(bus, "damaged", cursor=cursor).received(1)
         assert again.values == [2] and len(again.gaps) == 1
 
 
 async def test_a_topic_that_cannot_be_written_is_refused_alone_and_reported(redis: RedisServer) -> None:
     async with RedisBus(redis.url, prefix="alone", probe_interval=30.0) as bus:
-        troubles: list[object] = []
+        troubles: list[BusError] = []
         bus.errors.subscribe(troubles.append)
         listeners = [await Listener(bus, f"t{number}").opened() for number in range(16)]
         log, _ = places(bus, "bad")
@@ -67,7 +68,7 @@ async def test_a_topic_that_cannot_be_written_is_refused_alone_and_reported(redi
         for number, listener in enumerate(listeners):
             await listener.received(1)
             assert listener.values[0] == number and not listener.gaps
-        assert len([it for it in troubles if it.topic == "bad"]) == 1  # type: ignore[attr-defined]
+        assert len([it for it in troubles if it.topic == "bad"]) == 1
         assert not bus.stats().unsettled
 
 

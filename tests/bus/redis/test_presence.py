@@ -8,11 +8,11 @@ from collections.abc import Callable
 import pytest
 
 from rx_sse import RedisBus
-from rx_sse.bus.bus import core_of
 from rx_sse.bus.rosters import PresenceChange
 from rx_sse.testing.listener import Listener
 
 from ...redis_server import RedisCluster, RedisServer
+from ..logs import keys_of
 
 pytestmark = pytest.mark.redis
 
@@ -66,7 +66,7 @@ async def test_who_dies_is_forgotten_when_his_time_is_over() -> None:
     """The report of a dead process is valid until then, by Redis's clock, and expires by itself."""
     with RedisServer() as server:
         async with RedisBus(server.url) as bus:
-            key = core_of(bus).log.keys.here("t")  # type: ignore[attr-defined]
+            key = keys_of(bus).here("t")
             soon = int(server.command("TIME")[0]) * 1000 + 2500
             server.command("HSET", key, "dead", f'{soon} [{{"ann": 1}}, 2]')
             await until(lambda: bus.presence("t").members == {"ann": 1} and bus.presence("t").total == 3)
@@ -77,7 +77,7 @@ async def test_who_dies_is_forgotten_when_his_time_is_over() -> None:
 async def test_a_topic_whose_presence_cannot_be_read_hides_no_other_topics() -> None:
     with RedisServer() as server:
         async with RedisBus(server.url) as one, RedisBus(server.url) as other:
-            keys = core_of(one).log.keys  # type: ignore[attr-defined]
+            keys = keys_of(one)
             server.command("SET", keys.here("wrong"), "no hash")
             later = int(server.command("TIME")[0]) * 1000 + 60_000
             for said in ("", "7", "[]", '[{"ann": "x"}, 1]', "{", "[[1], 2]"):

@@ -18,6 +18,7 @@ from rx_sse.testing.listener import Listener
 
 from ...redis_server import RedisServer
 from ...relay import Relay
+from ..logs import keys_of
 from .crowd import Crowd
 from .test_faults import ready, two
 
@@ -220,7 +221,7 @@ async def test_an_entry_that_cannot_be_read_is_one_gap(redis: RedisServer, text:
         listener = await Listener(bus, "t").opened()
         await bus.publish("t", "before")
         await listener.received(1)
-        log, meta = core_of(bus).log.keys.log("t"), core_of(bus).log.keys.meta("t")  # type: ignore[attr-defined]
+        log, meta = keys_of(bus).log("t"), keys_of(bus).meta("t")
         seq, nonce, lineage, total, front, ended = redis.command("GET", meta).split()
         later = int(seq) + 1
         redis.command("XADD", log, f"{later}-99", "h", f"{nonce} 1790000000000 {total}", "e", text)
@@ -234,7 +235,7 @@ async def test_an_entry_that_cannot_be_read_is_one_gap(redis: RedisServer, text:
 async def test_what_is_announced_by_a_stranger_is_thrown_away(redis: RedisServer) -> None:
     async with RedisBus(redis.url, prefix="stranger") as bus:
         listener = await Listener(bus, "t").opened()
-        channel = core_of(bus).log.keys.channel("t")  # type: ignore[attr-defined]
+        channel = keys_of(bus).channel("t")
         for text in ("", "hello", "9 9 9 9:5\nshort", "1 1 1 1:99999999\nx", "99 5 1 7:8\n1t\nforged"):
             redis.command("PUBLISH", channel, text)
         await bus.publish("t", "real")
@@ -250,7 +251,7 @@ def test_announcements_are_parsed_strictly() -> None:
 
 async def test_history_is_bounded_in_bytes_and_in_age(redis: RedisServer) -> None:
     async with RedisBus(redis.url, prefix="bounded", history=100_000, history_bytes=200_000, ttl=2.0) as bus:
-        log = core_of(bus).log.keys.log("t")  # type: ignore[attr-defined]
+        log = keys_of(bus).log("t")
         for _ in range(10):
             await asyncio.gather(*(bus.publish("t", "x" * 900) for _ in range(100)))
         kept = redis.command("XLEN", log)

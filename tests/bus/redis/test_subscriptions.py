@@ -8,12 +8,12 @@ import time
 import pytest
 
 from rx_sse import RedisBus
-from rx_sse.bus.bus import core_of
 from rx_sse.bus.redis.queries import BEGINNING
 from rx_sse.bus.redis.subscriptions import STAYS, Subscriptions
 from rx_sse.testing.listener import Listener
 
 from ...redis_server import RedisServer
+from ..logs import keys_of
 
 pytestmark = pytest.mark.redis
 
@@ -45,7 +45,7 @@ async def life(redis: RedisServer, key: str, *, more_than: int) -> int:
 async def test_a_beginning_that_was_only_read_is_soon_forgotten(redis: RedisServer) -> None:
     shift = [0.0]
     async with RedisBus(redis.url, prefix="brief", clock=lambda: time.monotonic() + shift[0]) as bus:
-        keys = core_of(bus).log.keys  # type: ignore[attr-defined]
+        keys = keys_of(bus)
         listener = await Listener(bus, "read").opened()
         await Listener(bus, "published").opened()
         await bus.publish("published", 1)
@@ -63,7 +63,7 @@ async def test_a_beginning_that_was_only_read_is_soon_forgotten(redis: RedisServ
 
 async def test_a_beginning_lives_on_while_it_is_listened_to_and_is_resumed(redis: RedisServer) -> None:
     async with RedisBus(redis.url, prefix="renewed") as bus:
-        key = core_of(bus).log.keys.meta("t")  # type: ignore[attr-defined]
+        key = keys_of(bus).meta("t")
         listener = await Listener(bus, "t").opened()
         cursor = (await Listener(bus, "t").opened()).cut()
         redis.command("PEXPIRE", key, 5000)

@@ -22,6 +22,8 @@ from rx_sse.bus.sqlite.work import Work
 from rx_sse.errors import PublishRefused, RxSseError
 from rx_sse.testing.listener import Listener
 
+from ..logs import writer_of
+
 
 @pytest.fixture
 async def bus(path: Path) -> AsyncIterator[SQLiteBus]:
@@ -97,7 +99,7 @@ async def test_a_full_disk_refuses_and_heals_by_itself(bus: SQLiteBus, path: Pat
     await bus.publish("t", 0)
     errors: list[Any] = []
     bus.errors.subscribe(errors.append)
-    writer = core_of(bus).log._writer  # type: ignore[attr-defined]
+    writer = writer_of(bus)
     loop = asyncio.get_running_loop()
 
     def limit(connection: sqlite3.Connection, pages: int) -> int:

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -106,10 +107,10 @@ async def test_a_network_file_system_is_refused(tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("path", ["", ":memory:", "file:app.db?mode=ro", "a\0b", 7, None, b"app.db"])
-def test_what_is_no_path(path: object) -> None:
+def test_what_is_no_path(path: Any) -> None:
     for make in (SQLiteBus, SQLitePublisher):
         with pytest.raises(UsageError, match=r"path|MemoryBus"):
-            make(path)  # type: ignore[arg-type]
+            make(path)
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from rx_sse import SQLiteBus
-from rx_sse.bus.bus import core_of
 from rx_sse.bus.sqlite.work import Work
 from rx_sse.errors import PublishRefused
 from rx_sse.testing.listener import Listener
+
+from ..logs import writer_of
 
 FSYNC = 0.2
 COMMITS = 8
@@ -28,7 +29,7 @@ async def trace(bus: SQLiteBus, statement: Callable[[str], None]) -> None:
     def install(connection: sqlite3.Connection, _: object) -> None:
         connection.set_trace_callback(statement)
 
-    core_of(bus).log._writer.work(Work(install, installed.set_result, reads=True))  # type: ignore[attr-defined]
+    writer_of(bus).work(Work(install, installed.set_result, reads=True))
     await installed
 
 

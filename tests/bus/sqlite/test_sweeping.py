@@ -13,6 +13,8 @@ from rx_sse.bus.bus import core_of
 from rx_sse.bus.sqlite.work import Work
 from rx_sse.testing.listener import Listener
 
+from ..logs import writer_of
+
 
 def counts(path: Path) -> tuple[int, int, int]:
     file = sqlite3.connect(path)
@@ -28,7 +30,7 @@ async def swept(bus: SQLiteBus, until: Callable[[], bool], other: SQLiteBus | No
             for each in (bus, other or bus):
                 core_of(each).tick(asyncio.get_running_loop().time())
                 done = asyncio.get_running_loop().create_future()
-                core_of(each).log._writer.work(Work(lambda *_: None, done.set_result))  # type: ignore[attr-defined]
+                writer_of(each).work(Work(lambda *_: None, done.set_result))
                 await done  # what the tick asked of the writer is done
 
 

@@ -13,6 +13,7 @@ from rx_sse.errors import UsageError
 from rx_sse.testing.listener import Listener
 
 from ....redis_server import RedisServer
+from ...logs import keys_of
 from ..test_faults import ready
 
 pytestmark = pytest.mark.redis
@@ -53,7 +54,7 @@ async def test_a_lost_meta_is_no_gap_while_nothing_can_be_written() -> None:
     with RedisServer() as server:
         async with RedisBus(server.url) as bus:
             ids = [await bus.publish("t", number) for number in range(3)]
-            server.command("DEL", core_of(bus).log.keys.meta("t"))  # type: ignore[attr-defined]
+            server.command("DEL", keys_of(bus).meta("t"))
             server.command("CONFIG", "SET", "maxmemory", 1)
         async with RedisBus(server.url) as bus:
             listener = await Listener(bus, "t", cursor=ids[0]).received(2)
@@ -65,7 +66,7 @@ async def test_a_configuration_that_could_not_be_written_is_compared_once_it_can
     with RedisServer() as server:
         server.command("CONFIG", "SET", "maxmemory", 1)
         async with RedisBus(server.url, partitions=16) as bus:
-            key = core_of(bus).log.keys.config  # type: ignore[attr-defined]
+            key = keys_of(bus).config
             assert bus.stats().connections == 2 and server.command("GET", key) is None
             server.command("CONFIG", "SET", "maxmemory", 0)
             server.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
