@@ -102,7 +102,7 @@ async def history_of(core: Core, wish: Wish) -> tuple[HistoryPage, int]:
 
 
 def _place(topic: str, after: str) -> Position:
-    places = parse(after) if isinstance(after, str) else None  # pyright: ignore[reportUnnecessaryIsInstance]
+    places = parse(after) if isinstance(after, str) else None
     place = None if places is None else places.get(ref_of(topic))
     if place is None:
         raise UsageError(

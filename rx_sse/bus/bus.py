@@ -326,7 +326,7 @@ class Bus(RunMethods):
         if (user is None) == (token_id is None):
             raise UsageError("revoke() takes either user= or token_id=")
         for name, value in (("user", user), ("token_id", token_id)):
-            if value is not None and (not isinstance(value, str) or not value):  # pyright: ignore[reportUnnecessaryIsInstance]
+            if value is not None and (not isinstance(value, str) or not value):
                 raise UsageError(
                     f"revoke({name}={value!r}): give the text that the token contains, or it matches no token"
                 )
@@ -353,4 +353,4 @@ class Bus(RunMethods):
 
 def core_of(bus: Bus) -> Core:
     """For the library: the core of a bus."""
-    return bus._core  # pyright: ignore[reportPrivateUsage]
+    return bus._core  # pyright: ignore[reportPrivateUsage] (the one way to it)

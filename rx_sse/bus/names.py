@@ -38,7 +38,7 @@ def check_topic(name: str) -> str:
     Raises:
         TopicNameError: it is not valid; the message says which characters are allowed.
     """
-    if not isinstance(name, str) or not _NAME.fullmatch(name):  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise TopicNameError(
             f"{shown(name)} is not the name of a topic: 1 to {MAX_NAME} characters of "
             "A-Z a-z 0-9 _ - . ~ % : / @ + = , "
@@ -100,7 +100,7 @@ def check_run(name: str) -> str:
     Raises:
         TopicNameError: it is not valid.
     """
-    if not isinstance(name, str) or len(name) > 240 or AGAIN in name or not _NAME.fullmatch(name):  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not isinstance(name, str) or len(name) > 240 or AGAIN in name or not _NAME.fullmatch(name):
         raise TopicNameError(
             f"{shown(name)} is not the name of a run: 1 to 240 characters of A-Z a-z 0-9 _ - . % : / @ + = ,"
         )

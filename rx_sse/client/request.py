@@ -48,7 +48,7 @@ class Request:
         self, url: str | URL, *, method: str, headers: Mapping[str, str] | None, body: Any, token: Token
     ) -> None:
         self.url = http_url(url)
-        if not isinstance(method, str) or not _TOKEN.fullmatch(method):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not isinstance(method, str) or not _TOKEN.fullmatch(method):
             raise UsageError(f"method={method!r} is not the name of a method, as 'GET' is")
         if not isinstance(headers, Mapping | None):
             raise UsageError("headers: give a mapping of names to values")
@@ -59,7 +59,7 @@ class Request:
         # "no-store", which makes Fetch send `Cache-Control: no-cache`.
         self._headers = CIMultiDict({hdrs.ACCEPT: "text/event-stream", hdrs.CACHE_CONTROL: "no-cache"})
         for name, value in (headers or {}).items():
-            if not isinstance(name, str) or not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            if not isinstance(name, str) or not isinstance(value, str):
                 raise UsageError(f"headers: {name!r} and its value must be texts")
             if name.lower() == "last-event-id":
                 raise UsageError(f"headers: {name} changes with every event; pass last_event_id={value!r}")

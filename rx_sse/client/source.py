@@ -124,10 +124,10 @@ class EventSource(Observable[ServerSentEvent]):
             raise UsageError(
                 f"reconnect={reconnect!r} must be True, False, None, or a function of a ConnectionFailed"
             )
-        if session is not None and not isinstance(session, aiohttp.ClientSession):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if session is not None and not isinstance(session, aiohttp.ClientSession):
             raise UsageError(f"session={session!r} must be an aiohttp.ClientSession, or None")
         if last_event_id is not None and (
-            not isinstance(last_event_id, str) or NO_HEADER.search(last_event_id)  # pyright: ignore[reportUnnecessaryIsInstance]
+            not isinstance(last_event_id, str) or NO_HEADER.search(last_event_id)
         ):
             raise UsageError(f"last_event_id={last_event_id!r}: no header can carry it")
         self._request = Request(url, method=method, headers=headers, body=body, token=token)

@@ -23,7 +23,7 @@ class Picture(Protocol):
 
 def bundle_of(picture: Picture) -> Mapping[str, str]:
     """The picture in the forms that Jupyter displays."""
-    return picture._repr_mimebundle_()  # pyright: ignore[reportPrivateUsage]
+    return picture._repr_mimebundle_()  # pyright: ignore[reportPrivateUsage] (IPython's)
 
 
 class Screen:

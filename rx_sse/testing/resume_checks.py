@@ -7,6 +7,7 @@ Never: a sleep where an event can be awaited, except in the one check of expiry.
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 from rx_sse.bus.log.position import ref_of
@@ -31,8 +32,7 @@ async def nothing_is_lost_or_repeated_over_cuts(bench: Bench) -> None:
 
         publishing = asyncio.create_task(publish())
         while len(got) + len(listener.events) < count:
-            seen = len(listener.events)
-            await listener.until(lambda it, seen=seen: len(it.events) > seen)  # type: ignore[misc]
+            await listener.received(len(listener.events) + 1)
             cursor = listener.cut()
             assert not listener.gaps, f"a gap was reported: {listener.gaps}"
             got += listener.values
@@ -169,7 +169,7 @@ async def a_slow_client_gets_everything_and_delays_nobody(bench: Bench) -> None:
         while len(slow.events) < count + 1:
             before = len(slow.events)
             slow.drain()
-            await slow.until(lambda it, before=before: len(it.events) > before)  # type: ignore[misc]
+            await slow.received(before + 1)
         assert [value["n"] for value in slow.values] == list(range(count + 1)) and not slow.gaps
 
 
@@ -202,13 +202,8 @@ async def several_topics_have_one_cursor(bench: Bench) -> None:
             listener = await Listener(bus, *topics, cursor=cursor).opened()
             for name, letter in ((a, "a"), (b, "b")):
                 await bus.publish(name, f"{letter}{step}")
-            wanted = {"a" if name == a else "b" for name in topics}
-            await listener.until(
-                lambda it, wanted=wanted, step=step: (
-                    wanted  # type: ignore[misc]
-                    <= {event.data[0] for event in it.events if event.data[1:] == str(step)}
-                )
-            )
+            wanted = {f"{'a' if name == a else 'b'}{step}" for name in topics}
+            await listener.until(partial(_has, wanted))
             assert not listener.gaps
             got += [event.data for event in listener.events]
             cursor = listener.cut()
@@ -237,3 +232,7 @@ async def a_snapshot_comes_before_the_changes(bench: Bench) -> None:
         listener.cut()
         resumed = await Listener(bus, name, cursor=first, snapshot=snapshot).received(1)
         assert [event.data for event in resumed.events] == ["meanwhile"]
+
+
+def _has(wanted: set[str], listener: Listener) -> bool:
+    return wanted <= {event.data for event in listener.events}

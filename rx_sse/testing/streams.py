@@ -38,7 +38,7 @@ async def serve(
     Raises:
         UsageError: no application, or one that another event loop has served, as that of another test.
     """
-    if not isinstance(app, web.Application):  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not isinstance(app, web.Application):
         raise UsageError(f"serve({type(app).__name__}): give an aiohttp.web.Application")
     served_before = app.frozen
     serving = web.AppRunner(app, **runner)

@@ -111,7 +111,7 @@ def bus_app(bus: Bus, *, auth: Auth, allow: Allow = by_claim) -> web.Application
     """
     if not callable(auth):  # its value is not shown: it may be the secret
         raise UsageError(f"bus_app(auth=) is {kind_of(auth)}: give a JWTAuth, or a function of the request")
-    if not isinstance(bus, Bus):  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not isinstance(bus, Bus):
         raise UsageError(f"bus_app() takes a rx_sse.MemoryBus, SQLiteBus or RedisBus, not {kind_of(bus)}")
     if not callable(allow):
         raise UsageError(

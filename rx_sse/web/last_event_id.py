@@ -38,7 +38,7 @@ def last_event_id(request: web.Request, default: str | None = None) -> StreamCur
     Raises:
         UsageError: a `default` that is not a string, or that is given after the first call for this request.
     """
-    if default is not None and not isinstance(default, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+    if default is not None and not isinstance(default, str):
         raise UsageError(f"default={default!r} must be a cursor, such as what bus.position() returned")
     handle = request.get(STREAM_CURSOR)
     if handle is None:

@@ -62,7 +62,7 @@ class Principal:
             value = getattr(self, name)
             if (value is not None or name == "user") and (not isinstance(value, str) or not value):
                 raise UsageError(f"Principal({name}={value!r}) must be a text that is not empty")
-        if not isinstance(self.scopes, Set):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not isinstance(self.scopes, Set):
             raise UsageError(f"Principal(scopes={self.scopes!r}) must be a frozenset of texts")
         for name in ("expires_at", "issued_at"):
             seconds(name, getattr(self, name), optional=True)

@@ -94,7 +94,7 @@ class Watchdog:
                 held = float("-inf")  # until the next answer
 
     def _look(self) -> None:
-        innermost = sys._current_frames().get(self._watched)  # pyright: ignore[reportPrivateUsage]
+        innermost = sys._current_frames().get(self._watched)  # pyright: ignore[reportPrivateUsage] (public)
         culprit = culprit_of(innermost)
         if innermost is None or culprit is None or culprit.f_code in self._told or len(self._told) >= MOST:
             return

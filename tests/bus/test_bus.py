@@ -130,7 +130,7 @@ async def test_one_of_two_topics_is_trimmed_while_the_client_reads_the_other(mak
             for topic in topics:
                 await bus.publish(topic, f"{topic}{step}")
             last = {f"{topic}{step}" for topic in topics}
-            await listener.until(lambda it, last=last: last <= {event.data for event in it.events})  # type: ignore[misc]
+            await listener.until(lambda it, last=last: last <= {event.data for event in it.events})
             cursor = listener.cut()
             got += [event.data if event.type != "stream-gap" else "gap" for event in listener.written[1:]]
             if step == 2:

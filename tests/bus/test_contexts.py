@@ -51,7 +51,7 @@ async def test_a_filter_is_asked_where_its_reader_subscribed(make_bus: MakeBus) 
 
     async with both(mine, bus=bus) as (_, streams):
         for user in USERS:
-            await as_("alice", lambda user=user: bus.publish("t", user))  # type: ignore[misc]
+            await as_("alice", lambda user=user: bus.publish("t", user))
         assert await first_of_each(streams) == OWN
 
 

@@ -107,7 +107,7 @@ def test_a_plain_function_with_yield() -> None:
 
     for handler in (counting, Page.numbers):
         for decorate in (rx_sse.sse, rx_sse.sse(retry=1)):
-            said = wrong(lambda handler=handler, decorate=decorate: decorate(handler))  # type: ignore[misc]
+            said = wrong(lambda handler=handler, decorate=decorate: decorate(handler))
             assert handler.__qualname__ in said and "make it `async def`, or return rx.from_iterable" in said
 
 

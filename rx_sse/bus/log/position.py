@@ -36,7 +36,7 @@ class Position(NamedTuple):
 
 def new_position(parts: tuple[int, int]) -> Position:
     """`Position(*parts)`, in half of its time."""
-    return tuple.__new__(Position, parts)  # pyright: ignore[reportUnknownMemberType]
+    return tuple.__new__(Position, parts)  # pyright: ignore[reportUnknownMemberType] (a bare tuple's)
 
 
 class Place(NamedTuple):

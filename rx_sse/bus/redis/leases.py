@@ -7,7 +7,7 @@ Never: a key of another slot than the run's topic.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from rx_sse.bus.log.lease import MOST, RUNNING, Found, Lease, Take
 from rx_sse.bus.names import run_topic
@@ -64,8 +64,7 @@ class Leases:
             nonlocal left
             left -= 1
             if isinstance(answer, list):
-                found: list[bytes] = answer  # pyright: ignore[reportUnknownVariableType]
-                names.extend(name.decode() for name in found)
+                names.extend(name.decode() for name in cast("list[bytes]", answer))
             if left == 0:
                 self._each(names, done)
 

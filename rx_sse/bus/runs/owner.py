@@ -178,7 +178,7 @@ class Owner:
         if now - self._turn > TURN:
             await asyncio.sleep(0)
             self._turn = time.perf_counter()
-        while self._held is not None and not self._publisher.offer(self._held):  # noqa: ASYNC110
+        while self._held is not None and not self._publisher.offer(self._held):  # noqa: ASYNC110 (its room has no event)
             await asyncio.sleep(PATIENCE)
         self._held = None
 

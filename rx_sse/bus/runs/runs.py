@@ -14,7 +14,7 @@ import inspect
 import os
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from reactivex import Observable
 
@@ -259,7 +259,7 @@ class Runs:
         async def source() -> Any:
             made = resume(await self._values(topic))
             if isinstance(made, Observable) or not inspect.isawaitable(made):
-                return made  # pyright: ignore[reportUnknownVariableType]
+                return cast(Any, made)
             return await made
 
         return source

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import AsyncIterable, Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 from reactivex import Observable
 
@@ -47,15 +47,15 @@ async def read(
         if not isinstance(made, Observable) and inspect.isawaitable(made):
             made = await made
     if isinstance(made, Observable):
-        await _observe(made, emit)  # pyright: ignore[reportUnknownArgumentType]
+        await _observe(cast("Observable[Any]", made), emit)
     elif isinstance(made, AsyncIterable):
-        iterator = aiter(made)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+        iterator = aiter(cast("AsyncIterable[Any]", made))
         try:
-            async for value in iterator:  # pyright: ignore[reportUnknownVariableType]
+            async for value in iterator:
                 if offer(value):
                     await room()
         finally:
-            await close(iterator)  # pyright: ignore[reportUnknownArgumentType]
+            await close(iterator)
     else:
         raise UsageError(
             f"the source of a run is an Observable, an async iterable, or a function that returns one, "

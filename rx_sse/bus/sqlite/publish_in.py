@@ -72,7 +72,7 @@ def publish_in(
             used with other data. The transaction is as it was before.
         UsageError: not a connection of `sqlite3`, or the tables in it are of a newer layout.
     """
-    if not isinstance(connection, sqlite3.Connection):  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not isinstance(connection, sqlite3.Connection):
         raise UsageError(
             f"publish_in({type(connection).__name__}): give a connection of sqlite3 to the bus's file "
             "(that of an asynchronous wrapper or an ORM has one inside)"

@@ -47,7 +47,7 @@ def admin_app(*, auth: Auth | None = None, scope: str | None = "admin") -> web.A
     Raises:
         UsageError: a scope that is not a non-empty string.
     """
-    if scope is not None and (not isinstance(scope, str) or not scope):  # pyright: ignore[reportUnnecessaryIsInstance]
+    if scope is not None and (not isinstance(scope, str) or not scope):
         raise UsageError(f"admin_app(scope={scope!r}) must be the name of a scope, or None for none")
     assets()  # missing package files are detected at the start
     board, access = Board(), Access(auth, scope)

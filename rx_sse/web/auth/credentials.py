@@ -100,7 +100,7 @@ def checked_cookie_name(name: str, *, insecure_http: bool) -> str:
     Raises:
         UsageError: it is not valid, or has no prefix that makes browsers require ``Secure``.
     """
-    if not isinstance(name, str) or not _COOKIE_NAME.fullmatch(name):  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not isinstance(name, str) or not _COOKIE_NAME.fullmatch(name):
         raise UsageError(f"cookie={name!r} is not the name of a cookie")
     if not insecure_http and not _SAFE_COOKIE_NAME.fullmatch(name):
         raise UsageError(

@@ -282,7 +282,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _checked(url: str | URL, insecure_http: bool) -> URL:
-    if not isinstance(url, str | URL):  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not isinstance(url, str | URL):
         raise UsageError(f"jwks_url= is {shown_url(url)}, no https URL")
     try:
         parsed = URL(url)

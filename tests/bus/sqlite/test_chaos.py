@@ -123,14 +123,14 @@ async def test_a_process_that_is_stopped_for_a_while_comes_back_whole(tmp_path: 
                 worker.publish_until_killed("t", life * 100_000, after=2000, not_before=resumed)
             )
             before = len(listener.events)
-            await listener.until(lambda it, before=before: len(it.events) > before + 40)  # type: ignore[misc]
+            await listener.until(lambda it, before=before: len(it.events) > before + 40)
             worker.signal(signal.SIGSTOP)
             await asyncio.sleep(1.5)
             worker.signal(signal.SIGCONT)
             resumed.set()
             accepted = await publishing
             await bus.publish("t", f"{life} is over")
-            await listener.until(lambda it, life=life: it.events[-1].data == f"{life} is over")  # type: ignore[misc]
+            await listener.until(lambda it, life=life: it.events[-1].data == f"{life} is over")
             got = [event.data for event in listener.events]
             assert set(map(str, accepted)) <= set(got) and not listener.gaps
             assert len(set(got)) == len(got)

@@ -42,7 +42,7 @@ class Keys:
     __slots__ = ("config", "partitions", "prefix", "tags")
 
     def __init__(self, prefix: str = "rx_sse", partitions: int = PARTITIONS) -> None:
-        usable = isinstance(prefix, str) and prefix.isascii() and prefix.isprintable()  # pyright: ignore[reportUnnecessaryIsInstance]
+        usable = isinstance(prefix, str) and prefix.isascii() and prefix.isprintable()
         if not usable or not prefix or set(prefix) & set("{} *?[]\\"):
             raise UsageError(f"prefix={prefix!r}: give ASCII without spaces and without any of {{}}*?[]\\")
         if type(partitions) is not int or not 1 <= partitions <= SLOTS:
