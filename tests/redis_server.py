@@ -144,6 +144,12 @@ class RedisServer:
                 return int(line.split("calls=")[1].split(",")[0])
         return 0
 
+    def waiting(self) -> int:
+        """How many clients a command like `WAIT` holds."""
+        lines = self.command("INFO", "clients").splitlines()
+        (line,) = (line for line in lines if line.startswith("blocked_clients:"))
+        return int(line.partition(":")[2])
+
     def pause(self) -> None:
         """Stop it, so that its connections stay open and nothing answers."""
         assert self.process is not None

@@ -16,7 +16,7 @@ from rx_sse.testing.listener import Listener
 from ...redis_server import RedisServer, free_port
 from ...relay import Relay
 from ..logs import keys_of
-from .test_faults import ready
+from .test_faults import ready, until
 
 pytestmark = pytest.mark.redis
 
@@ -79,9 +79,10 @@ async def test_a_batch_is_split_until_the_topic_to_blame_is_alone(redis: RedisSe
         for topic in ("t3", "t5"):
             redis.command("SET", places(bus, topic)[0], "a string")
             redis.command("SET", places(bus, topic)[1], "1 5 5 0 0 0")
+        before = redis.calls("evalsha")
         relay.silence(answers=True)
         publishing = [asyncio.create_task(bus.publish(f"t{number}", number)) for number in range(8)]
-        await asyncio.sleep(0.1)
+        await until(lambda: redis.calls("evalsha") > before)
         relay.cut()
         relay.speak()
         outcomes = await asyncio.gather(*publishing, return_exceptions=True)

@@ -22,7 +22,7 @@ from rx_sse.testing.listener import Listener
 from ...redis_server import RedisCluster, RedisServer, Replicas
 from ...relay import Relay
 from .test_access import STANDALONE, let_in, refusals
-from .test_faults import ready
+from .test_faults import ready, until
 
 pytestmark = pytest.mark.redis
 
@@ -64,7 +64,7 @@ async def test_a_publish_returns_when_the_replica_has_it(pair: Replicas) -> None
         assert stored(pair.second) == ["0"]
         pair.second.pause()
         publishing = asyncio.create_task(bus.publish("t", 1))
-        await asyncio.sleep(0.4)
+        await until(lambda: pair.first.waiting() == 1)
         assert not publishing.done() and stored(pair.first) == ["0", "1"]
         pair.second.resume()
         await publishing
@@ -170,9 +170,8 @@ async def test_a_connection_that_is_lost_while_it_waits_stores_nothing_twice(pai
         await bus.publish("t", 0)
         pair.second.pause()
         publishing = asyncio.create_task(bus.publish("t", 1))
-        while len(stored(pair.first)) < 2:
-            await asyncio.sleep(0.01)
-        await asyncio.sleep(0.2)
+        await until(lambda: pair.first.waiting() == 1)
+        assert len(stored(pair.first)) == 2
         relay.cut()
         with pytest.raises(PublishUnknown, match="the master has stored it"):
             await publishing

@@ -17,7 +17,7 @@ from ....redis_server import RedisCluster, RedisServer, Replicas
 from ....relay import Relay
 from ..crowd import Crowd, all_get_all
 from ..test_access import CLUSTER, SENTINEL, STANDALONE, let_in, refusals
-from ..test_faults import ready, two
+from ..test_faults import ready, two, until
 
 pytestmark = pytest.mark.redis
 
@@ -123,8 +123,7 @@ async def test_the_minimal_acl_of_the_docs(cluster: RedisCluster) -> None:
             target, keys = other(cluster, "let:in"), (Keys().log("let:in"), Keys().meta("let:in"))
             asked = target.calls("asking")
             await asyncio.to_thread(cluster.begin, slot("let:in"), target, *keys)
-            await asyncio.sleep(0.3)
-            assert target.calls("asking") > asked
+            await until(lambda: target.calls("asking") > asked)
             await asyncio.to_thread(cluster.finish, slot("let:in"), target)
             with RedisPublisher(url) as publisher:
                 crowd.accepted.append(-1)
