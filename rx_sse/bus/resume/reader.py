@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextvars import Context
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from rx_sse.bus.form import Form
 from rx_sse.bus.gap import Gap
@@ -272,7 +272,7 @@ class Reader:
             return
         said = entry.detail()
         upto = said.get("upto")
-        if isinstance(upto, list) and tuple(cast("list[Any]", upto)) in self._told:
+        if isinstance(upto, list) and tuple(upto) in self._told:  # pyright: ignore[reportUnknownArgumentType]
             self._sink.passed(self, entry)
             return
         gap = Gap(self.local.topic, str(said.get("reason", "withdrawn")), None, entry.prev, entry.position)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import AsyncIterable, Awaitable, Callable
-from typing import Any, cast
+from typing import Any
 
 from reactivex import Observable
 
@@ -47,9 +47,11 @@ async def read(
         if not isinstance(made, Observable) and inspect.isawaitable(made):
             made = await made
     if isinstance(made, Observable):
-        await _observe(cast("Observable[Any]", made), emit)
+        observable: Observable[Any] = made
+        await _observe(observable, emit)
     elif isinstance(made, AsyncIterable):
-        iterator = aiter(cast("AsyncIterable[Any]", made))
+        values: AsyncIterable[Any] = made
+        iterator = aiter(values)
         try:
             async for value in iterator:
                 if offer(value):
