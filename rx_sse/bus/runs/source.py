@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import AsyncIterable, Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 from reactivex import Observable
 
@@ -46,12 +46,11 @@ async def read(
         made = source()
         if not isinstance(made, Observable) and inspect.isawaitable(made):
             made = await made
-    if isinstance(made, Observable):
-        observable: Observable[Any] = made
-        await _observe(observable, emit)
-    elif isinstance(made, AsyncIterable):
-        values: AsyncIterable[Any] = made
-        iterator = aiter(values)
+    found = cast("Observable[Any] | AsyncIterable[Any]", made)
+    if isinstance(found, Observable):
+        await _observe(found, emit)
+    elif isinstance(found, AsyncIterable):
+        iterator = aiter(found)
         try:
             async for value in iterator:
                 if offer(value):
@@ -61,7 +60,7 @@ async def read(
     else:
         raise UsageError(
             f"the source of a run is an Observable, an async iterable, or a function that returns one, "
-            f"not {type(made).__name__}"
+            f"not {type(found).__name__}"
         )
 
 
