@@ -209,7 +209,7 @@ def test_a_log_whose_answers_lead_nowhere_is_asked_with_pauses_and_left_behind()
         said = honest(query)
         return Page(said.lineage, said.base, said.head, query.after or said.start, [], False)
 
-    store.page = page  # type: ignore[method-assign]
+    store.page = page
     process.link.messages.clear()
     scene.processes[1].publish("2")
     scene.processes[1].link.execute_append()

@@ -13,14 +13,15 @@ import socket
 import sys
 import warnings
 from contextlib import suppress
+from importlib import import_module
 from typing import Any
 
 import rx_sse
-import rx_sse.demo
-import rx_sse.terminal.publish
-import rx_sse.terminal.tail
 
-FOUND = [getattr(rx_sse, name) for name in rx_sse.__all__]  # which imports them
+for name in ("rx_sse.demo", "rx_sse.terminal.publish", "rx_sse.terminal.tail"):
+    import_module(name)
+for name in dir(rx_sse):
+    getattr(rx_sse, name)  # which imports it
 
 
 class Started(Exception):

@@ -94,4 +94,4 @@ async def test_a_shutdown_stops_runs_or_lets_them_finish(runs: Literal["stop", "
             asyncio.get_running_loop().call_later(0.1, may_end.set)
     assert ended == (["completed", "closed"] if state == "completed" else ["closed"])
     with pytest.raises(UsageError, match="runs='no'"):
-        rx_sse.setup(web.Application(), runs="no")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        rx_sse.setup(web.Application(), runs="no")  # type: ignore[arg-type]

@@ -25,7 +25,7 @@ def orders(path: Path, **options: object) -> sqlite3.Connection:
     connection = sqlite3.connect(path, **options)  # type: ignore[call-overload]
     connection.execute("CREATE TABLE IF NOT EXISTS orders (what TEXT)")
     connection.commit()
-    return connection  # type: ignore[no-any-return]
+    return connection
 
 
 async def test_after_the_commit_it_is_delivered_and_before_it_is_not(bus: SQLiteBus, path: Path) -> None:

@@ -145,7 +145,7 @@ def test_what_is_safe_starts(options: dict[str, Any]) -> None:
 @pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), None, "60"])
 def test_times_of_a_key_set_are_positive(name: str, value: Any) -> None:
     with pytest.raises(UsageError, match=name):
-        JWKS(URL, **{name: value})  # pyright: ignore[reportArgumentType]
+        JWKS(URL, **{name: value})
 
 
 async def test_a_cookie_without_its_prefix_is_for_development() -> None:
