@@ -34,7 +34,7 @@ from rx_sse.bus.host import Host, Wary
 from rx_sse.bus.log.draft import Draft, hashed_key
 from rx_sse.bus.log.entry import END, GAP, Entry, gap_data
 from rx_sse.bus.log.port import Page, Query
-from rx_sse.bus.log.position import SEQ_BITS, Mark, Position, ref_of
+from rx_sse.bus.log.position import SEQ_BITS, Position, ref_of
 from rx_sse.bus.ring import ring_kept, ring_of
 from rx_sse.delivery.batch import Receiver
 from rx_sse.delivery.fanout import ReceiverSet
@@ -222,11 +222,6 @@ class LocalTopic:
         """The event of an entry, with its position."""
         return entry.marked(self.topic, self.ref, epoch)
 
-    def mark_of(self, entry: Entry, epoch: int) -> Mark:
-        """The position of an entry."""
-        position = entry.position
-        return Mark(self.ref, position, epoch << SEQ_BITS | position[0])
-
     # -- repair ----------------------------------------------------------------------------------------------
 
     def _repair(self) -> None:
@@ -368,10 +363,13 @@ class LocalTopic:
             if entry.chunk is None:
                 entry.encode(self.ref)
             batch = self._fanout.deliver(events, entry, entry.size)
-            if batch is not None:
+            batch.position = position = entry.position
+            batch.end = end = self.epoch << SEQ_BITS | position.seq
+            if batch.source is None:
                 batch.source = self
-                batch.epoch = epoch = self.epoch
-                batch.order = epoch << SEQ_BITS | entry.position.seq
+                batch.ref = self.ref
+                batch.epoch = self.epoch
+                batch.order = end
         if self._plain is not None:
             self._fanout.deliver(self._plain, entry.plain(), entry.size)
         if self._values is not None:

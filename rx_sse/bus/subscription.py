@@ -32,8 +32,9 @@ class BatchObserver(Callbacks, Protocol):
         """`on_next` for a value that the observer requested."""
         ...
 
-    def on_batch(self, batch: EventBatch) -> None:
-        """Many events in one call. No effect after the observer's end."""
+    @property
+    def on_batch(self) -> Callable[[EventBatch], None]:
+        """Accepts many events in one call. No effect after the observer's end."""
         ...
 
 
@@ -73,8 +74,7 @@ class ValuesSubscription(abc.DisposableBase):
         self._disposed = False
         self._local: LocalTopic | None = None
         self._context = None if takes_batches(callbacks) else copy_context()
-        receive: Callable[[EventBatch], None] = callbacks.on_batch if takes_batches(callbacks) else self._each
-        self.receive = receive
+        self.receive = callbacks.on_batch if takes_batches(callbacks) else self._each
 
     def start(self) -> None:
         """Join. On the loop's thread."""

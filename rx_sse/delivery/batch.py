@@ -3,6 +3,9 @@
 A thousand connections at the same position get the same bytes: these are joined once, for the first
 connection that needs them. Event objects are made only if a receiver needs them.
 
+A connection writes the batches of the one topic that it follows without asking anything else: its place in
+the topic is three fields (`Follower`).
+
 Never: a batch changes after a receiver has read it.
 """
 
@@ -11,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-__all__ = ["EventBatch", "Receiver", "Source"]
+__all__ = ["EventBatch", "Follower", "Receiver", "Source"]
 
 
 class Writable(Protocol):
@@ -62,9 +65,27 @@ class Source(Protocol):
         """The event of an entry, with its position."""
         ...
 
-    def mark_of(self, entry: Any, epoch: int) -> Any:
-        """The position of an entry."""
-        ...
+
+class Follower:
+    """The place of a client in the only topic of its stream, while the topic's entries are written as they
+    are.
+
+    Attributes:
+        ref: the topic's reference; None while each batch has to be examined.
+        order: the order of the last entry written.
+        position: its position.
+    """
+
+    __slots__ = ("order", "position", "ref")
+
+    order: int
+    position: Any
+
+    def __init__(self) -> None:
+        self.ref: str | None = None
+
+
+NO_FOLLOWER = Follower()
 
 
 class EventBatch:
@@ -80,9 +101,12 @@ class EventBatch:
         takers: their `receive`, in the same order; empty for one receiver.
         items: entries of one topic, each linked to the one before it; or values, or events without a
             position.
-        source: the topic, if the items are its entries.
+        source: the topic, if the items are its entries; then also the next five.
+        ref: its reference, for a `Follower`; "" without a topic.
         epoch: the unbroken chain of the topic that they belong to.
         order: the order of the first entry; it grows along the deliveries of a topic.
+        end: the order of the last entry.
+        position: the position of the last entry.
         at: when it was handed over, in seconds of the loop's clock.
         prompt: no other batch waits for these receivers in this turn of the loop, or the batch is large
             enough for a write of its own: waiting for the end of the turn would gain nothing.
@@ -92,7 +116,6 @@ class EventBatch:
         first: connections, and the bytes that each of them alone gets in answer to this batch; None unless it
             is the fan-out's `lone`.
         events: the items as events.
-        last: the position of the last entry.
         chunk: their HTTP/1.1 chunks, joined.
         frame: their frames, joined.
         zstd_chunk: the same, compressed together, as one chunk.
@@ -102,16 +125,18 @@ class EventBatch:
         "at",
         "called",
         "chunk",
+        "end",
         "epoch",
         "events",
         "first",
         "frame",
         "group",
         "items",
-        "last",
         "order",
+        "position",
         "prompt",
         "receivers",
+        "ref",
         "size",
         "source",
         "takers",
@@ -120,11 +145,12 @@ class EventBatch:
     )
 
     chunk: bytes
+    end: int
     epoch: int
     order: int
     events: list[Any]
     frame: bytes
-    last: Any
+    position: Any
     zstd_chunk: bytes
 
     def __init__(self, group: Group | None, first: Any, size: int) -> None:
@@ -136,6 +162,7 @@ class EventBatch:
         self.items: list[Any] = [first]
         self.size = size
         self.source: Source | None = None
+        self.ref = ""
         self.at = 0.0
         self.prompt = False
         self.called = 0
@@ -143,13 +170,16 @@ class EventBatch:
         self.first: list[tuple[Writable, bytes]] | None = None
 
     @staticmethod
-    def of(source: Source, entries: list[Any], epoch: int, order: int) -> EventBatch:
+    def of(source: Source, entries: list[Any], epoch: int, order: int, end: int) -> EventBatch:
         """Entries for one receiver, which fetches them itself."""
         batch = EventBatch(None, None, 0)
         batch.items = entries
         batch.source = source
         batch.epoch = epoch
+        batch.ref = source.ref
         batch.order = order
+        batch.end = end
+        batch.position = entries[-1].position
         return batch
 
     def write(self) -> None:
@@ -172,9 +202,7 @@ class EventBatch:
 
         def __getattr__(self, name: str) -> Any:
             items = self.items
-            if name == "last":
-                self.last = made = self.source.mark_of(items[-1], self.epoch)
-            elif name == "chunk":
+            if name == "chunk":
                 self.chunk = made = items[0].chunk if len(items) == 1 else b"".join([i.chunk for i in items])
             elif name == "frame":
                 self.frame = made = b"".join([item.frame for item in items])

@@ -7,10 +7,10 @@ installed with `transport.set_protocol`, a public name. Then either the server h
 back before the response ends (`detach`), so that keep-alive continues as if this class had never been
 installed.
 
-There are three ways to the socket. A batch of the bus is written at once, by a system call of our own, if no
-byte is queued before it (`write`, while `free`). Otherwise the outbox holds it; the outbox is written once a
-loop turn, at most 64 KiB at a time, or as soon as it is full (`flush`, `relieve`). And when nothing else was
-written for a while, a heartbeat is (`tick`).
+There are three ways to the socket. A batch of the bus is written at once if no byte is queued before it
+(`writer`). Otherwise the outbox holds it; the outbox is written once a loop turn, at most 64 KiB at a time,
+or as soon as it is full (`flush`, `relieve`). And when nothing else was written for a while, a heartbeat is
+(`tick`).
 
 Standard: RFC 9112 §7.1 (chunked coding, done beforehand in each frame), HTML Living Standard §9.2.7 (comments
 as heartbeats).
@@ -20,14 +20,15 @@ Never: it writes after `connection_lost`, and never waits.
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable
 from typing import cast
 
 from rx_sse.delivery import Flusher, Outbox, Wheel, tuning
+from rx_sse.delivery.batch import NO_FOLLOWER
 from rx_sse.delivery.kernel import hung_up, unsent
 from rx_sse.delivery.owner import NOBODY, Owner
 from rx_sse.delivery.tuning import KERNEL_LIMIT
+from rx_sse.delivery.writer import Writer
 
 WRITE_LIMIT = 64 * 1024
 """Bytes of one write: the rest stays in the outbox, where its policy still applies."""
@@ -44,8 +45,8 @@ LINGER = 0.25
 page has not read: without the pause Chromium lost one last event in five, with 0.1 s none of 180."""
 
 
-class Connection(asyncio.Protocol):
-    """The forwarding protocol and writer of one stream.
+class Connection(Writer):
+    """The forwarding protocol of one stream, and the writer of its outbox.
 
     Args:
         transport: the request's transport.
@@ -56,22 +57,15 @@ class Connection(asyncio.Protocol):
         heartbeat: seconds without traffic after which a heartbeat is sent; None for never.
         write_timeout: seconds after which a full socket counts as stuck.
         reset: the end of the connection would look like the end of the response (HTTP/1.0), so it is reset.
-
-    Attributes:
-        free: no byte is queued before the socket: a write goes to it at once. Where bytes must go through the
-            transport, as with TLS: the transport has room.
     """
 
     __slots__ = (
-        "_direct",
         "_drained",
-        "_fd",
         "_flusher",
         "_heartbeat",
         "_ignored",
         "_inner",
         "_outbox",
-        "_owner",
         "_relieved",
         "_reset",
         "_saved",
@@ -80,14 +74,7 @@ class Connection(asyncio.Protocol):
         "_wheel",
         "_write_timeout",
         "bucket",
-        "free",
-        "last_write",
         "lost",
-        "marked",
-        "open",
-        "paused",
-        "sent",
-        "transport",
     )
 
     def __init__(
@@ -102,9 +89,8 @@ class Connection(asyncio.Protocol):
         write_timeout: float,
         reset: bool = False,
     ) -> None:
-        self.transport = transport
+        super().__init__(transport, owner)
         self._outbox = outbox
-        self._owner: Owner = owner
         self._flusher = flusher
         self._wheel = wheel
         self._heartbeat = heartbeat
@@ -114,15 +100,8 @@ class Connection(asyncio.Protocol):
         self._reset = reset
         self._stuck_size = 0
         self._stuck_since = 0.0
-        self._fd = tuning.descriptor_of(transport)
-        self._direct = False  # the transport holds nothing, and bytes may be written to the socket directly
-        self.free = False
         self._drained: list[Callable[[], None]] | None = None
         self.bucket: int | None = None
-        self.last_write = 0.0
-        self.sent = 0
-        self.marked = True  # until the headers are out nothing is flushed, so nothing needs to be marked
-        self.open = False
         self.lost = False
         self._inner: asyncio.Protocol | None = cast(asyncio.Protocol, transport.get_protocol())
         transport.set_protocol(self)
@@ -254,36 +233,6 @@ class Connection(asyncio.Protocol):
             self._relieved += len(data)
             self.write(data, now)
 
-    def write(self, data: bytes | memoryview, now: float) -> None:
-        """Write, while it is `free` or in its flush: directly to the socket while the transport buffers
-        nothing. The bytes that the socket does not accept go to the transport.
-
-        It is the transport's system call without the transport's code around it: a fifth of the cost of a
-        delivery. The descriptor is valid while `open` is true: a transport closes it after `connection_lost`.
-        """
-        self.last_write = now
-        self.sent += len(data)
-        if self._direct:
-            try:
-                sent = os.write(self._fd, data)
-            except OSError:  # full, or broken: the transport's own write finds out which
-                sent = 0
-            if sent == len(data):
-                return
-            self._direct = self.free = False
-            data = memoryview(data)[sent:]
-        self.transport.write(data)
-
-    def write_first(self, data: bytes, now: float) -> None:
-        """Write bytes that were held back for the end of a block, before anything queued after them."""
-        self.write(data, now)
-        self.free = (self._direct or self._fd < 0) and not self.marked and not self.paused
-
-    @property
-    def descriptor(self) -> int | None:
-        """The socket's descriptor, where events are written to it directly."""
-        return self._fd if self._fd >= 0 else None
-
     @property
     def drained(self) -> bool:
         """True when nothing is queued and the socket accepts bytes."""
@@ -391,6 +340,7 @@ class Connection(asyncio.Protocol):
         self._wheel.discard(self)
         self._drained = None
         self._owner = NOBODY
+        self.place = NO_FOLLOWER
         if self.lost or self._inner is None:
             return
         if self._saved is not None:

@@ -150,7 +150,7 @@ class FanOut:
         self.lone: EventBatch | None = None
         self.probe: Callable[[EventBatch], None] | None = None
 
-    def deliver(self, receivers: ReceiverSet, item: Any, size: int = 0) -> EventBatch | None:
+    def deliver(self, receivers: ReceiverSet, item: Any, size: int = 0) -> EventBatch:
         """Deliver an item to the receivers that are in a set now, after everything handed over before.
 
         Args:
@@ -159,7 +159,7 @@ class FanOut:
             size: bytes that it holds while it waits.
 
         Returns:
-            The batch, if this is its first item.
+            The batch that it is in, as its last item.
         """
         self.waiting += 1
         self.size += size
@@ -169,7 +169,7 @@ class FanOut:
             batch.size += size
             if len(batch.items) >= BATCH_ITEMS or batch.size >= BATCH_BYTES:
                 receivers.open = None
-            return None
+            return batch
         receivers.open = batch = EventBatch(receivers, item, size)
         self._queue.append(batch)
         if not self.expected and not self._running and not self._scheduled:

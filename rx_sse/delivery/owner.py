@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from rx_sse.delivery.batch import EventBatch
+
 
 class Owner(Protocol):
     """Notified of what happens to the connection."""
@@ -28,6 +30,10 @@ class Owner(Protocol):
         """Whether the body of the request is still being sent, or waits to be read."""
         ...
 
+    def receive(self, batch: EventBatch) -> None:
+        """Process a batch of a bus that cannot be written as it is, or not yet."""
+        ...
+
 
 class _Nobody:
     """The owner of a connection that was handed back: an ended stream and its connection do not keep each
@@ -47,6 +53,9 @@ class _Nobody:
 
     def uploading(self) -> bool:
         return False
+
+    def receive(self, batch: EventBatch) -> None:
+        pass
 
 
 NOBODY = _Nobody()

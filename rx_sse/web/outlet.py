@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from aiohttp import web
 
 from rx_sse.bus.resume.stream_cursor import StreamCursor
+from rx_sse.delivery.batch import EventBatch
 from rx_sse.delivery.connection import Connection
 from rx_sse.delivery.outbox import Gap, Outbox
 from rx_sse.web.asked import Asked
@@ -20,6 +21,7 @@ from rx_sse.web.gate import Gate
 from rx_sse.web.loop_resources import LoopResources
 from rx_sse.web.notices import Notices
 from rx_sse.web.options import Options
+from rx_sse.web.sink import Sink
 from rx_sse.web.transfer_coding import Coding
 from rx_sse.wire import ServerSentEvent
 from rx_sse.wire.control import OPENING, retry_line, stream_gap
@@ -59,12 +61,24 @@ class Outlet(Asked):
         started: when the stream began, on the loop's clock.
     """
 
-    __slots__ = ("_coding", "_handle", "_home", "_options", "connection", "end", "gate", "outbox", "started")
+    __slots__ = (
+        "_coding",
+        "_handle",
+        "_home",
+        "_options",
+        "_sink",
+        "connection",
+        "end",
+        "gate",
+        "outbox",
+        "started",
+    )
 
     _coding: Coding
     _handle: StreamCursor | None
     _home: Home
     _options: Options
+    _sink: Sink
     connection: Connection
     end: End | None
     gate: Gate
@@ -85,6 +99,10 @@ class Outlet(Asked):
                 tracing.gap(self, event.json())
             self.gate.emitted()
             self.connection.mark()
+
+    def receive(self, batch: EventBatch) -> None:
+        """A batch of a bus that the connection does not write by itself."""
+        self._sink.batch(batch)
 
     def live_only(self) -> None:
         """The pipeline emitted a value without a position on a stream that was resumable until then."""

@@ -109,6 +109,8 @@ class Sink:
         self._key = None if options.overflow.key is None else kept(options.overflow.key)
         self._missed = 0
         self.closed = False
+        if handle is not None and self._chunked and self._key is None:
+            connection.place = handle
 
     def on_next(self, value: Any) -> None:
         """An emission."""
@@ -142,9 +144,14 @@ class Sink:
         else:
             self._queue(data, mark, key)
 
-    def on_batch(self, batch: EventBatch) -> None:
-        """A batch of a bus, on the loop's thread. If the reader keeps up, it is written at once: the same
-        bytes for all connections, without a queue."""
+    @property
+    def on_batch(self) -> Callable[[EventBatch], None]:
+        """Accepts the batches of a bus, on the loop's thread. If the reader keeps up, a batch is written at
+        once: the same bytes for all connections, without a queue."""
+        return self._connection.receive
+
+    def batch(self, batch: EventBatch) -> None:
+        """A batch that the connection cannot write as it is, or not yet."""
         if self.closed:
             return
         connection, handle = self._connection, self._handle

@@ -67,7 +67,6 @@ class Stream(Outlet):
         "_closing_timer",
         "_deadline",
         "_deadline_end",
-        "_sink",
         "_source",
         "access_line",
         "closed",

@@ -139,9 +139,14 @@ class TracedSink(Sink):
         super().on_next(value)
         self._note((getattr(value, "position", None),))
 
-    def on_batch(self, batch: EventBatch) -> None:
+    @property
+    def on_batch(self) -> Callable[[EventBatch], None]:
+        """Each batch is recorded, so none passes by."""
+        return self.batch
+
+    def batch(self, batch: EventBatch) -> None:
         """A batch of a bus."""
-        super().on_batch(batch)
+        super().batch(batch)
         self._note(batch.items)
 
     def pulled(self, value: Any) -> None:

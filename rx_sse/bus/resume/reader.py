@@ -240,7 +240,8 @@ class Reader:
             if entry.chunk is None:
                 entry.encode(local.ref)
         try:
-            self.receive(EventBatch.of(local, entries, epoch, order_of(first.position, epoch)))
+            order, end = order_of(first.position, epoch), order_of(entries[-1].position, epoch)
+            self.receive(EventBatch.of(local, entries, epoch, order, end))
         except Exception as error:
             self._sink.failed(self, error)
 

@@ -146,15 +146,14 @@ class StreamCursor(Vector):
         if isinstance(event, RawFrame):
             self.unpositioned()
             return event, None
-        mark, single = event.position, self._single
+        mark = event.position
         if (
-            single is not None
-            and type(mark) is Mark
-            and mark.order > single.order
-            and mark.ref == single.ref
+            type(mark) is Mark
+            and mark.ref == self.ref
+            and mark.order > self.order
             and mark.original == id(event)
         ):
-            self._single = mark
+            self.order, self.position = mark.order, mark.position
             return event, event.id
         if mark is TRANSIENT:
             return _bare(event), None
@@ -167,10 +166,10 @@ class StreamCursor(Vector):
             self.unpositioned()
             return _bare(event), None
         rises = mark.order > track.order
-        track.move(mark)
+        track.move(mark.order, mark.position)
         if rises and mark.original == id(event):
             if len(self._tracks) == 1 and track.past is None:
-                self._single = mark
+                self.ref, self.order, self.position = mark.ref, mark.order, mark.position
                 return event, event.id
             wire = self._vector()
             return event.stamped(wire, topic=event.topic, position=mark), wire
@@ -178,25 +177,21 @@ class StreamCursor(Vector):
         return _bare(event), None
 
     def follow(self, batch: EventBatch) -> bool:
-        """Whether a batch of a topic's entries may be written as it is; then it counts as written. Otherwise
-        each of its events has to be stamped."""
-        single, source = self._single, batch.source
-        if source is None:
-            return False
-        if single is None:
-            if len(self._tracks) != 1 or self._live_only:
+        """Whether a batch of a topic's entries may be written as it is; then it counts as written, and the
+        connection writes those that follow it without asking. Otherwise each of its events has to be
+        stamped."""
+        if self.ref is None:
+            if len(self._tracks) != 1 or self._live_only or batch.source is None:
                 return False
             track = self._tracks[0]
             if track.past is not None or track.order is None or track.order >= batch.order:
                 return False
-            ref = track.ref
-        elif single.order < batch.order:
-            ref = single.ref
-        else:
+            if track.ref != batch.ref:
+                return False
+            self.ref = track.ref
+        elif self.ref != batch.ref or self.order >= batch.order:
             return False
-        if ref != source.ref:
-            return False
-        self._single = batch.last
+        self.order, self.position = batch.end, batch.position
         return True
 
     def unpositioned(self) -> None:
@@ -219,7 +214,7 @@ class StreamCursor(Vector):
                 continue
             # Events still on their way through the pipeline must not be skipped.
             if track.entered <= track.order < track.passed.order:
-                track.move(track.passed)
+                track.move(track.passed.order, track.passed.position)
                 moved = True
         if not moved or self._live_only:
             return None
@@ -252,6 +247,7 @@ class StreamCursor(Vector):
 
     def close(self) -> None:
         """The connection has ended."""
+        self._settle()  # the connection writes nothing more of a topic
         self.closed = True
         self._outlet = None
         self._on_ready = ()

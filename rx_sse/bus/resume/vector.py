@@ -18,6 +18,7 @@ from rx_sse.bus.log.position import (
     parse,
     part_of,
 )
+from rx_sse.delivery.batch import Follower
 
 
 class Start:
@@ -68,16 +69,17 @@ class Track:
         """Its part of the cursor."""
         return None if self.position is None else part_of(self.ref, self.position)
 
-    def move(self, mark: Mark) -> None:
+    def move(self, order: int, position: Position) -> None:
         """An entry was written, or skipped."""
-        self.order = mark.order
-        self.position = position = mark.position
+        self.order = order
+        self.position = position
         if self.past is not None and position.seq >= self.past.seq:  # the branch has come as far
             self.past = None
 
 
-class Vector:
-    """The positions of one stream.
+class Vector(Follower):
+    """The positions of one stream. On a stream of one topic the newest is that of the `Follower`: the
+    connection moves it with each batch, and `_settle` tells the topic's track of it.
 
     Args:
         value: the ``Last-Event-ID`` of the request, None if there was none. It is not trusted.
@@ -88,18 +90,16 @@ class Vector:
             event.)
     """
 
-    __slots__ = ("_cursor", "_granted", "_single", "_tracks", "attached", "value")
+    __slots__ = ("_cursor", "_granted", "_tracks", "attached", "value")
 
     def __init__(self, value: str | None, granted: Callable[[str], bool] | None) -> None:
+        super().__init__()
         self.value = value
         self.attached = False
         self._granted = granted
         # The client's positions, by topic reference; None if its cursor is not valid.
         self._cursor = dict(parsed) if value and (parsed := parse(value)) is not None else None
         self._tracks: tuple[Track, ...] = ()  # one for each topic; most streams have one
-        # On a stream of one topic, the mark of the last event written; `_settle` tells its track of it.
-        # All connections share it, so that an event touches one word of each.
-        self._single: Mark | None = None
 
     def __str__(self) -> str:
         return self.value or ""
@@ -136,9 +136,9 @@ class Vector:
         return track
 
     def _settle(self) -> None:
-        if (single := self._single) is not None:
-            self._single = None
-            self._known(single.ref).move(single)
+        if (ref := self.ref) is not None:
+            self.ref = None
+            self._known(ref).move(self.order, self.position)
 
     def _begin(self, ref: str, topic: str) -> Place | None:
         self._settle()
