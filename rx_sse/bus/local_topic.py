@@ -170,7 +170,7 @@ class LocalTopic:
     def retain(self) -> None:
         """The retention of topics has changed."""
         if self._own:
-            self.ring.kept = ring_kept(self._host.retention_of(self.topic))
+            self.ring.keep(ring_kept(self._host.retention_of(self.topic)))
 
     def hold(self) -> None:
         """One more user."""

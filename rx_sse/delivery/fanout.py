@@ -201,28 +201,30 @@ class FanOut:
         for what is left of this turn's time.
         """
         self.expected = False
-        if not self._queue or self._running:
+        queue = self._queue
+        if not queue or self._running:
             return
         self._running = True
         own = end is None
         if end is None:
-            end = self.slice.begin()
+            end = time.perf_counter() + self.slice.left
         try:
-            while self._queue:
-                job = self._queue[0]
-                done = self._batch(job, end) if isinstance(job, EventBatch) else self._call(job, end)
+            while queue:
+                job = queue[0]
+                is_batch = isinstance(job, EventBatch)
+                done = self._batch(job, end) if is_batch else self._call(job, end)
                 if not done:
                     return
-                if self._queue and self._queue[0] is job:  # unless a receiver closed the bus
-                    self._queue.popleft()
-                    if isinstance(job, EventBatch):
+                if queue and queue[0] is job:  # unless a receiver closed the bus
+                    queue.popleft()
+                    if is_batch:
                         self.waiting -= len(job.items)
                         self.size -= job.size
                         if self.probe is not None:
                             self.probe(job)
                     else:
                         self.waiting -= 1
-                if self._queue and time.perf_counter() > end:
+                if queue and time.perf_counter() > end:
                     return
         finally:
             self._running = False
@@ -250,7 +252,7 @@ class FanOut:
                 batch.group.open = None  # the batch accepts no more items
             batch.prompt = len(self._queue) == 1 or count >= WORTH_A_WRITE
         batch.at = self.now()
-        if batch.prompt and count == 1:
+        if count == 1 and batch.prompt:
             self.lone = batch
             batch.first = []
         if len(receivers) == 1:

@@ -21,7 +21,7 @@ from collections.abc import Callable
 from contextvars import Context
 from typing import Any
 
-from rx_sse.delivery.loop import Slice
+from rx_sse.delivery.loop import SMALL, Slice
 
 MAX_ENTRIES = 131_072
 MAX_BYTES = 64 * 1024 * 1024
@@ -198,49 +198,15 @@ class Inbox:
         return True
 
     def _drain(self) -> None:
-        end = self._slice.begin()
-        rooms: list[Callable[[], None]] = []
-        empty = False
-        try:
-            with self._lock:
-                batch, self._queue = self._queue, deque()
-            while not empty:
-                empty, rooms = self._deliver(batch, end)
-                if not empty:
-                    if time.perf_counter() > end:
-                        break
-                    with self._lock:
-                        batch, self._queue = self._queue, deque()
-        finally:  # also when a target stopped the loop, which may run again later
-            if not empty:
-                self._slice.spend(end)
-                self._loop.call_soon(self._drain, context=self._context)
-        if self._after is not None:
-            try:
-                self._after(end)
-            except Exception as error:
-                self._report(error, self._after)
-        if empty:
-            self._slice.spend(end)
-        for callback in rooms:
-            self._guarded(callback)
-
-    def _deliver(
-        self, batch: deque[tuple[Target, Any, int]], end: float
-    ) -> tuple[bool, list[Callable[[], None]]]:
-        """Deliver a batch; when the slice is over first, the rest goes back to the front of the queue.
-
-        Returns:
-            Whether nothing is left, so that the next push wakes the loop again; then, callbacks that wait for
-            room.
-        """
-        done = freed = 0
-        empty = False
-        rooms: list[Callable[[], None]] = []
+        """Deliver what waits; when the slice is over first, the rest waits for the next turn of the loop."""
+        queue, done, freed, empty = self._queue, 0, 0, False
+        begun = time.perf_counter()
+        end = begun + self._slice.left
+        rooms: list[Callable[[], None]] | None = None
         self._draining = True
         try:
-            while batch:
-                target, value, size = batch.popleft()
+            while queue:
+                target, value, size = queue.popleft()
                 done += 1
                 freed += size
                 try:
@@ -251,23 +217,32 @@ class Inbox:
                     self._report(error, target)
                 if done % CHECK_EVERY == 0 and time.perf_counter() > end:
                     break
-            empty = not batch
-        finally:
+            else:
+                empty = True  # unless another thread has pushed just now
+        finally:  # also when a target stopped the loop, which may run again later
             with self._lock:
                 if not self._closed:
                     self._entries -= done
                     self._bytes -= freed
-                    if batch:
-                        batch.extend(self._queue)
-                        self._queue = batch
                 if self._waiters:
                     self._room.notify_all()
-                if empty := empty and not self._queue:
+                if empty := empty and not queue:
                     self._woken = False
                     if self._on_room:
                         rooms, self._on_room = self._on_room, []
             self._draining = False
-        return empty, rooms
+            if not empty:
+                self._slice.spend(end)
+                self._loop.call_soon(self._drain, context=self._context)
+        if self._after is not None:
+            try:
+                self._after(end)
+            except Exception as error:
+                self._report(error, self._after)
+        if empty and time.perf_counter() - begun > SMALL:
+            self._slice.spend(end)
+        for callback in rooms or ():
+            self._guarded(callback)
 
     def _guarded(self, callback: Callable[[], None]) -> None:
         try:

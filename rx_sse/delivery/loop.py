@@ -16,7 +16,8 @@ SLICE = 0.004
 LEAST = 0.0002
 """Seconds that a part gets in any turn, so that none starves."""
 SMALL = 0.0005
-"""Seconds used below which resetting the budget in the next turn is not worth a callback."""
+"""Seconds used below which resetting the budget in the next turn is not worth a callback: a part that took
+less need not `spend` it."""
 
 
 def running_loop() -> asyncio.AbstractEventLoop | None:
@@ -32,28 +33,28 @@ class Slice:
 
     Args:
         soon: has a function called in the loop's next turn.
+
+    Attributes:
+        left: seconds that are left of this turn. A part that begins to work adds them to `time.perf_counter`,
+            and stops at that time.
     """
 
-    __slots__ = ("_left", "_renewing", "_soon")
+    __slots__ = ("_renewing", "_soon", "left")
 
     def __init__(self, soon: Callable[[Callable[[], None]], object]) -> None:
         self._soon = soon
-        self._left = SLICE
+        self.left = SLICE
         self._renewing = False
 
-    def begin(self) -> float:
-        """A part begins to work: returns the time at which it has to stop, by `time.perf_counter`."""
-        return time.perf_counter() + self._left
-
     def spend(self, end: float) -> None:
-        """A part has stopped. Call it before scheduling anything for the next turn."""
+        """A part has stopped, which had to by `end`. Call it before scheduling anything for the next turn."""
         left = end - time.perf_counter()
-        if left < self._left - SMALL:
-            self._left = left if left > LEAST else LEAST
+        if left < self.left - SMALL:
+            self.left = left if left > LEAST else LEAST
             if not self._renewing:
                 self._renewing = True
                 self._soon(self._renew)
 
     def _renew(self) -> None:
-        self._left = SLICE
+        self.left = SLICE
         self._renewing = False

@@ -10,6 +10,7 @@ Never: a hole. Appending an entry that does not link to the end is an error of t
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
@@ -34,11 +35,14 @@ class History:
         size: bytes of all entries.
     """
 
-    __slots__ = ("_entries", "_first", "base", "budget", "head", "kept", "size")
+    __slots__ = ("_due", "_entries", "_first", "base", "budget", "head", "kept", "size")
 
     def __init__(self, base: Position, kept: Retention, budget: MemoryBudget) -> None:
         self._entries: list[Entry | None] = []
         self._first = 0
+        self._due = (
+            -math.inf
+        )  # when the oldest entry is too old, if known: an append does not touch that entry
         self.base = base
         self.head = base
         self.kept = kept
@@ -56,22 +60,24 @@ class History:
 
     def append(self, entry: Entry, now: float) -> None:
         """Add `entry`, whose `prev` is the head, and drop what is over the limits at `now`."""
-        entries, budget, kept = self._entries, self.budget, self.kept
+        entries, budget, kept, size = self._entries, self.budget, self.kept, entry.size
         entries.append(entry)
         self.head = entry.position
-        self.size += entry.size
-        budget.size += entry.size
-        used = budget.used
-        used[self] = None
-        used.move_to_end(self)
-        if len(entries) - self._first > kept.entries or self.size > kept.bytes:
+        self.size += size
+        budget.size += size
+        try:
+            budget.used.move_to_end(self)
+        except KeyError:  # its first entry
+            budget.used[self] = None
+        if self._due <= now or len(entries) - self._first > kept.entries or self.size > kept.bytes:
             self.trim(now)
-        else:
-            oldest = entries[self._first]
-            if oldest is not None and oldest.at + kept.age <= now:
-                self.trim(now)
         if budget.size > budget.max_bytes:
             budget.evict()
+
+    def keep(self, kept: Retention) -> None:
+        """Use another retention from now on."""
+        self.kept = kept
+        self._due = -math.inf
 
     def trim(self, now: float) -> None:
         """Drop entries over the limits at `now`, by the clock of the entries' times."""
@@ -82,12 +88,14 @@ class History:
             or self.first().at + kept.age <= now
         ):
             self.drop_first()
+        self._due = self.first().at + kept.age if self._entries else -math.inf
 
     def drop_first(self) -> None:
         """Drop the oldest entry."""
         entry = self.first()
         self._entries[self._first] = None
         self._first += 1
+        self._due = -math.inf
         self.base = entry.position
         self.size -= entry.size
         self.budget.size -= entry.size

@@ -24,6 +24,10 @@ class Living(Protocol):
     kept: Retention
     touched: float
 
+    def keep(self, kept: Retention) -> None:
+        """It has another retention from now on."""
+        ...
+
 
 T = TypeVar("T", bound=Living)
 
@@ -77,10 +81,10 @@ class Lives(Generic[T]):
     def keep(self, topic: T, kept: Retention) -> None:
         """A topic has another retention from now on."""
         if kept.age == topic.kept.age:
-            topic.kept = kept
+            topic.keep(kept)
         else:
             self.remove(topic)
-            topic.kept = kept
+            topic.keep(kept)
             self.put(topic)
 
     def over(self, now: float) -> T | None:
