@@ -211,13 +211,12 @@ class FanOut:
         try:
             while queue:
                 job = queue[0]
-                is_batch = isinstance(job, EventBatch)
-                done = self._batch(job, end) if is_batch else self._call(job, end)
+                done = self._batch(job, end) if isinstance(job, EventBatch) else self._call(job, end)
                 if not done:
                     return
                 if queue and queue[0] is job:  # unless a receiver closed the bus
                     queue.popleft()
-                    if is_batch:
+                    if isinstance(job, EventBatch):
                         self.waiting -= len(job.items)
                         self.size -= job.size
                         if self.probe is not None:

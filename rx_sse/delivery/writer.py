@@ -60,7 +60,7 @@ class Writer(asyncio.Protocol):
         self.paused = False
         self.marked = True  # until the headers are out nothing is flushed, so nothing needs to be marked
         self.last_write = 0.0
-        self.sent = 0
+        self.sent: int = 0
 
     def receive(self, batch: EventBatch) -> None:
         """A batch of a bus, with chunk framing. If it follows the client's place in its topic, and nothing is

@@ -151,7 +151,7 @@ class Sink:
         return self._connection.receive
 
     def batch(self, batch: EventBatch) -> None:
-        """A batch that the connection cannot write as it is, or not yet."""
+        """A batch of a bus that the connection cannot write by itself, or not yet."""
         if self.closed:
             return
         connection, handle = self._connection, self._handle

@@ -1,0 +1,129 @@
+"""The writer: what follows a client's place in its topic goes to its socket, everything else to its stream."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from rx_sse.delivery.batch import EventBatch, Follower
+from rx_sse.delivery.writer import Writer
+
+
+@dataclass
+class Item:
+    """An entry, as far as a writer knows it."""
+
+    position: int
+    chunk: bytes
+
+
+class Topic:
+    ref = "abcdef"
+
+    def event_of(self, entry: Any, epoch: int) -> Any:
+        return entry
+
+
+def batch(*orders: int, ref: str = "abcdef") -> EventBatch:
+    """The entries of these orders."""
+    items: list[Any] = [Item(order, b"<%d>" % order) for order in orders]
+    made = EventBatch.of(Topic(), items, 0, orders[0], orders[-1])
+    made.ref = ref
+    made.at = 5.0
+    return made
+
+
+class Stream:
+    """The owner: keeps what it gets."""
+
+    def __init__(self) -> None:
+        self.got: list[EventBatch] = []
+
+    def receive(self, batch: EventBatch) -> None:
+        self.got.append(batch)
+
+    def lost(self) -> None:
+        pass
+
+    def stuck(self) -> None:
+        pass
+
+    def heartbeat(self) -> bytes:
+        return b""
+
+    def deadline(self, now: float) -> float | None:
+        return None
+
+    def uploading(self) -> bool:
+        return False
+
+
+@dataclass
+class Line:
+    """A writer on one end of a socket, and the other end."""
+
+    writer: Writer
+    stream: Stream
+    far: socket.socket
+
+    def arrived(self) -> bytes:
+        try:
+            return self.far.recv(65_536)
+        except BlockingIOError:
+            return b""
+
+
+@pytest.fixture
+async def line() -> AsyncIterator[Line]:
+    near, far = socket.socketpair()
+    far.setblocking(False)
+    transport, _ = await asyncio.get_running_loop().create_connection(asyncio.Protocol, sock=near)
+    stream = Stream()
+    writer = Writer(transport, stream)
+    writer.place = place = Follower()
+    place.ref, place.order, place.position = "abcdef", 3, 3
+    writer.open = writer.free = True
+    yield Line(writer, stream, far)
+    transport.abort()
+    far.close()
+
+
+async def test_what_follows_the_last_entry_is_written_at_once_and_moves_the_place(line: Line) -> None:
+    line.writer.receive(batch(4))
+    line.writer.receive(batch(5, 6))
+    assert line.arrived() == b"<4><5><6>" and not line.stream.got
+    place = line.writer.place
+    assert (place.order, place.position) == (6, 6)
+    assert (line.writer.sent, line.writer.last_write) == (9, 5.0)
+
+
+async def test_many_readers_of_a_batch_are_written_to_together(line: Line) -> None:
+    shared = batch(4)
+    shared.writing = []
+    line.writer.receive(shared)
+    assert line.arrived() == b"" and line.writer.place.order == 4
+    shared.write()
+    assert line.arrived() == b"<4>"
+
+
+@pytest.mark.parametrize("why", ["older", "the same", "another topic", "not followed", "queued before it"])
+async def test_everything_else_is_for_the_stream_to_decide(line: Line, why: str) -> None:
+    given = batch(4)
+    if why == "older":
+        given = batch(2)
+    elif why == "the same":
+        given = batch(3)
+    elif why == "another topic":
+        given = batch(4, ref="ghijkl")
+    elif why == "not followed":
+        line.writer.place.ref = None
+    else:
+        line.writer.free = False
+    line.writer.receive(given)
+    assert line.stream.got == [given] and line.arrived() == b""
+    assert (line.writer.place.order, line.writer.sent) == (3, 0)
