@@ -1,4 +1,4 @@
-"""The writer: what follows a client's place in its topic goes to its socket, everything else to its stream."""
+"""The writer: what follows a client's place in its topic is written at once, the rest goes to the stream."""
 
 from __future__ import annotations
 
