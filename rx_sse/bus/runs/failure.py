@@ -6,6 +6,7 @@ Never: the text of an exception that was not written for the client.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, cast
 
 from rx_sse.errors import StreamError
@@ -18,6 +19,13 @@ LOST = {
     "reason": "lost",
 }
 PROBLEMS = {"failed": MASKED, "lost": LOST}
+
+
+@dataclass(slots=True)
+class Cause:
+    """The exception with which the source of a run has failed, in the process that ran it; None elsewhere."""
+
+    error: BaseException | None = None
 
 
 def problem_of_run(error: BaseException) -> dict[str, Any]:

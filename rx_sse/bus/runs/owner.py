@@ -23,7 +23,7 @@ from rx_sse.bus.log.draft import Draft, Retention, draft_of
 from rx_sse.bus.log.entry import END
 from rx_sse.bus.log.lease import RUNNING, Claim, Lease
 from rx_sse.bus.publisher import PATIENCE, Publisher
-from rx_sse.bus.runs.failure import problem_of_run
+from rx_sse.bus.runs.failure import Cause, problem_of_run
 from rx_sse.bus.runs.source import Source, read
 from rx_sse.errors import BusClosed, Overloaded, PublishRefused, PublishUnknown
 from rx_sse.tasks import start
@@ -86,6 +86,9 @@ class Owner:
         dumps: replaces the JSON encoder.
         context: the context of the call that started it.
         left: called when the run has left this process.
+
+    Attributes:
+        cause: the exception with which the source has failed.
     """
 
     def __init__(
@@ -103,6 +106,7 @@ class Owner:
     ) -> None:
         self.lease = lease
         self.terms = terms
+        self.cause = Cause()
         self._source = source
         self._publisher = publisher
         self._renew = renew
@@ -145,7 +149,7 @@ class Owner:
             renewing.cancel()
         reason = self._verdict.result()
         if natural:
-            await self._end(*_outcome(reading, self.lease.name))
+            await self._end(*_outcome(reading, self.lease.name, self.cause))
         elif reason:
             await self._end("stopped", reason)
         elif self.terms.resumes:
@@ -256,11 +260,12 @@ async def _closed(reading: asyncio.Task[None], name: str) -> None:
         logger.error("the source of run %s failed while it was closed", name, exc_info=error)
 
 
-def _outcome(reading: asyncio.Task[None], name: str) -> tuple[str, str, dict[str, Any] | None]:
+def _outcome(reading: asyncio.Task[None], name: str, cause: Cause) -> tuple[str, str, dict[str, Any] | None]:
     error: BaseException | None
     error = asyncio.CancelledError() if reading.cancelled() else reading.exception()
     if error is None:
         return "completed", "completed", None
+    cause.error = error
     problem = problem_of_run(error)
     logger.error("run %s failed", name, exc_info=error)
     return "failed", "failed", problem

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from rx_sse.bus.log.lease import Lease
-from rx_sse.bus.runs.failure import PROBLEMS, failure_of_run
+from rx_sse.bus.runs.failure import PROBLEMS, Cause
+from rx_sse.errors import StreamError
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class Asked(Protocol):
     async def known(self, name: str) -> RunStatus: ...
     async def stop(self, name: str, reason: str) -> RunStatus: ...
     async def over(self, name: str, topic: str) -> RunStatus: ...
+    async def failure(self, found: RunStatus) -> StreamError: ...
 
 
 class Run:
@@ -52,10 +54,11 @@ class Run:
         started: whether this call has started it; False: it existed, and was joined.
     """
 
-    __slots__ = ("_runs", "name", "started", "topic")
+    __slots__ = ("_cause", "_runs", "name", "started", "topic")
 
-    def __init__(self, runs: Asked, lease: Lease, started: bool) -> None:
+    def __init__(self, runs: Asked, lease: Lease, started: bool, cause: Cause) -> None:
         self._runs = runs
+        self._cause = cause
         self.name = lease.name
         self.topic = lease.topic
         self.started = started
@@ -77,11 +80,12 @@ class Run:
         """Wait until it has completed or was stopped.
 
         Raises:
-            StreamError: it has failed (masked) or was lost.
+            StreamError: it has failed or was lost: the error that its readers get. In the process of its
+                source the exception itself is its `__cause__`, if the run was started or joined before it.
         """
         found = await self._runs.over(self.name, self.topic)
         if found.state in PROBLEMS:
-            raise failure_of_run(PROBLEMS[found.state])
+            raise await self._runs.failure(found) from self._cause.error
         return found
 
     def __repr__(self) -> str:

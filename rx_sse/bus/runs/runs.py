@@ -9,6 +9,7 @@ Never: readers of a run whose process has died wait longer than its lease and a 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import inspect
 import os
@@ -25,13 +26,14 @@ from rx_sse.bus.log.position import UNKNOWN
 from rx_sse.bus.names import check_run
 from rx_sse.bus.publisher import Publisher
 from rx_sse.bus.runs.failure import LOST as PROBLEM
+from rx_sse.bus.runs.failure import PROBLEMS, Cause, failure_of_run
 from rx_sse.bus.runs.owner import CLOSING, Owner, Terms, write_end
 from rx_sse.bus.runs.run import Run, RunStatus
 from rx_sse.bus.runs.source import Source
 from rx_sse.bus.runs.stop_requests import StopRequests
 from rx_sse.bus.runtime import Runtime
 from rx_sse.bus.topics import Topics
-from rx_sse.errors import BusClosed, Overloaded, UsageError
+from rx_sse.errors import BusClosed, Overloaded, StreamError, UsageError
 from rx_sse.wire.dumps import Dumps
 
 RARELY = 30.0
@@ -101,7 +103,9 @@ class Runs:
             lease = await self._ask(lambda done: log.take(name, wish, done))
             assert lease is not None
         if lease.owner != wish.owner or lease.state != RUNNING:
-            return Run(self, lease, False)
+            here = self._owners.get(name)
+            cause = here.cause if here is not None and here.lease.topic == lease.topic else Cause()
+            return Run(self, lease, False, cause)
         if resume is not None and lease.entries > 0:
             source = self._resumed(resume, lease.topic)
         owner = Owner(
@@ -118,7 +122,7 @@ class Runs:
         self._owners[name] = owner
         if self._stops is not None:
             self._stops.start()
-        return Run(self, lease, True)
+        return Run(self, lease, True, owner.cause)
 
     async def known(self, name: str) -> RunStatus:
         """The status of a run; the end of a lost run is written first."""
@@ -176,6 +180,16 @@ class Runs:
                 return found
             await asyncio.sleep(pause)
             pause = min(pause * 2, 0.5)
+
+    async def failure(self, found: RunStatus) -> StreamError:
+        """The error that the readers of a run get which has failed or was lost."""
+        mark: asyncio.Future[Entry | None] = asyncio.get_running_loop().create_future()
+        self.end_of(found.topic, lambda entry: None if mark.done() else mark.set_result(entry))
+        entry = None
+        with contextlib.suppress(TimeoutError):  # what is known without it is its state
+            entry = await asyncio.wait_for(mark, ANSWER)
+        problem = None if entry is None else entry.detail().get("problem")
+        return failure_of_run(PROBLEMS[found.state] if problem is None else problem)
 
     async def finish(self, seconds: float) -> None:
         """Give the runs of this process time to end by themselves."""

@@ -128,15 +128,28 @@ async def test_an_observable_a_coroutine_and_a_failure(make_bus: MakeBus) -> Non
             return rx.concat(rx.of(1), rx.throw(ValueError("the password is 123")))
 
         run = await bus.run("fails", fails)
-        with pytest.raises(StreamError):
-            await run.result()
+        joined = await bus.run("fails", fails)
+        for known in (
+            run,
+            joined,
+        ):  # the process of the source has the exception itself, its readers have not
+            with pytest.raises(StreamError) as failed:
+                await known.result()
+            assert isinstance(failed.value.__cause__, ValueError) and not joined.started
+            assert "123" not in str(failed.value.problem()) and "123" in str(failed.value.__cause__)
         reading = Reading(bus, run.topic)
         error = await reading.ended()
         assert isinstance(error, StreamError) and reading.values == [1]
         assert "123" not in str(error.problem()) and error.status == 500
         told = await bus.run("told", rx.throw(StreamError("no paper", title="Printer", status=409)))
-        with pytest.raises(StreamError):
+        with pytest.raises(StreamError) as failed:
             await told.result()
+        assert failed.value.problem() == {
+            "title": "Printer",
+            "status": 409,
+            "detail": "no paper",
+            "type": "about:blank",
+        }
         error = await Reading(bus, told.topic).ended()
         assert isinstance(error, StreamError) and error.problem()["detail"] == "no paper"
         empty = await bus.run("empty", rx.empty())
@@ -349,6 +362,29 @@ async def test_what_is_pushed_behind_the_end_is_refused_though_it_leaves_in_the_
         assert [entry.event for entry in page.entries] == [None, "stream-end"]
         status = await bus.find_run("a")
         assert status is not None and (status.state, status.entries) == ("completed", 1)
+
+
+async def test_the_result_of_another_processes_run_is_what_its_readers_get(shared_bus: MakeBus) -> None:
+    gate = asyncio.Event()
+
+    async def fails(error: Exception) -> AsyncIterator[int]:
+        yield 1
+        await gate.wait()
+        raise error
+
+    async with shared_bus() as bus, shared_bus() as other:
+        await bus.run("own", fails(StreamError("no paper", status=409)))
+        await bus.run("masked", fails(ValueError("the password is 123")))
+        joined = [await other.run(name, rx.never()) for name in ("own", "masked")]
+        gate.set()
+        said: list[str] = []
+        for run in joined:
+            with pytest.raises(StreamError) as failed:
+                await run.result()
+            assert not run.started and failed.value.__cause__ is None
+            said.append(str(failed.value.problem()))
+        assert "no paper" in said[0] and "409" in said[0]
+        assert "Internal Server Error" in said[1] and "123" not in said[1]
 
 
 async def test_another_process_goes_on_with_a_run_that_can_be_resumed(shared_bus: MakeBus) -> None:
