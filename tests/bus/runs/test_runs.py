@@ -364,6 +364,22 @@ async def test_what_is_pushed_behind_the_end_is_refused_though_it_leaves_in_the_
         assert status is not None and (status.state, status.entries) == ("completed", 1)
 
 
+async def test_a_run_whose_time_is_over_is_unknown_and_may_begin_anew(make_bus: MakeBus) -> None:
+    async with make_bus() as bus:
+        done = await bus.run("a", rx.of(1, 2), ttl=0.3)
+        assert (await done.result()).state == "completed" and await bus.find_run("a") is not None
+        async with asyncio.timeout(20):
+            while await bus.find_run("a") is not None:
+                await asyncio.sleep(0.05)
+        assert "a" not in {known.name for known in await bus.runs()}
+        with pytest.raises(UsageError, match="its time is over"):
+            await done.status()
+        again = await bus.run("a", rx.of(3))
+        assert again.started and (await again.result()).entries == 1
+        reading = Reading(bus, again.topic)
+        assert await reading.ended() is None and reading.values == [3]
+
+
 async def test_the_result_of_another_processes_run_is_what_its_readers_get(shared_bus: MakeBus) -> None:
     gate = asyncio.Event()
 

@@ -103,7 +103,7 @@ end
 -- The entry that was just stored ends its run.
 local function finished(s, key, state, life)
   s.life = life
-  redis.pcall('HSET', key, 'state', state, 'since', number(now), 'entries', number(s.seq - 1))
+  redis.pcall('HSET', key, 'state', state, 'since', number(now), 'entries', number(s.seq - 1), 'life', number(life))
   redis.pcall('PEXPIRE', key, number(life + 60000))
   redis.pcall('ZREM', string.match(key, '^(.-}:)') .. 'leases', string.match(key, '}:run:(.*)$'))
 end

@@ -17,9 +17,12 @@ local function hold(ms)
 end
 
 load()
+-- The record outlives its run by a minute, so that its fences go on rising.
+local over = r.state and r.state ~= 'running' and r.life and now >= r.since + r.life
+if over and what ~= 'take' then return {{}, number(now), ''} end
 if what == 'take' then
   local owner, ms, restart, own, resumes = ARGV[4], tonumber(ARGV[5]), ARGV[6] == '1', ARGV[7], ARGV[8]
-  local again = r.state and r.state ~= 'running' and (restart or (own ~= '' and own ~= r.key))
+  local again = over or (r.state and r.state ~= 'running' and (restart or (own ~= '' and own ~= r.key)))
   if not r.state or again then
     redis.call('HSET', key, 'generation', number((r.generation or 0) + 1), 'fence', number((r.fence or 0) + 1),
       'state', 'running', 'owner', owner, 'began', number(now), 'since', number(now), 'resumes', resumes,
