@@ -9,7 +9,8 @@ More of the kind beside what it attacks: tokens (CWE-347, CWE-613) in `tests/web
 and Redis commands (CWE-74) in `tests/bus/redis/test_hostile.py`; servers that attack our client (CWE-400) in
 `tests/client/test_hardening.py`; what a terminal obeys (CWE-150) in `tests/terminal/test_text.py`; slow
 readers (CWE-400) in `tests/web/test_slow_readers.py`; the demo's own pages and folders (CWE-350, CWE-22) in
-`tests/demo/test_guard.py`; parsers and stored bytes in `tests/fuzz`.
+`tests/demo/test_guard.py`; texts on the pages (CWE-79) in `tests/demo` and `tests/web/admin`,
+`test_hostile_texts.py`; parsers and stored bytes in `tests/fuzz`.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ const number = new Intl.NumberFormat("en").format;
 
 function line(list, text, { note = false, aside = "" } = {}) {
   const item = document.createElement("li");
-  item.textContent = text;
+  item.append(Object.assign(document.createElement("bdi"), { textContent: text }));  // its direction ends with it
   if (aside) item.append(Object.assign(document.createElement("i"), { textContent: aside }));
   if (note) item.className = "note";
   list.prepend(item);
@@ -183,7 +183,9 @@ $("[data-do=kill]").addEventListener("click", () => post("/viewers/{viewer}/kill
 
 let count = 0, shown, waiting = [], since = 0;
 
-// What was published by hand may be any text, and has no key.
+// What was published by hand may be any text, and has no key: it gets its time as one, of which there are no two.
+let latest = 0;
+const now = () => latest = Math.max(latest + 1e-6, Date.now() / 1000);
 function entry(type, text, time) {
   let data;
   try {
@@ -214,7 +216,7 @@ async function begin() {
   for (const list of [$("#said"), ...cards]) list.replaceChildren();
   handlers.settings(found.settings);
   $("[data-do=kill]").hidden = !found.supervised;
-  const entries = [...found.entries.map(({ type, data, time: at }) => entry(type, data, at)), ...waiting];
+  const entries = [...found.entries.map(({ type, data, time: at }, index) => entry(type, data, at + index * 1e-6)), ...waiting];
   waiting = [];
   entries.sort((one, other) => one.key < other.key ? -1 : 1).forEach(keep);
 }
@@ -243,7 +245,7 @@ for (const [type, handle] of Object.entries(handlers))
 for (const type of Object.keys(kept))
   me.addEventListener(type, (event) => {
     count++;
-    const found = entry(type, event.data, Date.now() / 1000);
+    const found = entry(type, event.data, now());
     shown ? keep(found) : waiting.push(found);
   });
 me.addEventListener("gap", ({ detail: { reason, missed } }) => {
