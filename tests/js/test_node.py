@@ -53,14 +53,26 @@ async def test_it_comes_back_with_the_last_id_and_the_streams_own_time(run: Run,
         assert await node.until("message") == ["message", "2", "a"]
 
 
-@pytest.mark.parametrize("status", [401, 404, 429, 500, 502, 503])
-async def test_whatever_is_refused_is_tried_again(run: Run, endpoint: Endpoint, status: int) -> None:
-    script = "watch(stream(url, {retry: 5})).addEventListener('error', e => report('error', e.detail.status, e.detail.reason));"
-    async with run(script, endpoint.url) as node:
+async def test_whatever_is_refused_is_tried_again(run: Run, site: Site) -> None:
+    """All at once, in one Node: most of such a test is the start of one."""
+    endpoints = {status: site.endpoint() for status in (401, 404, 429, 500, 502, 503)}
+    script = f"""for (const [status, url] of {json.dumps([[n, end.url] for n, end in endpoints.items()])}) {{
+        const source = stream(url, {{retry: 5}});
+        source.addEventListener("error", e => report("error", status, e.detail.status, e.detail.reason));
+        source.addEventListener("message", e => report("message", status, e.data));
+    }}"""
+
+    async def serve(status: int, endpoint: Endpoint) -> None:
         await (await endpoint.visit()).answer(status, {})
-        assert await node.until("error") == ["error", status, "refused"]
         await (await endpoint.stream()).send("data: back\n\n")
-        assert await node.until("message", "back")
+
+    async with run(script) as node:
+        serving = asyncio.gather(*(serve(status, endpoint) for status, endpoint in endpoints.items()))
+        seen = [await node.seen() for _ in range(2 * len(endpoints))]
+        await serving
+    for status in endpoints:
+        of_this = [(kind, *more) for kind, of, *more in seen if of == status]
+        assert of_this == [("error", status, "refused"), ("message", "back")]
 
 
 @pytest.mark.slow
@@ -87,27 +99,37 @@ async def test_failures_in_a_row_grow_the_delay_and_chance_spreads_it(run: Run) 
     assert last[:2] == [2**31 - 1, 7000] and 100 <= last[2] <= 200
 
 
-@pytest.mark.parametrize(
-    ("reconnect", "back"),
-    [
-        ("true", True),
-        ("'standard'", False),
-        ("false", False),
-        ("f => f.status === 503", True),
-        ("async () => false", False),
-    ],
-)
-async def test_who_decides_about_a_refused_answer(
-    run: Run, endpoint: Endpoint, reconnect: str, back: bool
-) -> None:
-    async with run(f"watch(stream(url, {{retry: 5, reconnect: {reconnect}}}));", endpoint.url) as node:
+DECIDERS = {
+    "true": True,
+    "'standard'": False,
+    "false": False,
+    "f => f.status === 503": True,
+    "async () => false": False,
+}
+
+
+async def test_who_decides_about_a_refused_answer(run: Run, site: Site) -> None:
+    endpoints = {reconnect: site.endpoint() for reconnect in DECIDERS}
+    script = "".join(
+        f"""stream({json.dumps(endpoint.url)}, {{retry: 5, reconnect: {reconnect}}})
+        .addEventListener("state", ({{ detail }}) => detail.state === "closed"
+            && report({json.dumps(reconnect)}, detail.failure.reason));\n"""
+        for reconnect, endpoint in endpoints.items()
+    )
+
+    async def serve(endpoint: Endpoint, back: bool) -> None:
         await (await endpoint.visit()).answer(503, {})
         if back:
-            await endpoint.stream()
-        else:
-            assert (await node.until("state", "closed"))[2] == "refused"
-            assert await node.end() == []
-            assert len(endpoint.visits) == 1
+            await (await endpoint.visit()).answer(204, {})
+
+    async with run(script) as node:
+        serving = asyncio.gather(*(serve(endpoints[it], back) for it, back in DECIDERS.items()))
+        seen = await node.end()  # Node ends when no stream is open or will be
+        await serving
+    assert dict(seen) == {it: "end" if back else "refused" for it, back in DECIDERS.items()}
+    assert [len(endpoint.visits) for endpoint in endpoints.values()] == [
+        1 + back for back in DECIDERS.values()
+    ]
 
 
 async def test_without_reconnect_the_end_of_the_connection_is_the_end(run: Run, endpoint: Endpoint) -> None:
@@ -191,7 +213,7 @@ async def test_a_silent_connection_is_taken_for_dead(run: Run, endpoint: Endpoin
     async with run(WATCH, endpoint.url) as node:
         headers = {"Content-Type": "text/event-stream", "Stream-Heartbeat": "0.1"}
         visit = await (await endpoint.visit()).open(headers=headers)
-        for _ in range(4):
+        for _ in range(3):
             await visit.send(":\n")
             await asyncio.sleep(0.15)
         assert (await node.until("state", "waiting"))[2] == "timeout"
@@ -250,16 +272,16 @@ async def test_a_gap_is_told_with_its_reason_and_number(run: Run, endpoint: Endp
         assert await node.seen() == [{"reason": "overflow", "missed": 7}]
 
 
-@pytest.mark.parametrize("url", ["ftp://example.not/", "about:blank", "mailto:whatwg@example.org"])
-async def test_another_scheme_fails_at_once(run: Run, url: str) -> None:
-    script = "stream(url).addEventListener('error', e => report(e.detail.reason, e.target.state));"
-    async with run(script, url) as node:
-        assert await node.end() == [["url", "closed"]]
-
-
-async def test_an_invalid_url_throws(run: Run) -> None:
-    async with run("try { stream('http://this is invalid/'); } catch (e) { report(e.name); }") as node:
-        assert await node.end() == [["TypeError"]]
+async def test_another_scheme_fails_at_once_and_an_invalid_url_throws(run: Run) -> None:
+    script = """for (const url of ["ftp://example.not/", "about:blank", "mailto:whatwg@example.org"])
+        stream(url).addEventListener("error", e => report(url, e.detail.reason, e.target.state));
+    try { stream("http://this is invalid/"); } catch (e) { report(e.name); }"""
+    async with run(script) as node:
+        invalid, *others = await node.end()
+    assert invalid == ["TypeError"]
+    assert others == [
+        [url, "url", "closed"] for url in ("ftp://example.not/", "about:blank", "mailto:whatwg@example.org")
+    ]
 
 
 # -- what is hostile --------------------------------------------------------------------------------------------
