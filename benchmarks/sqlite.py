@@ -215,6 +215,12 @@ class Server:
         )
         self.port = await self._answer()
 
+    @property
+    def pid(self) -> int:
+        """The number of its process."""
+        assert self._process is not None
+        return self._process.pid
+
     async def ask(self, *command: Any) -> Any:
         """A command, and its answer."""
         assert self._process is not None and self._process.stdin is not None

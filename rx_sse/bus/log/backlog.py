@@ -25,9 +25,9 @@ class Backlog:
     __slots__ = ("_bytes", "_settled", "waiting")
 
     def __init__(self) -> None:
-        self._bytes = 0
+        self._bytes: int = 0
         self._settled: asyncio.Event | None = None
-        self.waiting = 0
+        self.waiting: int = 0
 
     @property
     def full(self) -> bool:

@@ -71,12 +71,13 @@ class Draft:
     Attributes:
         claim: the claim of the owner of a run; None if the draft belongs to no run.
         trace: the `traceparent` of its publish, None for none.
+        drawn: its nonce, once there is one; 0 until then.
     """
 
     __slots__ = (
-        "_nonce",
         "claim",
         "data",
+        "drawn",
         "event",
         "key",
         "key_life",
@@ -110,15 +111,15 @@ class Draft:
         self.settle = settle
         self.claim: Claim | None = None
         self.trace: str | None = None
-        self._nonce = 0
+        self.drawn = 0
         self.size = len(data) + OVERHEAD
 
     @property
     def nonce(self) -> int:
         """A number made by the publisher, so that a repeated append can be recognised."""
-        if not self._nonce:
-            self._nonce = new_nonce()
-        return self._nonce
+        if not self.drawn:
+            self.drawn = new_nonce()
+        return self.drawn
 
 
 def hashed_key(user: str | None, topic: str, key: str) -> str:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from array import array
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import NamedTuple
@@ -86,8 +87,7 @@ class Nonces:
     def next(self) -> int:
         """A nonce."""
         if not self.ready:
-            drawn = os.urandom(6 * 128)
-            self.ready = [int.from_bytes(drawn[at : at + 6]) or 1 for at in range(0, len(drawn), 6)]
+            self.ready = [it >> 64 - NONCE_BITS or 1 for it in array("Q", os.urandom(8 * 128))]
         return self.ready.pop()
 
 

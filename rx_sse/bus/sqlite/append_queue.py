@@ -70,7 +70,8 @@ class AppendQueue(Backlog):
 
     def append(self, draft: Draft) -> None:
         """Store a draft after everything before it."""
-        self.entered(draft)
+        self.waiting += 1
+        self._bytes += draft.size
         self._pending.append(draft)
         loop = self._loop
         if draft.settle is not None:
@@ -125,20 +126,20 @@ class AppendQueue(Backlog):
         """Settle the drafts that have timed out."""
         self._timer = None
         now = self._loop.time()
-        while self._deadlines:
-            draft, due = next(iter(self._deadlines.items()))
+        over: list[Draft] = []
+        for draft, due in self._deadlines.items():
             if due > now:
                 self._timer = self._loop.call_at(due, self._expire)
-                return
+                break
+            over.append(draft)
+        with self._writer.lock:
+            unknown = set(over).intersection(self._writer.under_way)
+            self._writer.expired.update(draft for draft in over if draft not in unknown)
+        for draft in over:
             del self._deadlines[draft]
-            settle, draft.settle = draft.settle, None
+            settle, draft.settle = draft.settle, _ignored if draft in unknown else None
             assert settle is not None
-            with self._writer.lock:
-                unknown = draft in self._writer.under_way
-                if not unknown:
-                    self._writer.expired.add(draft)
-            if unknown:
-                draft.settle = _ignored  # it stays, until the transaction has ended
+            if draft in unknown:  # it stays, until the transaction has ended
                 settle(maybe_stored(self._why()))
                 continue
             self.left(draft)

@@ -17,10 +17,11 @@ from typing import Any
 
 from rx_sse.bus.log.draft import Draft, Retention
 from rx_sse.bus.log.lease import NO_LEASE, Claim
-from rx_sse.bus.log.position import SEQ_BITS, Nonces, Position
+from rx_sse.bus.log.position import SEQ_BITS, Nonces, Position, new_position
 from rx_sse.bus.sqlite.lease_rows import LeaseRows
 from rx_sse.bus.sqlite.rows import OVERHEAD, fingerprint
 from rx_sse.bus.sqlite.schema import has_traces
+from rx_sse.bus.sqlite.stored import Stored
 from rx_sse.errors import PublishRefused, PublishUnknown
 
 YOUNG = 3000
@@ -32,7 +33,10 @@ SLACK = 64
 CUT = 1000
 """Entries that one append deletes at most, of a topic."""
 ROWS = 64
-"""Rows inserted by one statement at most. Python keeps the prepared statement of each number of rows."""
+BLOCK = 256
+"""Rows inserted by one statement: so many, and of what is left at most 64. Python keeps the prepared
+statement of each number of rows.
+"""
 LOOK = 20_000
 """Entries that are searched for one whose commit failed: it may be stored all the same."""
 KNOWN = 4096
@@ -40,10 +44,10 @@ KNOWN = 4096
 
 _FIELDS = "(id, topic, seq, nonce, prev, at, upto, kind, event, data)"
 _WIDTH = 10
-_INSERT = [
-    f"INSERT INTO rx_sse_entries {_FIELDS} VALUES {', '.join(['(?,?,?,?,?,?,?,?,?,?)'] * count)}"
-    for count in range(ROWS + 1)
-]
+_INSERT = {
+    count: f"INSERT INTO rx_sse_entries {_FIELDS} VALUES {', '.join(['(?,?,?,?,?,?,?,?,?,?)'] * count)}"
+    for count in (*range(1, ROWS + 1), BLOCK)
+}
 _TOPICS = """
     SELECT t.name, t.id, t.seq, t.nonce, t.entries, t.bytes, t.age, n.seq, n.nonce, n.upto, o.seq, o.upto
     FROM rx_sse_topics t
@@ -54,8 +58,6 @@ _TOPICS = """
     WHERE t.name IN ({})
 """
 
-Stored = tuple[int, Draft, Position, int]
-"""An inserted entry: its id, its draft, its position, the nonce of the entry before it."""
 Outcome = Position | PublishRefused
 
 
@@ -64,7 +66,7 @@ class TopicState:
 
     Attributes:
         id: the id of its row.
-        seq, nonce: its last position.
+        position: its last position.
         kept: entries, bytes and milliseconds that are kept.
         upto: bytes of all entries so far.
         first, first_upto: the number of the oldest entry, and the bytes up to it.
@@ -72,14 +74,13 @@ class TopicState:
         retention: the last one given, from which `kept` is made.
     """
 
-    __slots__ = ("first", "first_upto", "id", "kept", "nonce", "quiet_until", "retention", "seq", "upto")
+    __slots__ = ("first", "first_upto", "id", "kept", "position", "quiet_until", "retention", "upto")
 
     def __init__(self, row: Sequence[Any]) -> None:
         self.id, seq, nonce, *self.kept, last, last_nonce, upto, first, first_upto = row
-        self.seq: int = seq if last is None else last
-        self.nonce: int = nonce if last is None else last_nonce
+        self.position = Position(seq, nonce) if last is None else Position(last, last_nonce)
         self.upto: int = upto or 0
-        self.first: int = self.seq + 1 if first is None else first
+        self.first: int = seq + 1 if first is None else first
         self.first_upto: int = first_upto or 0
         self.quiet_until = 0
         self.retention: Retention | None = None
@@ -132,59 +133,67 @@ class Appender:
 
     def append(
         self, drafts: Sequence[Draft], now: int, unsure: Iterable[Draft] = ()
-    ) -> tuple[list[Outcome], list[Stored]]:
+    ) -> tuple[list[Outcome], Stored]:
         """Store drafts, in order.
 
         Args:
             drafts: any number, of any topics.
             now: milliseconds of the file.
-        unsure: drafts that may be stored already: the transaction before failed in its commit.
+            unsure: drafts that may be stored already: the transaction before failed in its commit.
 
         Returns:
-            The outcome of each draft, and the inserted entries, in the order of ids.
+            The outcome of each draft, and the inserted entries.
         """
         self._prepare(drafts, now)
         sure = unsure if isinstance(unsure, set) else set(unsure)
-        id = self._id if self._id >= 0 else self._last_id()
+        id = before = self._id if self._id >= 0 else self._last_id()
         outcomes: list[Outcome] = []
-        stored: list[Stored] = []
+        stored = Stored(id + 1, [], [], [])
         values: list[Any] = []
         touched: dict[str, Retention] = {}
         admitted: set[tuple[str, Claim]] = set()
-        known = self._known
+        known, nonces, traced = self._known, self._nonces, False
         for draft in drafts:
             topic = known[draft.topic]
             if sure and draft in sure and (found := self._find(topic, draft.nonce)) is not None:
                 outcomes.append(found)
                 continue
-            if draft.claim is not None and not self._admits(draft, draft.claim, admitted, topic.seq, now):
+            prev = topic.position
+            if draft.claim is not None and not self._admits(draft, draft.claim, admitted, prev.seq, now):
                 outcomes.append(PublishRefused(NO_LEASE))
                 continue
             if draft.key is not None and (outcome := self._seen(draft, now)) is not None:
                 outcomes.append(outcome)
                 continue
-            seq = topic.seq + 1
+            seq = prev[0] + 1
             if seq >= 1 << SEQ_BITS:
                 outcomes.append(PublishRefused(f"{draft.topic}: no sequence number is left"))
                 continue
             id += 1
-            prev, data = topic.nonce, draft.data
-            topic.seq, topic.nonce = position = Position(seq, draft.nonce)
+            data = draft.data
+            if not (nonce := draft.drawn):
+                draft.drawn = nonce = nonces.ready.pop() if nonces.ready else nonces.next()
+            topic.position = position = new_position((seq, nonce))
             topic.upto = upto = topic.upto + len(data) + OVERHEAD
             if topic.first == seq:
                 topic.first_upto = upto
-            values += (id, topic.id, seq, draft.nonce, prev, now, upto, draft.kind, draft.event, data)
+            values += (id, topic.id, seq, nonce, prev[1], now, upto, draft.kind, draft.event, data)
             if draft.key is not None:
                 self._note(draft, position, now)
-            stored.append((id, draft, position, prev))
+            if draft.trace is not None:
+                traced = True
+            stored.drafts.append(draft)
+            stored.positions.append(position)
+            stored.before.append(prev)
             outcomes.append(position)
             touched[draft.topic] = draft.retention
-        self._insert(values)
+        if id > before:
+            self._insert(values)
         self._id = id if self._remember else -1
-        if any(draft.trace for draft in drafts):
+        if traced:
             self._trace(stored)
         for name, retention in touched.items():
-            self._keep(self._known[name], retention, now)
+            self._keep(known[name], retention, now)
         return outcomes, stored
 
     def ensure(self, topic: str, retention: Retention, now: int) -> None:
@@ -235,26 +244,25 @@ class Appender:
         return int(said.fetchone()[0])
 
     def _insert(self, values: list[Any]) -> None:
-        step = ROWS * _WIDTH
-        if len(values) <= step:
-            if values:
-                self._rows.execute(_INSERT[len(values) // _WIDTH], values)
-            return
-        for at in range(0, len(values), step):
-            part = values[at : at + step]
-            self._rows.execute(_INSERT[len(part) // _WIDTH], part)
+        at, left = 0, len(values) // _WIDTH
+        while left:
+            count = BLOCK if left >= BLOCK else min(left, ROWS)
+            end = at + count * _WIDTH
+            self._rows.execute(_INSERT[count], values if count * _WIDTH == len(values) else values[at:end])
+            at, left = end, left - count
 
-    def _trace(self, stored: Sequence[Stored]) -> None:
+    def _trace(self, stored: Stored) -> None:
         """Note to which traces the publishes of entries belong."""
         if not has_traces(self._rows):
             self._rows.execute("ALTER TABLE rx_sse_entries ADD COLUMN trace TEXT")
-        traces = [(draft.trace, id) for id, draft, *_ in stored if draft.trace is not None]
+        drafts = enumerate(stored.drafts, stored.first)
+        traces = [(draft.trace, id) for id, draft in drafts if draft.trace is not None]
         self._rows.executemany("UPDATE rx_sse_entries SET trace = ? WHERE id = ?", traces)
 
     def _find(self, topic: TopicState, nonce: int) -> Position | None:
         row = self._rows.execute(
             "SELECT seq FROM rx_sse_entries WHERE topic = ? AND seq > ? AND nonce = ?",
-            (topic.id, topic.seq - LOOK, nonce),
+            (topic.id, topic.position.seq - LOOK, nonce),
         ).fetchone()
         return None if row is None else Position(row[0], nonce)
 
@@ -305,10 +313,11 @@ class Appender:
                     (*said, now + said[2], topic.id),
                 )
         entries, size, _ = topic.kept
-        over = topic.seq + 1 - topic.first > entries + min(SLACK, entries // 4 + 1)
+        seq = topic.position.seq
+        over = seq + 1 - topic.first > entries + min(SLACK, entries // 4 + 1)
         heavy = topic.upto - topic.first_upto > size + size // 8
         if (over or heavy) and not topic.quiet_until - YOUNG < now < topic.quiet_until:
-            self._trim(topic, topic.seq - entries, topic.upto - size, now)
+            self._trim(topic, seq - entries, topic.upto - size, now)
 
     def _trim(self, topic: TopicState, seq: int, upto: int, now: int) -> None:
         """Delete the oldest entries up to a number, or a sum of bytes; young ones stay, and the last one."""
@@ -316,7 +325,7 @@ class Appender:
             "SELECT seq, upto, at FROM "
             "(SELECT seq, upto, at FROM rx_sse_entries WHERE topic = ? ORDER BY seq LIMIT ?) "
             "WHERE (seq > ? AND upto >= ?) OR (at > ? AND at <= ?) OR seq >= ? ORDER BY seq LIMIT 1",
-            (topic.id, CUT + 1, seq, upto, now - YOUNG, now + YOUNG, topic.seq),
+            (topic.id, CUT + 1, seq, upto, now - YOUNG, now + YOUNG, topic.position.seq),
         ).fetchone()
         if kept is None:  # all that was looked at
             kept = self._rows.execute(

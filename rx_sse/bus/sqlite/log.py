@@ -11,7 +11,6 @@ Never: a statement on the loop's thread; an exception of SQLite out of a callbac
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import sqlite3
 import time
@@ -28,7 +27,7 @@ from rx_sse.bus.sqlite.pages import NEWS, News, Pages
 from rx_sse.bus.sqlite.presence import present
 from rx_sse.bus.sqlite.reader import Reader
 from rx_sse.bus.sqlite.rows import Clock
-from rx_sse.bus.sqlite.sides import ReaderSide, WriterSide
+from rx_sse.bus.sqlite.sides import ReaderSide, Side, WriterSide
 from rx_sse.bus.sqlite.sweeping import touch
 from rx_sse.bus.sqlite.watches import Watches
 from rx_sse.bus.sqlite.work import MUST_WRITE, Appended, Part, Work
@@ -85,7 +84,7 @@ class SQLiteLog:
         self._writer: Writer | None = None
         self._reader: Reader | None = None
         self._queue: AppendQueue | None = None
-        self._ended: tuple[asyncio.Event, ...] = ()
+        self._sides: tuple[Side, ...] = ()
         self._touched: dict[str, None] = {}
         self._met: asyncio.Event | None = None
         self._refusal: UsageError | None = None
@@ -166,12 +165,13 @@ class SQLiteLog:
         self._pid = os.getpid()
         self._met, self._refusal, self._trouble, self._opened = asyncio.Event(), None, None, False
         self.watches.seen = None
-        writing, reading = WriterSide(self), ReaderSide(self)
-        self._ended = writing.over, reading.over
+        writing = WriterSide(self)
         self._writer = Writer(writing, self._file)
+        reading = ReaderSide(self, self._writer)
         self._reader = Reader(reading, self._file, lambda: self._dates)
+        self._sides = writing, reading
         self._queue = AppendQueue(self._writer, self._timeout, self._why, self._dropped)
-        writing.stop, reading.stop = self._writer.stop, self._reader.stop
+        writing.stop = reading.stop = self._reader.stop
         self._writer.thread.start()
         self._reader.thread.start()
         try:
@@ -189,21 +189,22 @@ class SQLiteLog:
     async def close(self) -> None:
         """Release everything; waiting appends are settled with an error."""
         loop, self._loop = self._loop, None
-        writer, reader, append_queue, ended = self._writer, self._reader, self._queue, self._ended
+        writer, reader, append_queue, sides = self._writer, self._reader, self._queue, self._sides
         self._writer = self._reader = None
         self._opened = False
         self.watches.clear()
         self._touched.clear()
         if writer is None or reader is None or append_queue is None:
             return
-        writer.stop()
-        reader.stop()
+        reader.stop()  # then the writer: the last to close removes the WAL, and of two at once neither does
         if loop is None or loop.is_closed() or self._pid != os.getpid():
             self._queue = None
             return  # the threads end by themselves; in a child of a fork there are none
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(STOP):
-                await asyncio.gather(*(it.wait() for it in ended))
+        try:
+            await sides[1].gone(STOP)
+        finally:
+            writer.stop()
+        await sides[0].gone(STOP)
         with writer.lock:
             left, unknown = writer.left(), set(writer.under_way)
         append_queue.close(left, unknown)
@@ -284,17 +285,6 @@ class SQLiteLog:
         return 0 if self._queue is None else self._queue.waiting
 
     @property
-    def own(self) -> tuple[int, int]:
-        """The newest row of ids without a hole that are this process's own. From any thread."""
-        writer = self._writer
-        return (0, 0) if writer is None else writer.own
-
-    @property
-    def alone(self) -> tuple[float, float]:
-        """Since when and until when no other process has changed the file. From any thread."""
-        return (0.0, 0.0) if self._writer is None else self._writer.alone
-
-    @property
     def trouble(self) -> str:
         """Why the file cannot be written now; empty if it can."""
         return self._why()
@@ -326,9 +316,12 @@ class SQLiteLog:
             if not isinstance(part, Appended):
                 part[0](part[1])
             elif self._queue is not None:
-                if part.stored and not self.watches.stored(part.stored, self._dates.at(now)) and self._reader:
+                if not self.watches.stored(part.stored, self._dates.at(now)) and self._reader:
                     self._reader.poke()
-                self._queue.done(part.drafts, part.outcomes)
+                if part.plain:
+                    self._queue.went(len(part.drafts), part.size)
+                else:
+                    self._queue.done(part.drafts, part.outcomes)
 
     def refused(self, drafts: list[Draft], error: PublishRefused) -> None:
         """SQLite refuses drafts like these for good."""
@@ -359,11 +352,6 @@ class SQLiteLog:
         if said != self._reported[0] or now - self._reported[1] >= REPORT:
             self._reported = (said, now)
             self._failed(error)
-
-    def look(self) -> None:
-        """The file is not the one that was opened. From any thread."""
-        if (writer := self._writer) is not None:
-            writer.look()
 
     # -- inside ----------------------------------------------------------------------------------------------
 

@@ -53,8 +53,10 @@ class ReaderOwner(Protocol):
         """Since when and until when, in monotonic seconds, no other process has changed the file."""
         ...
 
-    def mine(self, after: int, last: int) -> bool:
-        """Whether all entries after an id, up to another, are this process's own."""
+    def mine(self, after: int, last: int) -> bool | None:
+        """Whether all entries after an id, up to another, are this process's own; None if that is not known
+        yet: they were committed a moment ago.
+        """
         ...
 
     def answered(self, answers: list[tuple[Answer, Any]]) -> None:
@@ -254,7 +256,10 @@ class Reader:
             self._owner.began(last)
             return True
         # Its own are delivered by the loop, unless that has said that it could not: it has them no more.
-        if last > after and (behind or not self._owner.mine(after, last)):
+        mine = not behind and last > after and self._owner.mine(after, last)
+        if mine is None:
+            return False
+        if last > after and not mine:
             entries = self._pages.news(after, self._dates())
             if entries:
                 self._after = entries[-1][0]

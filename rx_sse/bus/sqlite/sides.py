@@ -6,6 +6,7 @@ Never: a thread continues after the loop is closed.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -13,6 +14,7 @@ from rx_sse.bus.log.draft import Draft
 from rx_sse.bus.sqlite.pages import News
 from rx_sse.bus.sqlite.watches import Watches
 from rx_sse.bus.sqlite.work import Part
+from rx_sse.bus.sqlite.writer import Writer
 from rx_sse.errors import PublishRefused, UsageError
 
 
@@ -21,16 +23,6 @@ class Threads(Protocol):
 
     @property
     def watches(self) -> Watches: ...
-
-    @property
-    def own(self) -> tuple[int, int]:
-        """The newest row of ids without a hole that are this process's own: the first and the last."""
-        ...
-
-    @property
-    def alone(self) -> tuple[float, float]:
-        """Since when and until when no other process has changed the file."""
-        ...
 
     def opened(self, error: UsageError | None) -> None: ...
 
@@ -46,10 +38,6 @@ class Threads(Protocol):
 
     def report(self, error: Exception) -> None: ...
 
-    def look(self) -> None:
-        """Have the writer check whether the file still exists. Any thread."""
-        ...
-
 
 class Side:
     """A thread's way to the loop.
@@ -58,19 +46,24 @@ class Side:
         log: receives the reports.
 
     Attributes:
-        over: set when the thread has ended.
-        stop: ends the thread.
+        stop: ends the threads.
     """
 
     def __init__(self, log: Threads) -> None:
         self._log = log
         self._loop = asyncio.get_running_loop()
-        self.over = asyncio.Event()
+        self._over = asyncio.Event()
         self.stop: Callable[[], None] = _nothing
 
     def ended(self) -> None:
         """The thread ends."""
-        self._post(self.over.set)
+        self._post(self._over.set)
+
+    async def gone(self, limit: float) -> None:
+        """Wait until the thread has ended, for `limit` seconds at most."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit):
+                await self._over.wait()
 
     def _post(self, function: Callable[..., None], *args: Any) -> None:
         """Call on the loop, if it is still there."""
@@ -101,7 +94,20 @@ class WriterSide(Side):
 
 
 class ReaderSide(Side):
-    """The reports of the reader."""
+    """The reports of the reader, and what it has to know of the writer.
+
+    Args:
+        writer: the writer, which ends after the reader.
+    """
+
+    def __init__(self, log: Threads, writer: Writer) -> None:
+        super().__init__(log)
+        self._writer = writer
+
+    def ended(self) -> None:
+        """The thread ends."""
+        self._writer.stop()
+        super().ended()
 
     @property
     def seen(self) -> int | None:
@@ -116,12 +122,11 @@ class ReaderSide(Side):
     @property
     def alone(self) -> tuple[float, float]:
         """Since when and until when no other process has changed the file."""
-        return self._log.alone
+        return self._writer.alone
 
-    def mine(self, after: int, last: int) -> bool:
+    def mine(self, after: int, last: int) -> bool | None:
         """Whether all entries after an id, up to another, are this process's own."""
-        first, end = self._log.own
-        return first <= after + 1 and last <= end
+        return self._writer.own.hold(after, last)
 
     def answered(self, answers: list[tuple[Callable[[Any], None], Any]]) -> None:
         """Queries were answered."""
@@ -133,11 +138,12 @@ class ReaderSide(Side):
 
     def began(self, last: int) -> None:
         """It reads another file, or another content."""
+        self._writer.own.clear()
         self._post(self._log.began, last)
 
     def moved(self) -> None:
         """The file is not the one that was opened."""
-        self._log.look()
+        self._writer.look()
 
     def failed(self, error: Exception) -> None:
         """The reader connects anew, after an error that is not SQLite's."""

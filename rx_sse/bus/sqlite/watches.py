@@ -15,9 +15,8 @@ from math import inf
 
 from rx_sse.bus.log.entry import Entry, TracedEntry
 from rx_sse.bus.log.port import Listener
-from rx_sse.bus.log.position import Position
-from rx_sse.bus.sqlite.appending import Stored
 from rx_sse.bus.sqlite.pages import News
+from rx_sse.bus.sqlite.stored import Stored
 
 
 class Watches:
@@ -83,24 +82,24 @@ class Watches:
         for listener, _ in list(self._watched.values()):
             listener.dirty()
 
-    def stored(self, stored: Sequence[Stored], at: float) -> bool:
+    def stored(self, stored: Stored, at: float) -> bool:
         """Deliver entries stored by this process; False if entries of other processes precede them."""
-        seen = self.seen
-        if seen is None or stored[-1][0] <= seen:
+        seen, last = self.seen, stored.last
+        if seen is None or last <= seen:
             return True
-        if stored[0][0] > seen + 1:
+        if stored.first > seen + 1:
             return False
+        drafts, positions, before = stored.drafts, stored.positions, stored.before
+        if known := seen + 1 - stored.first:
+            drafts, positions, before = drafts[known:], positions[known:], before[known:]
         watched = self._watched
-        self.seen = stored[-1][0]
-        for id, draft, position, prev in stored:
-            if id > seen and (found := watched.get(draft.topic)) is not None:
-                before = Position(position.seq - 1, prev)
+        self.seen = last
+        for draft, position, prev in zip(drafts, positions, before, strict=True):
+            if (found := watched.get(draft.topic)) is not None:
                 if draft.trace is None:
-                    entry = Entry(position, before, draft.kind, draft.data, draft.event, at)
+                    entry = Entry(position, prev, draft.kind, draft.data, draft.event, at)
                 else:
-                    entry = TracedEntry(
-                        position, before, draft.kind, draft.data, draft.event, at, draft.trace
-                    )
+                    entry = TracedEntry(position, prev, draft.kind, draft.data, draft.event, at, draft.trace)
                 found[0].arrived(entry)
         return True
 

@@ -6,11 +6,12 @@ Never: this file accesses the database.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from rx_sse.bus.log.draft import Draft
-from rx_sse.bus.sqlite.appending import Appender, Outcome, Stored
+from rx_sse.bus.sqlite.appending import Appender, Outcome
+from rx_sse.bus.sqlite.stored import Stored
 
 MUST_WRITE = object()
 """The result of a reading work that needs a transaction that writes."""
@@ -40,27 +41,25 @@ class Work:
 
 
 class Appended(NamedTuple):
-    """Drafts in a row: the outcome of each, and the inserted entries."""
+    """Drafts in a row: the outcome of each, and the inserted entries.
+
+    Attributes:
+        size: of all drafts.
+        plain: whether all were stored, and no publisher waits for any of them.
+    """
 
     drafts: list[Draft]
     outcomes: list[Outcome]
-    stored: list[Stored]
+    stored: Stored
+    size: int
+    plain: bool
 
 
 Part = Appended | tuple[Callable[[Any], None], Any]
 """A part of a transaction's results: drafts, or the result of a work and its callback."""
 
 
-def in_rows(items: Iterable[Draft | Work]) -> Iterator[list[Draft] | Work]:
-    """Consecutive drafts as one list, and the works between them."""
-    row: list[Draft] = []
-    for item in items:
-        if isinstance(item, Draft):
-            row.append(item)
-            continue
-        if row:
-            yield row
-            row = []
-        yield item
-    if row:
-        yield row
+def appended(drafts: list[Draft], outcomes: list[Outcome], stored: Stored) -> Appended:
+    """The result of drafts in a row."""
+    plain = len(stored) == len(drafts) and not any([draft.settle is not None for draft in drafts])
+    return Appended(drafts, outcomes, stored, sum([draft.size for draft in drafts]), plain)

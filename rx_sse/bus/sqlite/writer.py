@@ -22,8 +22,10 @@ from typing import Protocol
 from rx_sse.bus.log.draft import Draft
 from rx_sse.bus.sqlite.appending import Appender
 from rx_sse.bus.sqlite.file import File, Identity, transient
+from rx_sse.bus.sqlite.items import Item, drafts_in, front, in_rows, without
+from rx_sse.bus.sqlite.own_ids import NONE, OwnIds
 from rx_sse.bus.sqlite.sweeping import Sweeper
-from rx_sse.bus.sqlite.work import MUST_WRITE, Appended, Part, Work, in_rows
+from rx_sse.bus.sqlite.work import MUST_WRITE, Appended, Part, Work, appended
 from rx_sse.errors import PublishRefused, UsageError
 
 MAX_ENTRIES = 1024
@@ -71,7 +73,7 @@ class Writer:
         lock: held for an instant while drafts are chosen for a transaction, and while they are expired.
         expired: drafts that must not be stored any more, until they are found in the queue. Under the lock.
         under_way: drafts of a transaction whose outcome is not known. Under the lock.
-        own: the newest row of ids without a hole that are all of this writer's: the first and the last.
+        own: the ids of the entries that it has stored.
         commits: number of transactions.
         alone: since when and until when, in monotonic seconds, no other connection has changed the file.
     """
@@ -79,8 +81,8 @@ class Writer:
     def __init__(self, owner: WriterOwner, file: File) -> None:
         self._owner = owner
         self._file = file
-        self._jobs: queue.SimpleQueue[list[Draft] | Work | None] = queue.SimpleQueue()
-        self._items: deque[Draft | Work] = deque()
+        self._jobs: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
+        self._items: deque[Item] = deque()
         self._unsure: set[Draft] = set()
         self._stopping = False
         self._sweep = False
@@ -90,8 +92,8 @@ class Writer:
         self._troubled = False
         self.lock = threading.Lock()
         self.expired: set[Draft] = set()
-        self.under_way: set[Draft] = set()
-        self.own = (0, 0)
+        self.under_way: list[Draft] = []
+        self.own = OwnIds()
         self.commits = 0
         self.alone = (0.0, 0.0)
         self.thread = threading.Thread(target=self._run, name="rx_sse sqlite writer", daemon=True)
@@ -122,7 +124,7 @@ class Writer:
 
     def left(self) -> list[Draft]:
         """The drafts that it did not process. When its thread has ended, or under the lock."""
-        drafts = [it for it in self._items if isinstance(it, Draft)]
+        drafts = drafts_in(self._items)
         with contextlib.suppress(queue.Empty):
             while True:
                 if isinstance(job := self._jobs.get_nowait(), list):
@@ -177,12 +179,10 @@ class Writer:
         except queue.Empty:
             return
 
-    def _take(self, job: list[Draft] | Work | None) -> None:
+    def _take(self, job: Item | None) -> None:
         if job is None:
             self._stopping = True
-        elif isinstance(job, list):
-            self._items.extend(job)
-        else:
+        elif job != []:
             self._items.append(job)
 
     def _open(self) -> None:
@@ -197,7 +197,7 @@ class Writer:
             self._close()
         self._file.check()
         self._connection, self._identity = connection, _ = self._file.connect_known()
-        self.own = (0, 0)
+        self.own.clear()
         self._appender = Appender(connection, remember=True)
         self._sweeper = Sweeper(connection)
         self._looked = now
@@ -226,8 +226,13 @@ class Writer:
         try:
             now = self._file.now()
             begin = time.monotonic()
-            self.alone = (self.alone[0] if self._appender.begin() else begin, begin)
+            if self._appender.begin():
+                self.alone = (self.alone[0], begin)
+            else:
+                self.alone = (begin, begin)
+                self.own.split()
             parts = [self._part(part, now) for part in in_rows(items)]
+            self.own.commits(*_ids(parts))
             if self._troubled:  # a transaction without a change would prove nothing
                 connection.execute("UPDATE rx_sse_meta SET value = value WHERE name = 'floor'")
             committing = True
@@ -241,23 +246,20 @@ class Writer:
         self._file.commits.observe(time.monotonic() - began)
         self._committed(items, parts, now)
 
-    def _committed(self, items: list[Draft | Work], parts: list[Part], now: int) -> None:
+    def _committed(self, items: list[Item], parts: list[Part], now: int) -> None:
         self.commits += 1
         for _ in items:
             self._items.popleft()
-        stored = [it for part in parts if isinstance(part, Appended) for it in part.stored]
-        if stored:
-            first, last = stored[0][0], stored[-1][0]
-            self.own = (self.own[0] if self.own[1] + 1 == first else first, last)
+        self.own.committed()
         self._unsure.clear()
         self._owner.written(parts, now)
         with self.lock:
-            self.under_way = set()
+            self.under_way = []
 
-    def _part(self, part: list[Draft] | Work, now: int) -> Part:
+    def _part(self, part: Item, now: int) -> Part:
         assert self._connection is not None
         if isinstance(part, list):
-            return Appended(part, *self._appender.append(part, now, self._unsure))
+            return appended(part, *self._appender.append(part, now, self._unsure))
         try:
             return part.done, part.run(self._connection, self._appender)
         except (ValueError, TypeError) as error:
@@ -267,7 +269,7 @@ class Writer:
         """Execute works that need no transaction."""
         assert self._connection is not None
         answers: list[Part] = []
-        left: deque[Draft | Work] = deque()
+        left: deque[Item] = deque()
         for item in self._items:
             if isinstance(item, Work) and item.reads:
                 try:
@@ -282,21 +284,15 @@ class Writer:
         if answers:
             self._owner.written(answers, 0)
 
-    def _chosen(self) -> list[Draft | Work]:
+    def _chosen(self) -> list[Item]:
         """The items of this transaction, from the front of the queue."""
         with self.lock:
-            if gone := self.expired.intersection(self._items):  # others may not have been collected yet
-                self._items = deque(it for it in self._items if it not in gone)
-                self.expired -= gone
-            items: list[Draft | Work] = []
-            size = 0
-            for item in self._items:
-                if isinstance(item, Draft):
-                    size += item.size
-                if len(items) >= MAX_ENTRIES or (size > MAX_BYTES and items):
-                    break
-                items.append(item)
-            self.under_way = {it for it in items if isinstance(it, Draft)}
+            if self.expired:
+                gone = self.expired.intersection(drafts_in(self._items))
+                self._items = without(self._items, gone)
+                self.expired -= gone  # others may not have been collected yet
+            items = front(self._items, MAX_ENTRIES, MAX_BYTES)
+            self.under_way = drafts_in(items)
         return items
 
     def _undo(self, connection: sqlite3.Connection, committing: bool) -> None:
@@ -307,21 +303,22 @@ class Writer:
             with contextlib.suppress(sqlite3.Error):
                 connection.execute("ROLLBACK")
         self._appender.forget()
+        self.own.failed()
         with self.lock:
             if committing:
-                self._unsure |= self.under_way
-            self.under_way = set(self._unsure)
+                self._unsure.update(self.under_way)
+            self.under_way = list(self._unsure)
 
-    def _blame(self, items: list[Draft | Work], error: sqlite3.Error) -> None:
+    def _blame(self, items: list[Item], error: sqlite3.Error) -> None:
         """SQLite refuses one of these for good: find it, one by one."""
-        out = {item for item in items if self._refuses(item)}
+        drafts = [it for it in drafts_in(items) if self._refuses(it)]
+        works = [it for it in items if isinstance(it, Work) and self._refuses(it)]
         with self.lock:
-            self._items = deque(it for it in self._items if it not in out)
-            self.under_way = set(self._unsure)
-        drafts = [it for it in items if it in out and isinstance(it, Draft)]
+            self._items = without(self._items, {*drafts, *works})
+            self.under_way = list(self._unsure)
         if drafts:
             self._owner.refused(drafts, PublishRefused(f"SQLite refused it: {error}; nothing was stored"))
-        answers: list[Part] = [(it.done, error) for it in items if it in out and isinstance(it, Work)]
+        answers: list[Part] = [(it.done, error) for it in works]
         if answers:
             self._owner.written(answers, 0)
 
@@ -377,3 +374,9 @@ class Writer:
         if connection is not None:
             with contextlib.suppress(sqlite3.Error):
                 connection.close()
+
+
+def _ids(parts: list[Part]) -> tuple[int, int]:
+    """The first and the last id of the entries of a transaction; zeros if there are none."""
+    stored = [part.stored for part in parts if isinstance(part, Appended) and len(part.stored)]
+    return (stored[0].first, stored[-1].last) if stored else NONE

@@ -80,4 +80,4 @@ async def test_a_process_is_not_alone_because_the_second_half_of_its_transaction
                 await asyncio.sleep(0.001)
             other.execute("COMMIT")
         await asyncio.gather(*several)
-        assert log.alone[0] >= until_now
+        assert log._writer.alone[0] >= until_now

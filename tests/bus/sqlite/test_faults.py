@@ -205,6 +205,29 @@ async def test_a_backup_put_in_its_place_is_noticed(path: Path, tmp_path: Path) 
         assert listener.values == [5, 6, 7, 8, 9, 10], "what was delivered came again"
 
 
+async def test_what_another_process_writes_into_a_backup_copied_into_the_open_file_is_delivered(
+    path: Path,
+) -> None:
+    """It gets the ids of entries that were this process's own, until the backup replaced them."""
+    with contextlib.closing(sqlite3.connect(":memory:")) as backup:
+        async with SQLiteBus(path) as bus:
+            listener = await Listener(bus, "t").opened()
+            await bus.publish("elsewhere", 0)
+            with contextlib.closing(sqlite3.connect(path)) as file:
+                file.backup(backup)
+            for number in range(9):
+                await bus.publish("elsewhere", number)
+            restarts = core_of(bus).log.watches.restarts  # type: ignore[attr-defined]
+            with contextlib.closing(sqlite3.connect(path)) as file:
+                backup.backup(file)
+            await until(lambda: core_of(bus).log.watches.restarts > restarts)  # type: ignore[attr-defined]
+            async with SQLiteBus(path) as other:
+                for number in range(3):
+                    await other.publish("t", number)
+                await listener.received(3)
+            assert listener.values == [0, 1, 2] and not listener.gaps
+
+
 async def test_a_client_ahead_of_a_restored_backup_is_told(path: Path, tmp_path: Path) -> None:
     backup = tmp_path / "backup.db"
     async with SQLiteBus(path) as bus:

@@ -96,7 +96,7 @@ def test_a_batch_stores_nothing_behind_an_end_and_nothing_of_an_outdated_owner(p
         draft("x", Claim(2, "stopped")),
     ]
     outcomes, stored = appender.append(drafts, 3000)
-    assert [it[1].data for it in stored] == ["2", "end"]
+    assert [draft.data for draft in stored.drafts] == ["2", "end"]
     assert [isinstance(it, PublishRefused) for it in outcomes] == [True, False, True, False, True, True]
     found = late.look("a")
     assert found is not None and (found.state, found.entries) == ("completed", 1)

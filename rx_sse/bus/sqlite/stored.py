@@ -1,0 +1,38 @@
+"""Entries that a transaction has inserted, as the loop delivers them.
+
+Never: an object for each entry. Lists of what exists anyway are shorter work, for the garbage collector too.
+"""
+
+from __future__ import annotations
+
+from rx_sse.bus.log.draft import Draft
+from rx_sse.bus.log.position import Position
+
+
+class Stored:
+    """Entries in the order of their ids, which have no holes.
+
+    Args:
+        first: the id of the first.
+        drafts: their drafts.
+        positions: their positions.
+        before: of each, the position of the entry before it in its topic.
+    """
+
+    __slots__ = ("before", "drafts", "first", "positions")
+
+    def __init__(
+        self, first: int, drafts: list[Draft], positions: list[Position], before: list[Position]
+    ) -> None:
+        self.first = first
+        self.drafts = drafts
+        self.positions = positions
+        self.before = before
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    @property
+    def last(self) -> int:
+        """The id of the last; one less than `first` if there is none."""
+        return self.first + len(self.positions) - 1
