@@ -12,7 +12,7 @@ import importlib
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from types import ModuleType
 
@@ -211,6 +211,7 @@ RULES = [
 ]
 
 
+@cache
 def library() -> list[Source]:
     base = ROOT / "rx_sse"
     files = sorted(base.rglob("*.py"))
