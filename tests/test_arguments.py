@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -48,8 +49,8 @@ def test_what_cannot_be_called_is_no_function() -> None:
 
 
 MEMORY: Callable[..., object] = MemoryBus
-REDIS: Callable[..., object] = lambda **options: RedisBus("redis://localhost", **options)  # noqa: E731
-PUBLISHER: Callable[..., object] = lambda **options: RedisPublisher("redis://localhost", **options)  # noqa: E731
+REDIS: Callable[..., object] = partial(RedisBus, "redis://localhost")
+PUBLISHER: Callable[..., object] = partial(RedisPublisher, "redis://localhost")
 SECONDS = {
     MEMORY: ("ttl", "publish_timeout", "grace", "max_token_life"),
     REDIS: ("ttl", "publish_timeout", "grace", "max_token_life", "probe_interval", "blind_limit"),

@@ -163,7 +163,7 @@ class Stalling:
         while line := await reader.readline():
             count += 1
             if count == 5:
-                time.sleep(self._blocked)  # noqa: ASYNC251 - the stall
+                time.sleep(self._blocked)  # noqa: ASYNC251 (the stall)
             for stream in self._streams:
                 stream.write(b"data: " + line.partition(b" ")[2] + b"\n")
         writer.close()

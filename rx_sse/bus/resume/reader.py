@@ -273,7 +273,7 @@ class Reader:
             return
         said = entry.detail()
         upto = said.get("upto")
-        if isinstance(upto, list) and tuple(upto) in self._told:  # pyright: ignore[reportUnknownArgumentType]
+        if isinstance(upto, list) and tuple(upto) in self._told:  # pyright: ignore[reportUnknownArgumentType] (JSON)
             self._sink.passed(self, entry)
             return
         gap = Gap(self.local.topic, str(said.get("reason", "withdrawn")), None, entry.prev, entry.position)

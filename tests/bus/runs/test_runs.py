@@ -457,8 +457,8 @@ async def test_four_processes_start_one_source(shared_bus: MakeBus, count: int) 
         for number in range(count):
             started: list[int] = []
 
-            def source() -> rx.Observable[int]:
-                started.append(1)  # noqa: B023
+            def source(started: list[int] = started) -> rx.Observable[int]:
+                started.append(1)
                 return rx.of(1)
 
             runs = await asyncio.gather(*(bus.run(f"r{number}", source) for bus in (a, b, c, d)))
