@@ -99,7 +99,8 @@ async def test_the_server_is_killed_and_comes_back(persistent: bool) -> None:
             await crowd.open()
             await crowd.publish(0.3)
             publishing = asyncio.create_task(crowd.publish(1.0))
-            await asyncio.sleep(0.3)
+            stored = len(crowd.accepted)
+            await until(lambda: len(crowd.accepted) > stored + 20)
             server.kill()
             await until(lambda: not any(bus.ready() for bus in buses))
             server.start()
@@ -119,7 +120,7 @@ async def test_a_server_that_stops_is_noticed_within_two_probes_and_heals() -> N
             crowd = Crowd("t", buses)
             await crowd.open()
             publishing = asyncio.create_task(crowd.publish(2.0, 50))
-            await asyncio.sleep(0.3)
+            await until(lambda: len(crowd.accepted) > 5)
             turns = 0  # of 10 ms each or more: on a busy machine they are fewer, and the bound holds
             server.pause()
             async with asyncio.timeout(30):

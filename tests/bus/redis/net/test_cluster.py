@@ -51,7 +51,7 @@ async def test_a_slot_moves_under_listeners_that_never_send(cluster: RedisCluste
         crowd = Crowd("moving", buses)
         await crowd.open()
         publishing = asyncio.create_task(crowd.publish(1.2, wander=False))
-        await asyncio.sleep(0.3)
+        await until(lambda: len(crowd.accepted) > 20)
         await asyncio.to_thread(cluster.move, slot("moving"), other(cluster, "moving"))
         await publishing
         await crowd.settled()
@@ -119,7 +119,7 @@ async def test_the_minimal_acl_of_the_docs(cluster: RedisCluster) -> None:
     async with two(url) as buses:
         await ready(*buses)
         async with all_get_all("let:in", buses, 1.0) as crowd:
-            await asyncio.sleep(0.1)
+            await until(lambda: bool(crowd.accepted))
             target, keys = other(cluster, "let:in"), (Keys().log("let:in"), Keys().meta("let:in"))
             asked = target.calls("asking")
             await asyncio.to_thread(cluster.begin, slot("let:in"), target, *keys)
