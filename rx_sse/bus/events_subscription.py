@@ -20,14 +20,15 @@ from reactivex import abc
 
 from rx_sse.bus.core import Core
 from rx_sse.bus.gap import Gap
+from rx_sse.bus.head_start import head_of
 from rx_sse.bus.local_topic import LocalTopic
 from rx_sse.bus.log.entry import Entry
-from rx_sse.bus.log.position import SEQ_BITS, UNKNOWN, Place, Position, mark_of, order_of
+from rx_sse.bus.log.position import UNKNOWN, Place, Position, mark_of, order_of
 from rx_sse.bus.names import is_run
 from rx_sse.bus.resume.reader import Reader
 from rx_sse.bus.resume.stream_cursor import StreamCursor
 from rx_sse.bus.runs.failure import failure_of_run
-from rx_sse.bus.shaped import encoded, marked
+from rx_sse.bus.shaped import encoded, marked, shaped
 from rx_sse.bus.since import Since, fresh_since
 from rx_sse.bus.subscription import takes_batches
 from rx_sse.bus.user_code import NO_FUNCTIONS, Functions, UserCode
@@ -84,27 +85,26 @@ class EventsSubscription(abc.DisposableBase):
 
     @property
     def user(self) -> str | None:
-        """The user of the subscription."""
         return None if self._handle is None else self._handle.user
 
     @property
     def refs(self) -> tuple[str, ...]:
-        """The topics that it reads, by reference."""
         return tuple(reader.local.ref for reader in self._readers)
 
     def start(self, names: dict[str, str], last: int, since: Since | None) -> None:
         """Find the start position in topics, given with their references: without a cursor, `last` entries
         before the end, or the first entry since a time."""
-        topics = {ref: topic for topic, ref in names.items()}
-        core = self._core
-        fresh = None if since is None else fresh_since(since, core.runtime)
-        runtime, code = core.runtime, self._user_code
+        core, code = self._core, self._user_code
+        runtime = core.runtime
+        fresh = None if since is None else fresh_since(since, runtime)
         runtime.require_loop()
         runtime.subscribers[self] = None
-        if self._handle is None:
-            places: dict[str, Place | None] = dict.fromkeys(topics)
-        else:
-            places = self._handle.attach(self, topics)
+        if code is None and fresh is None and not last and (head := head_of(core, self._handle, names)):
+            self._start_at(head)
+            return
+        topics = {ref: topic for topic, ref in names.items()}
+        unknown: dict[str, Place | None] = dict.fromkeys(topics)
+        places = unknown if self._handle is None else self._handle.attach(self, topics)
         self._unlocated = self._left = len(places)
         context = None if code is None else code.context
         for ref, topic in topics.items():
@@ -127,6 +127,16 @@ class EventsSubscription(abc.DisposableBase):
             reader.locate()
         if not self.ready and not self._disposed:
             self._deadline = runtime.after(core.position_timeout, self._overdue)
+
+    def _start_at(self, local: LocalTopic) -> None:
+        """Begin at the position of the only topic, live."""
+        handle, position, callbacks = self._handle, local.position, self._callbacks
+        assert handle is not None and position is not None and takes_batches(callbacks)
+        self._left = 1
+        self.ready = True
+        handle.begin_at(self, local.ref, position, order_of(position, local.epoch))
+        self._readers = (Reader(local, None, self, receive=callbacks.on_batch),)
+        self._core.rosters.join(local.topic, handle.user)
 
     def release(self) -> None:
         """The client has received the start position: replay, then deliver live."""
@@ -249,9 +259,7 @@ class EventsSubscription(abc.DisposableBase):
             self._run(self._callbacks.on_completed)
 
     def room(self, again: Callable[[], None]) -> bool:
-        """Whether the connection accepts the next block; without a connection, the loop gets a turn between
-        two blocks.
-        """
+        """Whether the connection has room for a block; without one, the loop gets a turn between two."""
         outlet = None if self._handle is None else self._handle.outlet
         if outlet is None or outlet.drained:
             self._core.runtime.soon(again)
@@ -271,10 +279,7 @@ class EventsSubscription(abc.DisposableBase):
 
     def shutdown(self, error: RxSseError) -> None:
         """The bus closes."""
-        if self._callbacks.on_error is unhandled:
-            self.dispose()
-        else:
-            self.fail(error)
+        self.dispose() if self._callbacks.on_error is unhandled else self.fail(error)
 
     # -- inside ----------------------------------------------------------------------------------------------
 
@@ -380,20 +385,15 @@ class EventsSubscription(abc.DisposableBase):
         assert code is not None
         mark: Any = event.position
         try:
-            if code.filter is not None and not code.filter(event):
-                if handle is not None:
-                    handle.passed(mark, self._core.retentions.of(local.topic).entries)
-                return
-            if code.map is not None:
-                shaped = code.map(event)
-                if shaped is not event:
-                    mark = mark_of(local.ref, mark.position, mark.order >> SEQ_BITS)
-                    event = marked(encoded(shaped, self._core.dumps), local.topic, mark)
+            made = shaped(event, code, local.ref, self._core.dumps)
         except Exception as error:
             self._core.runtime.error(error, local.topic)
             reader = next(reader for reader in self._readers if reader.local is local)
             self.missed(reader, Gap(local.topic, "failed", 1, None, mark.position))
             return
-        if handle is not None:
+        if handle is not None and made is None:
+            handle.passed(mark, self._core.retentions.of(local.topic).entries)
+        elif handle is not None:
             handle.entered(mark)
-        self._callbacks.on_next(event)
+        if made is not None:
+            self._callbacks.on_next(made)

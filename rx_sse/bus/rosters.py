@@ -1,6 +1,7 @@
 """The users that listen to the topics of a process.
 
-A roster counts the subscriptions of each user while a topic has any. A user that reconnects within the grace
+A roster counts the subscriptions of each user while a topic has any; subscriptions without a user are a
+number. A user that reconnects within the grace
 period has not left: a reconnect is neither a leave nor a join.
 
 Precedent: Phoenix's presence, in one process.
@@ -44,18 +45,17 @@ class Watcher(Protocol):
 
 
 class _Roster:
-    """The listeners of one topic."""
+    """The users that listen to one topic."""
 
-    __slots__ = ("anonymous", "counts", "leaving", "watchers")
+    __slots__ = ("counts", "leaving", "watchers")
 
     def __init__(self) -> None:
-        self.anonymous = 0
         self.counts: dict[str, int] | None = None
         self.leaving: set[str] | None = None
         self.watchers: dict[Watcher, None] | None = None
 
     def empty(self) -> bool:
-        return not (self.counts or self.anonymous or self.leaving or self.watchers)
+        return not (self.counts or self.leaving or self.watchers)
 
 
 class Rosters:
@@ -66,24 +66,25 @@ class Rosters:
         grace: seconds that a user may be disconnected before it counts as having left.
     """
 
-    __slots__ = ("_grace", "_leaving", "_peak", "_rosters", "runtime")
+    __slots__ = ("_anonymous", "_grace", "_leaving", "_peaks", "_rosters", "runtime")
 
     def __init__(self, runtime: Runtime, grace: float) -> None:
         self.runtime = runtime
         self._grace = grace
         self._rosters: dict[str, _Roster] = {}
-        self._peak = 0
+        self._anonymous: dict[str, int] = {}
+        self._peaks = (0, 0)
         self._leaving: OrderedDict[tuple[str, str], float] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._rosters)
+        return len(self._rosters.keys() | self._anonymous.keys())
 
     def join(self, topic: str, user: str | None) -> None:
         """One more subscription."""
-        roster = self._roster(topic)
         if user is None:
-            roster.anonymous += 1
+            self._anonymous[topic] = self._anonymous.get(topic, 0) + 1
             return
+        roster = self._roster(topic)
         if roster.counts is None:
             roster.counts = {}
         leaving = roster.leaving is not None and user in roster.leaving
@@ -97,11 +98,14 @@ class Rosters:
 
     def leave(self, topic: str, user: str | None) -> None:
         """One subscription less."""
+        if user is None:
+            left = self._anonymous[topic] = self._anonymous[topic] - 1
+            if not left:
+                del self._anonymous[topic]
+            return
         roster = self._rosters[topic]
         counts = roster.counts or {}
-        if user is None:
-            roster.anonymous -= 1
-        elif counts[user] > 1:
+        if counts[user] > 1:
             counts[user] -= 1
         else:
             del counts[user]
@@ -112,7 +116,10 @@ class Rosters:
 
     def sweep(self, now: float) -> None:
         """Announce the leave of each user whose grace period is over."""
-        self._rosters, self._peak = shrunk(self._rosters, self._peak)
+        rosters, anonymous = self._peaks
+        self._rosters, rosters = shrunk(self._rosters, rosters)
+        self._anonymous, anonymous = shrunk(self._anonymous, anonymous)
+        self._peaks = (rosters, anonymous)
         while self._leaving:
             (topic, user), due = next(iter(self._leaving.items()))
             if due > now:
@@ -135,7 +142,8 @@ class Rosters:
     def count(self, topic: str) -> int:
         """All subscriptions, also those without a user."""
         roster = self._rosters.get(topic)
-        return 0 if roster is None else sum((roster.counts or {}).values()) + roster.anonymous
+        users = 0 if roster is None else sum((roster.counts or {}).values())
+        return users + self._anonymous.get(topic, 0)
 
     def watch(self, topic: str, watcher: Watcher) -> None:
         """Announce changes to `watcher`."""

@@ -39,11 +39,16 @@ class Topics:
 
     def local(self, name: str) -> LocalTopic:
         """The topic in this process; it lingers until a user holds it."""
+        topic = self.of(name)
+        if topic.users == 0:
+            self.unused(topic)
+        return topic
+
+    def of(self, name: str) -> LocalTopic:
+        """The topic in this process, for a caller that holds it, or calls `local`, at once."""
         topic = self._topics.get(name)
         if topic is None:
             topic = self._topics[name] = LocalTopic(name, self._runtime, self)
-        if topic.users == 0:
-            self.unused(topic)
         return topic
 
     def retain(self) -> None:

@@ -124,7 +124,6 @@ class Connection(Writer):
         if self._inner is not None:
             self._inner.eof_received()
         self.abort()
-        return None
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.open = self.free = False
@@ -158,7 +157,10 @@ class Connection(Writer):
 
     def tune(self, *, keep: bool) -> None:
         """Set the options of the socket; keep the previous ones if the server gets the transport back."""
-        self._saved = tuning.tune(self.transport, self._write_timeout, keep=keep)
+        if self._fd < 0 or keep:
+            self._saved = tuning.tune(self.transport, self._write_timeout, keep=keep)
+        else:
+            tuning.set_for_good(self.transport, self._fd, self._write_timeout)
 
     def start(self, now: float, headers: bytes, first: bytes) -> None:
         """Write the headers and what is sent with them: from now on the outbox is written to the socket.
@@ -176,11 +178,10 @@ class Connection(Writer):
             self.write(data, now)
             self.sent -= len(headers)
         self.check_reading()
-        outbox = self._outbox
-        if outbox or self._drained is not None:
+        if self._outbox or self._drained is not None:
             self.mark()
         else:
-            self.free = self.open and (self._direct or self._fd < 0) and outbox.idle and not self.paused
+            self.free = self.open and (self._direct or self._fd < 0) and self._outbox.idle and not self.paused
         self.schedule(now)
 
     @property

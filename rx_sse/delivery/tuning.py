@@ -25,9 +25,32 @@ of 1 KB instead of 4 MB (measured); never 0, which wedges TLS."""
 NOTSENT_LOWAT: int | None = getattr(socket, "TCP_NOTSENT_LOWAT", None)
 USER_TIMEOUT: int | None = getattr(socket, "TCP_USER_TIMEOUT", None)
 MAX_INT = 2**31 - 1
+INET, STREAM, TCP = int(socket.AF_INET), int(socket.SOCK_STREAM), int(socket.IPPROTO_TCP)
 
 Settings = tuple[int, int, "int | None", "int | None"]
 """The transport's limits, low and high, `TCP_NOTSENT_LOWAT` and `TCP_USER_TIMEOUT`."""
+
+
+def set_for_good(transport: asyncio.Transport, descriptor: int, write_timeout: float) -> None:
+    """Set the options of a socket that is never given back: `tune` for most streams, without its look-ups.
+
+    Args:
+        transport: whose.
+        descriptor: the socket's.
+        write_timeout: seconds.
+    """
+    # A transport of uvloop makes a `socket.socket` for each call of its socket; this is one, without Python.
+    sock = socket.SocketType(INET, STREAM, 0, descriptor)
+    try:
+        if NOTSENT_LOWAT is not None:
+            sock.setsockopt(TCP, NOTSENT_LOWAT, KERNEL_LIMIT)
+        if USER_TIMEOUT is not None:
+            sock.setsockopt(TCP, USER_TIMEOUT, _milliseconds(write_timeout))
+    except OSError:  # no TCP: a Unix socket
+        pass
+    finally:
+        sock.detach()
+    transport.set_write_buffer_limits(high=KERNEL_LIMIT)
 
 
 def tune(transport: asyncio.Transport, write_timeout: float, *, keep: bool) -> Settings | None:
@@ -38,8 +61,8 @@ def tune(transport: asyncio.Transport, write_timeout: float, *, keep: bool) -> S
         write_timeout: seconds.
         keep: return the previous options; otherwise None.
     """
-    sock: socket.socket | None = transport.get_extra_info("socket")
     low, high = transport.get_write_buffer_limits() if keep else (0, 0)
+    sock: socket.socket | None = transport.get_extra_info("socket")
     lowat = timeout = None
     if _is_tcp(sock):
         with contextlib.suppress(OSError):

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
+from threading import RLock
 from typing import Any, Protocol, TypeVar, cast
 
 from reactivex import Observable, abc
@@ -45,6 +47,14 @@ class Unwrapped(Observable[T]):
     """
 
     scheduled = True
+
+    def __init__(self) -> None:
+        """Without reactivex's own part: the function that it would call, and a lock, for each Observable."""
+
+    @cached_property
+    def lock(self) -> RLock:
+        """For operators of reactivex that lock their source."""
+        return RLock()
 
     def subscribe(
         self,

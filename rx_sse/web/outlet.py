@@ -95,7 +95,7 @@ class Outlet(Asked):
         if self.end is None:
             if not self._options.strict:
                 self.outbox.control(self._coding.event(event))
-            if event.type == "stream-gap" and (tracing := self._home.tracing) is not None:
+            if (tracing := self._home.tracing) is not None and event.type == "stream-gap":
                 tracing.gap(self, event.json())
             self.gate.emitted()
             self.connection.mark()

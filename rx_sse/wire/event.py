@@ -207,8 +207,10 @@ class ServerSentEvent(_Draft):
 
         def __getattr__(self, name: str) -> Any:
             if name == "chunk":
-                filled = {"chunk": chunk(self.frame)}
-            elif name == "zstd_chunk":
+                value = chunk(self.frame)
+                object.__setattr__(self, "chunk", value)
+                return value
+            if name == "zstd_chunk":
                 filled = {"zstd_chunk": zstd_chunk(self.frame)}
             elif name == "frame":  # a received event has its fields
                 filled = {"frame": _text(self).encode()}

@@ -73,7 +73,7 @@ class Reader:
 
     Args:
         local: the topic in this process; the reader holds it until it is closed.
-        host: the bus.
+        host: the bus; None: it begins where the topic is, and is live at once.
         sink: receives the events.
         emit: called with each event, replayed and live.
         receive: called with batches instead.
@@ -107,7 +107,7 @@ class Reader:
     def __init__(
         self,
         local: LocalTopic,
-        host: Host,
+        host: Host | None,
         sink: Sink,
         emit: Callable[[Any], None] = ignore,
         receive: Callable[[EventBatch], None] | None = None,
@@ -129,7 +129,12 @@ class Reader:
         self._emit = emit
         self._told = NONE_TOLD
         self._closed = False
-        self.replay: Replay | None = Replay(self, host, after, past, last, fresh)
+        self.replay: Replay | None = None
+        if host is not None:
+            self.replay = Replay(self, host, after, past, last, fresh)
+        else:
+            self._told = local.told
+            local.join(Form.EVENTS, self)
 
     @property
     def way(self) -> Phase:

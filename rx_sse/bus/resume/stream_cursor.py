@@ -35,6 +35,7 @@ from rx_sse.bus.log.position import (
     UNKNOWN,
     Mark,
     Place,
+    Position,
     cursor_of,
     part_of,
 )
@@ -47,11 +48,7 @@ from rx_sse.wire.event import TRANSIENT, ServerSentEvent
 from rx_sse.wire.raw_frame import RawFrame
 
 QUARTER = 4
-"""A `stream-cursor` is sent after a quarter of the history was filtered away: three quarters are left for a
-reconnect.
-"""
-
-
+"""A `stream-cursor` is sent after a quarter of the history was filtered away."""
 ASKED: ContextVar[Callable[[str | None], None] | None] = ContextVar("rx_sse.asked", default=None)
 """Set while a handler runs whose request has a cursor: called with any other `after=`."""
 
@@ -225,9 +222,8 @@ class StreamCursor(Vector):
         return stream_cursor(resumed=self._resumed, id=self._vector())
 
     def gap(self, reason: str, missed: int | None, last: object) -> ServerSentEvent:
-        """The event that replaces a run of events that the outbox dropped, whose last is `last`: its id, or
-        the entry itself on a stream of one topic.
-        """
+        """The event that replaces events that the outbox dropped; `last` is the last one's id, or its entry
+        on a stream of one topic."""
         last_id = last if isinstance(last, str) else None
         if isinstance(last, Entry) and self._tracks:
             last_id = cursor_of([part_of(self._tracks[0].ref, last.position)])
@@ -269,6 +265,18 @@ class StreamCursor(Vector):
         self._feeds += (feed,)
         self._waiting += (feed,)
         return {ref: self._begin(ref, topic) for ref, topic in refs.items()}
+
+    @property
+    def unused(self) -> bool:
+        """The client has no position, and the source is just being subscribed, as the stream's first."""
+        return self._opening and not self.value and not self._feeds and not self._tracks
+
+    def begin_at(self, feed: Attached, ref: str, position: Position, order: int) -> None:
+        """A subscription that is ready belongs to this stream, and begins at a position, without a cursor."""
+        self._begin(ref, "")
+        track = self._tracks[0]
+        track.position, track.order, track.entered = position, order, order
+        self._feeds = self._waiting = (feed,)
 
     def detach(self, feed: Attached) -> None:
         """The subscription was disposed of. Its positions stay: its events may still be in the pipeline."""
@@ -372,13 +380,8 @@ class StreamCursor(Vector):
                 outlet.on_drained(self._tell)
 
     def _when_drained(self, action: Callable[[], None]) -> None:
-        outlet = self.outlet
-        if outlet is None:
-            return
-        if outlet.drained:
-            action()
-        else:
-            outlet.on_drained(action)
+        if (outlet := self.outlet) is not None:
+            action() if outlet.drained else outlet.on_drained(action)
 
     def _tell(self) -> None:
         outlet = self.outlet
