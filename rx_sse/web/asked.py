@@ -9,12 +9,15 @@ from __future__ import annotations
 from aiohttp import web
 
 from rx_sse.web.negotiation import comes_back, resource_of
-from rx_sse.web.notices import handler_name
-from rx_sse.web.trusted_proxies import address_of
 
 
 class Asked:
     """The part of a request that its stream needs; a `Stream` is one.
+
+    Args:
+        request: the request.
+        remote: the client's address.
+        names: of its route and its handler.
 
     Attributes:
         method, path, query: of the resource; together they identify the stream for a reconnect.
@@ -26,11 +29,10 @@ class Asked:
 
     __slots__ = ("comes_back", "handler", "method", "path", "query", "remote", "route")
 
-    def __init__(self, request: web.Request) -> None:
+    def __init__(self, request: web.Request, remote: str | None, names: tuple[str, str]) -> None:
         self.method, self.path, self.query = resource_of(request)
-        self.remote = address_of(request)
-        self.handler = handler_name(request)
-        self.route = _route_of(request, self.method, self.handler)
+        self.remote = remote
+        self.route, self.handler = names
         self.comes_back = comes_back(request)
 
     @property
@@ -42,9 +44,3 @@ class Asked:
     def resource(self) -> tuple[str, str, str]:
         """Method, path and query."""
         return self.method, self.path, self.query
-
-
-def _route_of(request: web.Request, method: str, handler: str) -> str:
-    """The route of a request; if none matched, as in a middleware, its handler is used instead."""
-    resource = request.match_info.route.resource
-    return f"{method} {handler if resource is None else resource.canonical}"

@@ -50,6 +50,8 @@ def first_deadline(now: float, principal: Principal | None, options: Options) ->
     Returns:
         The time on the loop's clock, None for never; and the reason of that end.
     """
+    if principal is None and options.max_duration is None:
+        return None, End.DURATION
     token = duration = float("inf")
     if principal is not None and principal.expires_at is not None:
         life = max(0.0, principal.expires_at - time.time())

@@ -23,11 +23,20 @@ class Gate:
         handle: the cursor by which a bus reports that it knows the position; None without one.
         hold: seconds that the headers wait for a first emission.
 
-    Attributes:
-        passed: resolves when the headers may be sent; fails with the source's error.
     """
 
-    __slots__ = ("_awaiting", "_emitted", "_handle", "_hold", "_loop", "_subscribing", "_timer", "passed")
+    __slots__ = (
+        "_awaiting",
+        "_emitted",
+        "_error",
+        "_handle",
+        "_held",
+        "_hold",
+        "_loop",
+        "_passed",
+        "_subscribing",
+        "_timer",
+    )
 
     def __init__(self, loop: asyncio.AbstractEventLoop, handle: StreamCursor | None, hold: float) -> None:
         self._loop = loop
@@ -37,7 +46,10 @@ class Gate:
         self._subscribing = False
         self._emitted = False
         self._awaiting = False
-        self.passed: asyncio.Future[None] | None = loop.create_future()
+        self._held = True
+        """The headers have not left."""
+        self._error: Exception | None = None
+        self._passed: asyncio.Future[None] | None = None  # made by the first who waits: few have to
 
     @property
     def shut(self) -> bool:
@@ -45,19 +57,17 @@ class Gate:
         position."""
         return self._held and (self._awaiting or not self._emitted)
 
-    @property
-    def _held(self) -> bool:
-        """True while the headers have not left."""
-        return self.passed is not None and not self.passed.done()
-
     async def wait(self) -> None:
         """Wait until the headers may be sent.
 
         Raises:
             Exception: the source failed first, with this error.
         """
-        assert self.passed is not None
-        await self.passed
+        if self._held:
+            self._passed = self._loop.create_future()
+            await self._passed
+        if self._error is not None:
+            raise self._failure()
 
     def subscribing(self) -> None:
         """The whole source is subscribed before `await_first`: until then, an emission decides nothing."""
@@ -103,25 +113,35 @@ class Gate:
         """The headers may be sent now."""
         self.close()
         self._awaiting = False
-        if self.passed is not None and not self.passed.done():
-            self.passed.set_result(None)
+        self._pass()
 
     def fail(self, error: Exception) -> None:
         """The source failed first."""
         self.close()
-        if self.passed is not None and not self.passed.done():
-            if isinstance(error, StopIteration):  # as from `next()` in a `map`; a future refuses it (PEP 479)
+        if self._held:
+            if isinstance(error, StopIteration):  # as from `next()` in a `map` (PEP 479)
                 stopped = RuntimeError("the source raised StopIteration")
                 stopped.__cause__ = error
                 error = stopped
-            self.passed.set_exception(error)
-            self.passed.exception()  # marked as retrieved: if the client is gone, the future is never awaited
+            self._error = error
+            self._pass()
 
     def close(self) -> None:
         """Leave no timer behind."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _pass(self) -> None:
+        self._held = False
+        if self._passed is not None and not self._passed.done():
+            self._passed.set_result(None)
+
+    def _failure(self) -> Exception:
+        """The source's error, which no frame of its own traceback holds."""
+        error, self._error = self._error, None
+        assert error is not None
+        return error
 
     def _await_position(self) -> None:
         """Hold the headers until the bus knows its position, or fails after its own `position_timeout`."""
@@ -141,8 +161,8 @@ class _Passed(Gate):
 
     def __init__(self) -> None:
         self._timer = None
-        self._awaiting = self._emitted = self._subscribing = False
-        self.passed = None
+        self._awaiting = self._emitted = self._subscribing = self._held = False
+        self._passed = self._error = None
 
 
 PASSED = _Passed()

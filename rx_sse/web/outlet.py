@@ -21,6 +21,7 @@ from rx_sse.web.gate import Gate
 from rx_sse.web.loop_resources import LoopResources
 from rx_sse.web.notices import Notices
 from rx_sse.web.options import Options
+from rx_sse.web.route_totals import RouteTotals
 from rx_sse.web.sink import Sink
 from rx_sse.web.transfer_coding import Coding
 from rx_sse.wire import ServerSentEvent
@@ -40,12 +41,14 @@ class Home(Protocol):
     closing: bool
     debug: bool
     notices: Notices
+    routes: RouteTotals
 
     @property
     def tracing(self) -> StreamTracing | None: ...
 
     @property
     def parts(self) -> LoopResources: ...
+    def address_of(self, request: web.BaseRequest) -> str | None: ...
     def add(self, stream: Any) -> None: ...
     def remove(self, stream: Any, end: End) -> None: ...
 

@@ -107,6 +107,8 @@ class StreamRegistry:
         self._dropped = 0
         self._ended: Counter[str] = Counter()
         self.routes = RouteTotals()
+        self.proxied = False
+        """There are trusted proxies, so the peer of a connection may not be the client."""
         self.emptied: asyncio.Future[None] | None = None
         self._heeded: dict[int, tuple[object, Callable[[], None]]] = {}
         self.measures = Measures(self)
@@ -149,6 +151,10 @@ class StreamRegistry:
 
     # -- admission -------------------------------------------------------------------------------------------
 
+    def address_of(self, request: web.BaseRequest) -> str | None:
+        """The address of a request's client."""
+        return address_of(request) if self.proxied else request.remote
+
     def refuse(
         self, request: web.BaseRequest, principal: Principal | None, *, strict: bool = False
     ) -> web.StreamResponse | None:
@@ -167,7 +173,7 @@ class StreamRegistry:
         if own is not None and limits.per_user is not None and len(own) >= limits.per_user:
             return self.shed(request, Cause.USER, strict=strict)
         if limits.per_address is not None:
-            site = site_of(address_of(request))
+            site = site_of(self.address_of(request))
             if self._by_address[site] >= limits.per_address:
                 return self.shed(request, Cause.ADDRESS, strict=strict)
         if principal is not None:

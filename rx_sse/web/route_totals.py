@@ -1,4 +1,4 @@
-"""Totals of the ended streams of each route.
+"""The names of routes, and the totals of the ended streams of each.
 
 Never: more than `MOST` routes are counted separately; a route is code, so an application has few.
 """
@@ -7,6 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from rx_sse.web.notices import handler_name
 
 if TYPE_CHECKING:
     from rx_sse.web.stream import Stream
@@ -37,13 +41,29 @@ class RouteTotal:
 class RouteTotals:
     """The sums of all routes."""
 
-    __slots__ = ("_totals",)
+    __slots__ = ("_names", "_totals")
 
     def __init__(self) -> None:
         self._totals: dict[str, RouteTotal] = {}
+        self._names: dict[tuple[web.AbstractRoute, str], tuple[str, str]] = {}
 
     def __iter__(self) -> Iterator[tuple[str, RouteTotal]]:
         return iter(self._totals.items())
+
+    def names(self, request: web.Request) -> tuple[str, str]:
+        """The name of the route of a request, as the application declares it, and that of the handler.
+
+        If no route matched, as in a middleware, the handler is named instead.
+        """
+        route, method = request.match_info.route, request.method
+        names = self._names.get((route, method))
+        if names is None:
+            handler = handler_name(request)
+            resource = route.resource
+            names = f"{method} {handler if resource is None else resource.canonical}", handler
+            if resource is not None and len(self._names) < MOST:  # otherwise the route is this request's own
+                self._names[route, method] = names
+        return names
 
     def added(self, stream: Stream) -> None:
         """A stream begins."""

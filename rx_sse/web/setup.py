@@ -118,12 +118,14 @@ def setup(
     app[REGISTRY] = edge
     app[ALLOW_ORIGINS] = origins
     app[TRUSTED_PROXIES] = proxies
+    edge.proxied = bool(proxies)
     app[REVOKED] = edge.refused
     app.cleanup_ctx.append(edge.life)
     app.on_shutdown.append(edge.shutdown)
     app.middlewares.insert(0, _returning)
     app.middlewares.append(_guard)
-    app.on_response_prepare.append(_allow_origin)
+    if origins:  # a list of an application below does not count
+        app.on_response_prepare.append(_allow_origin)
     return app
 
 

@@ -26,6 +26,7 @@ from rx_sse.web.options import StreamOptions, resolve, warn_of_units
 from rx_sse.web.principal import PRINCIPAL, Principal
 from rx_sse.web.registry import registry_of
 from rx_sse.web.rejection import Cause
+from rx_sse.web.stream import Source
 from rx_sse.web.stream_response import (
     Begun,
     answer_failure,
@@ -140,13 +141,15 @@ def _decorate(
         with encoding(resolved), unasked(request, edge.notices):
             try:
                 result: Any = handler(*args, **kwargs)
-                if not is_source(cast(object, result)):
+                if is_source(cast(object, result)):
+                    source: Source = result
+                else:
                     if not isinstance(result, Observable | AsyncIterable) and inspect.isawaitable(result):
                         waited = True
                         result = await result
                     if isinstance(result, web.StreamResponse):
                         return result
-                source = check_source(cast(object, result), f"what {name} returned")
+                    source = check_source(cast(object, result), f"what {name} returned")
             except Exception as error:
                 return answer_failure(request, error, resolved)
             return await begin(edge, request, source, resolved, who, admitted=not waited)

@@ -70,6 +70,7 @@ class Stream(Outlet):
         "_source",
         "access_line",
         "closed",
+        "handed",
         "principal",
     )
 
@@ -85,7 +86,7 @@ class Stream(Outlet):
     ) -> None:
         parts = home.parts
         self._home = home
-        super().__init__(request)
+        super().__init__(request, home.address_of(request), home.routes.names(request))
         self._body: StreamReader | None = request.content
         self._options = options
         self._coding = coding
@@ -98,7 +99,8 @@ class Stream(Outlet):
         self.started = parts.loop.time()
         self._deadline, self._deadline_end = first_deadline(self.started, principal, options)
         self.gate = Gate(parts.loop, handle, options.hold_headers)
-        self.closed: asyncio.Future[None] | None = parts.loop.create_future()
+        self.closed: asyncio.Future[None] | None = None  # awaited by the handler, if aiohttp keeps its side
+        self.handed = False
         self.access_line: AccessLine | None = None
         self.connection = Connection(
             transport,
@@ -312,9 +314,9 @@ class Stream(Outlet):
         connection, closed = self.connection, self.closed
         if not connection.lost and not is_whole(self.end, self, self._options):
             connection.cut()  # `lost` follows
-        elif closed is None:
+        elif self.handed:
             connection.finish(b"" if self._coding is PLAIN else LAST_CHUNK)  # `lost` follows
-        elif not closed.done():
+        elif closed is not None and not closed.done():
             closed.set_result(None)
 
     def _stop(self, end: End) -> None:
@@ -349,7 +351,8 @@ class Stream(Outlet):
     def take_over(self, access_line: AccessLine | None) -> None:
         """The stream owns the connection: no handler waits for its end, so the stream handles it."""
         self.access_line = access_line
-        self.closed = self._body = None
+        self.handed = True
+        self._body = None
         self.connection.take_over()
 
     def _ended(self) -> None:
@@ -376,7 +379,7 @@ class Stream(Outlet):
     def lost(self) -> None:
         self._stop(End.LEFT)
         self.gate.open()
-        if self.closed is None:
+        if self.handed:
             self._ended()
         else:
             self._close()
@@ -392,8 +395,5 @@ class Stream(Outlet):
             return None
         if now < self._deadline:
             return self._deadline
-        if self._deadline_end is End.EXPIRED:
-            self.expire(End.EXPIRED)
-        else:
-            self.close_for_reconnect(self._deadline_end)
+        self._finish(self._deadline_end)
         return None

@@ -83,10 +83,12 @@ class encoding:  # as `contextlib.suppress`: used like a function
         self._dumps = options.dumps
 
     def __enter__(self) -> None:
-        self._token = DUMPS.set(self._dumps)
+        changes = self._dumps is not DUMPS.get()
+        self._token = DUMPS.set(self._dumps) if changes else None
 
     def __exit__(self, *_: object) -> None:
-        DUMPS.reset(self._token)
+        if self._token is not None:
+            DUMPS.reset(self._token)
 
 
 def precondition(request: web.Request, options: Options) -> web.StreamResponse | None:
@@ -179,10 +181,11 @@ def streaming(begin: Beginning) -> Callable[..., Coroutine[Any, Any, web.StreamR
         del args, kwargs
         if isinstance(begun, web.StreamResponse):
             return begun
-        if (closed := begun.stream.closed) is None:  # the stream continues by itself
+        if begun.stream.handed:  # the stream continues by itself
             return begun.response
         try:
-            await closed
+            if begun.stream.closed is not None:
+                await begun.stream.closed
             return await _finish(begun)
         finally:
             begun.stream.release()
@@ -244,6 +247,8 @@ async def begin(
         if chunked is (coding is PLAIN) or "Content-Length" in response.headers:
             transport.write(held.data)
             raise UsageError("something gave the event stream a Content-Length: a stream has none")
+        if not leaves:
+            stream.closed = edge.parts.loop.create_future()
         stream.open(held.data, stays=not leaves)
         begun = Begun(stream, response, writer)
         if leaves and not stream.connection.lost:
