@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from reactivex import abc
 
@@ -40,6 +40,7 @@ from rx_sse.wire.event import ServerSentEvent
 
 WHOLE = 1_000_000_000
 """Entries: all of a run."""
+NOTHING: Final[frozenset[str]] = frozenset()
 
 
 class EventsSubscription(abc.DisposableBase):
@@ -76,7 +77,7 @@ class EventsSubscription(abc.DisposableBase):
         self._readers: tuple[Reader, ...] = ()
         self._disposed = False
         self._unlocated = 0
-        self._wholes: set[str] = set()
+        self._wholes: frozenset[str] = NOTHING
         self._left = 0
         self._replaying = False
         self._read = 0
@@ -118,7 +119,7 @@ class EventsSubscription(abc.DisposableBase):
                 if not last and fresh is None and (code is None or code.snapshot is None):
                     depth = WHOLE
                     if after is None:
-                        self._wholes.add(ref)
+                        self._wholes |= {ref}
             where = (after, past, depth, fresh)
             reader = Reader(local, runtime, self, emit, receive, *where, context=context)
             self._readers += (reader,)

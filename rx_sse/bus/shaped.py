@@ -40,7 +40,7 @@ def shaped(event: ServerSentEvent, code: UserCode, ref: str, dumps: Dumps | None
     """
     if code.filter is not None and not code.filter(event):
         return None
-    made: Any = event if code.map is None else code.map(event)
+    made: object = event if code.map is None else code.map(event)
     if made is event:
         return event
     mark: Any = event.position

@@ -119,7 +119,7 @@ class Connection(Writer):
         if self._ignored > IGNORED_LIMIT:
             self.abort()
 
-    def eof_received(self) -> bool | None:
+    def eof_received(self) -> None:
         # A half-close counts as a disconnect; and a stalled half-closer would never get its connection_lost.
         if self._inner is not None:
             self._inner.eof_received()

@@ -12,9 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from threading import RLock
-from typing import Any, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from reactivex import Observable, abc
 
@@ -51,10 +50,13 @@ class Unwrapped(Observable[T]):
     def __init__(self) -> None:
         """Without reactivex's own part: the function that it would call, and a lock, for each Observable."""
 
-    @cached_property
-    def lock(self) -> RLock:
-        """For operators of reactivex that lock their source."""
-        return RLock()
+    if not TYPE_CHECKING:  # type checkers would accept any misspelt attribute name
+
+        def __getattr__(self, name: str) -> Any:
+            """The lock, when an operator of reactivex asks for it."""
+            if name != "lock":
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            return self.__dict__.setdefault("lock", RLock())
 
     def subscribe(
         self,

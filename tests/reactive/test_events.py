@@ -114,3 +114,11 @@ async def test_a_shared_source_is_subscribed_again_when_somebody_comes_back() ->
             source.on_next(1)
         source.on_next(2)
         assert got == [ServerSentEvent(1)]
+
+
+def test_an_observable_of_ours_has_the_lock_by_which_operators_lock_their_source() -> None:
+    topic = rx_sse.MemoryBus().topic("t")
+    with topic.lock, topic.lock:  # the same thread may take it twice
+        assert topic.lock is topic.lock
+    with pytest.raises(AttributeError, match="has no attribute 'locks'"):
+        topic.locks  # type: ignore[attr-defined]  # noqa: B018
