@@ -137,6 +137,13 @@ class Bus(RunMethods):
     def topic(self, name: str) -> Topic:
         """The topic `name`, a Subject of values. Costs nothing and keeps nothing.
 
+        Args:
+            name: 1 to 255 characters of ``A-Z a-z 0-9 _ - . ~ % : / @ + = ,``; `topic_name` makes one of
+                any text.
+
+        Returns:
+            A new `Topic`; all of the same name are the same topic.
+
         Raises:
             TopicNameError: `name` is not valid.
         """
@@ -303,6 +310,14 @@ class Bus(RunMethods):
 
         A client that connects after the end gets the history and the end. A publish after it starts the topic
         again.
+
+        Args:
+            topic: the topic's name.
+            reason: the `reason` in the data of `stream-end`; "ended" without one.
+
+        Raises:
+            TopicNameError: a name that is not valid.
+            PublishRefused, PublishUnknown, BusClosed: as for `publish`.
         """
         kept = self._core.retentions.of(check_topic(topic))
         await self._publish(Draft(topic, END, gap_data(reason or "ended"), None, kept))
@@ -339,6 +354,13 @@ class Bus(RunMethods):
 
         Args:
             topic: the topic's name.
+
+        Returns:
+            A `Presence`: `members` (users and their numbers of subscriptions), `total`, and an Observable of
+            `PresenceChange`.
+
+        Raises:
+            TopicNameError: a name that is not valid.
         """
         return Presence(self._core, check_topic(topic))
 

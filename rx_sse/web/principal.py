@@ -80,6 +80,9 @@ ordinary handlers as well."""
 def principal(request: web.Request) -> Principal:
     """Return the principal of ``request``.
 
+    Args:
+        request: the request that a handler with `auth=` got.
+
     Raises:
         UsageError: the request was not authenticated.
     """

@@ -168,7 +168,11 @@ class JWTAuth:
         return find_credential(request.headers, self._cookie) is not None
 
     def require(self, *scopes: str) -> Scoped:
-        """Return an authenticator that also requires these scopes, and answers 403 without one of them."""
+        """Return an authenticator that also requires these scopes, and answers 403 without one of them.
+
+        Args:
+            *scopes: names that the token's claim `scope` must all contain, as in ``"orders:read"``.
+        """
         return Scoped(self, scopes)
 
     def watch(self, callback: Withdrawn) -> Callable[[], None]:

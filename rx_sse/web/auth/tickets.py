@@ -99,7 +99,14 @@ class Tickets:
         self._rules = Rules(audiences, None, leeway=5.0, max_life=lifetime + 1)
 
     def issue(self, principal: Principal) -> str:
-        """Return a ticket for ``principal``, which expires with its token if that expires first."""
+        """Return a ticket for ``principal``, which expires with its token if that expires first.
+
+        Args:
+            principal: the principal of a request that was authenticated.
+
+        Returns:
+            The ticket, for the URL of a stream: ``?ticket=…``.
+        """
         now = time.time()
         ends = now + self._lifetime
         if principal.expires_at is not None:
