@@ -10,6 +10,7 @@ from pathlib import Path
 from aiohttp import web
 
 import rx_sse
+from rx_sse.demo.document import document_page
 from rx_sse.demo.guard import own_pages
 from rx_sse.demo.history import make_bus
 from rx_sse.demo.job import Jobs
@@ -19,6 +20,11 @@ from rx_sse.demo.viewers import Viewers
 
 STATIC = files("rx_sse.demo") / "static"
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
+HEADERS = {
+    "Cache-Control": "no-cache",
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'self'",
+    "X-Content-Type-Options": "nosniff",
+}
 
 
 async def page(request: web.Request) -> web.Response:
@@ -27,12 +33,7 @@ async def page(request: web.Request) -> web.Response:
     kind = TYPES.get(Path(name).suffix)
     if kind is None or Path(name).name != name or not (file := STATIC / name).is_file():
         raise web.HTTPNotFound
-    headers = {
-        "Cache-Control": "no-cache",
-        "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'self'",
-        "X-Content-Type-Options": "nosniff",
-    }
-    return web.Response(text=file.read_text("utf-8"), content_type=kind, headers=headers)
+    return web.Response(text=file.read_text("utf-8"), content_type=kind, headers=HEADERS)
 
 
 async def document(request: web.Request) -> web.Response:
@@ -41,7 +42,8 @@ async def document(request: web.Request) -> web.Response:
     # A name that was sent as `..%2f…` has slashes by now.
     if not re.fullmatch(r"[\w-]+\.md", name) or not (file := DOCS / name).is_file():
         raise web.HTTPNotFound(text=f"{name} is a page of docs/ in a clone of rx_sse; this is none")
-    return web.Response(text=await asyncio.to_thread(file.read_text, "utf-8"), content_type="text/plain")
+    text = document_page(name, await asyncio.to_thread(file.read_text, "utf-8"))
+    return web.Response(text=text, content_type="text/html", headers=HEADERS)
 
 
 PACKAGE = Path(rx_sse.__file__).parent

@@ -128,6 +128,10 @@ async def test_documents_of_a_clone_are_served_and_nothing_beside_them() -> None
         for name, status in (("index.md", 200), ("demo.png", 404), ("no.md", 404), ("..%2fREADME.md", 404)):
             async with session.get(URL(f"{url}/docs/{name}", encoded=True)) as answer:
                 assert answer.status == status, name
+                if status == 200:
+                    assert answer.content_type == "text/html"
+                    assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
+                    assert '<a href="/docs/quick-start.md">Quick start</a>' in await answer.text()
         async with session.get(f"{url}/admin/") as answer:
             assert answer.status == 200 and 'data-act="yes"' in await answer.text()
 
