@@ -139,8 +139,29 @@ class LocalTopic:
         """A new entry; it may be late or a duplicate."""
         if self.closed:
             return
-        if entry.prev == self.position:
-            self._accept(entry)
+        if entry.prev == self.position:  # the only place where the position moves along the chain
+            self.position = position = entry.position
+            if self._own:
+                self.ring.append(entry, self._host.clock())
+            if entry.kind == END or entry.kind == GAP:
+                self._special(entry)
+                return
+            self.ended = False
+            if (events := self._events) is not None:
+                if entry.chunk is None:
+                    entry.encode(self.ref)
+                batch = self._fanout.deliver(events, entry, entry.size)
+                batch.position = position
+                batch.end = end = self.epoch << SEQ_BITS | position[0]
+                if batch.source is None:
+                    batch.source = self
+                    batch.ref = self.ref
+                    batch.epoch = self.epoch
+                    batch.order = end
+            if self._plain is not None:
+                self._fanout.deliver(self._plain, entry.plain(), entry.size)
+            if self._values is not None:
+                self._fanout.deliver(self._values, entry.value(), entry.size)
         elif self.ring.find(entry.position) is None:
             self.dirty()
 
@@ -291,7 +312,7 @@ class LocalTopic:
         self.lineage = page.lineage
         for entry in page.entries:
             if entry.prev == self.position:
-                self._accept(entry)
+                self.arrived(entry)
         last = page.entries[-1].position if page.entries else page.start
         # An entry that the ring knows is ours, or older than the live entries received meanwhile. Otherwise
         # those live entries are from another branch.
@@ -349,31 +370,6 @@ class LocalTopic:
         host.log.append(Draft(self.topic, GAP, data, None, host.retention_of(self.topic), key=key))
 
     # -- delivery --------------------------------------------------------------------------------------------
-
-    def _accept(self, entry: Entry) -> None:
-        """The only place where the position moves along the chain, and with it every live reader."""
-        self.position = entry.position
-        if self._own:
-            self.ring.append(entry, self._host.clock())
-        if entry.kind == END or entry.kind == GAP:
-            self._special(entry)
-            return
-        self.ended = False
-        if (events := self._events) is not None:
-            if entry.chunk is None:
-                entry.encode(self.ref)
-            batch = self._fanout.deliver(events, entry, entry.size)
-            batch.position = position = entry.position
-            batch.end = end = self.epoch << SEQ_BITS | position.seq
-            if batch.source is None:
-                batch.source = self
-                batch.ref = self.ref
-                batch.epoch = self.epoch
-                batch.order = end
-        if self._plain is not None:
-            self._fanout.deliver(self._plain, entry.plain(), entry.size)
-        if self._values is not None:
-            self._fanout.deliver(self._values, entry.value(), entry.size)
 
     def _special(self, entry: Entry) -> None:
         """An entry other than an event."""

@@ -77,7 +77,9 @@ class Topic(_Live, abc.SubjectBase[Any]):
     """
 
     def __init__(self, core: Core, name: str) -> None:
-        super().__init__(core, name, Form.VALUES)
+        self.name = name  # as in `_Live`, without a call: a topic is made anew for every push
+        self._core = core
+        self._form = Form.VALUES
 
     def on_next(self, value: Any) -> None:
         """Publish a value, at most once. Returns before any subscriber gets it.

@@ -158,7 +158,7 @@ class Sink:
         if self._key is not None or not (handle is None or not handle.attached or handle.follow(batch)):
             for event in batch.events:
                 self.pulled(event)
-        elif batch.prompt and connection.free:
+        elif connection.free and (batch.prompt or batch.source is None):  # or it reads this topic alone
             if not self._chunked:
                 connection.write(self._coded(batch), batch.at)
             elif batch.writing is not None:

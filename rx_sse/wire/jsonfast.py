@@ -18,7 +18,7 @@ from uuid import UUID
 
 import msgspec
 
-__all__ = ["plain_json", "plain_struct"]
+__all__ = ["dumps_with", "plain_json", "plain_struct"]
 
 _encode = msgspec.json.Encoder().encode
 _kind: Callable[[object], type[object]] = type
@@ -35,6 +35,26 @@ def plain_json(value: Any) -> bytes | None:
         return _encode(value) if _is_plain(value) else None
     except (ValueError, OverflowError, RecursionError):  # a lone surrogate, an int of over 64 bits, a circle
         return None
+
+
+def dumps_with(standard: Callable[[Any], bytes]) -> Callable[[Any], bytes]:
+    """The encoder of any value: by msgspec where it writes the same text, otherwise by `standard`."""
+
+    def dumps_utf8(value: Any) -> bytes:
+        """`value` as compact JSON, in UTF-8."""
+        if (
+            _kind(value) is dict  # flat, as most events are: no further call is needed
+            and _STR.issuperset(map(_kind, value))
+            and _SIMPLE.issuperset(map(_kind, value.values()))
+        ):
+            try:
+                return _encode(value)
+            except (ValueError, OverflowError):  # as in `plain_json`
+                return standard(value)
+        text = plain_json(value)
+        return standard(value) if text is None else text
+
+    return dumps_utf8
 
 
 def plain_struct(value: Any, simpler: Callable[[Any], Any]) -> Any:

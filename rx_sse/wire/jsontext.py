@@ -39,13 +39,13 @@ from rx_sse.wire.fields import shown
 
 __all__ = ["dumps", "dumps_utf8", "shown"]
 
-_quick: Callable[[Any], bytes | None] | None
+_dumps_with: Callable[[Callable[[Any], bytes]], Callable[[Any], bytes]] | None
 _struct: Callable[[Any, Callable[[Any], Any]], Any] | None
 try:
-    from rx_sse.wire.jsonfast import plain_json as _quick
+    from rx_sse.wire.jsonfast import dumps_with as _dumps_with
     from rx_sse.wire.jsonfast import plain_struct as _struct
 except ImportError:
-    _quick = _struct = None
+    _dumps_with = _struct = None
 
 
 class _Refused(Exception):
@@ -161,21 +161,16 @@ def dumps(value: Any) -> str:
     return dumps_utf8(value).decode()
 
 
-def dumps_utf8(value: Any) -> bytes:
-    """`value` as compact JSON, in UTF-8."""
-    if _quick is not None:
-        text = _quick(value)
-        if text is not None:
-            return text
-    return standard(value)
-
-
 def standard(value: Any) -> bytes:
     """`value` as compact JSON in UTF-8, encoded by the standard library alone."""
     try:
         return _encode(value).encode()
     except Exception as error:  # also an error raised by a property or a model_dump() of the user's
         raise _explained(value, error) from error
+
+
+dumps_utf8: Callable[[Any], bytes] = standard if _dumps_with is None else _dumps_with(standard)
+"""`value` as compact JSON, in UTF-8."""
 
 
 def _explained(value: Any, error: Exception) -> EncodeError:

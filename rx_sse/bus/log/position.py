@@ -16,9 +16,9 @@ import hashlib
 import os
 import re
 from array import array
-from collections.abc import Iterable, Mapping
-from functools import lru_cache
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache, partial
+from typing import NamedTuple, cast
 
 MAX_TOPICS = 32
 """Topics of one stream: its longest cursor, with two parts for each, is then 2,562 bytes, far under the 8,190
@@ -35,9 +35,11 @@ class Position(NamedTuple):
     nonce: int
 
 
-def new_position(parts: tuple[int, int]) -> Position:
-    """`Position(*parts)`, in half of its time."""
-    return tuple.__new__(Position, parts)  # pyright: ignore[reportUnknownMemberType] (a bare tuple's)
+new_position = cast(
+    "Callable[[tuple[int, int]], Position]",
+    partial(tuple.__new__, Position),  # pyright: ignore[reportUnknownMemberType] (a bare tuple's)
+)
+"""`Position(*parts)` for `parts`, in a third of its time: no call of Python's."""
 
 
 class Place(NamedTuple):
