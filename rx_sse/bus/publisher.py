@@ -177,6 +177,8 @@ class Publisher:
     def _refuse_if_closed(self) -> None:
         if self.closed:
             raise BusClosed("the bus is closed; the value was not taken")
+        if (why := self._inbox.gone) is not None:
+            raise BusClosed(f"the bus does not run here, and the value was not taken: {why}")
 
     def _refuse(self, topic: str) -> None:
         with self._lock:

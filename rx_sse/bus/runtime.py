@@ -183,6 +183,7 @@ class Runtime:
         """Raise unless this is the loop that the bus runs on."""
         if self.inbox is None and self._loop is None:
             raise BusClosed(NOT_RUNNING)
+        self._require_here()
         if running_loop() is not self._loop and not (self.inbox is not None and self.inbox.here):
             raise UsageError(
                 "this bus belongs to another loop: subscribe and publish there; on_next works from everywhere"
@@ -192,10 +193,15 @@ class Runtime:
         """Raise on the thread of another loop, and if the bus is not running. On any thread."""
         if self.inbox is None:
             raise BusClosed(NOT_RUNNING)
+        self._require_here()
         if (loop := running_loop()) is not None and loop is not self._loop:
             raise UsageError(
                 "this bus belongs to another loop: subscribe there; on_next works from everywhere"
             )
+
+    def _require_here(self) -> None:
+        if self.inbox is not None and (why := self.inbox.gone) is not None:
+            raise BusClosed(f"the bus does not run here: {why}")
 
     def run_on_loop(self, action: Callable[[], None]) -> None:
         """Now, on the loop's thread; otherwise through the inbox, behind what this thread has pushed."""

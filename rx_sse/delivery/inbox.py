@@ -14,12 +14,14 @@ user's context itself.
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable
 from contextvars import Context
-from typing import Any
+from typing import Any, ClassVar
 
 from rx_sse.delivery.loop import SMALL, Slice
 
@@ -29,6 +31,12 @@ CHECK_EVERY = 16
 """Entries between two checks of the clock."""
 
 Target = Callable[[Any], None]
+
+FORKED = (
+    "it runs in the process that this one was forked from: start a bus here (SQLiteBus and RedisBus reach "
+    "the other process), or publish with SQLitePublisher or RedisPublisher"
+)
+LOOP_CLOSED = "its event loop was closed"
 
 
 class Inbox:
@@ -43,13 +51,18 @@ class Inbox:
         slice: the share of a loop turn's time that it may take, together with other parts of the same loop.
     """
 
+    living: ClassVar[weakref.WeakSet[Inbox]] = weakref.WeakSet()
+    """All of this process. Of the class, because a hook of the fork is the process's, and stays."""
+
     __slots__ = (
+        "__weakref__",
         "_after",
         "_bytes",
         "_closed",
         "_context",
         "_draining",
         "_entries",
+        "_forked",
         "_lock",
         "_loop",
         "_on_room",
@@ -90,7 +103,9 @@ class Inbox:
         self._draining = False
         self._closed = False
         self._sealed = False
+        self._forked = False
         self._on_room: list[Callable[[], None]] = []
+        self.living.add(self)
 
     def direct(self) -> bool:  # no property: Python calls a method faster, and it is called for every event
         """True on the thread of the loop while nothing waits or is being delivered: a push need not be
@@ -106,6 +121,13 @@ class Inbox:
     def here(self) -> bool:
         """True on the thread of the loop."""
         return threading.get_ident() == self._thread
+
+    @property
+    def gone(self) -> str | None:
+        """Why it delivers no more although it was not closed, in words; None if it does. On any thread."""
+        if self._forked:
+            return FORKED
+        return LOOP_CLOSED if self._loop.is_closed() else None
 
     def put(
         self, target: Target, value: Any, size: int = 0, *, timeout: float = 0.0, exempt: bool = False
@@ -165,6 +187,15 @@ class Inbox:
             self._on_room.clear()
             self._room.notify_all()
         return dropped
+
+    def abandon(self) -> None:
+        """This process is a child of a fork: nothing delivers here. A thread that is not in this process may
+        have held the lock."""
+        self._lock = threading.RLock()
+        self._room = threading.Condition(self._lock)
+        self._thread = 0
+        self._forked = True
+        self.close()
 
     def _full(self, size: int) -> bool:
         # An entry over the byte limit is accepted into an empty inbox: otherwise it could never be delivered.
@@ -254,3 +285,12 @@ class Inbox:
         self._loop.call_exception_handler(
             {"message": f"rx_sse: {target!r} raised while an event was delivered", "exception": error}
         )
+
+
+def _forked() -> None:
+    for inbox in list(Inbox.living):
+        inbox.abandon()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)

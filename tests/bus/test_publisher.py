@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from typing import Any
 
@@ -17,6 +18,8 @@ from rx_sse.reactive import LoopScheduler
 from rx_sse.testing.listener import Listener
 from rx_sse.wire.event import ServerSentEvent
 from rx_sse.wire.raw_frame import RawFrame
+
+from ..conftest import ROOT
 
 
 def fill(bus: MemoryBus) -> None:
@@ -196,3 +199,59 @@ async def test_nobody_publishes_under_a_name_that_ends_a_stream(name: str) -> No
         await bus.end("t")  # the library's own mark passes
         await core_of(bus).delivered()
     assert [event.type for event in got] == ["streams"]
+
+
+FORK = """
+import asyncio, os, sys, threading
+import rx_sse
+
+async def main():
+    async with rx_sse.MemoryBus() as bus:
+        topic, got = bus.topic("t"), asyncio.Queue()
+        topic.subscribe(got.put_nowait, scheduler=rx_sse.LoopScheduler())
+        inbox, held = bus._core.runtime.inbox, threading.Event()
+
+        def hold():  # a thread that the child does not have
+            with inbox._lock:
+                held.set()
+                release.wait()
+
+        release, thread = threading.Event(), threading.Thread(target=hold)
+        thread.start()
+        held.wait()
+        child = os.fork()
+        if child == 0:
+            for attempt in (lambda: topic.on_next(1), lambda: asyncio.run(bus.publish("t", 1))):
+                try:
+                    attempt()
+                except rx_sse.BusClosed as error:
+                    print(error, flush=True)
+            os._exit(0)
+        release.set()
+        thread.join()
+        assert os.waitpid(child, 0)[1] == 0
+        topic.on_next("of the parent")
+        print(await got.get())
+
+asyncio.run(main())
+"""
+
+
+async def test_a_child_of_a_fork_is_told_that_the_bus_runs_in_its_parent() -> None:
+    """Not even a lock that another thread of the parent held keeps it waiting."""
+    command = (sys.executable, "-W", "ignore", "-c", FORK)
+    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
+    async with asyncio.timeout(20):
+        said = (await process.communicate())[0].decode().splitlines()
+    assert len(said) == 3 and process.returncode == 0, said
+    assert all("the process that this one was forked from" in line for line in said[:2])
+    assert said[2] == "of the parent"
+
+
+def test_a_push_to_a_bus_whose_loop_was_closed_says_so_at_once() -> None:
+    bus, loop = MemoryBus(publish_timeout=60.0), asyncio.new_event_loop()
+    loop.run_until_complete(bus.start())
+    loop.close()
+    for _ in range(2):
+        with pytest.raises(BusClosed, match="its event loop was closed"):
+            bus.topic("t").on_next(1)
