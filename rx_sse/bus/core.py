@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from contextvars import Context
-from typing import Any
+from typing import Any, NoReturn
 
 from rx_sse.arguments import count, function, seconds
 from rx_sse.bus.log.draft import Draft, Retention
@@ -197,6 +197,12 @@ class Core:
         if self.publisher is None:
             raise BusClosed("the bus is closed")
         return await self.publisher.publish(draft)
+
+    def __reduce__(self) -> NoReturn:
+        raise UsageError(
+            "a bus and its topics cannot be copied, pickled or sent to another process: make a bus there "
+            "(SQLiteBus and RedisBus reach this one), or publish with SQLitePublisher or RedisPublisher"
+        )
 
     # -- inside ----------------------------------------------------------------------------------------------
 

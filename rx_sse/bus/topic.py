@@ -68,6 +68,9 @@ class _Live(Unwrapped[Any]):
             f"topic {self.name!r} is endless: return it from the handler, or subscribe; do not await it"
         )
 
+    def __reduce__(self) -> NoReturn:
+        self._core.__reduce__()
+
 
 class Topic(_Live, abc.SubjectBase[Any]):
     """A Subject of a topic's values.

@@ -21,11 +21,15 @@ async def read_body(request: web.Request) -> bytes:
     """The body of a request. `request.text()` and `request.json()` then return it without waiting.
 
     Raises:
-        web.HTTPException: 408, it did not arrive in time: the connection is closed behind the answer.
+        web.HTTPException: 408, it did not arrive in time: the connection is closed behind the answer; 400,
+            the connection ended before it.
     """
     most = registry_of(request).limits.body_timeout
+    deadline = asyncio.timeout(most)
     try:
-        async with asyncio.timeout(most):
+        async with deadline:
             return await request.read()
-    except TimeoutError:
-        raise problem(408, f"the body did not arrive within {most:g} s", close=True) from None
+    except OSError:  # a TimeoutError, ours or the connection's, or what else ended the connection
+        if deadline.expired():
+            raise problem(408, f"the body did not arrive within {most:g} s", close=True) from None
+        raise problem(400, "the connection ended before the body", close=True) from None

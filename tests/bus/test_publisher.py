@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import pickle
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -255,3 +258,11 @@ def test_a_push_to_a_bus_whose_loop_was_closed_says_so_at_once() -> None:
     for _ in range(2):
         with pytest.raises(BusClosed, match="its event loop was closed"):
             bus.topic("t").on_next(1)
+
+
+@pytest.mark.parametrize("how", [pickle.dumps, copy.deepcopy])
+def test_a_bus_that_is_to_be_sent_to_another_process_says_what_to_do(how: Callable[[object], object]) -> None:
+    bus = MemoryBus()
+    for part in (bus, bus.topic("t"), bus.topic("t").as_events()):
+        with pytest.raises(UsageError, match="make a bus there"):
+            how(part)

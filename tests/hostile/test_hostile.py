@@ -565,6 +565,28 @@ async def test_cwe_400_a_body_that_does_not_arrive_is_408_and_the_end_of_its_con
     check_log(caplog.records)
 
 
+@pytest.mark.parametrize("end", ["close", "abort"])
+async def test_cwe_400_a_client_that_leaves_within_its_body_is_no_error_in_the_log(
+    end: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    app, bus = make_app()
+    app.add_subapp("/operators", rx_sse.admin_app(auth=rx_sse.JWTAuth(key=KEY, algorithms="HS256")))
+    operator = bearer_line(scope="publish admin")
+    async with serve(app) as url:
+        for path, beginning, lines in BODIES.values():
+            _, writer = await asyncio.open_connection(*url.removeprefix("http://").split(":"))
+            writer.write(get(path, operator, JSON, *lines, method=b"POST") + beginning)
+            await writer.drain()
+            await asyncio.sleep(0.02)  # the handler reads
+            getattr(writer if end == "close" else writer.transport, end)()
+        async with asyncio.timeout(5):
+            while sum(record.name == "aiohttp.access" for record in caplog.records) < len(BODIES):
+                await asyncio.sleep(0.01)
+        assert not (await bus.history("news")).entries
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
 async def test_cwe_400_who_may_not_publish_does_not_get_the_time_for_a_body() -> None:
     cases = [
         (get("/events/topics/news", b"Content-Length: 9", JSON, method=b"POST"), 401),
