@@ -715,6 +715,8 @@ async def test_cwe_1021_no_page_of_another_site_frames_ours() -> None:
             await stream.read_head()
             policy = stream.headers["content-security-policy"]
             assert re.search(r"frame-ancestors '(none|self)'", policy), url
+            assert re.match(r"default-src '(none|self)';", policy) and "unsafe" not in policy, url
+            assert re.findall(r"script-src ([^;]*)", policy) in ([], ["'self'"]), url
             assert stream.status == 200 and stream.headers["x-content-type-options"] == "nosniff"
             await stream.aclose()
 
