@@ -52,7 +52,9 @@ class Cursor(sqlite3.Cursor):
     def execute(self, sql: str, parameters: Any = ()) -> Any:
         connection = self.connection
         assert isinstance(connection, Connection)
-        return connection.database.statement(connection, sql, partial(super().execute, sql, parameters))
+        found = connection.database.statement(connection, sql, partial(super().execute, sql, parameters))
+        connection.database.threads.lose_processor()
+        return found
 
     def plain(self, sql: str) -> list[Any]:
         """What a statement finds, without the disk."""
@@ -132,6 +134,7 @@ class Database:
             # Looking for what is new is nearly all that happens in virtual time.
             mock.patch.multiple(reader, **parts, PACE=0.12, BUSY_PACE=0.03),
             mock.patch.multiple(writer, **parts),
+            mock.patch.object(time, "monotonic", self.threads.monotonic),
             mock.patch.object(time, "time_ns", lambda: int(wall() * 1e9)),
             mock.patch.object(time, "clock_gettime_ns", lambda _: int(self.loop.time() * 1e9)),
             mock.patch.object(file_clock, "BOOT_ID", self._directory / "boot"),
@@ -418,6 +421,7 @@ class Database:
     def heal(self) -> None:
         """From now on nothing goes wrong."""
         self.faulty = self.threads.faulty = False
+        self.loop.crowded = 0.0
         self.failing = ""
         if self._foreign is not None:
             self._unlock(self._foreign, "ROLLBACK")

@@ -1,9 +1,10 @@
 """A deterministic event loop: its clock moves when nothing is left to do, and only then.
 
 `call_soon` is first in, first out, as asyncio promises. Timers run in the order of their times; where two are
-due at the same instant, in the order in which they were set. Threads are played between two callbacks, and
-where the library looks at the clock, with another thread's identity: the places at which a real thread may
-come in.
+due at the same instant, in the order in which they were set. Threads that push are played between two
+callbacks, and where the library looks at the clock, with another thread's identity: the places at which a
+real thread may come in. Threads of the library (`threads`) run on at their own times, also while the loop
+computes: a callback may take a while, and what they hand over then waits.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ import asyncio
 import contextvars
 import heapq
 import logging
+import math
 import os
 import random
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -34,6 +37,8 @@ SPINNING = 200_000
 """Callbacks at one instant of virtual time: beyond it something asks again and again without a pause."""
 LOOK = 0.000_02
 """Seconds of computing between two looks at `time.perf_counter`."""
+COMPUTING = (0.000_2, 0.001, 0.05)
+"""Seconds for which others may have the processor, at most."""
 
 
 class _NoWatchdog:
@@ -93,12 +98,17 @@ class Loop(asyncio.AbstractEventLoop):
         self._cpu = 0.0
         self._ready: deque[Call] = deque()
         self._timers: list[tuple[float, int, Call]] = []
+        self._switches: list[tuple[float, int, Call]] = []
         self._number = 0
         self._closed = False
         self._threads: dict[int, deque[Callable[[], None]]] = {}
         self.playing = 0
         self.slow = 0.0
         """How likely a look at the clock finds that a time slice is over."""
+        self.crowded = 0.0
+        """How likely the processor goes to others: between two callbacks, and where a thread may lose it."""
+        self.lose_processor: Callable[[], None] = _nothing
+        """Called on a thread of the library, where it may lose the processor."""
         self.failures: list[str] = []
         """What reached the exception handler."""
 
@@ -112,16 +122,19 @@ class Loop(asyncio.AbstractEventLoop):
         self._ready.append(call)
         return call
 
-    call_soon_threadsafe = call_soon
+    def call_soon_threadsafe(self, callback: Callable[..., Any], *args: Any, context: Any = None) -> Any:
+        self.lose_processor()
+        return self.call_soon(callback, *args, context=context)
 
     def call_later(self, delay: float, callback: Callable[..., Any], *args: Any, context: Any = None) -> Any:
         return self.call_at(self._now + delay, callback, *args, context=context)
 
     def call_at(self, when: float, callback: Callable[..., Any], *args: Any, context: Any = None) -> Any:
-        call = Call(callback, args, context, when)
-        self._number += 1
-        heapq.heappush(self._timers, (when, self._number, call))
-        return call
+        return self._timed(self._timers, Call(callback, args, context, when))
+
+    def switch_at(self, when: float, action: Callable[[], None]) -> Call:
+        """Have a thread of the library run on at a time, whatever the loop does then."""
+        return self._timed(self._switches, Call(action, (), None, when))
 
     def create_future(self) -> asyncio.Future[Any]:
         return asyncio.Future(loop=self)
@@ -145,9 +158,12 @@ class Loop(asyncio.AbstractEventLoop):
         self._closed = True
         self._ready.clear()
         self._timers.clear()
+        self._switches.clear()
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
-        self.failures.append(f"{context.get('message')}: {context.get('exception')!r}")
+        error = context.get("exception")
+        trail = "" if error is None else "".join(traceback.format_exception(error))
+        self.failures.append(f"{context.get('message')}: {error!r}\n{trail}")
 
     def default_exception_handler(self, context: dict[str, Any]) -> None:
         self.call_exception_handler(context)
@@ -158,14 +174,28 @@ class Loop(asyncio.AbstractEventLoop):
         """Run until that time, or until `done()`, which is asked when the clock is about to move."""
         while not done():
             self._settle()
-            while self._timers and self._timers[0][2].is_cancelled:
-                heapq.heappop(self._timers)
-            if not self._timers or self._timers[0][0] > deadline:
+            when = min(_first(self._timers), _first(self._switches))
+            if when > deadline:
                 self._now = max(self._now, deadline)
                 return
-            self._now = max(self._now, self._timers[0][0])
-            while self._timers and self._timers[0][0] <= self._now:
-                self._ready.append(heapq.heappop(self._timers)[2])
+            self._now = max(self._now, when)
+            for waiting in (self._timers, self._switches):
+                while waiting and waiting[0][0] <= self._now:
+                    self._ready.append(heapq.heappop(waiting)[2])
+
+    def elapse(self, seconds: float) -> None:
+        """The loop computes for so long: threads run on meanwhile."""
+        end = self._now + seconds
+        while _first(self._switches) <= end:
+            when, _, call = heapq.heappop(self._switches)
+            self._now = max(self._now, when)
+            call.run()
+        self._now = max(self._now, end)
+
+    def may_elapse(self) -> None:
+        """It may be that the loop computes here, for longer than nothing."""
+        if self._switches and self.crowded and self._chance.random() < self.crowded:
+            self.elapse(self._chance.random() * self._chance.choice(COMPUTING))
 
     def run_for(self, seconds: float) -> None:
         """Run for that long."""
@@ -191,9 +221,15 @@ class Loop(asyncio.AbstractEventLoop):
                 self._play_thread()
                 continue
             ready.popleft().run()
+            self.may_elapse()
             turns += 1
             if turns > SPINNING:
                 raise Spinning(f"more than {SPINNING} callbacks at {self._now:.3f}")
+
+    def _timed(self, waiting: list[tuple[float, int, Call]], call: Call) -> Call:
+        self._number += 1
+        heapq.heappush(waiting, (call.when(), self._number, call))
+        return call
 
     # -- threads ---------------------------------------------------------------------------------------------
 
@@ -233,6 +269,17 @@ class Loop(asyncio.AbstractEventLoop):
     def wall_time(self) -> float:
         """`time.time()`."""
         return EPOCH + self._now
+
+
+def _first(waiting: list[tuple[float, int, Call]]) -> float:
+    """When the first of these is due."""
+    while waiting and waiting[0][2].is_cancelled:
+        heapq.heappop(waiting)
+    return waiting[0][0] if waiting else math.inf
+
+
+def _nothing() -> None:
+    """There are no threads of the library."""
 
 
 def _sleep(seconds: float) -> None:

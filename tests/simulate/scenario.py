@@ -277,7 +277,7 @@ class Scenario:
         ghosts = self.turned_down & self._stored()
         assert not ghosts, f"{', '.join(ghosts)} were refused, and are stored"
         assert not lost, f"{', '.join(lost)} were pushed without an error, and never stored"
-        assert not self.loop.failures, f"the loop's exception handler got {self.loop.failures}"
+        assert not self.loop.failures, f"the loop's exception handler got {'; '.join(self.loop.failures)}"
 
     def _account_for_clients(self) -> None:
         if self.broker is not None:

@@ -1,8 +1,10 @@
 """Threads of the library in virtual time: each runs alone, from one place where it waits to the next.
 
 A thread of the library is played by a real one that goes on only while the loop stands still and waits for
-it. Where it would wait, for a queue or for a disk, it gives the word back to the loop, and is called again by
-a timer of the loop: sometimes much later than it asked for, as on a busy machine.
+it. Where it would wait, for a queue or for a disk, it gives the word back to the loop, and is called again
+when it is due: sometimes much later than it asked for, as on a busy machine. In some runs it also loses the
+processor where it waits for nothing: behind a statement, a look at the clock, or before it hands something
+to the loop; and the loop does before it hands something to a thread.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
-from .loop import Call, Loop
+from .loop import COMPUTING, Call, Loop
 
 FIRST = 100
 """The number of the first of these threads; those of publishers have lower ones."""
@@ -66,6 +68,8 @@ class Threads:
         self.current: Thread | None = None
         self.faulty = True
         self.all: list[Thread] = []
+        loop.crowded = chance.choice((0.0, 0.02, 0.2))
+        loop.lose_processor = self.lose_processor
 
     def thread(self, *, target: Callable[[], None], name: str, daemon: bool = True) -> Thread:
         """What `threading.Thread` makes."""
@@ -79,6 +83,18 @@ class Threads:
         """The thread that runs waits for so long."""
         if self.current is not None:
             self.current.wait(seconds)
+
+    def lose_processor(self) -> None:
+        """The thread that runs may stand still here, while others run on."""
+        crowded, chance = self.loop.crowded, self.chance
+        if self.current is not None and crowded and chance.random() < crowded:
+            self.current.wait(chance.random() * chance.choice(COMPUTING))
+
+    def monotonic(self) -> float:
+        """`time.monotonic()`: what it says may be old by the time it is used."""
+        now = self.loop.time()
+        self.lose_processor()
+        return now
 
     def late(self) -> float:
         """How long it takes until a thread that has something to do runs."""
@@ -149,7 +165,7 @@ class Thread:
             self._timer.cancel()
         loop = self._threads.loop
         due = max(loop.time() + seconds, self._group.stalled) + self._threads.late()
-        self._timer = loop.call_at(due, self._run)
+        self._timer = loop.switch_at(due, self._run)
 
     def _run(self) -> None:
         """Let it go on until it waits again; on the loop's thread."""
@@ -189,6 +205,8 @@ class Queue:
         self._waiter: Thread | None = None
 
     def put(self, item: Any) -> None:
+        if self._threads.current is None:
+            self._threads.loop.may_elapse()
         self._items.append(item)
         if self._waiter is not None:
             self._waiter.wake()

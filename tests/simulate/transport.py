@@ -83,7 +83,9 @@ class Wire(asyncio.Transport):
         self._peer = None
         self._flying.clear()
         self._arrived.clear()
-        self._loop.call_later(noticed, self._lost, ConnectionResetError("the client has gone"))
+        # As asyncio does it: one turn later than what was read before.
+        error = ConnectionResetError("the client has gone")
+        self._loop.call_later(noticed, self._loop.call_soon, self._lost, error)
 
     # -- the server's side -----------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ Never: an entry is trimmed that is so young that another process may not have re
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rx_sse.bus.log.draft import Draft, Retention
@@ -132,20 +132,20 @@ class Appender:
         return alone
 
     def append(
-        self, drafts: Sequence[Draft], now: int, unsure: Iterable[Draft] = ()
+        self, drafts: Sequence[Draft], now: int, unsure: Mapping[Draft, Position | None] | None = None
     ) -> tuple[list[Outcome], Stored]:
         """Store drafts, in order.
 
         Args:
             drafts: any number, of any topics.
             now: milliseconds of the file.
-            unsure: drafts that may be stored already: the transaction before failed in its commit.
+            unsure: drafts that may be stored already, because the transaction before failed in its commit;
+                with their positions if they were found since.
 
         Returns:
             The outcome of each draft, and the inserted entries.
         """
         self._prepare(drafts, now)
-        sure = unsure if isinstance(unsure, set) else set(unsure)
         id = before = self._id if self._id >= 0 else self._last_id()
         outcomes: list[Outcome] = []
         stored = Stored(id + 1, [], [], [])
@@ -155,9 +155,11 @@ class Appender:
         known, nonces, traced = self._known, self._nonces, False
         for draft in drafts:
             topic = known[draft.topic]
-            if sure and draft in sure and (found := self._find(topic, draft.nonce)) is not None:
-                outcomes.append(found)
-                continue
+            if unsure and draft in unsure:
+                found = unsure[draft] or self._find(topic, draft.nonce)
+                if found is not None:
+                    outcomes.append(found)
+                    continue
             prev = topic.position
             if draft.claim is not None and not self._admits(draft, draft.claim, admitted, prev.seq, now):
                 outcomes.append(PublishRefused(NO_LEASE))
@@ -199,6 +201,21 @@ class Appender:
     def ensure(self, topic: str, retention: Retention, now: int) -> None:
         """Create a topic, if it does not exist."""
         self._load({topic: retention}, now)
+
+    def stored(self, drafts: Iterable[Draft]) -> dict[Draft, Position]:
+        """The drafts among these that are stored, with their positions. Outside a transaction."""
+        found: dict[Draft, Position] = {}
+        wanted = {(draft.topic, draft.nonce): draft for draft in drafts}
+        for topic in {draft.topic for draft in wanted.values()}:
+            rows = self._rows.execute(
+                "SELECT seq, nonce FROM rx_sse_entries WHERE topic = "
+                "(SELECT id FROM rx_sse_topics WHERE name = ?) ORDER BY seq DESC LIMIT ?",
+                (topic, LOOK),
+            )
+            for seq, nonce in rows:
+                if (draft := wanted.get((topic, nonce))) is not None:
+                    found[draft] = Position(seq, nonce)
+        return found
 
     def forget(self) -> None:
         """Remember nothing: the transaction was rolled back, or a sweep has changed what was known."""

@@ -79,7 +79,7 @@ class SQLitePublisher(BlockingPublisher[_State]):
                         raise OSError("it was replaced")
                     draft.retention = schema.kept(connection).of(draft.topic)
                     outcomes, _ = Appender(connection, remember=False).append(
-                        [draft], self._file.now(), [draft] if unsure else ()
+                        [draft], self._file.now(), {draft: None} if unsure else None
                     )
                     committing = True
                     connection.execute("COMMIT")

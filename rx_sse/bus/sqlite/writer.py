@@ -20,6 +20,7 @@ from collections import deque
 from typing import Protocol
 
 from rx_sse.bus.log.draft import Draft
+from rx_sse.bus.log.position import Position
 from rx_sse.bus.sqlite.appending import Appender
 from rx_sse.bus.sqlite.file import File, Identity, transient
 from rx_sse.bus.sqlite.items import Item, drafts_in, front, in_rows, without
@@ -83,7 +84,8 @@ class Writer:
         self._file = file
         self._jobs: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
         self._items: deque[Item] = deque()
-        self._unsure: set[Draft] = set()
+        self._unsure: dict[Draft, Position | None] = {}
+        self._sought = True  # whether these were looked for
         self._stopping = False
         self._sweep = False
         self._connection: sqlite3.Connection | None = None
@@ -198,6 +200,7 @@ class Writer:
         self._file.check()
         self._connection, self._identity = connection, _ = self._file.connect_known()
         self.own.clear()
+        self._unsure = dict.fromkeys(self._unsure)
         self._appender = Appender(connection, remember=True)
         self._sweeper = Sweeper(connection)
         self._looked = now
@@ -211,6 +214,8 @@ class Writer:
             self._read()
         if not (self._items or self._troubled):
             return
+        if not self._sought:
+            self._seek()
         began = time.monotonic()
         try:
             connection.execute("BEGIN IMMEDIATE")
@@ -265,6 +270,13 @@ class Writer:
         except (ValueError, TypeError) as error:
             return part.done, error
 
+    def _seek(self) -> None:
+        """Look for the drafts whose commit failed: they may be stored all the same, and trimmed by the time
+        that writing works again.
+        """
+        self._unsure |= self._appender.stored(self._unsure)
+        self._sought = True
+
     def _read(self) -> None:
         """Execute works that need no transaction."""
         assert self._connection is not None
@@ -306,7 +318,8 @@ class Writer:
         self.own.failed()
         with self.lock:
             if committing:
-                self._unsure.update(self.under_way)
+                self._unsure = dict.fromkeys(self.under_way) | self._unsure
+                self._sought = False
             self.under_way = list(self._unsure)
 
     def _blame(self, items: list[Item], error: sqlite3.Error) -> None:

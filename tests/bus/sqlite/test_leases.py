@@ -100,7 +100,7 @@ def test_a_batch_stores_nothing_behind_an_end_and_nothing_of_an_outdated_owner(p
     assert [isinstance(it, PublishRefused) for it in outcomes] == [True, False, True, False, True, True]
     found = late.look("a")
     assert found is not None and (found.state, found.entries) == ("completed", 1)
-    outcomes, _ = appender.append([drafts[3]], 3000, {drafts[3]})
+    outcomes, _ = appender.append([drafts[3]], 3000, {drafts[3]: None})
     assert not isinstance(outcomes[0], Exception), "its commit failed and it was stored all the same"
     connection.close()
 

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -54,6 +55,52 @@ async def test_what_was_refused_while_the_writer_was_held_up_is_not_stored(tmp_p
         await bus.publish("t", "later")
         entries = await bus.history("t", last=10)
         assert [entry.data for entry in entries] == ["later"]
+
+
+async def test_what_a_failed_commit_has_stored_is_not_stored_again_when_it_was_trimmed(
+    path: Path, forward: Callable[[float], None]
+) -> None:
+    """The writer's `COMMIT` fails because a work has committed before it. Until the second attempt begins,
+    another process trims what was stored.
+    """
+    begun, goes_on, committed, again, ends = (threading.Event() for _ in range(5))
+
+    def commit(connection: sqlite3.Connection, _: object) -> None:
+        if not committed.is_set():
+            connection.execute("COMMIT")
+            committed.set()
+
+    def hold(statement: str) -> None:
+        if statement == "BEGIN IMMEDIATE" and not goes_on.is_set():
+            begun.set()
+            goes_on.wait(10.0)
+        elif statement == "BEGIN IMMEDIATE" and committed.is_set() and not ends.is_set():
+            again.set()
+            ends.wait(10.0)
+
+    async with SQLiteBus(path, history=3) as bus, SQLiteBus(path, history=3) as other:
+        listener = await Listener(other, "t").opened()
+        await bus.position("t")
+        await trace(bus, hold)
+        first = asyncio.ensure_future(bus.publish("t", -2))
+        await asyncio.to_thread(begun.wait, 10.0)
+        once = asyncio.ensure_future(bus.publish("t", -1))
+        log: Any = core_of(bus).log
+        while log.unsettled < 2:
+            await asyncio.sleep(0)
+        finished = asyncio.get_running_loop().create_future()
+        log.in_place(Work(commit, finished.set_result))
+        goes_on.set()
+        await asyncio.to_thread(again.wait, 10.0)
+        forward(4.0)
+        for number in range(20):
+            await other.publish("t", number)
+        ends.set()
+        cursors = await asyncio.gather(first, once, finished)
+        await other.publish("t", 20)
+        await listener.received(23)
+        assert listener.values == [*range(-2, 21)] and not listener.gaps
+        assert cursors[:2] == [event.id for event in listener.events[:2]]
 
 
 @pytest.mark.slow
