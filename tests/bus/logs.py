@@ -25,8 +25,15 @@ def keys_of(bus: Bus) -> Keys:
     return log.keys
 
 
+def sqlite_of(bus: Bus) -> SQLiteLog:
+    """The log of a bus on a file."""
+    log = core_of(bus).log
+    assert isinstance(log, SQLiteLog)
+    return log
+
+
 def writer_of(bus: Bus) -> Writer:
     """The thread that writes the file of a bus that runs."""
-    log = core_of(bus).log
-    assert isinstance(log, SQLiteLog) and log._writer is not None
-    return log._writer
+    writer = sqlite_of(bus)._writer
+    assert writer is not None
+    return writer

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from rx_sse.bus.log.draft import Draft, Retention
-from rx_sse.bus.log.entry import END, GAP, JSON, TEXT, Entry, gap_data
+from rx_sse.bus.log.entry import END, GAP, TEXT, Entry, gap_data
 from rx_sse.bus.log.port import Listener, Page, Query
 from rx_sse.bus.log.position import Position, new_nonce
 from rx_sse.errors import PublishUnknown
@@ -147,11 +147,8 @@ class Broker:
         entry = Entry(Position(prev.seq + 1, draft.nonce), prev, draft.kind, draft.data, draft.event, now)
         chain = self.chain(draft.topic)
         if chain is not None:
-            if prev.seq == 0:
-                chain.zero(prev.nonce, now)
-            payload = name_of(draft.data) if draft.kind not in (GAP, END, JSON) else None
-            chain.accept(payload, now, draft.nonce, seq=prev.seq + 1, end=draft.kind == END)
-            self.trace.note("broker", "stored {} {}-{:x}", payload or draft.kind, prev.seq + 1, draft.nonce)
+            item = chain.stored(draft.kind, draft.data, entry.position, prev.nonce, now)
+            self.trace.note("broker", "stored {} {}-{:x}", item.payload or draft.kind, *entry.position)
         store.entries.append(entry)
         store.nonces[draft.nonce] = entry.position
         if draft.key is not None:
@@ -171,7 +168,7 @@ class Broker:
         for entry in store.entries[: max(over, 0)]:
             store.base = entry.position
             if chain is not None and (item := chain.by_nonce.get(entry.position.nonce)) is not None:
-                item.gone = self.loop.time() if item.gone is None else item.gone
+                item.leave(self.loop.time())
         if over > 0:
             del store.entries[:over]
 
@@ -256,10 +253,7 @@ class Broker:
         """Note what went with a branch behind what the present one still has."""
         for topic, store in self.master.stores.items():
             if (chain := self.chain(topic)) is not None:
-                for nonce, item in chain.by_nonce.items():
-                    item.taken_back = nonce not in store.nonces
-                    if item.taken_back and item.seq <= store.base.seq:
-                        item.unsayable = True
+                chain.took_back(store.nonces, store.base.seq + 1)
 
     def died_with(self, server: Server) -> None:
         """A process ended that was still on an old master: nobody is left who knows what that one

@@ -8,8 +8,11 @@ went (the log was forgotten, or began again) is noted as well.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, field
+
+from rx_sse.bus.log.entry import END, TEXT
+from rx_sse.bus.log.position import Position
 
 
 def name_of(data: str) -> str:
@@ -46,6 +49,11 @@ class Item:
     unsayable: bool = False
     taken_back: bool = False
     first: float = math.inf
+
+    def leave(self, at: float) -> None:
+        """From now on a reader cannot get it."""
+        if self.gone is None:
+            self.gone = at
 
 
 @dataclass
@@ -96,14 +104,28 @@ class Chain:
         if nonce is not None:
             self.by_nonce[nonce] = item
         if self.kept is not None and item.index - self.kept >= self.born:
-            over = self.items[item.index - self.kept]
-            over.gone = at if over.gone is None else over.gone
+            self.items[item.index - self.kept].leave(at)
         return item
+
+    def stored(self, kind: str, data: str, position: Position, prev: int, at: float) -> Item:
+        """A log has stored an entry behind the one with the nonce `prev`."""
+        if position.seq == 1:
+            self.zero(prev, at)
+        payload = name_of(data) if kind == TEXT else None
+        return self.accept(payload, at, position.nonce, seq=position.seq, end=kind == END)
+
+    def took_back(self, kept: Container[int], first: int) -> None:
+        """The branch that stayed has these nonces, and begins with a number: what went with another one
+        before it may as well have been trimmed.
+        """
+        for nonce, item in self.by_nonce.items():
+            item.taken_back = nonce not in kept
+            item.unsayable |= item.taken_back and item.seq < first
 
     def forget(self, at: float) -> None:
         """Everything went, and with it the meaning of cursors."""
         for item in self.items[self.born :]:
-            item.gone = at if item.gone is None else item.gone
+            item.leave(at)
         self.born = len(self.items)
         self.forgotten.append(at)
 

@@ -17,6 +17,7 @@ import sqlite3
 import tempfile
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -25,11 +26,11 @@ from typing import Any
 from unittest import mock
 
 import rx_sse
-from rx_sse.bus.log.entry import END, TEXT
+from rx_sse.bus.log.position import Position
 from rx_sse.bus.sqlite import file_clock, reader, writer
 from rx_sse.errors import PublishRefused
 
-from .chain import Chain, Item, name_of
+from .chain import Chain, Item
 from .loop import Loop
 from .threads import Group, Threads
 from .trace import Trace
@@ -67,13 +68,26 @@ class Connection(sqlite3.Connection):
     Attributes:
         database: which made it.
         life: of the file, counted by its replacements.
+        cursors: made by it.
     """
 
     database: Database
     life = 0
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.cursors: weakref.WeakSet[sqlite3.Cursor] = weakref.WeakSet()
+
     def cursor(self, factory: Any = None) -> Any:
-        return super().cursor(Cursor)
+        cursor = super().cursor(Cursor)
+        self.cursors.add(cursor)
+        return cursor
+
+    def close(self) -> None:
+        """A cursor in the middle of its rows would keep a transaction open: a thread can be killed there."""
+        for cursor in list(self.cursors):
+            cursor.close()
+        super().close()
 
     def execute(self, sql: str, parameters: Any = (), /) -> Any:
         return self.cursor().execute(sql, parameters)
@@ -220,15 +234,12 @@ class Database:
                 continue
             chain = self.chains(topic)
             self._begun.add(topic)
-            if seq == 1:
-                chain.zero(prev, now)
-            payload = name_of(data) if kind == TEXT else None
-            item = chain.accept(payload, now, nonce, seq=seq, end=kind == END)
+            item = chain.stored(kind, data, Position(seq, nonce), prev, now)
             if present:
                 self._branch.setdefault(topic, set()).add(nonce)
             if self.threads.current is None:
                 self._outside.append((item, now))
-            self.trace.note("database", "stored {} {}-{:x}", payload or kind, seq, nonce)
+            self.trace.note("database", "stored {} {}-{:x}", item.payload or kind, seq, nonce)
         if present:
             self._seen = seen
         else:
@@ -254,7 +265,7 @@ class Database:
             if item.seq < first:
                 if item.gone is not None:
                     return
-                item.gone = now
+                item.leave(now)
 
     # -- what happens to it ----------------------------------------------------------------------------------
 
@@ -413,10 +424,7 @@ class Database:
         """Note what went with a branch behind what the present one still has."""
         firsts = self._firsts(self._anchor)
         for topic, nonces in self._branch.items():
-            for nonce, item in self.chains(topic).by_nonce.items():
-                item.taken_back = nonce not in nonces
-                if item.taken_back and item.seq < firsts.get(topic, 0):
-                    item.unsayable = True
+            self.chains(topic).took_back(nonces, firsts.get(topic, 0))
 
     def heal(self) -> None:
         """From now on nothing goes wrong."""

@@ -83,9 +83,7 @@ class Wire(asyncio.Transport):
         self._peer = None
         self._flying.clear()
         self._arrived.clear()
-        # As asyncio does it: one turn later than what was read before.
-        error = ConnectionResetError("the client has gone")
-        self._loop.call_later(noticed, self._loop.call_soon, self._lost, error)
+        self._loop.call_later(noticed, self._fail, ConnectionResetError("the client has gone"))
 
     # -- the server's side -----------------------------------------------------------------------------------
 
@@ -146,15 +144,13 @@ class Wire(asyncio.Transport):
     def abort(self) -> None:
         if self._gone:
             return
-        self._closing = True
-        self._buffer.clear()
-        self._loop.call_soon(self._lost, None)
+        self._fail(None)
         self._loop.call_later(self._latency, self._end)
 
     # -- inside ----------------------------------------------------------------------------------------------
 
     def _received(self, data: bytes) -> None:
-        if self._gone:
+        if self._closing:  # a transport that closes reads no more
             return
         if not self._reading:
             self._unread.append(data)
@@ -203,6 +199,13 @@ class Wire(asyncio.Transport):
         peer, self._peer = self._peer, None
         if peer is not None:
             peer.ended()
+
+    def _fail(self, error: Exception | None) -> None:
+        """Read no more; the protocol hears of it a turn later than of what was read before, as in asyncio."""
+        if not self._gone:
+            self._closing = True
+            self._buffer.clear()
+            self._loop.call_soon(self._lost, error)
 
     def _lost(self, error: Exception | None) -> None:
         if self._gone:

@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,7 +16,7 @@ from rx_sse.bus.sqlite.work import Work
 from rx_sse.errors import PublishRefused
 from rx_sse.testing.listener import Listener
 
-from ..logs import writer_of
+from ..logs import sqlite_of, writer_of
 
 FSYNC = 0.2
 COMMITS = 8
@@ -85,7 +84,7 @@ async def test_what_a_failed_commit_has_stored_is_not_stored_again_when_it_was_t
         first = asyncio.ensure_future(bus.publish("t", -2))
         await asyncio.to_thread(begun.wait, 10.0)
         once = asyncio.ensure_future(bus.publish("t", -1))
-        log: Any = core_of(bus).log
+        log = sqlite_of(bus)
         while log.unsettled < 2:
             await asyncio.sleep(0)
         finished = asyncio.get_running_loop().create_future()
