@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from reactivex import abc
 
@@ -30,7 +30,7 @@ from rx_sse.bus.resume.stream_cursor import StreamCursor
 from rx_sse.bus.runs.failure import failure_of_run
 from rx_sse.bus.shaped import encoded, marked, shaped
 from rx_sse.bus.since import Since, fresh_since
-from rx_sse.bus.subscription import takes_batches
+from rx_sse.bus.subscription import BatchObserver, takes_batches
 from rx_sse.bus.user_code import NO_FUNCTIONS, Functions, UserCode
 from rx_sse.delivery.batch import EventBatch
 from rx_sse.errors import Overloaded, RxSseError
@@ -131,12 +131,12 @@ class EventsSubscription(abc.DisposableBase):
 
     def _start_at(self, local: LocalTopic) -> None:
         """Begin at the position of the only topic, live."""
-        handle, position, callbacks = self._handle, local.position, self._callbacks
-        assert handle is not None and position is not None and takes_batches(callbacks)
+        handle, position, batches = self._handle, local.position, cast(BatchObserver, self._callbacks)
+        assert handle is not None and position is not None
         self._left = 1
         self.ready = True
         handle.begin_at(self, local.ref, position, order_of(position, local.epoch))
-        self._readers = (Reader(local, None, self, receive=callbacks.on_batch),)
+        self._readers = (Reader(local, None, self, receive=batches.on_batch),)
         self._core.rosters.join(local.topic, handle.user)
 
     def release(self) -> None:

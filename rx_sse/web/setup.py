@@ -156,7 +156,7 @@ def _returning(request: web.Request, handler: Next) -> Awaitable[web.StreamRespo
     time."""
     if registry_of(request).debug:
         handler = functools.partial(_explained, handler=handler)
-    if is_event_source(request) and raw_last_event_id(request) is not None and RETURNED not in request:
+    if raw_last_event_id(request) is not None and is_event_source(request) and RETURNED not in request:
         request[RETURNED] = True  # the outermost of several applications has it
         return _returned(request, handler)
     return handler(request)

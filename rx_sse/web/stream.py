@@ -188,7 +188,7 @@ class Stream(Outlet):
         connection.tune(keep=stays)
         opening = self.opening()
         first = self._coding.text(opening) if opening else b""
-        if not connection.paused and self.outbox:
+        if not connection.paused:
             first += self.outbox.take(WRITE_LIMIT)
         self.gate = PASSED
         connection.start(self._home.parts.loop.time(), headers, first)

@@ -8,6 +8,7 @@ state. Control events are named ``stream-…``, carry JSON, and are never called
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from typing import Any, Final
 
 from rx_sse.wire.event import ServerSentEvent, framed, made
@@ -52,6 +53,7 @@ _CURSORS: Final = {
 """Each stream of a bus opens with one: all of it but the id."""
 
 
+@lru_cache(maxsize=64)
 def retry_line(ms: int) -> bytes:
     """The line that sets the client's reconnection time; like the heartbeat it needs no blank line."""
     return b"retry: %d\n" % ms
