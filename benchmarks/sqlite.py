@@ -15,12 +15,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import os
 import signal
 import sqlite3
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -45,6 +47,10 @@ SLOW_DISK = 0.2
 TOPICS = 10
 RESTARTS = 2
 PATIENCE = 60.0
+STALL = ("late", "waited", "turn", "other", "collection")
+"""Of a stall: how late the loop turned; how long its thread waited for a core; its CPU time; what is left,
+when another thread had the interpreter; and, on any thread, the longest garbage collection.
+"""
 
 
 # -- the server ----------------------------------------------------------------------------------------------
@@ -116,30 +122,51 @@ async def until(true: Callable[[], bool]) -> None:
 
 
 class Stalls:
-    """Asks the loop every millisecond, and notes how late it was."""
+    """Asks the loop every millisecond, and notes how late it was, and why."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._worst = self._busiest = 0.0
-        self._cpu = time.thread_time()
+        self._worst: dict[str, float] = dict.fromkeys(STALL, 0.0)
+        self._waits = Path(f"/proc/self/task/{threading.get_native_id()}/schedstat")
+        self._began = 0.0
+        gc.callbacks.append(self._collects)
+        self._cpu, self._waited = time.thread_time(), self._waiting()
         self._due = loop.time() + 0.001
         self._timer = loop.call_at(self._due, self._turned)
 
     def _turned(self) -> None:
-        now, cpu = self._loop.time(), time.thread_time()
-        self._worst = max(self._worst, now - self._due)
-        self._busiest = max(self._busiest, cpu - self._cpu)
-        self._cpu = cpu
+        cpu, waited, now = time.thread_time(), self._waiting(), self._loop.time()
+        late, turn = now - self._due, cpu - self._cpu
+        self._note("late", late)
+        self._note("waited", waited - self._waited)
+        self._note("turn", turn)
+        self._note("other", late - turn - (waited - self._waited))
+        self._cpu, self._waited = cpu, waited
         self._due = now + 0.001
         self._timer = self._loop.call_at(self._due, self._turned)
 
-    def end(self) -> tuple[float, float]:
-        """The worst, in seconds; and the most CPU time of the loop's thread between two turns. What a busy
-        machine adds to the first is not in the second; nor is the time in which another thread had the
-        interpreter.
-        """
+    def _waiting(self) -> float:
+        """Seconds in which the loop's thread could have run, and had no core, so far."""
+        try:
+            return int(self._waits.read_text("ascii").split()[1]) / 1e9
+        except OSError:  # not Linux
+            return 0.0
+
+    def _collects(self, phase: str, _: dict[str, int]) -> None:
+        now = time.perf_counter()
+        if phase == "start":
+            self._began = now
+        else:
+            self._note("collection", now - self._began)
+
+    def _note(self, name: str, seconds: float) -> None:
+        self._worst[name] = max(self._worst[name], seconds)
+
+    def end(self) -> dict[str, float]:
+        """The longest of each, in seconds."""
         self._timer.cancel()
-        return self._worst, self._busiest
+        gc.callbacks.remove(self._collects)
+        return self._worst
 
 
 async def slow_down(bus: rx_sse.Bus) -> None:
@@ -316,13 +343,12 @@ async def reading(*readers: Reader) -> AsyncIterator[None]:
 
 @dataclass(frozen=True)
 class Pushed:
-    """What a run cost: CPU µs for each event; ms of the longest stall, of the most CPU time in a turn, and of
-    the 99th percentile of the latency.
+    """What a run cost: CPU µs for each event; ms of the longest stalls, and of the 99th percentile of the
+    latency.
     """
 
     cpu: float
-    stall: float
-    turn: float
+    stall: dict[str, float]
     p99: float
 
 
@@ -336,8 +362,8 @@ async def _pushed(kind: str, count: int, rate: float, *, slow: bool = False) -> 
             said = await server.ask("push", "u", count, rate)
             await reader.received(warm + count)
             late = sorted(reader.late[warm:])
-    stall, turn = said["stall"]
-    return Pushed(said["cpu"] / count * 1e6, stall * 1e3, turn * 1e3, late[int(len(late) * 0.99)] * 1e3)
+    stall = {name: seconds * 1e3 for name, seconds in said["stall"].items()}
+    return Pushed(said["cpu"] / count * 1e6, stall, late[int(len(late) * 0.99)] * 1e3)
 
 
 async def cost(rounds: int, _: int) -> None:
@@ -353,18 +379,22 @@ async def cost(rounds: int, _: int) -> None:
 
 async def stall(rounds: int, _: int) -> None:
     """The table of the stalls."""
-    print("| 1,000/s | longest stall of the loop, ms: median (lowest–highest) | its CPU in one turn, ms |")
-    print("| --- | ---: | ---: |")
+    print(
+        "| 1,000/s; the longest, ms: median (lowest–highest) | stall of the loop | its wait for a core "
+        "| its CPU in one turn | another thread had the interpreter | garbage collection |"
+    )
+    print(f"| --- |{' ---: |' * len(STALL)}")
     for name, kind, slow in (
         ("MemoryBus", "memory", False),
         ("SQLiteBus", "sqlite", False),
         ("SQLiteBus, each commit takes 200 ms", "sqlite", True),
     ):
         runs = [await _pushed(kind, PACED, 1_000.0, slow=slow) for _ in range(rounds)]
-        found, turn = [run.stall for run in runs], median(run.turn for run in runs)
-        print(
-            f"| {name} | {median(found):.1f} ({min(found):.1f}–{max(found):.1f}) | {turn:.1f} |", flush=True
-        )
+        cells: list[str] = []
+        for part in STALL:
+            found = [run.stall[part] for run in runs]
+            cells.append(f"{median(found):.1f} ({min(found):.1f}–{max(found):.1f})")
+        print(f"| {name} | {' | '.join(cells)} |", flush=True)
 
 
 async def come_back(rounds: int, _: int) -> None:

@@ -70,7 +70,8 @@ def publish_in(
         EncodeError, EventTooLarge, TopicNameError: the event cannot be sent, or the name is not valid.
         PublishRefused: nothing was inserted: the database is locked, full or not writable, or the key was
             used with other data. The transaction is as it was before.
-        UsageError: not a connection of `sqlite3`, or the tables in it are of a newer layout.
+        UsageError: not a connection of `sqlite3`, its database has no file, or the tables in it are of a
+            newer layout.
     """
     if not isinstance(connection, sqlite3.Connection):
         raise UsageError(
@@ -94,12 +95,26 @@ def publish_in(
 
 def _insert(connection: sqlite3.Connection, draft: Draft) -> Position:
     if not schema.check_layout(schema.layout_of(connection), "this database"):
+        _refuse_without_file(connection)
         schema.create(connection)
     draft.retention = schema.kept(connection).of(draft.topic)
     outcomes, _ = Appender(connection, remember=False).append([draft], begin(connection).now())
     if isinstance(outcomes[0], Exception):
         raise outcomes[0]
     return outcomes[0]
+
+
+def _refuse_without_file(connection: sqlite3.Connection) -> None:
+    """A database in memory, or a temporary one, is this connection's alone: no bus would read the event."""
+    rows = connection.cursor()
+    rows.row_factory = None
+    # As bytes, because an application's connection may return texts as any type.
+    main = "SELECT CAST(coalesce(file, '') AS BLOB) FROM pragma_database_list WHERE name = 'main'"
+    if not rows.execute(main).fetchone()[0]:
+        raise UsageError(
+            "publish_in: the connection's database has no file, so no bus can read the event: give a "
+            "connection to the file of the SQLiteBus"
+        )
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import sqlite3
 from collections.abc import AsyncIterator
@@ -144,6 +145,20 @@ def test_bad_input_is_refused_and_the_transaction_goes_on(path: Path) -> None:
     app.close()
     with pytest.raises(UsageError, match="connection of sqlite3"):
         publish_in("app.db", "t", 1)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("place", [":memory:", ""], ids=["in memory", "temporary"])
+def test_a_database_without_a_file_is_refused_and_gets_no_tables(place: str) -> None:
+    """Its own tables are not lost, and the transaction goes on."""
+    with contextlib.closing(sqlite3.connect(place)) as app:
+        app.execute("CREATE TABLE orders (what TEXT)")
+        app.execute("INSERT INTO orders VALUES ('kept')")
+        app.text_factory = bytes
+        with pytest.raises(UsageError, match="has no file"):
+            publish_in(app, "t", 1)
+        app.commit()
+        assert app.execute("SELECT name FROM sqlite_master").fetchall() == [(b"orders",)]
+        assert app.execute("SELECT count(*) FROM orders").fetchone() == (1,)
 
 
 def test_a_transaction_that_read_before_another_wrote_is_told_what_to_do(path: Path) -> None:
