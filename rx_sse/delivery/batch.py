@@ -47,6 +47,7 @@ class Group(Protocol):
     """A set of receivers."""
 
     open: EventBatch | None
+    current: tuple[Any, ...] | None
 
     def members(self) -> Sequence[Any]: ...
 
@@ -155,10 +156,15 @@ class EventBatch:
 
     def __init__(self, group: Group | None, first: Any, size: int) -> None:
         self.group = group
-        self.receivers: Sequence[Any] = () if group is None else group.members()
-        self.takers: Sequence[Callable[[EventBatch], None]] = (
-            group.takers() if group is not None and len(self.receivers) > 1 else ()
-        )
+        receivers: Sequence[Any] = ()
+        takers: Sequence[Callable[[EventBatch], None]] = ()
+        if group is not None:
+            current = group.current
+            receivers = group.members() if current is None else current
+            if len(receivers) > 1:
+                takers = group.takers()
+        self.receivers = receivers
+        self.takers = takers
         self.items: list[Any] = [first]
         self.size = size
         self.source: Source | None = None

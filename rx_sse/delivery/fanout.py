@@ -39,46 +39,47 @@ class ReceiverSet:
     Leaving is O(1), and so is joining; the tuple that deliveries iterate over is made anew after either.
     """
 
-    __slots__ = ("_members", "_table", "_takers", "open")
+    __slots__ = ("_table", "_takers", "current", "open")
 
     def __init__(self) -> None:
-        self._members: tuple[Any, ...] | None = ()
+        self.current: tuple[Any, ...] | None = ()
+        """The receivers, unless their tuple has to be made anew: then `members` makes it."""
         self._table: dict[Any, None] | None = None
         self._takers: tuple[Callable[[EventBatch], None], ...] = ()
         self.open: EventBatch | None = None
         """The fan-out's own note: the batch that waits for these receivers and accepts more items."""
 
     def __len__(self) -> int:
-        return len(self._table) if self._table is not None else len(self._members or ())
+        return len(self._table) if self._table is not None else len(self.current or ())
 
     def join(self, receiver: Receiver) -> None:
         """Call the receiver from the next event on."""
         self.open = None
         self._takers = ()
-        if self._table is None and self._members is not None and len(self._members) < FEW:
-            self._members = (*self._members, receiver)
+        if self._table is None and self.current is not None and len(self.current) < FEW:
+            self.current = (*self.current, receiver)
             return
         if self._table is None:
-            self._table = dict.fromkeys(self._members or ())
+            self._table = dict.fromkeys(self.current or ())
         self._table[receiver] = None
-        self._members = None
+        self.current = None
 
     def leave(self, receiver: Receiver) -> None:
         """Call the receiver no more, if it was in the set."""
         self._takers = ()
         if self._table is None:
-            self._members = tuple([other for other in self._members or () if other is not receiver])
+            self.current = tuple([other for other in self.current or () if other is not receiver])
         elif receiver in self._table:
             del self._table[receiver]
-            self._members = None
+            self.current = None
             if not self._table:
-                self._table, self._members = None, ()
+                self._table, self.current = None, ()
 
     def members(self) -> tuple[Any, ...]:
         """The receivers of an event that is delivered now."""
-        if self._members is None:
-            self._members = tuple(self._table or ())
-        return self._members
+        if self.current is None:
+            self.current = tuple(self._table or ())
+        return self.current
 
     def takers(self) -> tuple[Callable[[EventBatch], None], ...]:
         """Their `receive`, in the same order: a delivery does not access the receivers themselves."""

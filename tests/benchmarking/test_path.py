@@ -55,7 +55,7 @@ async def test_follows_a_push_from_its_call_to_the_socket(name: str, first: str,
 async def test_a_push_through_the_memory_bus_takes_a_short_way() -> None:
     ways = [await path.memory() for _ in range(3)]  # on a busy machine, a timer falls into one of them
     way = min(ways, key=lambda way: len(way.calls))
-    assert len(way.calls) <= 21 and way.files <= 12 and way.room_changes <= 5, path.printed([way])
+    assert len(way.calls) <= 20 and way.files <= 12 and way.room_changes <= 5, path.printed([way])
 
 
 def test_without_redis_the_others_are_printed(
