@@ -174,11 +174,16 @@ class Outlet(Asked):
     def heartbeat(self) -> bytes:
         if self.end is not None:
             return b""
-        if (
-            self._handle is not None
-            and self._handle.attached
-            and not self._options.strict
-            and (moved := self._handle.refresh()) is not None
-        ):
-            return self._coding.event(moved)
-        return self._coding.heartbeat
+        moved = self._moved()
+        return self._coding.heartbeat if moved is None else self._coding.event(moved)
+
+    def leave_position(self) -> None:
+        """The stream ends: behind what is queued, queue the position that no event of it carries."""
+        if (moved := self._moved()) is not None:
+            self.outbox.control(self._coding.event(moved))
+
+    def _moved(self) -> ServerSentEvent | None:
+        """A `stream-cursor`, if the position has moved without an event."""
+        if self._handle is None or not self._handle.attached or self._options.strict:
+            return None
+        return self._handle.refresh()

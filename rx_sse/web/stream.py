@@ -284,6 +284,7 @@ class Stream(Outlet):
             return
         self.end = end
         self._sink.closed = True
+        self.leave_position()
         self._dispose()
         reason = None if self._handle is None else self._handle.reason
         last = last_event(
@@ -297,9 +298,8 @@ class Stream(Outlet):
     def _finish_when_drained(self) -> None:
         connection = self.connection
         if self._closing_timer is None:
-            self._closing_timer = self._home.parts.loop.call_later(
-                self._options.close_timeout, connection.abort
-            )
+            call_later = self._home.parts.loop.call_later
+            self._closing_timer = call_later(self._options.close_timeout, connection.abort)
         connection.on_drained(self._close)
         connection.mark()
 

@@ -203,7 +203,8 @@ class StreamCursor(Vector):
             outlet.control(stream_cursor(resumed=self._resumed, resumable=False, id=LIVE_ONLY))
 
     def refresh(self) -> ServerSentEvent | None:
-        """A `stream-cursor`, if the position has moved without an event. The queue must be empty."""
+        """A `stream-cursor`, if the position has moved without an event. The queue must be empty, or the
+        stream be at its end."""
         self._settle()
         moved = self._owed
         for track in self._tracks:
