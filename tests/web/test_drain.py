@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import reactivex as rx
 from aiohttp import web
 
 import rx_sse
@@ -37,7 +38,7 @@ async def test_a_client_whose_queue_is_full_leaves_with_the_position_of_its_last
     bus = rx_sse.MemoryBus()
 
     @rx_sse.sse
-    def mapped(request: web.Request) -> object:
+    def mapped(request: web.Request) -> rx.Observable[rx_sse.ServerSentEvent]:
         events = bus.events("news", after=rx_sse.last_event_id(request))
         return events.map(lambda event: event.replace(data=event.data))
 
