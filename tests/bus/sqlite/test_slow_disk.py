@@ -91,6 +91,7 @@ async def test_what_a_failed_commit_has_stored_is_not_stored_again_when_it_was_t
         log.in_place(Work(commit, finished.set_result))
         goes_on.set()
         await asyncio.to_thread(again.wait, 10.0)
+        await listener.received(2)  # before they are trimmed
         forward(4.0)
         for number in range(20):
             await other.publish("t", number)
