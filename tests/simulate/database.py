@@ -146,7 +146,7 @@ class Database:
         with (
             mock.patch.object(sqlite3, "connect", self.connect),
             # Looking for what is new is nearly all that happens in virtual time.
-            mock.patch.multiple(reader, **parts, PACE=0.12, BUSY_PACE=0.03),
+            mock.patch.multiple(reader, **parts, PACE=0.12, QUIET_PACE=0.24, BUSY_PACE=0.03),
             mock.patch.multiple(writer, **parts),
             mock.patch.object(time, "monotonic", self.threads.monotonic),
             mock.patch.object(time, "time_ns", lambda: int(wall() * 1e9)),

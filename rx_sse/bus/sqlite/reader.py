@@ -25,11 +25,14 @@ from rx_sse.bus.sqlite.rows import Clock
 
 BUSY_PACE = 0.002
 PACE = 0.03
-"""Seconds between two checks: while other processes are writing, and otherwise."""
+QUIET_PACE = 0.06
+"""Seconds between two checks: while other processes are writing, otherwise, and once they have written
+nothing for a while: then the checks are most of what an idle process costs."""
 ALONE = 0.25
 """The same while no topic is watched; also between two checks whether the file still exists."""
 LATELY = 1.0
-"""Seconds for which other processes count as writing."""
+QUIET = 10.0
+"""Seconds for which other processes count as writing; and after those, until they count as quiet."""
 
 Question = Callable[[Pages, Clock], Any]
 Answer = Callable[[Any], None]
@@ -197,6 +200,7 @@ class Reader:
         self._connection, self._pages, self._identity = connection, pages, identity
         self._after = last
         self._looked = 0.0
+        self._busy_until = time.monotonic()
         self.settled = True
         self._owner.began(last)
 
@@ -229,8 +233,12 @@ class Reader:
                 self._looked = now if self._follow(owner.seen) else 0.0
         except (sqlite3.Error, ValueError):
             self._version, self._looked, self._behind = -1, 0.0, True  # it is checked again
-        pace = (BUSY_PACE if now < self._busy_until else PACE) if owner.watching else ALONE
-        self._due = time.monotonic() + pace
+        self._due = time.monotonic() + (self._pace(now) if owner.watching else ALONE)
+
+    def _pace(self, now: float) -> float:
+        if now < self._busy_until:
+            return BUSY_PACE
+        return PACE if now < self._busy_until + QUIET else QUIET_PACE
 
     def _nothing_new(self, now: float) -> bool:
         """Whether the writer has seen, in its own transactions, that no other process has written since the

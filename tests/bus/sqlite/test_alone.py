@@ -7,13 +7,13 @@ import contextlib
 import sqlite3
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from rx_sse import SQLiteBus, publish_in
 from rx_sse.bus.sqlite.file import File
-from rx_sse.bus.sqlite.reader import PACE, Reader
+from rx_sse.bus.sqlite.reader import BUSY_PACE, PACE, QUIET, QUIET_PACE, Reader
 from rx_sse.bus.sqlite.rows import Clock
 from rx_sse.testing.listener import Listener
 
@@ -38,6 +38,15 @@ def test_a_look_is_left_out_only_where_the_writer_knows_the_answer(
     reader = Reader(owner, File(path, "process", None), lambda: Clock(0.0, 0))
     reader._looked = 5.0
     assert reader._nothing_new(10.001) is skips
+
+
+@pytest.mark.parametrize(
+    ("after", "pace"), [(-0.1, BUSY_PACE), (0.1, PACE), (QUIET - 0.1, PACE), (QUIET + 0.1, QUIET_PACE)]
+)
+def test_the_longer_no_other_process_writes_the_fewer_looks(path: Path, after: float, pace: float) -> None:
+    reader = Reader(cast(Any, None), File(path, "process", None), lambda: Clock(0.0, 0))
+    reader._busy_until = 100.0
+    assert reader._pace(100.0 + after) == pace
 
 
 async def test_an_entry_of_another_process_arrives_while_this_one_never_stops_writing(path: Path) -> None:
