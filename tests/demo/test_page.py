@@ -101,7 +101,7 @@ SAY = """(() => {
   document.querySelector("#everyone input").value = "%s";
   document.querySelector("#everyone button").click();
 })()"""
-SAID = "[...document.querySelectorAll('#said li')].map(item => item.firstChild.data)"
+SAID = "[...document.querySelectorAll('#said li')].map(item => item.firstChild.textContent)"
 STATE = "document.querySelector('#live-state').dataset.state"
 TICKS = "Number(document.querySelector('#page output').textContent)"
 
@@ -192,7 +192,7 @@ async def test_the_bar_of_a_job_goes_on_over_a_reload_and_in_a_second_tab_which_
             await each.until(f"document.title != 'old' && {LISTED} > {before} && {STOPPABLE}")
             bar = await each.run(BAR)
             await each.until(f"{BAR} > {bar}")
-            files = "[...document.querySelectorAll('#files li')].map(li => li.firstChild.data)"
+            files = "[...document.querySelectorAll('#files li')].map(li => li.firstChild.textContent)"
             seen = await each.run(files)
             assert seen == sorted(seen, reverse=True) and len(set(seen)) == len(seen) and seen[-1] == "000"
         await other.run("document.querySelector('[data-do=stop]').click()")
