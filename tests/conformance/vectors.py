@@ -93,6 +93,10 @@ def http(vector: Vector) -> Case:
     return Case(vector["name"], None, steps)
 
 
+BUSY = 1500.0
+"""Milliseconds that a browser on a busy machine may come later. Another base than ten is 1,536 or 12,288."""
+
+
 def reconnect(vector: Vector) -> Case:
     """One answer after another: what the requests for them carry, and what comes of each."""
 
@@ -113,7 +117,7 @@ def reconnect(vector: Vector) -> Case:
                 sends_id(visit, requests[done])
             if apart and opened is not None:
                 waited = (loop.time() - opened) * 1000
-                if not apart[0] <= waited <= apart[1]:
+                if not apart[0] <= waited <= apart[1] + BUSY:
                     raise Failed(f"awaited a pause of {apart} ms, it was {waited:.0f} ms")
             opened = loop.time()
             await visit.open(response["status"], response["headers"])
