@@ -28,6 +28,7 @@ import rx_sse
 from benchmarks.sqlite import Reader, Server, reading
 from rx_sse.bus.bus import core_of
 from rx_sse.bus.sqlite import file_clock
+from rx_sse.bus.sqlite.reader import LATELY, QUIET
 
 EVENTS = 3_000
 RATES = (10.0, 100.0, 1_000.0)
@@ -92,7 +93,7 @@ async def _idle(count: int) -> list[float]:
             await servers[0].ask("push", "u", 10, 0)
             for reader in readers:
                 await reader.received(10)
-            await asyncio.sleep(2)  # what follows the last event is over
+            await asyncio.sleep(LATELY + QUIET + 1)  # what follows the last event is over
             begin = [_cpu(server) for server in servers]
             await asyncio.sleep(IDLE)
             return [(_cpu(server) - was) / IDLE * 100 for server, was in zip(servers, begin, strict=True)]
