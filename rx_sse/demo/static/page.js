@@ -183,16 +183,17 @@ $("[data-do=kill]").addEventListener("click", () => post("/viewers/{viewer}/kill
 
 let count = 0, shown, waiting = [], since = 0;
 
-// What was published by hand may be any text, and has no key: it gets its time as one, of which there are no two.
+// What was published by hand may be any text, and has no key: it gets its time as one, of which there are no two. Whole
+// microseconds: in seconds, a millionth is below what a number of this size can be added to exactly.
 let latest = 0;
-const now = () => latest = Math.max(latest + 1e-6, Date.now() / 1000);
-function entry(type, text, time) {
+const now = () => latest = Math.max(latest + 1, Date.now() * 1000);
+function entry(type, text, microseconds) {
   let data;
   try {
     data = JSON.parse(text);
   } catch {}
   if (typeof data !== "object" || !data) data = { from: "unknown", text: String(data ?? text) };
-  return { type, data, time, key: data.key ?? String(Math.round(time * 1e6) * 1e3).padStart(20, "0") };
+  return { type, data, time: microseconds / 1e6, key: data.key ?? `${microseconds}000`.padStart(20, "0") };
 }
 
 function keep({ type, data, time, key }) {
@@ -216,7 +217,8 @@ async function begin() {
   for (const list of [$("#said"), ...cards]) list.replaceChildren();
   handlers.settings(found.settings);
   $("[data-do=kill]").hidden = !found.supervised;
-  const entries = [...found.entries.map(({ type, data, time: at }, index) => entry(type, data, at + index * 1e-6)), ...waiting];
+  const past = found.entries.map(({ type, data, time: at }, index) => entry(type, data, Math.round(at * 1e6) + index));
+  const entries = [...past, ...waiting];
   waiting = [];
   entries.sort((one, other) => one.key < other.key ? -1 : 1).forEach(keep);
 }
