@@ -153,7 +153,11 @@ class SQLiteLog:
         """Notify `listener` of every new entry. Entries before the first page that it queries are in that
         page: queries are answered in their order, each from a later state of the file.
         """
-        return self.watches.watch(topic, listener)
+        first = len(self.watches) == 0
+        stop = self.watches.watch(topic, listener)
+        if first and self._reader is not None:
+            self._reader.wake()
+        return stop
 
     async def open(self) -> None:
         """Open the file; if it is locked, or on a full disk, retry in the background.

@@ -17,6 +17,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
+from enum import Enum, auto
 from typing import Any, Protocol
 
 from rx_sse.bus.sqlite.file import File, Identity
@@ -33,6 +34,16 @@ ALONE = 0.25
 LATELY = 1.0
 QUIET = 10.0
 """Seconds for which other processes count as writing; and after those, until they count as quiet."""
+
+
+class _Signal(Enum):
+    """What a reader is to do beside answering questions."""
+
+    BEGIN = auto()
+    POKE = auto()
+    WAKE = auto()
+    STOP = auto()
+
 
 Question = Callable[[Pages, Clock], Any]
 Answer = Callable[[Any], None]
@@ -104,7 +115,7 @@ class Reader:
         self._owner = owner
         self._file = file
         self._dates = dates
-        self._jobs: queue.SimpleQueue[tuple[Question, Answer] | bool | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[tuple[Question, Answer] | _Signal] = queue.SimpleQueue()
         self._connection: sqlite3.Connection | None = None
         self._identity: Identity | None = None
         self._open = False
@@ -128,15 +139,19 @@ class Reader:
 
     def begin(self) -> None:
         """Connect again: the file exists."""
-        self._jobs.put(True)
+        self._jobs.put(_Signal.BEGIN)
 
     def poke(self) -> None:
         """Read now what the watchers have not got, also entries of this process."""
-        self._jobs.put(None)
+        self._jobs.put(_Signal.POKE)
+
+    def wake(self) -> None:
+        """A topic is watched, and none was before: check now, and from now on as often as that needs."""
+        self._jobs.put(_Signal.WAKE)
 
     def stop(self) -> None:
         """End."""
-        self._jobs.put(False)
+        self._jobs.put(_Signal.STOP)
 
     # -- its own ---------------------------------------------------------------------------------------------
 
@@ -174,13 +189,16 @@ class Reader:
             while True:
                 if isinstance(job, tuple):
                     questions.append(job)
-                elif job is None:
-                    self._behind, self._due = True, 0.0
-                elif job:
+                elif job is _Signal.BEGIN:
                     self._begin()
-                else:
+                elif job is _Signal.STOP:
                     self._stopping = True
                     return questions
+                else:
+                    self._due = 0.0
+                    self._behind = self._behind or job is _Signal.POKE
+                    if job is _Signal.WAKE:  # the others were not watched, so they do not count as quiet
+                        self._busy_until = max(self._busy_until, time.monotonic())
                 job = self._jobs.get_nowait()
         except queue.Empty:
             return questions
