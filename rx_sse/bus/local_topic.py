@@ -36,8 +36,7 @@ from rx_sse.bus.log.entry import END, GAP, Entry, gap_data
 from rx_sse.bus.log.port import Page, Query
 from rx_sse.bus.log.position import SEQ_BITS, Position, ref_of
 from rx_sse.bus.ring import ring_kept, ring_of
-from rx_sse.delivery.batch import Receiver
-from rx_sse.delivery.fanout import ReceiverSet
+from rx_sse.delivery.receivers import Receiver, ReceiverSet
 from rx_sse.wire.event import ServerSentEvent
 
 NONE_TOLD: Final[frozenset[Position]] = frozenset()

@@ -3,18 +3,12 @@
 A thousand connections at the same position get the same bytes: these are joined once, for the first
 connection that needs them. Event objects are made only if a receiver needs them.
 
-A connection writes the batches of the one topic that it follows without asking anything else: its place in
-the topic is three fields (`Follower`).
-
 Never: a batch changes after a receiver has read it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
-
-__all__ = ["EventBatch", "Follower", "Receiver", "Source"]
 
 
 class Writable(Protocol):
@@ -30,30 +24,6 @@ class Writable(Protocol):
     def write_first(self, data: bytes, now: float) -> None: ...
 
 
-class Receiver(Protocol):
-    """A reader of live events."""
-
-    @property
-    def receive(self) -> Callable[[EventBatch], None]:
-        """Accepts a batch. After the reader has left, it does nothing."""
-        ...
-
-    def fail(self, error: Exception) -> None:
-        """`receive` raised `error`: remove the reader, and report the error."""
-        ...
-
-
-class Group(Protocol):
-    """A set of receivers."""
-
-    open: EventBatch | None
-    current: tuple[Any, ...] | None
-
-    def members(self) -> Sequence[Any]: ...
-
-    def takers(self) -> Sequence[Callable[[EventBatch], None]]: ...
-
-
 class Source(Protocol):
     """The topic whose entries a batch holds."""
 
@@ -67,41 +37,13 @@ class Source(Protocol):
         ...
 
 
-class Follower:
-    """The place of a client in the only topic of its stream, while the topic's entries are written as they
-    are.
-
-    Attributes:
-        ref: the topic's reference; None while each batch has to be examined.
-        order: the order of the last entry written.
-        position: its position.
-    """
-
-    __slots__ = ("order", "position", "ref")
-
-    order: int
-    position: Any
-
-    def __init__(self) -> None:
-        self.ref: str | None = None
-
-
-NO_FOLLOWER = Follower()
-
-
 class EventBatch:
     """The items that a receiver gets in one call, in order; at least one.
 
-    Args:
-        group: the receivers: those that are in this set now.
-        first: its first item.
-        size: its bytes.
-
     Attributes:
-        receivers: the readers that get the batch.
-        takers: their `receive`, in the same order; empty for one receiver.
         items: entries of one topic, each linked to the one before it; or values, or events without a
             position.
+        size: their bytes.
         source: the topic, if the items are its entries; then also the next five.
         ref: its reference, for a `Follower`; "" without a topic.
         epoch: the unbroken chain of the topic that they belong to.
@@ -111,11 +53,8 @@ class EventBatch:
         at: when it was handed over, in seconds of the loop's clock.
         prompt: no other batch waits for these receivers in this turn of the loop, or the batch is large
             enough for a write of its own: waiting for the end of the turn would gain nothing.
-        called: how many receivers have been called.
-        writing: connections that accepted this batch; `write` sends it to them. None for a single receiver,
-            which writes at once.
-        first: connections, and the bytes that each of them alone gets in answer to this batch; None unless it
-            is the fan-out's `lone`.
+        writing: connections that accepted this batch, and are written to when all have been called. None for
+            a single receiver, which writes at once.
         events: the items as events.
         chunk: their HTTP/1.1 chunks, joined.
         frame: their frames, joined.
@@ -124,85 +63,54 @@ class EventBatch:
 
     __slots__ = (
         "at",
-        "called",
         "chunk",
         "end",
         "epoch",
         "events",
-        "first",
         "frame",
-        "group",
         "items",
         "order",
         "position",
         "prompt",
-        "receivers",
         "ref",
         "size",
         "source",
-        "takers",
         "writing",
         "zstd_chunk",
     )
 
+    at: float
     chunk: bytes
     end: int
     epoch: int
-    order: int
     events: list[Any]
     frame: bytes
+    items: list[Any]
+    order: int
     position: Any
+    prompt: bool
+    ref: str
+    size: int
+    source: Source | None
+    writing: list[Writable] | None
     zstd_chunk: bytes
-
-    def __init__(self, group: Group | None, first: Any, size: int) -> None:
-        self.group = group
-        receivers: Sequence[Any] = ()
-        takers: Sequence[Callable[[EventBatch], None]] = ()
-        if group is not None:
-            current = group.current
-            receivers = group.members() if current is None else current
-            if len(receivers) > 1:
-                takers = group.takers()
-        self.receivers = receivers
-        self.takers = takers
-        self.items: list[Any] = [first]
-        self.size = size
-        self.source: Source | None = None
-        self.ref = ""
-        self.at = 0.0
-        self.prompt = False
-        self.called = 0
-        self.writing: list[Writable] | None = None
-        self.first: list[tuple[Writable, bytes]] | None = None
 
     @staticmethod
     def of(source: Source, entries: list[Any], epoch: int, order: int, end: int) -> EventBatch:
         """Entries for one receiver, which fetches them itself."""
-        batch = EventBatch(None, None, 0)
+        batch = EventBatch()
         batch.items = entries
+        batch.size = 0
         batch.source = source
-        batch.epoch = epoch
         batch.ref = source.ref
+        batch.epoch = epoch
         batch.order = order
         batch.end = end
         batch.position = entries[-1].position
+        batch.at = 0.0
+        batch.prompt = False
+        batch.writing = None
         return batch
-
-    def write(self) -> None:
-        """Send the batch to the connections that accepted it. All receivers are called before any is written
-        to, because a system call between two calls costs the processor's caches: a tenth of a delivery."""
-        at = self.at
-        if self.writing:
-            writing, self.writing = self.writing, []
-            data = self.chunk
-            for connection in writing:
-                if connection.open:
-                    connection.write(data, at)
-        if self.first:
-            first, self.first = self.first, []
-            for connection, data in first:
-                if connection.open:
-                    connection.write_first(data, at)
 
     if not TYPE_CHECKING:  # made at first use; later it is an attribute like any other
 

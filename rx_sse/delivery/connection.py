@@ -24,7 +24,7 @@ from collections.abc import Callable
 from typing import cast
 
 from rx_sse.delivery import Flusher, Outbox, Wheel, tuning
-from rx_sse.delivery.batch import NO_FOLLOWER
+from rx_sse.delivery.follower import NO_FOLLOWER
 from rx_sse.delivery.kernel import hung_up, unsent
 from rx_sse.delivery.owner import NOBODY, Owner
 from rx_sse.delivery.tuning import KERNEL_LIMIT

@@ -19,8 +19,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from rx_sse.delivery.batch import EventBatch, Receiver
+from rx_sse.delivery.batch import EventBatch, Writable
 from rx_sse.delivery.loop import Slice
+from rx_sse.delivery.receivers import ReceiverSet
 
 CHECK_EVERY = 32
 """Deliveries between two checks of the clock."""
@@ -29,63 +30,56 @@ BATCH_BYTES = 65_536
 """A batch is a quarter of an outbox at most, and one write."""
 WORTH_A_WRITE = 8
 """Items for which a batch is written on its own, even if other batches of the same turn may follow."""
-FEW = 8
-"""Receivers that are kept in a tuple; larger sets are kept in a table."""
 
 
-class ReceiverSet:
-    """The receivers of one kind that a topic has.
+class Delivery(EventBatch):
+    """A batch on its way to the receivers that are in a set now.
 
-    Leaving is O(1), and so is joining; the tuple that deliveries iterate over is made anew after either.
+    Args:
+        group: the set.
+        first: the first item.
+        size: its bytes.
+
+    Attributes:
+        receivers: the readers that get the batch.
+        takers: their `receive`, in the same order; empty for one receiver.
+        called: how many receivers have been called.
+        first: connections, and the bytes that each of them alone gets in answer to this batch; None unless it
+            is the fan-out's `lone`.
     """
 
-    __slots__ = ("_table", "_takers", "current", "open")
+    __slots__ = ("called", "first", "group", "receivers", "takers")
 
-    def __init__(self) -> None:
-        self.current: tuple[Any, ...] | None = ()
-        """The receivers, unless their tuple has to be made anew: then `members` makes it."""
-        self._table: dict[Any, None] | None = None
-        self._takers: tuple[Callable[[EventBatch], None], ...] = ()
-        self.open: EventBatch | None = None
-        """The fan-out's own note: the batch that waits for these receivers and accepts more items."""
+    def __init__(self, group: ReceiverSet, first: Any, size: int) -> None:
+        current = group.current
+        self.group = group
+        self.receivers = receivers = group.members() if current is None else current
+        self.takers: Sequence[Callable[[EventBatch], None]] = group.takers() if len(receivers) > 1 else ()
+        self.items = [first]
+        self.size = size
+        self.source = None
+        self.ref = ""
+        self.at = 0.0
+        self.prompt = False
+        self.called = 0
+        self.writing = None
+        self.first: list[tuple[Writable, bytes]] | None = None
 
-    def __len__(self) -> int:
-        return len(self._table) if self._table is not None else len(self.current or ())
-
-    def join(self, receiver: Receiver) -> None:
-        """Call the receiver from the next event on."""
-        self.open = None
-        self._takers = ()
-        if self._table is None and self.current is not None and len(self.current) < FEW:
-            self.current = (*self.current, receiver)
-            return
-        if self._table is None:
-            self._table = dict.fromkeys(self.current or ())
-        self._table[receiver] = None
-        self.current = None
-
-    def leave(self, receiver: Receiver) -> None:
-        """Call the receiver no more, if it was in the set."""
-        self._takers = ()
-        if self._table is None:
-            self.current = tuple([other for other in self.current or () if other is not receiver])
-        elif receiver in self._table:
-            del self._table[receiver]
-            self.current = None
-            if not self._table:
-                self._table, self.current = None, ()
-
-    def members(self) -> tuple[Any, ...]:
-        """The receivers of an event that is delivered now."""
-        if self.current is None:
-            self.current = tuple(self._table or ())
-        return self.current
-
-    def takers(self) -> tuple[Callable[[EventBatch], None], ...]:
-        """Their `receive`, in the same order: a delivery does not access the receivers themselves."""
-        if not self._takers:
-            self._takers = tuple([member.receive for member in self.members()])
-        return self._takers
+    def write(self) -> None:
+        """Send the batch to the connections that accepted it. All receivers are called before any is written
+        to, because a system call between two calls costs the processor's caches: a tenth of a delivery."""
+        at = self.at
+        if self.writing:
+            writing, self.writing = self.writing, []
+            data = self.chunk
+            for connection in writing:
+                if connection.open:
+                    connection.write(data, at)
+        if self.first:
+            first, self.first = self.first, []
+            for connection, data in first:
+                if connection.open:
+                    connection.write_first(data, at)
 
 
 class _Call:
@@ -141,14 +135,14 @@ class FanOut:
         self._soon = soon
         self.now = now
         self.slice = slice or Slice(soon)
-        self._queue: deque[EventBatch | _Call] = deque()
+        self._queue: deque[Delivery | _Call] = deque()
         self._running = False
         self._scheduled = False
         self.waiting = 0
         self.size = 0
         self.delivered = 0
         self.expected = False
-        self.lone: EventBatch | None = None
+        self.lone: Delivery | None = None
         self.probe: Callable[[EventBatch], None] | None = None
 
     def deliver(self, receivers: ReceiverSet, item: Any, size: int = 0) -> EventBatch:
@@ -171,7 +165,7 @@ class FanOut:
             if len(batch.items) >= BATCH_ITEMS or batch.size >= BATCH_BYTES:
                 receivers.open = None
             return batch
-        receivers.open = batch = EventBatch(receivers, item, size)
+        receivers.open = batch = Delivery(receivers, item, size)
         self._queue.append(batch)
         if not self.expected and not self._running and not self._scheduled:
             self._scheduled = True
@@ -192,7 +186,7 @@ class FanOut:
     def clear(self) -> None:
         """Discard everything that waits."""
         for job in self._queue:
-            if isinstance(job, EventBatch) and job.group is not None:
+            if isinstance(job, Delivery):
                 job.group.open = None
         self._queue.clear()
         self.waiting = self.size = 0
@@ -212,12 +206,12 @@ class FanOut:
         try:
             while queue:
                 job = queue[0]
-                done = self._batch(job, end) if isinstance(job, EventBatch) else self._call(job, end)
+                done = self._batch(job, end) if isinstance(job, Delivery) else self._call(job, end)
                 if not done:
                     return
                 if queue and queue[0] is job:  # unless a receiver closed the bus
                     queue.popleft()
-                    if isinstance(job, EventBatch):
+                    if isinstance(job, Delivery):
                         self.waiting -= len(job.items)
                         self.size -= job.size
                         if self.probe is not None:
@@ -234,7 +228,7 @@ class FanOut:
                 self._scheduled = True
                 self._soon(self._scheduled_turn)
 
-    def _add(self, job: EventBatch | _Call) -> None:
+    def _add(self, job: Delivery | _Call) -> None:
         self._queue.append(job)
         if not self._running and not self._scheduled and not self.expected:
             self._scheduled = True
@@ -244,11 +238,11 @@ class FanOut:
         self._scheduled = False
         self.turn()
 
-    def _batch(self, batch: EventBatch, end: float) -> bool:
+    def _batch(self, batch: Delivery, end: float) -> bool:
         """Call a batch's receivers; False if time is up before all are called."""
         receivers, count = batch.receivers, len(batch.items)
         if not batch.called:
-            if batch.group is not None and batch.group.open is batch:
+            if batch.group.open is batch:
                 batch.group.open = None  # the batch accepts no more items
             batch.prompt = len(self._queue) == 1 or count >= WORTH_A_WRITE
         batch.at = self.now()
@@ -283,7 +277,7 @@ class FanOut:
             self.lone = None
         return batch.called >= len(receivers)
 
-    def _call_block(self, batch: EventBatch, at: int, end: int) -> None:
+    def _call_block(self, batch: Delivery, at: int, end: int) -> None:
         self.delivered += (end - at) * len(batch.items)
         while at < end:
             try:

@@ -13,7 +13,8 @@ import asyncio
 import os
 
 from rx_sse.delivery import tuning
-from rx_sse.delivery.batch import NO_FOLLOWER, EventBatch, Follower
+from rx_sse.delivery.batch import EventBatch
+from rx_sse.delivery.follower import NO_FOLLOWER, Follower
 from rx_sse.delivery.owner import Owner
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from rx_sse.delivery.batch import EventBatch
-from rx_sse.delivery.fanout import BATCH_ITEMS, WORTH_A_WRITE, FanOut, ReceiverSet
+from rx_sse.delivery.fanout import BATCH_ITEMS, WORTH_A_WRITE, FanOut
+from rx_sse.delivery.receivers import ReceiverSet
 from rx_sse.reactive.observer import ignore
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from rx_sse.delivery.batch import EventBatch, Follower
+from rx_sse.delivery.batch import EventBatch
+from rx_sse.delivery.follower import Follower
 from rx_sse.delivery.writer import Writer
 
 

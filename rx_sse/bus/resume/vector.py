@@ -18,7 +18,7 @@ from rx_sse.bus.log.position import (
     parse,
     part_of,
 )
-from rx_sse.delivery.batch import Follower
+from rx_sse.delivery.follower import Follower
 
 
 class Start:
