@@ -22,8 +22,8 @@ from reactivex.subject import Subject
 
 import rx_sse
 from rx_sse.bus.bus import Bus
-from rx_sse.bus.log.draft import Retention
 from rx_sse.bus.log.memory import MemoryLog
+from rx_sse.bus.log.retention import Retention
 from rx_sse.testing import open_stream, serve
 from rx_sse.web.auth.tickets import Tickets
 

@@ -17,8 +17,11 @@ from collections.abc import Callable
 from typing import Any, Generic, Self, TypeVar
 
 from rx_sse.arguments import function, seconds
-from rx_sse.bus.log.draft import Draft, Retention, draft_of, hashed_key, not_stored
+from rx_sse.bus.log.entry import Draft, draft_of
+from rx_sse.bus.log.idempotency import hashed_key
+from rx_sse.bus.log.port import not_stored
 from rx_sse.bus.log.position import Position, cursor_of, part_of, ref_of
+from rx_sse.bus.log.retention import Retention
 from rx_sse.bus.log.traceparent import current_traceparent
 from rx_sse.bus.names import check_topic
 from rx_sse.wire.dumps import Dumps

@@ -22,10 +22,11 @@ from rx_sse.bus.core import Core
 from rx_sse.bus.events import Events, check_after, check_beginnings, references
 from rx_sse.bus.gap import Gap
 from rx_sse.bus.history import HistoryPage
-from rx_sse.bus.log.draft import Draft, Retention, draft_of, hashed_key
-from rx_sse.bus.log.entry import END, gap_data
+from rx_sse.bus.log.entry import END, Draft, draft_of, gap_data
+from rx_sse.bus.log.idempotency import hashed_key
 from rx_sse.bus.log.port import Log
 from rx_sse.bus.log.position import MAX_TOPICS, cursor_of, part_of, ref_of
+from rx_sse.bus.log.retention import Retention
 from rx_sse.bus.names import check_topic
 from rx_sse.bus.presence import Presence
 from rx_sse.bus.resume.stream_cursor import StreamCursor

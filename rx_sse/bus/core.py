@@ -13,8 +13,9 @@ from contextvars import Context
 from typing import Any, NoReturn
 
 from rx_sse.arguments import count, function, seconds
-from rx_sse.bus.log.draft import Draft, Retention
+from rx_sse.bus.log.entry import Draft
 from rx_sse.bus.log.port import Flushing, Log, Opening, Probing, Retaining, Sweeping
+from rx_sse.bus.log.retention import Retention
 from rx_sse.bus.measures import BusMeasures
 from rx_sse.bus.publisher import Publisher
 from rx_sse.bus.quotas import Quotas

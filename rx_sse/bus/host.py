@@ -13,9 +13,9 @@ from collections.abc import Callable
 from typing import Protocol
 
 from rx_sse.bus.gap import Gap
-from rx_sse.bus.log.draft import Retention
 from rx_sse.bus.log.history import MemoryBudget
 from rx_sse.bus.log.port import Log, Page, Resident
+from rx_sse.bus.log.retention import Retention
 from rx_sse.delivery.fanout import FanOut
 
 

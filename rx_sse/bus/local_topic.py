@@ -31,8 +31,8 @@ from typing import Final, Protocol
 from rx_sse.bus.form import Form
 from rx_sse.bus.gap import Gap
 from rx_sse.bus.host import Host, Wary
-from rx_sse.bus.log.draft import Draft, hashed_key
-from rx_sse.bus.log.entry import END, GAP, Entry, gap_data
+from rx_sse.bus.log.entry import END, GAP, Draft, Entry, gap_data
+from rx_sse.bus.log.idempotency import hashed_key
 from rx_sse.bus.log.port import Page, Query
 from rx_sse.bus.log.position import SEQ_BITS, Position, ref_of
 from rx_sse.bus.ring import ring_kept, ring_of

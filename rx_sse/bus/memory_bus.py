@@ -14,8 +14,8 @@ from collections.abc import Callable
 
 from rx_sse.arguments import count
 from rx_sse.bus.bus import Bus
-from rx_sse.bus.log.draft import Retention
 from rx_sse.bus.log.memory import MAX_BYTES, MAX_TOPICS, MemoryLog
+from rx_sse.bus.log.retention import Retention
 from rx_sse.wire.dumps import Dumps
 
 

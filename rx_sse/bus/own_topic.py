@@ -12,8 +12,8 @@ from collections.abc import Callable
 from typing import ClassVar
 
 from rx_sse.bus.gap import Gap
-from rx_sse.bus.log.draft import Retention
 from rx_sse.bus.log.entry import Entry
+from rx_sse.bus.log.retention import Retention
 from rx_sse.bus.resume.reader import Reader
 from rx_sse.bus.runtime import Runtime
 from rx_sse.bus.topics import Topics

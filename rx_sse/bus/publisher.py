@@ -18,8 +18,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from rx_sse.bus.log.draft import Draft
-from rx_sse.bus.log.entry import GAP, gap_data
+from rx_sse.bus.log.entry import GAP, Draft, gap_data
 from rx_sse.bus.log.port import Bounded
 from rx_sse.bus.log.position import Position
 from rx_sse.bus.runtime import Runtime

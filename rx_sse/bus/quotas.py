@@ -15,7 +15,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from rx_sse.bus.allowance import Allowance
-from rx_sse.bus.log.draft import KEY_LIFE
+from rx_sse.bus.log.idempotency import KEY_LIFE
 from rx_sse.errors import Overloaded
 
 OPENING_PERIOD = 128.0

@@ -25,8 +25,8 @@ from reactivex import abc
 from reactivex.disposable import Disposable
 
 from rx_sse.bus.gap import Gap
-from rx_sse.bus.log.draft import Draft, Retention
-from rx_sse.bus.log.entry import JSON
+from rx_sse.bus.log.entry import JSON, Draft
+from rx_sse.bus.log.retention import Retention
 from rx_sse.bus.own_topic import OwnTopic
 from rx_sse.bus.resume.reader import Reader
 from rx_sse.bus.resume.replay import Phase

@@ -6,9 +6,9 @@ Never: it holds an entry that the log would not return. So it keeps no more, and
 from __future__ import annotations
 
 from rx_sse.bus.host import Host
-from rx_sse.bus.log.draft import Retention
 from rx_sse.bus.log.history import History
 from rx_sse.bus.log.position import Position
+from rx_sse.bus.log.retention import Retention
 
 RING_ENTRIES = 1000
 RING_BYTES = 1_048_576

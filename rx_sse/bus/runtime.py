@@ -18,9 +18,9 @@ from typing import Any, Protocol, TypeVarTuple, Unpack
 from reactivex import Observable, Subject
 
 from rx_sse.bus.gap import Gap
-from rx_sse.bus.log.draft import Retention
 from rx_sse.bus.log.history import MemoryBudget, shrunk
 from rx_sse.bus.log.port import Dated, Log, Resident
+from rx_sse.bus.log.retention import Retention
 from rx_sse.bus.log.retentions import Retentions
 from rx_sse.bus.log.wall_clock import WallClock
 from rx_sse.delivery.fanout import FanOut

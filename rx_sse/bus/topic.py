@@ -21,7 +21,7 @@ from reactivex import Observable, abc
 
 from rx_sse.bus.core import Core
 from rx_sse.bus.form import Form
-from rx_sse.bus.log.draft import draft_of
+from rx_sse.bus.log.entry import draft_of
 from rx_sse.bus.runtime import NOT_RUNNING
 from rx_sse.bus.subscription import ValuesSubscription
 from rx_sse.errors import BusClosed, UsageError

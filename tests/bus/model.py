@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 
 from rx_sse.bus.gap import Gap
 from rx_sse.bus.local_topic import LocalTopic
-from rx_sse.bus.log.draft import Draft, Retention
-from rx_sse.bus.log.entry import GAP, OVERHEAD, TEXT, Entry, gap_data
+from rx_sse.bus.log.entry import GAP, OVERHEAD, TEXT, Draft, Entry, gap_data
 from rx_sse.bus.log.history import MemoryBudget
 from rx_sse.bus.log.memory import MemoryLog
 from rx_sse.bus.log.port import Listener, Page, Query
 from rx_sse.bus.log.position import Position, new_nonce
+from rx_sse.bus.log.retention import Retention
 from rx_sse.bus.resume.reader import Reader
 from rx_sse.delivery.fanout import FanOut
 from rx_sse.wire.event import ServerSentEvent

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from rx_sse.bus import Bus
-from rx_sse.bus.log.draft import Draft, Retention
-from rx_sse.bus.log.entry import TEXT
+from rx_sse.bus.log.entry import TEXT, Draft
 from rx_sse.bus.log.memory import MemoryLog
+from rx_sse.bus.log.retention import Retention
 from rx_sse.testing.listener import Listener
 
 

@@ -10,9 +10,10 @@ import pytest
 
 from rx_sse.bus import Bus, MemoryBus
 from rx_sse.bus.bus import core_of
-from rx_sse.bus.log.draft import Draft, Retention
+from rx_sse.bus.log.entry import Draft
 from rx_sse.bus.log.memory import MemoryLog
 from rx_sse.bus.log.port import Listener, Page, Query
+from rx_sse.bus.log.retention import Retention
 from rx_sse.bus.resume.limiter import BUCKET, MAX_REPLAYS, REFILL, ReplayLimiter
 from rx_sse.errors import Overloaded
 from rx_sse.testing import listener as client

@@ -10,9 +10,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from rx_sse.bus.gap import Gap
 from rx_sse.bus.local_topic import LocalTopic
-from rx_sse.bus.log.draft import Draft, Retention
-from rx_sse.bus.log.entry import TEXT
+from rx_sse.bus.log.entry import TEXT, Draft
 from rx_sse.bus.log.memory import MemoryLog
+from rx_sse.bus.log.retention import Retention
 
 from .model import TOPIC, Broker, Client, Process
 

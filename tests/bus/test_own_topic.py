@@ -7,8 +7,8 @@ from typing import Any
 
 from rx_sse.bus import MemoryBus
 from rx_sse.bus.bus import core_of
-from rx_sse.bus.log.draft import Draft, Retention
-from rx_sse.bus.log.entry import TEXT
+from rx_sse.bus.log.entry import TEXT, Draft
+from rx_sse.bus.log.retention import Retention
 from rx_sse.bus.own_topic import OwnTopic
 from rx_sse.wire import ServerSentEvent
 

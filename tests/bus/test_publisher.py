@@ -14,7 +14,8 @@ import pytest
 
 from rx_sse.bus import MemoryBus
 from rx_sse.bus.bus import core_of
-from rx_sse.bus.log.draft import Retention, draft_of
+from rx_sse.bus.log.entry import draft_of
+from rx_sse.bus.log.retention import Retention
 from rx_sse.delivery.inbox import Inbox
 from rx_sse.errors import BusClosed, EncodeError, QueueFull, UsageError
 from rx_sse.reactive import LoopScheduler

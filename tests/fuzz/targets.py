@@ -16,10 +16,10 @@ from typing import Any
 
 from multidict import CIMultiDict
 
-from rx_sse.bus.log.draft import Retention, draft_of
-from rx_sse.bus.log.entry import GAP, JSON, Entry
+from rx_sse.bus.log.entry import GAP, JSON, Entry, draft_of
 from rx_sse.bus.log.port import Query
 from rx_sse.bus.log.position import MAX_TOPICS, Position, cursor_of, parse, part_of, ref_of
+from rx_sse.bus.log.retention import Retention
 from rx_sse.bus.names import (
     check_event,
     check_pattern,

@@ -13,10 +13,10 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from rx_sse.bus.log.draft import Draft, Retention
-from rx_sse.bus.log.entry import END, GAP, TEXT, Entry, gap_data
+from rx_sse.bus.log.entry import END, GAP, TEXT, Draft, Entry, gap_data
 from rx_sse.bus.log.port import Listener, Page, Query
 from rx_sse.bus.log.position import Position, new_nonce
+from rx_sse.bus.log.retention import Retention
 from rx_sse.errors import PublishUnknown
 
 from .chain import Chain, name_of

@@ -11,9 +11,9 @@ from functools import partial
 from typing import Any
 
 from rx_sse import Bus, MemoryBus, Overflow, SQLiteBus
-from rx_sse.bus.log.draft import Retention
 from rx_sse.bus.log.history import MemoryBudget
 from rx_sse.bus.log.position import parse, ref_of
+from rx_sse.bus.log.retention import Retention
 from rx_sse.errors import BusClosed, PublishRefused, PublishUnknown, QueueFull
 
 from .broker import Broker

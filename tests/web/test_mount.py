@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 
 import rx_sse
-from rx_sse.bus.log.draft import Draft
+from rx_sse.bus.log.entry import Draft
 from rx_sse.bus.log.memory import MemoryLog
 from rx_sse.errors import BusClosed, Overloaded, PublishRefused, PublishUnknown, QueueFull
 from rx_sse.testing import open_stream, serve

@@ -26,7 +26,8 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 import rx_sse
 from rx_sse.bus.bus import core_of
-from rx_sse.bus.log.entry import Entry, is_trace
+from rx_sse.bus.log.entry import Entry
+from rx_sse.bus.log.traceparent import is_trace
 from rx_sse.bus.redis.protocol import codec
 from rx_sse.bus.sqlite import schema
 from rx_sse.testing import open_stream, serve

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 
-from rx_sse.bus.log.draft import Draft
+from rx_sse.bus.log.entry import Draft
 
 MAX_WAITING = 131_072
 MAX_WAITING_BYTES = 64 * 1024 * 1024

@@ -1,9 +1,13 @@
-"""An entry of a topic's log, and the forms in which readers get it.
+"""An entry of a topic's log: as a draft, before the log has numbered it, and in the forms in which readers
+get it.
 
-An entry knows the position of the entry before it; all delivery relies on that link (`local_topic`). Its text
-is made once, by the publisher; the bytes for the wire are made from it once in a process, with the id that a
-stream of this one topic gives it, and then replace the text. An event object is made only where one is
-needed: by an operator, `filter`, `map`, a second topic, another content coding.
+A value is checked and encoded as text once for all its readers, on the thread that pushes it (`draft_of`): a
+value that cannot be encoded raises there.
+
+An entry knows the position of the entry before it; all delivery relies on that link (`local_topic`). The
+bytes for the wire are made from its text once in a process, with the id that a stream of this one topic gives
+it, and then replace the text. An event object is made only where one is needed: by an operator, `filter`,
+`map`, a second topic, another content coding.
 
 Never: an entry changes its content.
 """
@@ -11,11 +15,19 @@ Never: an entry changes its content.
 from __future__ import annotations
 
 import json
-import re
+from collections.abc import Callable
 from typing import Any, Final, cast
 
-from rx_sse.bus.log.position import Position, TracedMark, mark_of, order_of
+from rx_sse.bus.log.idempotency import KEY_LIFE
+from rx_sse.bus.log.lease import Claim
+from rx_sse.bus.log.position import Position, TracedMark, mark_of, new_nonce, order_of
+from rx_sse.bus.log.retention import Retention
+from rx_sse.bus.names import check_event
+from rx_sse.errors import EncodeError, EventTooLarge
+from rx_sse.wire.dumps import DUMPS, Dumps, json_of
 from rx_sse.wire.event import ServerSentEvent, framed
+from rx_sse.wire.jsontext import dumps_utf8
+from rx_sse.wire.raw_frame import RawFrame
 
 JSON: Final = "j"
 TEXT: Final = "t"
@@ -29,10 +41,8 @@ OVERHEAD = 420
 """Bytes that an entry takes beside its text: the object, its position, its id, the framing of its chunk, its
 slot in a list. `tests/bus/log/test_memory.py` compares it with the memory of the process."""
 
-
 TRACE_COST = 130
 """Bytes that a `traceparent` takes beside its entry."""
-_TRACE = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
 
 
 class Entry:
@@ -164,16 +174,6 @@ class TracedEntry(Entry):
         return made
 
 
-def is_trace(text: object) -> bool:
-    """Whether something is a `traceparent` that may be used: what is stored is not trusted."""
-    return (
-        isinstance(text, str)
-        and _TRACE.fullmatch(text) is not None
-        and text[3:35] != "0" * 32
-        and text[36:52] != "0" * 16
-    )
-
-
 def _body(data: str, event: str | None) -> str:
     """The lines of an event, without its id."""
     body = f"data: {data}\n" if "\n" not in data else "data: " + data.replace("\n", "\ndata: ") + "\n"
@@ -186,3 +186,115 @@ def gap_data(reason: str, upto: Position | None = None) -> str:
     if upto is not None:
         said["upto"] = list(upto)
     return json.dumps(said)
+
+
+class Draft:
+    """An entry that has no position yet.
+
+    Args:
+        topic: its topic.
+        kind, data, event: as in `Entry`.
+        retention: how much of the topic is kept from now on.
+        key: an idempotency key, already hashed with its owner and topic; None for none.
+        key_life: seconds for which the key is remembered.
+        settle: called with the result: the position, or the reason why there is none.
+
+    Attributes:
+        claim: the claim of the owner of a run; None if the draft belongs to no run.
+        trace: the `traceparent` of its publish, None for none.
+        drawn: its nonce, once there is one; 0 until then.
+    """
+
+    __slots__ = (
+        "claim",
+        "data",
+        "drawn",
+        "event",
+        "key",
+        "key_life",
+        "kind",
+        "retention",
+        "settle",
+        "size",
+        "topic",
+        "trace",
+    )
+
+    def __init__(
+        self,
+        topic: str,
+        kind: str,
+        data: str,
+        event: str | None,
+        retention: Retention,
+        *,
+        key: str | None = None,
+        key_life: float = KEY_LIFE,
+        settle: Callable[[Position | Exception], None] | None = None,
+    ) -> None:
+        self.topic = topic
+        self.kind = kind
+        self.data = data
+        self.event = event
+        self.retention = retention
+        self.key = key
+        self.key_life = key_life
+        self.settle = settle
+        self.claim: Claim | None = None
+        self.trace: str | None = None
+        self.drawn = 0
+        self.size = len(data) + OVERHEAD
+
+    @property
+    def nonce(self) -> int:
+        """A number made by the publisher, so that a repeated append can be recognised."""
+        if not self.drawn:
+            self.drawn = new_nonce()
+        return self.drawn
+
+
+def draft_of(
+    topic: str, value: Any, event: str | None, retention: Retention, dumps: Dumps | None = None
+) -> Draft:
+    """A value as a draft; `dumps` replaces the JSON encoder.
+
+    The library's own entries (a gap, the end of a topic) are drafts of another kind and are not made here.
+
+    Raises:
+        EncodeError: it cannot be encoded, or its name is one that clients act on (`check_event`).
+        EventTooLarge: it is over 1 MB.
+    """
+    if type(value) is dict and dumps is None and DUMPS.get() is None:  # most pushes
+        kind, data = JSON, dumps_utf8(value).decode()
+    elif isinstance(value, str):
+        # A text without a carriage return or a surrogate needs no further check.
+        kind, data = TEXT, value if value.isascii() and "\r" not in value else ServerSentEvent(value).data
+    elif isinstance(value, ServerSentEvent):
+        kind, data = TEXT, value.data
+        event = _name_of(value) if event is None else event
+    elif isinstance(value, RawFrame):
+        raise EncodeError(
+            "a RawFrame has no place for a cursor: publish a ServerSentEvent with its event name and data"
+        )
+    else:
+        kind, data = JSON, json_of(value, dumps)
+        if "\n" in data or "\r" in data:  # JSON laid out over several lines is made one line
+            data = data.replace("\r", " ").replace("\n", " ")
+    if event is not None:
+        event = check_event(event)
+    if len(data) * 4 > MAX_EVENT and len(data.encode()) > MAX_EVENT:
+        raise EventTooLarge(
+            f"{topic}: {len(data.encode()):,} bytes, and {MAX_EVENT:,} is the most; publish a reference to it"
+        )
+    return Draft(topic, kind, data, event, retention)
+
+
+def _name_of(event: ServerSentEvent) -> str | None:
+    for field, found in (("id", event.id), ("retry", event.retry), ("comment", event.comment)):
+        if found is not None and event.position is None:
+            raise EncodeError(
+                f"{field}: {found!r}: an event on a topic has data and a name only; the bus gives the ids"
+            )
+    if not event.has_data:
+        raise EncodeError("an event on a topic needs data: without it no browser would hand it to the page")
+    return event.event

@@ -15,9 +15,9 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
-from rx_sse.bus.log.draft import Retention
 from rx_sse.bus.log.entry import Entry
 from rx_sse.bus.log.position import Position
+from rx_sse.bus.log.retention import Retention
 
 Table = TypeVar("Table", bound=dict[Any, Any])
 

@@ -13,8 +13,8 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Generic, Protocol, TypeVar
 
-from rx_sse.bus.log.draft import Retention
 from rx_sse.bus.log.history import shrunk
+from rx_sse.bus.log.retention import Retention
 
 
 class Living(Protocol):

@@ -21,13 +21,13 @@ from array import array
 from collections import OrderedDict
 from collections.abc import Callable
 
-from rx_sse.bus.log.draft import Draft, Retention
-from rx_sse.bus.log.entry import END, Entry, TracedEntry
+from rx_sse.bus.log.entry import END, Draft, Entry, TracedEntry
 from rx_sse.bus.log.history import History, MemoryBudget
 from rx_sse.bus.log.lease import NO_LEASE, LocalLeases
 from rx_sse.bus.log.lives import Lives
 from rx_sse.bus.log.port import Listener, Page, Query, Watched
 from rx_sse.bus.log.position import Nonces, Position, new_position
+from rx_sse.bus.log.retention import Retention
 from rx_sse.bus.names import CONTROL, run_of
 from rx_sse.errors import Overloaded, PublishRefused
 

@@ -29,10 +29,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from rx_sse.bus.log.draft import Draft
-from rx_sse.bus.log.entry import Entry
+from rx_sse.bus.log.entry import Draft, Entry
 from rx_sse.bus.log.history import History
 from rx_sse.bus.log.position import Position
+from rx_sse.errors import PublishRefused
 
 PAGE_ENTRIES = 500
 PAGE_BYTES = 1_048_576
@@ -216,3 +216,8 @@ class Resident(Protocol):
     def watched(self, topic: str, listener: Listener) -> Watched:
         """`watch`; where the topic is need not be asked for, it is there."""
         ...
+
+
+def not_stored(why: str) -> PublishRefused:
+    """The error for a draft that was certainly not stored, so that it may be published again."""
+    return PublishRefused(f"{why}; nothing was stored", retry_after=1.0)

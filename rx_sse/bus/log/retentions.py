@@ -18,7 +18,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 from rx_sse.arguments import count, seconds
-from rx_sse.bus.log.draft import Retention
+from rx_sse.bus.log.retention import Retention
 from rx_sse.bus.names import CONTROL, SEPARATORS, check_pattern
 from rx_sse.errors import UsageError
 

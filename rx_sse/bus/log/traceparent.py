@@ -9,8 +9,11 @@ Never: the `traceparent` of a trace that is not sampled.
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import Protocol
+
+_TRACE = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
 
 
 class SpanContext(Protocol):
@@ -37,3 +40,13 @@ def current_traceparent() -> str | None:
     """The `traceparent` of the span that is current in this thread or task; None without one."""
     current = getattr(sys.modules.get("opentelemetry.trace"), "get_current_span", None)
     return None if current is None else traceparent_of(current().get_span_context())
+
+
+def is_trace(text: object) -> bool:
+    """Whether something is a `traceparent` that may be used: what is stored is not trusted."""
+    return (
+        isinstance(text, str)
+        and _TRACE.fullmatch(text) is not None
+        and text[3:35] != "0" * 32
+        and text[36:52] != "0" * 16
+    )

@@ -22,7 +22,8 @@ from collections import OrderedDict, deque
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from rx_sse.bus.log.draft import Draft, not_stored
+from rx_sse.bus.log.entry import Draft
+from rx_sse.bus.log.port import not_stored
 from rx_sse.bus.log.position import Position
 from rx_sse.bus.redis.backoff import Backoff
 from rx_sse.bus.redis.net.connection import Connection

@@ -11,7 +11,7 @@ from typing import Any
 
 from rx_sse.arguments import seconds
 from rx_sse.bus.bus import Bus
-from rx_sse.bus.log.draft import Retention
+from rx_sse.bus.log.retention import Retention
 from rx_sse.bus.redis.log import RedisLog
 from rx_sse.bus.redis.net.address import address_of
 from rx_sse.bus.redis.protocol.keys import PARTITIONS, Keys

@@ -15,10 +15,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from rx_sse.bus.log.draft import Draft, Retention, hashed_key
-from rx_sse.bus.log.entry import GAP, gap_data
+from rx_sse.bus.log.entry import GAP, Draft, gap_data
+from rx_sse.bus.log.idempotency import hashed_key
 from rx_sse.bus.log.port import Listener, Page, Query
 from rx_sse.bus.log.position import Position
+from rx_sse.bus.log.retention import Retention
 from rx_sse.bus.redis.append_queue import AppendQueue
 from rx_sse.bus.redis.leases import Leases
 from rx_sse.bus.redis.ledger import Ledger

@@ -16,8 +16,10 @@ from typing import Any
 import hiredis
 
 from rx_sse.bus.blocking_publisher import BlockingPublisher, ProcessState
-from rx_sse.bus.log.draft import Draft, Retention, not_stored
+from rx_sse.bus.log.entry import Draft
+from rx_sse.bus.log.port import not_stored
 from rx_sse.bus.log.position import Position
+from rx_sse.bus.log.retention import Retention
 from rx_sse.bus.log.retentions import Retentions
 from rx_sse.bus.redis.backoff import Backoff
 from rx_sse.bus.redis.net.address import Endpoint, Unreachable, address_of

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from rx_sse.arguments import count, seconds
-from rx_sse.bus.log.draft import Draft, Retention, draft_of
-from rx_sse.bus.log.entry import END
+from rx_sse.bus.log.entry import END, Draft, draft_of
 from rx_sse.bus.log.lease import RUNNING, Claim, Lease
+from rx_sse.bus.log.retention import Retention
 from rx_sse.bus.publisher import PATIENCE, Publisher
 from rx_sse.bus.runs.failure import Cause, problem_of_run
 from rx_sse.bus.runs.source import Source, read

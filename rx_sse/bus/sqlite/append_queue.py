@@ -16,7 +16,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 from rx_sse.bus.log.backlog import Backlog
-from rx_sse.bus.log.draft import Draft, not_stored
+from rx_sse.bus.log.entry import Draft
+from rx_sse.bus.log.port import not_stored
 from rx_sse.bus.log.position import Position
 from rx_sse.bus.sqlite.appending import maybe_stored
 from rx_sse.bus.sqlite.writer import Writer

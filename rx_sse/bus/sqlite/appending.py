@@ -15,9 +15,10 @@ import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from rx_sse.bus.log.draft import Draft, Retention
+from rx_sse.bus.log.entry import Draft
 from rx_sse.bus.log.lease import NO_LEASE, Claim
 from rx_sse.bus.log.position import SEQ_BITS, Nonces, Position, new_position
+from rx_sse.bus.log.retention import Retention
 from rx_sse.bus.sqlite.lease_rows import LeaseRows
 from rx_sse.bus.sqlite.rows import OVERHEAD, fingerprint
 from rx_sse.bus.sqlite.schema import has_traces

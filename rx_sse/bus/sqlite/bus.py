@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from rx_sse.arguments import seconds
 from rx_sse.bus.bus import Bus
-from rx_sse.bus.log.draft import Retention
+from rx_sse.bus.log.retention import Retention
 from rx_sse.bus.shared_rosters import SharedRosters
 from rx_sse.bus.sqlite.file import File
 from rx_sse.bus.sqlite.log import SQLiteLog

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Container, Iterable, Iterator
 
-from rx_sse.bus.log.draft import Draft
+from rx_sse.bus.log.entry import Draft
 from rx_sse.bus.sqlite.work import Work
 
 Item = list[Draft] | Work

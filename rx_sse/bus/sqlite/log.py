@@ -17,8 +17,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
-from rx_sse.bus.log.draft import Draft, Retention
+from rx_sse.bus.log.entry import Draft
 from rx_sse.bus.log.port import Listener, Page, Query
+from rx_sse.bus.log.retention import Retention
 from rx_sse.bus.sqlite.append_queue import AppendQueue
 from rx_sse.bus.sqlite.appending import Appender
 from rx_sse.bus.sqlite.file import File, locked

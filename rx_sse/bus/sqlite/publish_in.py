@@ -16,7 +16,8 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
-from rx_sse.bus.log.draft import Draft, draft_of, hashed_key
+from rx_sse.bus.log.entry import Draft, draft_of
+from rx_sse.bus.log.idempotency import hashed_key
 from rx_sse.bus.log.position import Position, cursor_of, part_of, ref_of
 from rx_sse.bus.log.traceparent import current_traceparent
 from rx_sse.bus.names import check_topic

@@ -14,8 +14,10 @@ import sqlite3
 import time
 
 from rx_sse.bus.blocking_publisher import BlockingPublisher, ProcessState
-from rx_sse.bus.log.draft import Draft, Retention, not_stored
+from rx_sse.bus.log.entry import Draft
+from rx_sse.bus.log.port import not_stored
 from rx_sse.bus.log.position import Position
+from rx_sse.bus.log.retention import Retention
 from rx_sse.bus.sqlite import schema
 from rx_sse.bus.sqlite.appending import Appender, maybe_stored
 from rx_sse.bus.sqlite.file import File, Identity, transient

@@ -11,9 +11,9 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-from rx_sse.bus.log.draft import Draft
-from rx_sse.bus.log.entry import END, GAP, JSON, TEXT, Entry, TracedEntry, gap_data, is_trace
+from rx_sse.bus.log.entry import END, GAP, JSON, TEXT, Draft, Entry, TracedEntry, gap_data
 from rx_sse.bus.log.position import NONCE_BITS, SEQ_BITS, Position
+from rx_sse.bus.log.traceparent import is_trace
 from rx_sse.wire.event import ServerSentEvent
 
 COLUMNS = "e.seq, e.nonce, e.prev, e.at, e.kind, e.event, e.data"

@@ -22,7 +22,7 @@ import json
 import os
 import sqlite3
 
-from rx_sse.bus.log.draft import Retention
+from rx_sse.bus.log.retention import Retention
 from rx_sse.bus.log.retentions import Retentions
 from rx_sse.errors import UsageError
 

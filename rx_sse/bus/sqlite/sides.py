@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from rx_sse.bus.log.draft import Draft
+from rx_sse.bus.log.entry import Draft
 from rx_sse.bus.sqlite.pages import News
 from rx_sse.bus.sqlite.watches import Watches
 from rx_sse.bus.sqlite.work import Part

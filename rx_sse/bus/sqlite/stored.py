@@ -5,7 +5,7 @@ Never: an object for each entry. Lists of what exists anyway are shorter work, f
 
 from __future__ import annotations
 
-from rx_sse.bus.log.draft import Draft
+from rx_sse.bus.log.entry import Draft
 from rx_sse.bus.log.position import Position
 
 

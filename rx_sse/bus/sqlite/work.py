@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from rx_sse.bus.log.draft import Draft
+from rx_sse.bus.log.entry import Draft
 from rx_sse.bus.sqlite.appending import Appender, Outcome
 from rx_sse.bus.sqlite.stored import Stored
 

@@ -19,7 +19,7 @@ import time
 from collections import deque
 from typing import Protocol
 
-from rx_sse.bus.log.draft import Draft
+from rx_sse.bus.log.entry import Draft
 from rx_sse.bus.log.position import Position
 from rx_sse.bus.sqlite.appending import Appender
 from rx_sse.bus.sqlite.file import File, Identity, transient

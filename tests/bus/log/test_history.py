@@ -5,10 +5,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rx_sse.bus.log.draft import Retention
 from rx_sse.bus.log.entry import TEXT, Entry
 from rx_sse.bus.log.history import History, MemoryBudget
 from rx_sse.bus.log.position import Position
+from rx_sse.bus.log.retention import Retention
 
 
 def entry(prev: Position, nonce: int, size: int = 1) -> Entry:

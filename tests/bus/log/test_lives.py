@@ -5,10 +5,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rx_sse.bus.log.draft import Draft, Retention
-from rx_sse.bus.log.entry import TEXT
+from rx_sse.bus.log.entry import TEXT, Draft
 from rx_sse.bus.log.memory import MemoryLog
 from rx_sse.bus.log.port import Page, Query
+from rx_sse.bus.log.retention import Retention
 
 AGES = (10.0, 60.0, 3600.0)
 

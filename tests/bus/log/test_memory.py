@@ -9,11 +9,11 @@ import tracemalloc
 
 import pytest
 
-from rx_sse.bus.log.draft import Draft, Retention
-from rx_sse.bus.log.entry import OVERHEAD, TEXT, Entry
+from rx_sse.bus.log.entry import OVERHEAD, TEXT, Draft, Entry
 from rx_sse.bus.log.memory import TOPIC_COST, MemoryLog
 from rx_sse.bus.log.port import Page, Query
 from rx_sse.bus.log.position import Position
+from rx_sse.bus.log.retention import Retention
 from rx_sse.errors import PublishRefused
 
 
@@ -205,7 +205,6 @@ async def test_closing_forgets_everything() -> None:
 
 COUNTED = """
 import gc, sys
-from rx_sse.bus.log.draft import Draft, Retention
 from rx_sse.bus.log.memory import MemoryLog
 
 topics, entries, size, encoded = map(int, sys.argv[1:])

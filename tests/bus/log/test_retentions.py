@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rx_sse.bus.log.draft import Retention
+from rx_sse.bus.log.retention import Retention
 from rx_sse.bus.log.retentions import MOST, Retentions
 from rx_sse.bus.names import covers, is_pattern
 from rx_sse.errors import TopicNameError, UsageError

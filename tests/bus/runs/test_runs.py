@@ -15,9 +15,9 @@ from aiohttp import web
 import rx_sse
 from rx_sse.bus import Bus
 from rx_sse.bus.bus import core_of
-from rx_sse.bus.log.draft import Draft, Retention
-from rx_sse.bus.log.entry import END, TEXT
+from rx_sse.bus.log.entry import END, TEXT, Draft
 from rx_sse.bus.log.lease import Claim, Lease, Leased, Leasing, Take
+from rx_sse.bus.log.retention import Retention
 from rx_sse.bus.runs import owner
 from rx_sse.bus.sqlite import file_clock
 from rx_sse.errors import PublishRefused, StreamError, TopicNameError, UsageError

@@ -7,7 +7,8 @@ from collections import deque
 
 import pytest
 
-from rx_sse.bus.log.draft import Draft, Retention
+from rx_sse.bus.log.entry import Draft
+from rx_sse.bus.log.retention import Retention
 from rx_sse.bus.sqlite.items import Item, drafts_in, front, in_rows, without
 from rx_sse.bus.sqlite.work import Work
 

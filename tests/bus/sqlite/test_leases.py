@@ -13,8 +13,9 @@ import reactivex as rx
 
 from rx_sse import SQLiteBus
 from rx_sse.bus.bus import core_of
-from rx_sse.bus.log.draft import Draft, Retention
+from rx_sse.bus.log.entry import Draft
 from rx_sse.bus.log.lease import MOST, Claim, Take
+from rx_sse.bus.log.retention import Retention
 from rx_sse.bus.sqlite.appending import Appender
 from rx_sse.bus.sqlite.lease_rows import LeaseRows
 from rx_sse.bus.sqlite.schema import LAYOUT, create

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from rx_sse import SQLiteBus, SQLitePublisher, publish_in
-from rx_sse.bus.log.draft import Retention
+from rx_sse.bus.log.retention import Retention
 from rx_sse.bus.log.retentions import Retentions
 from rx_sse.bus.sqlite import schema
 from rx_sse.testing.listener import Listener

@@ -16,9 +16,9 @@ from __future__ import annotations
 from enum import Enum
 from typing import Any
 
-from rx_sse.bus.log.draft import Draft, Retention
-from rx_sse.bus.log.entry import TEXT
+from rx_sse.bus.log.entry import TEXT, Draft
 from rx_sse.bus.log.position import Position
+from rx_sse.bus.log.retention import Retention
 from rx_sse.bus.redis.net.connection import Connection
 from rx_sse.bus.redis.protocol.append import AppendBatch
 from rx_sse.bus.redis.protocol.call import Done, Retry

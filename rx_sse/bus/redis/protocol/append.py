@@ -16,8 +16,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
-from rx_sse.bus.log.draft import Draft
-from rx_sse.bus.log.entry import Entry, TracedEntry
+from rx_sse.bus.log.entry import Draft, Entry, TracedEntry
 from rx_sse.bus.log.position import Position, new_nonce
 from rx_sse.bus.redis.protocol.call import ScriptCall, refusal
 from rx_sse.bus.redis.protocol.codec import fingerprint, pack, position_of

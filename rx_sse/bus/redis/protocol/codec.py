@@ -19,10 +19,10 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from rx_sse.bus.log.draft import Draft
-from rx_sse.bus.log.entry import END, GAP, JSON, TEXT, Entry, TracedEntry, gap_data, is_trace
+from rx_sse.bus.log.entry import END, GAP, JSON, TEXT, Draft, Entry, TracedEntry, gap_data
 from rx_sse.bus.log.port import Page, Query
 from rx_sse.bus.log.position import Position
+from rx_sse.bus.log.traceparent import is_trace
 from rx_sse.wire.event import ServerSentEvent
 
 VERSION = ord("1")

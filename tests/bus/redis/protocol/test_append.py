@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from rx_sse.bus.log.draft import Draft, Retention
-from rx_sse.bus.log.entry import TEXT
+from rx_sse.bus.log.entry import TEXT, Draft
+from rx_sse.bus.log.retention import Retention
 from rx_sse.bus.redis.protocol.append import AppendBatch
 from rx_sse.bus.redis.protocol.fence import Fence
 from rx_sse.bus.redis.protocol.keys import Keys

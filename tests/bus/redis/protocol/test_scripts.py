@@ -14,10 +14,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rx_sse.bus.log.draft import Draft, Retention
-from rx_sse.bus.log.entry import TEXT
+from rx_sse.bus.log.entry import TEXT, Draft
 from rx_sse.bus.log.port import Page, Query
 from rx_sse.bus.log.position import Position, new_nonce
+from rx_sse.bus.log.retention import Retention
 from rx_sse.bus.redis.net.address import address_of
 from rx_sse.bus.redis.net.blocking import BlockingConnection
 from rx_sse.bus.redis.protocol.append import AppendBatch
