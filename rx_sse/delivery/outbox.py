@@ -69,17 +69,6 @@ class Teller(Protocol):
         ...
 
 
-class _Nobody:
-    def relieve(self) -> None:
-        pass
-
-    def render_gap(self, gap: Gap) -> bytes:
-        return b""
-
-
-NOBODY = _Nobody()
-
-
 CONTROL = object()
 """The mark of a control event in the slot."""
 
@@ -133,7 +122,7 @@ class Outbox:
         self.prelude_limit = prelude_bytes
         self.pulled = False  # the source was asked for this item when nothing waited: it meets no limit
         self.dropped = 0
-        self._teller: Teller = teller
+        self._teller: Teller | None = teller
         self.is_live = False
         """The prelude has ended."""
         self.idle = False
@@ -215,7 +204,7 @@ class Outbox:
     def release(self) -> None:
         """Discard everything, and the teller: no more gaps will be rendered."""
         self.clear()
-        self._teller = NOBODY
+        self._teller = None
 
     # -- the slow half: more than one event waits ------------------------------------------------------------
 
@@ -252,7 +241,8 @@ class Outbox:
     def _relieved(self) -> bool:
         """Write to the reader as much as it accepts, before the policy applies; returns whether that was
         everything."""
-        self._teller.relieve()
+        if self._teller is not None:
+            self._teller.relieve()
         return self.idle
 
     def promote(self) -> bool:
@@ -374,7 +364,9 @@ class Outbox:
         return self._pop() if self._waiting() else None
 
     def _frame(self, entry: Gap | Control) -> bytes:
-        return entry.frame if isinstance(entry, Control) else self._teller.render_gap(entry)
+        if isinstance(entry, Control):
+            return entry.frame
+        return b"" if self._teller is None else self._teller.render_gap(entry)
 
     def _settle(self) -> None:
         """Return to the common case after everything was taken; an idle reader keeps no queue."""

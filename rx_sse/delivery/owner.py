@@ -35,7 +35,7 @@ class Owner(Protocol):
         ...
 
 
-class _Nobody:
+class Nobody:
     """The owner of a connection that was handed back: an ended stream and its connection do not keep each
     other alive until a garbage collection."""
 
@@ -58,4 +58,4 @@ class _Nobody:
         pass
 
 
-NOBODY = _Nobody()
+NOBODY = Nobody()

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from rx_sse.delivery.batch import EventBatch
+from rx_sse.delivery.fanout import Delivery
 from rx_sse.delivery.follower import Follower
+from rx_sse.delivery.owner import Nobody
+from rx_sse.delivery.receivers import ReceiverSet
 from rx_sse.delivery.writer import Writer
 
 
@@ -39,7 +42,7 @@ def batch(*orders: int, ref: str = "abcdef") -> EventBatch:
     return made
 
 
-class Stream:
+class Stream(Nobody):
     """The owner: keeps what it gets."""
 
     def __init__(self) -> None:
@@ -48,20 +51,15 @@ class Stream:
     def receive(self, batch: EventBatch) -> None:
         self.got.append(batch)
 
-    def lost(self) -> None:
-        pass
 
-    def stuck(self) -> None:
-        pass
+@dataclass(eq=False)
+class Reader:
+    """A reader whose batches the writer gets."""
 
-    def heartbeat(self) -> bytes:
-        return b""
+    receive: Callable[[EventBatch], None]
 
-    def deadline(self, now: float) -> float | None:
-        return None
-
-    def uploading(self) -> bool:
-        return False
+    def fail(self, error: Exception) -> None:
+        raise error
 
 
 @dataclass
@@ -105,7 +103,10 @@ async def test_what_follows_the_last_entry_is_written_at_once_and_moves_the_plac
 
 
 async def test_many_readers_of_a_batch_are_written_to_together(line: Line) -> None:
-    shared = batch(4)
+    readers = ReceiverSet()
+    readers.join(Reader(line.writer.receive))
+    shared = Delivery(readers, Item(4, b"<4>"), 3)
+    shared.ref, shared.order, shared.end, shared.position = "abcdef", 4, 4, 4
     shared.writing = []
     line.writer.receive(shared)
     assert await line.arrived() == b"" and line.writer.place.order == 4
