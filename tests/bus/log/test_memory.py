@@ -205,7 +205,9 @@ async def test_closing_forgets_everything() -> None:
 
 COUNTED = """
 import gc, sys
+from rx_sse.bus.log.entry import Draft
 from rx_sse.bus.log.memory import MemoryLog
+from rx_sse.bus.log.retention import Retention
 
 topics, entries, size, encoded = map(int, sys.argv[1:])
 
