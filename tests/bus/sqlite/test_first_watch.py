@@ -9,8 +9,8 @@ from typing import Any, cast
 
 import pytest
 
-from rx_sse.bus.log.draft import Retention
 from rx_sse.bus.log.entry import Entry
+from rx_sse.bus.log.retention import Retention
 from rx_sse.bus.sqlite import reader
 from rx_sse.bus.sqlite.file import File
 from rx_sse.bus.sqlite.log import SQLiteLog
