@@ -72,6 +72,7 @@ class Revocations(OwnTopic):
         self._users: dict[str, tuple[float, float]] = {}
         self._tokens: dict[str, float] = {}
         self._watchers: dict[object, Watcher] = {}
+        self._again: Reader | None = None
 
     @property
     def loaded(self) -> bool:
@@ -130,6 +131,11 @@ class Revocations(OwnTopic):
 
     # -- called by the bus -----------------------------------------------------------------------------------
 
+    def stop(self) -> None:
+        """Read nothing more."""
+        super().stop()
+        self._forget_again()
+
     def sweep(self, now: float, ready: bool) -> None:
         """Forget expired revocations; note whether the log can be reached."""
         self._blind_since = None if ready else now if self._blind_since is None else self._blind_since
@@ -179,13 +185,20 @@ class Revocations(OwnTopic):
     # -- called by the reader --------------------------------------------------------------------------------
 
     def missed(self, reader: Reader, gap: Gap) -> None:
-        """The log lost entries: write the known revocations again, if they may be among these."""
-        if gap.reason == "trimmed":  # trimmed revocations have expired
+        """The log lost entries: write the known revocations again, if they may be among these; and read the
+        log again."""
+        if reader is not self.reader or gap.reason == "trimmed":  # trimmed revocations have expired
             return
+        self._read_again()
         for user, (before, until) in list(self._users.items()):
             self._runtime.log.append(self.draft(user, None, until, None, before))
         for token, until in list(self._tokens.items()):
             self._runtime.log.append(self.draft(None, token, until, None))
+
+    def caught_up(self, reader: Reader) -> None:
+        """All revocations of the log are known."""
+        if reader is self._again:
+            self._forget_again()
 
     def take(self, event: ServerSentEvent) -> None:
         """A revocation, of any process."""
@@ -208,3 +221,20 @@ class Revocations(OwnTopic):
                 callback(user, token, before)
             except Exception as error:
                 self._runtime.raised("rx_sse: a watcher of revocations raised", error)
+
+    # -- inside ----------------------------------------------------------------------------------------------
+
+    def _read_again(self) -> None:
+        """Read the whole log, beside the reader. After a gap the reader gets only entries with a higher
+        number than its position had; what others revoked in a log that began anew, or in the branch that
+        stayed, may have lower ones.
+        """
+        self._forget_again()
+        local = self._topics.local(self.NAME)
+        self._again = again = Reader(local, self._runtime, self, self._take, last=self.BACKLOG)
+        self._runtime.soon(again.locate)
+
+    def _forget_again(self) -> None:
+        if self._again is not None:
+            self._again.close()
+            self._again = None

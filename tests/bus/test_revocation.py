@@ -8,6 +8,8 @@ import pytest
 from rx_sse.bus import MemoryBus
 from rx_sse.bus.bus import core_of
 from rx_sse.bus.gap import Gap
+from rx_sse.bus.log.entry import GAP, Draft, gap_data
+from rx_sse.bus.log.retention import Retention
 from rx_sse.errors import Overloaded, UsageError
 
 from .logs import memory_of
@@ -73,6 +75,19 @@ async def test_who_remembers_writes_a_lost_log_again() -> None:
         assert not told and core_of(bus).revocations.is_revoked("7", None, 0.0)
         page_bytes = memory_of(bus).own_size
         assert page_bytes > 300 and stored == bus.stats().stored_bytes
+
+
+async def test_a_gap_that_is_in_the_log_is_read_once_more_and_not_for_ever() -> None:
+    async with MemoryBus() as bus:
+        known = core_of(bus).revocations
+        await bus.revoke(user="7")
+        reads = bus.stats().reads
+        memory_of(bus).append(Draft("!revocations", GAP, gap_data("withdrawn"), None, Retention()))
+        await bus.revoke(user="8")
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert known.loaded and known.is_revoked("7", None, 0.0) and known.is_revoked("8", None, 0.0)
+        assert bus.stats().reads <= reads + 1
 
 
 async def test_a_process_that_is_cut_off_trusts_what_it_knows_for_so_long() -> None:

@@ -291,6 +291,21 @@ async def test_revocations_survive_a_flush_while_anybody_remembers() -> None:
                 await revoked(other, "u1")
 
 
+async def test_what_is_revoked_in_a_log_that_began_anew_reaches_a_process_that_was_further() -> None:
+    """Its numbers begin again at 1, below the position of a process that has not read of the flush yet."""
+    with RedisServer() as server:
+        async with RedisBus(server.url) as one, Relay(server) as relay, RedisBus(relay.url) as other:
+            await ready(one, other)
+            for user in ("u1", "u2", "u3"):
+                await one.revoke(user=user)
+            await revoked(other, "u3")
+            relay.close()
+            server.command("FLUSHALL")
+            await one.revoke(user="u4")
+            relay.open()
+            await revoked(other, "u4")
+
+
 async def revoked(bus: RedisBus, user: str) -> None:
     async with asyncio.timeout(30):
         while not (core_of(bus).revocations.loaded and core_of(bus).revocations.is_revoked(user, None, 0.0)):
