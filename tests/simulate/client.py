@@ -13,7 +13,7 @@ from rx_sse.bus.log.position import Place, parse, ref_of
 
 from .chain import Chain, name_of
 from .loop import Loop
-from .oracle import Account, Began, Event, GapTold
+from .oracle import Account, Began, Event, GapTold, Start
 from .process import Process
 from .trace import Trace
 from .transport import Wire
@@ -30,6 +30,12 @@ class Client:
         chains: the truth, by topic.
         processes: those that it may be connected to.
         window: bytes that its connection holds.
+        user: whose token it has; None for a client without one.
+        start: where its first stream begins.
+
+    Attributes:
+        process: the one that it asked last.
+        issued_at: when its token was issued: it gets a new one for each connection.
     """
 
     def __init__(
@@ -45,6 +51,8 @@ class Client:
         chains: Mapping[str, Chain],
         processes: list[Process],
         window: int,
+        user: str | None,
+        start: Start,
     ) -> None:
         self.name = name
         self.path = path
@@ -53,13 +61,18 @@ class Client:
         self.trace = trace
         self.processes = processes
         self.window = window
-        self.accounts = {topic: Account(chains[topic], wanted, f"{name} in {topic}") for topic in topics}
+        self.user = user
+        self.accounts = {
+            topic: Account(chains[topic], wanted, f"{name} in {topic}", start) for topic in topics
+        }
         self._topics = {ref_of(topic): topic for topic in topics}
         self.cursor = ""
         self.done = False
         self.calm = False
         """From now on it reconnects soon."""
         self.connections = 0
+        self.process: Process | None = None
+        self.issued_at = 0.0
         self._wire: Wire | None = None
         self._answer = b""
         self._status = 0
@@ -81,7 +94,7 @@ class Client:
         if not up:
             self._come_back(0.2)
             return
-        process = self.chance.choice(up)
+        self.process = process = self.chance.choice(up)
         self.connections += 1
         self.trace.note(self.name, "connects to {} with {}", process.name, self.cursor or "no id")
         self._wire = wire = Wire(
@@ -95,6 +108,9 @@ class Client:
         lines = [f"GET {self.path} HTTP/1.1", "Host: simulated", "Accept: text/event-stream"]
         if self.cursor:
             lines.append(f"Last-Event-ID: {self.cursor}")
+        if self.user is not None:
+            self.issued_at = self.loop.wall_time()
+            lines.append(f"Authorization: {self.user} {self.issued_at!r}")
         wire.send("\r\n".join([*lines, "", ""]).encode())
 
     @property
@@ -152,8 +168,9 @@ class Client:
             self.trace.note(self.name, "is answered 204")
             self._finish()
         else:
-            assert self._status == 503, f"{self.name} was answered {head.decode()}"
-            self.trace.note(self.name, "is answered 503")
+            refused = self._status == 401 and self.user is not None
+            assert self._status == 503 or refused, f"{self.name} was answered {head.decode()}"
+            self.trace.note(self.name, "is answered {}", self._status)
             wire, self._wire = self._wire, None
             if wire is not None:
                 wire.cut(0.0)
@@ -206,6 +223,9 @@ class Client:
                 account.ended()
         elif kind == "stream-reconnect":
             self.trace.note(self.name, "told to come back: {}", event.data)
+        elif kind == "stream-expired":
+            assert self.user is not None, f"{self.name} has no token"
+            self.trace.note(self.name, "told that its token was refused: {}", event.data)
         elif kind == "stream-error":
             raise AssertionError(f"{self.name} got {event.data}")
         else:

@@ -63,6 +63,24 @@ class Began:
 Told = Event | GapTold | Began
 
 
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where a first stream begins, if not at the present position.
+
+    Attributes:
+        last: so many entries before it.
+        since: so many seconds before; None where that is not asked.
+        slack: seconds that may lie between the time of an entry and its acceptance.
+    """
+
+    last: int = 0
+    since: float | None = None
+    slack: float = 0.0
+
+
+NOW = Start()
+
+
 class Account:
     """What one client is due in one topic.
 
@@ -70,9 +88,13 @@ class Account:
         chain: the truth.
         wanted: which events its stream is for.
         name: for messages.
+        start: where its first stream begins.
     """
 
-    def __init__(self, chain: Chain, wanted: Callable[[str], bool], name: str) -> None:
+    def __init__(self, chain: Chain, wanted: Callable[[str], bool], name: str, start: Start = NOW) -> None:
+        self._start = start
+        self._begins: Began | None = None
+        """The beginning whose place is not known before the first event."""
         self.chain = chain
         self.wanted = wanted
         self.name = name
@@ -103,7 +125,12 @@ class Account:
         if self.place is None:  # not known yet: somewhere between the question and the answer
             self.floor = sum(1 for item in chain.items if item.at <= began.at)
             self.place = sum(1 for item in chain.items if item.at < began.asked)
+            if self._start != NOW:
+                self.place = chain.born
+                self._begins = began
         else:
+            self._begun(self.place, began)
+            self._fresh(self.place, began)
             self.floor = self.place
             # It may be the position of a process that has not heard of what came since.
             self.since = chain.good_at(began.seq, began.nonce, began.asked)
@@ -123,12 +150,37 @@ class Account:
             return
         assert self.place is not None, f"{self.name} got {event.payload} before a position"
         assert item.index >= self.place, f"{self.name} got {event.payload} out of order"
+        if self._begins is not None and self.gap is None:
+            self._begun(item.index, self._begins)
+        self._begins = None
         self._missing(item.index, f"before {event.payload}")
         ends = [it for it in self.chain.between(self.place, item.index) if it.end and it.index >= self.floor]
         assert not ends or self.gap is not None, f"{self.name} got {event.payload}, which came behind an end"
         self.place = self.floor = item.index + 1
         self.gap = None
         self.since = item.at
+
+    def _begun(self, place: int, began: Began) -> None:
+        """The first stream has begun at a place: so far back as was asked, if the log still had that."""
+        start, chain = self._start, self.chain
+        if start == NOW or chain.branched or chain.forgotten:
+            return
+        while place and chain.items[place - 1].payload is None:
+            place -= 1
+        there = [it for it in chain.between(0, place) if it.at < began.asked and not _gone(it, began.at)]
+        if start.since is not None:
+            there = [it for it in there if it.at > began.at - start.since + start.slack]
+        elif place + start.last <= sum(1 for it in chain.items if it.at <= began.at):
+            there = []
+        names = ", ".join(str(it.payload) for it in there)
+        assert not names, f"{self.name} began at {place}, and not with {names}"
+
+    def _fresh(self, place: int, began: Began) -> None:
+        """The first stream has begun at a place, which is known: with nothing older than was asked."""
+        since, items = self._start.since, self.chain.items
+        if since is not None and not self.chain.branched and place < len(items):
+            old = began.asked - items[place].at
+            assert old <= since, f"{self.name} began {old:.3f} s back, and {since} s were asked for"
 
     def gapped(self, gap: GapTold) -> None:
         """A gap was sent."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 from typing import Any, Protocol
 
@@ -12,7 +14,7 @@ from aiohttp import web
 from reactivex import Observable, abc
 
 import rx_sse
-from rx_sse import Bus, Overflow, ServerSentEvent
+from rx_sse import Bus, Overflow, Principal, ServerSentEvent
 from rx_sse.errors import PublishRefused, PublishUnknown
 
 from .chain import name_of
@@ -34,6 +36,10 @@ class Link(Protocol):
         ...
 
 
+LAST = 5
+"""Entries with which `newest` begins."""
+SINCE = 30.0
+"""Seconds back at which `since` begins."""
 MakeBus = Callable[[], tuple[Bus, Link | None]]
 
 
@@ -52,7 +58,8 @@ class Process:
 
     Args:
         name: for the trace.
-        topics: those to whose values something in the process subscribes.
+        topics: those to whose values something in the process subscribes; without any, it watches its log
+            only while it has clients.
         make_bus: the bus of each of its lives, and its link to a broker.
         options: of every stream.
     """
@@ -61,7 +68,7 @@ class Process:
         self, name: str, topics: tuple[str, ...], loop: Loop, trace: Trace, make_bus: MakeBus, **options: Any
     ) -> None:
         self.name = name
-        self._topics = topics
+        self.topics = topics
         self.loop = loop
         self.trace = trace
         self._make_bus = make_bus
@@ -70,6 +77,8 @@ class Process:
         self.link: Link | None = None
         self.accepts = False
         """Whether clients can connect."""
+        self.ended = -math.inf
+        """When its last life ended."""
         self.wires: list[Wire] = []
         self.abandoned: list[str] = []
         """Pushes that the log had not stored when its time to do so was over."""
@@ -90,15 +99,17 @@ class Process:
         self.bus, self.link = self._make_bus()
         app = web.Application()
         rx_sse.setup(app, bus=self.bus, **self._options)
-        for path, handler in _routes(self.bus).items():
+        for path, handler in _routes(self.bus, None).items():
             app.router.add_get(path, handler)
+        for path, handler in _routes(self.bus, _user_of).items():
+            app.router.add_get(f"/my{path}", handler)
         self._runner = runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await runner.setup()
         server: Any = runner.server
         self._protocol = server
         self.values, self.holes = [], set()
         self.bus.errors.subscribe(self._trouble)
-        for topic in self._topics:
+        for topic in self.topics:
             self.bus.topic(topic).subscribe(partial(self._value, self.values, topic))
         self.accepts = True
 
@@ -124,12 +135,14 @@ class Process:
         self.bus = None
         if self.link is not None:
             self.abandoned += self.link.abandoned
+        self.ended = self.loop.time()
         self.trace.note(self.name, "closed")
 
     def kill(self) -> None:
         """It is gone without a word: what it had under way is lost."""
         self.trace.note(self.name, "is killed")
         self.accepts = False
+        self.ended = self.loop.time()
         if self.link is not None:
             self.link.kill()
         wires, self.wires = self.wires, []
@@ -163,17 +176,24 @@ def _later(source: Observable[Any]) -> Observable[Any]:
     return Observable(subscribe)
 
 
-def _routes(bus: Bus) -> dict[str, Any]:
+def _user_of(request: web.Request) -> Principal:
+    """Who asks, with a token of which time."""
+    user, issued_at = request.headers["Authorization"].split(" ")
+    return Principal(user, issued_at=float(issued_at))
+
+
+def _routes(bus: Bus, auth: Callable[[web.Request], Principal] | None) -> dict[str, Any]:
     """The streams that it serves."""
+    sse = partial(rx_sse.sse, auth=auth)
 
     def topics(request: web.Request) -> list[str]:
         return request.match_info["topics"].split("+")
 
-    @rx_sse.sse
+    @sse()
     async def plain(request: web.Request) -> Observable[Any]:
         return bus.events(*topics(request), after=rx_sse.last_event_id(request))
 
-    @rx_sse.sse
+    @sse()
     async def filtered(request: web.Request) -> Observable[Any]:
         return bus.events(
             *topics(request),
@@ -181,14 +201,14 @@ def _routes(bus: Bus) -> dict[str, Any]:
             filter=lambda event: third(name_of(event.data)),
         )
 
-    @rx_sse.sse
+    @sse()
     async def piped(request: web.Request) -> Observable[Any]:
         def wanted(event: ServerSentEvent) -> bool:
             return third(name_of(event.data))
 
         return bus.events(*topics(request), after=rx_sse.last_event_id(request)).pipe(ops.filter(wanted))
 
-    @rx_sse.sse
+    @sse()
     async def delayed(request: web.Request) -> Observable[Any]:
         return bus.events(
             *topics(request),
@@ -196,11 +216,20 @@ def _routes(bus: Bus) -> dict[str, Any]:
             filter=lambda event: third(name_of(event.data)),
         ).pipe(_later)
 
-    @rx_sse.sse(overflow=Overflow("drop_oldest", max_events=8))
+    @sse(overflow=Overflow("drop_oldest", max_events=8))
     async def dropping(request: web.Request) -> Observable[Any]:
         return bus.events(*topics(request), after=rx_sse.last_event_id(request))
 
-    @rx_sse.sse
+    @sse()
+    async def newest(request: web.Request) -> Observable[Any]:
+        return bus.events(*topics(request), after=rx_sse.last_event_id(request), last=LAST)
+
+    @sse()
+    async def since(request: web.Request) -> Observable[Any]:
+        back = timedelta(seconds=SINCE)
+        return bus.events(*topics(request), after=rx_sse.last_event_id(request), since=back)
+
+    @sse()
     async def merged(request: web.Request) -> Observable[Any]:
         after = rx_sse.last_event_id(request)
         first, *others = (bus.events(topic, after=after) for topic in topics(request))
@@ -213,4 +242,6 @@ def _routes(bus: Bus) -> dict[str, Any]:
         "/piped/{topics}": piped,
         "/dropping/{topics}": dropping,
         "/merged/{topics}": merged,
+        "/newest/{topics}": newest,
+        "/since/{topics}": since,
     }

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import random
 import traceback
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Coroutine
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -22,8 +23,9 @@ from .chain import Chain, name_of
 from .client import Client
 from .database import Database, Life
 from .loop import BEGIN, Loop, virtual
-from .oracle import Account, GapTold
-from .process import Link, Process, anything, third
+from .oracle import NOW, Account, GapTold, Start
+from .process import LAST, SINCE, Link, Process, anything, third
+from .questions import Questions
 from .threads import GROUP, Group
 from .trace import Trace
 
@@ -45,6 +47,9 @@ PEACE = 60.0
 """Seconds after which every client must be whole, once nothing goes wrong any more; over a file half of it,
 where each second has hundreds of looks for what is new."""
 
+ASKED = 4.0
+"""Seconds after which every process knows who listens in the others, once it is asked."""
+
 ROUTES: dict[str, Callable[[str], bool]] = {
     "plain": anything,
     "filtered": third,
@@ -52,6 +57,8 @@ ROUTES: dict[str, Callable[[str], bool]] = {
     "piped": third,
     "dropping": anything,
     "merged": anything,
+    "newest": anything,
+    "since": anything,
 }
 
 
@@ -95,7 +102,12 @@ class Scenario:
         self.trace = Trace(loop.time)
         memory = log == "memory"
         self.kept = chance.choice((10, 1000, 1000, 1000) if log == "branches" else (3, 10, 40, 1000))
-        self.chains = {topic: Chain(topic, self.kept if memory else None) for topic in (*TOPICS, ENDING)}
+        ruled = [topic for topic in TOPICS if log != "branches" and chance.random() < 0.2]
+        self.rules = {topic: chance.choice((2, 20, 100)) for topic in ruled}
+        """Topics with a retention of their own."""
+        self.chains = {
+            topic: Chain(topic, self._kept(topic) if memory else None) for topic in (*TOPICS, ENDING)
+        }
         self.numbers = dict.fromkeys(self.chains, 0)
         self.padding = chance.choice((0, 0, 200, 3000))
         self.broker: Broker | None = None
@@ -115,7 +127,7 @@ class Scenario:
         self.processes = [
             Process(
                 f"process {number}",
-                TOPICS,
+                tuple(chance.sample(TOPICS, chance.choice((0, 1, 3, 3)))),
                 loop,
                 self.trace,
                 partial(self._make_bus, number),
@@ -124,8 +136,21 @@ class Scenario:
             for number in range(1, count + 1)
         ]
         self.clients = [self._make_client(number) for number in range(chance.randint(2, 6))]
+        self.questions = Questions(
+            loop,
+            chance,
+            self.trace,
+            self.chains,
+            self.processes,
+            self.clients,
+            memory=memory,
+            shared=self.database is not None,
+            keeps=log in ("broker", "file"),
+        )
         self.refused: list[tuple[str, float]] = []
         """Pushes that were refused for want of room: topic and time."""
+        self.wrong: list[str] = []
+        """Wrong answers to questions."""
         self.promised: dict[str, Process] = {}
         """Pushes that returned, and the process that took them, until they are stored."""
         self.turned_down: set[str] = set()
@@ -138,7 +163,17 @@ class Scenario:
         for client in self.clients:
             self.trace.note(client.name, "is a client of {}", client.path)
 
+    def _kept(self, topic: str) -> int:
+        """Entries of a topic that are kept."""
+        return self.rules.get(topic, self.kept)
+
     def _make_bus(self, number: int) -> tuple[Bus, Link | None]:
+        bus, link = self._make_plain_bus(number)
+        for topic, history in self.rules.items():
+            bus.retain(topic, history=history)
+        return bus, link
+
+    def _make_plain_bus(self, number: int) -> tuple[Bus, Link | None]:
         if self.database is not None:
             return self._make_sqlite_bus(self.database)
         if self.broker is None:
@@ -163,9 +198,12 @@ class Scenario:
         topics = tuple(chance.sample(TOPICS, count))
         if route in ("plain", "filtered") and chance.random() < 0.2:
             topics = (ENDING,)
+        user = chance.choice((None, None, "ada", "bob"))
+        slack = 0.0 if self.database is None else 10.0
+        start = {"newest": Start(LAST), "since": Start(since=SINCE, slack=slack)}.get(route, NOW)
         return Client(
             f"client {number}",
-            f"/{route}/{'+'.join(topics)}",
+            f"{'' if user is None else '/my'}/{route}/{'+'.join(topics)}",
             topics,
             ROUTES[route],
             loop=self.loop,
@@ -174,6 +212,8 @@ class Scenario:
             chains=self.chains,
             processes=self.processes,
             window=chance.choice((1_000, 64_000)),
+            user=user,
+            start=start,
         )
 
     # -- the run ---------------------------------------------------------------------------------------------
@@ -192,12 +232,17 @@ class Scenario:
             self.loop.run_for(self.chance.choice((0.0, 0.001, 0.01, 0.1, 0.5, self.chance.uniform(0.0, 3.0))))
         self._make_peace()
         peace = PEACE / 2 if self.database is None else PEACE / 4
-        self.loop.run_for(peace)
+        self.loop.run_for(peace - ASKED)
+        self.questions.look()
+        self.loop.run_for(ASKED)
         self._account_for_clients()  # nothing new has come that could wake anybody up
         for topic in self.chains:
             self._push(self.processes[0], topic)
-        self.loop.run_for(peace)
+        self.loop.run_until(max(self.loop.time() + peace - ASKED, self.questions.settled))
+        self.questions.look()
+        self.loop.run_for(ASKED)
         self._account()
+        self.questions.account()
         self.bury()
 
     def _actions(self) -> list[tuple[Callable[[], None], float]]:
@@ -212,6 +257,8 @@ class Scenario:
             (self._wait, 1),
             (self._restart, 0.5),
             (self._end, 0.5),
+            (self._ask, 3),
+            (self._revoke, 0.5),
         ]
         if self.broker is not None:
             actions += [
@@ -263,7 +310,7 @@ class Scenario:
         for process in self.processes:
             stored.update(process.abandoned)
         for process in self.processes:
-            for topic in TOPICS:
+            for topic in process.topics:
                 self._account_for_values(process, topic)
         for topic, at in self.refused:
             assert any(item.payload is None and item.at >= at for item in self.chains[topic].items), (
@@ -277,6 +324,7 @@ class Scenario:
         ghosts = self.turned_down & self._stored()
         assert not ghosts, f"{', '.join(ghosts)} were refused, and are stored"
         assert not lost, f"{', '.join(lost)} were pushed without an error, and never stored"
+        assert not self.wrong, "; ".join(self.wrong)
         assert not self.loop.failures, f"the loop's exception handler got {'; '.join(self.loop.failures)}"
 
     def _account_for_clients(self) -> None:
@@ -395,7 +443,8 @@ class Scenario:
         if self.database is not None:
             self.database.publish_from_outside(topic, self._value(topic))
         elif self.broker is not None:
-            self.broker.publish_from_outside(topic, self._value(topic), Retention(entries=self.kept, age=1e9))
+            retention = Retention(entries=self._kept(topic), age=1e9)
+            self.broker.publish_from_outside(topic, self._value(topic), retention)
 
     def _end(self) -> None:
         if (process := self._some_process()) is not None:
@@ -429,6 +478,26 @@ class Scenario:
             assert payload in self.chains[topic].by_payload, (
                 f"publish() of {payload} returned, and it is not there"
             )
+
+    # -- questions -------------------------------------------------------------------------------------------
+
+    def _ask(self) -> None:
+        if (process := self._some_process()) is not None:
+            cursor = self.chance.choice(self.clients).cursor
+            self._watched(self.questions.read(process, self.chance.choice(TOPICS), cursor))
+
+    def _revoke(self) -> None:
+        if (process := self._some_process()) is not None:
+            self._watched(self.questions.revoke(process, self.chance.choice(self.clients)))
+
+    def _watched(self, question: Coroutine[Any, Any, None]) -> None:
+        """Ask; a wrong answer is a failure of the run."""
+
+        def answered(task: asyncio.Task[None]) -> None:
+            if (error := task.exception()) is not None:
+                self.wrong.append(str(error) if isinstance(error, AssertionError) else repr(error))
+
+        self.loop.create_task(question).add_done_callback(answered)
 
     # -- clients ---------------------------------------------------------------------------------------------
 
