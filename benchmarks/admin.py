@@ -105,7 +105,9 @@ async def main(streams: int, topics: int) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="What one look of the admin page costs.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.admin", description="What one look of the admin page costs."
+    )
     parser.add_argument("--streams", type=int, default=9_000)
     parser.add_argument("--topics", type=int, default=500)
     given = parser.parse_args()

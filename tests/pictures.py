@@ -6,6 +6,7 @@ docs/admin.png is the upper part of the admin page of an application in use.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import base64
 from pathlib import Path
@@ -79,6 +80,7 @@ async def admin(chromium: str, file: Path = ADMIN, seconds: float = 120.0) -> No
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(prog="python -m tests.pictures", description=__doc__).parse_args()
     asyncio.run(demo(require("chromium")))
     asyncio.run(admin(require("chromium")))
     print(f"wrote {DEMO.relative_to(ROOT)} and {ADMIN.relative_to(ROOT)}")

@@ -27,6 +27,7 @@ from rx_sse.bus.runs.runs import Runs
 from rx_sse.bus.runtime import Runtime
 from rx_sse.bus.topics import Topics
 from rx_sse.errors import BusClosed, UsageError
+from rx_sse.wire.counted import counted
 from rx_sse.wire.dumps import Dumps
 
 TICK = 1.0
@@ -161,8 +162,8 @@ class Core:
         self._let_go()
         await self.log.close()
         if dropped:
-            message = f"the bus closed before {dropped:,} values that had been pushed could be stored"
-            runtime.error(BusClosed(message))
+            values = counted(dropped, "value")
+            runtime.error(BusClosed(f"the bus closed before {values} that had been pushed could be stored"))
 
     async def start_for(self, owner: object) -> None:
         """Start, and run until the last owner has called `close_for`: several applications of one process may

@@ -15,6 +15,7 @@ from typing import Any
 
 from rx_sse.errors import UsageError
 from rx_sse.reactive.diagram import mimebundle, round_step
+from rx_sse.wire.counted import counted
 from rx_sse.wire.harmless import markup, one_line
 
 WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 860, 260, 76, 40, 24, 34
@@ -69,7 +70,7 @@ class Chart:
             low, high = min(numbers), max(numbers)
             step = max(1, len(numbers) // 60)
             drawn = "".join(BARS[int((y - low) / (high - low or 1) * 7)] for y in numbers[::step])
-            told = f"{len(numbers)} values, {low:g} to {high:g}{self._end(name)}"
+            told = f"{counted(len(numbers), 'value')}, {low:g} to {high:g}{self._end(name)}"
             lines.append(f"{title} {drawn}  {told}".lstrip())
         return "\n".join(lines)
 
@@ -121,7 +122,7 @@ class Chart:
     def _count(points: list[tuple[float, float]]) -> str:
         columns = WIDTH - LEFT - RIGHT
         thinned = f", drawn as lowest and highest of {columns} columns" if len(points) > 2 * columns else ""
-        return f"{len(points):,} values{thinned}"
+        return counted(len(points), "value") + thinned
 
 
 STYLE = (

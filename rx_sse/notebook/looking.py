@@ -28,6 +28,7 @@ from rx_sse.notebook.screen import Screen
 from rx_sse.notebook.tape import Tape
 from rx_sse.reactive.recording import Moment, Recording
 from rx_sse.wire import ServerSentEvent
+from rx_sse.wire.counted import counted
 from rx_sse.wire.harmless import harmless, markup, one_line
 from rx_sse.wire.jsontext import dumps
 
@@ -61,7 +62,7 @@ class Table:
         return "\n".join([*lines, self._foot()])
 
     def _foot(self) -> str:
-        return f"{self._count} events" + (f", {harmless(self._end)}" if self._end else "")
+        return counted(self._count, "event") + (f", {harmless(self._end)}" if self._end else "")
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Mapping[str, str]:
         head = "".join(

@@ -21,6 +21,7 @@ from typing import Generic, TypeVar
 from rx_sse.delivery.overflow import Overflow
 from rx_sse.errors import RxSseError
 from rx_sse.reactive.runner import on_loop
+from rx_sse.wire.counted import counted
 
 T = TypeVar("T")
 
@@ -99,9 +100,9 @@ class Buffer(Generic[T]):
                 self._prelude.append(value)
             elif not self._put(key, value):
                 self._ended = True
-                waiting = len(self._prelude) + len(self._live)
+                waiting = counted(len(self._prelude) + len(self._live), "value")
                 self._error = Overflowed(
-                    f"{waiting} values wait, which is the limit: read faster, or choose another policy than "
+                    f"{waiting} waiting, which is the limit: read faster, or choose another policy than "
                     "'disconnect', or a higher limit with Overflow(max_events=)"
                 )
             wake = self._wake_wanted()

@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from rx_sse.wire.counted import counted
 from rx_sse.wire.harmless import harmless, markup, one_line
 
 WIDTH = 860
@@ -105,9 +106,10 @@ def svg(lanes: Sequence[Lane], seconds: float) -> str:
     height = TOP + LANE * len(lanes) + 14
     left = min(WIDEST, max(LEFT, *(24 + 8 * len(lane.name) for lane in lanes))) if lanes else LEFT
     frame = Frame(left, (WIDTH - left - RIGHT) / seconds, seconds)
+    streams = counted(len(lanes), "stream")
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" '
-        f'role="img" aria-label="marble diagram of {len(lanes)} streams over {seconds:.1f} seconds">',
+        f'role="img" aria-label="marble diagram of {streams} over {seconds:.1f} seconds">',
         STYLE,
         f'<path class="rx-page" d="M.5 .5H{WIDTH - 0.5}V{height - 0.5}H.5Z"/>',
         _axis(frame, height),
@@ -174,12 +176,12 @@ def _lane(lane: Lane, y: int, frame: Frame, hues: dict[str, int]) -> list[str]:
     ends = [tick for tick in lane.ticks if tick.kind in ("completed", "error")]
     marbles, edge = _marbles(values, y, frame, hues)
     end = max(frame.x(ends[0].at), edge + 5) if ends else frame.x(frame.seconds)
-    count = f"{len(values):,} values" + (f", {len(marbles):,} drawn" if len(marbles) < len(values) else "")
+    drawn = f", {len(marbles):,} drawn" if len(marbles) < len(values) else ""
     longest = int((frame.left - 24) / 8)
     parts = [
         f'<text class="rx-name" x="10" y="{y + 1}">{markup(one_line(lane.name, longest))}'
         f"<title>{markup(lane.name)}</title></text>",
-        f'<text class="rx-soft" x="10" y="{y + 16}">{count}</text>',
+        f'<text class="rx-soft" x="10" y="{y + 16}">{counted(len(values), "value")}{drawn}</text>',
         f'<path class="rx-line" d="M{frame.left} {y}H{end:.1f}"/>',
     ]
     if not ends:

@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from math import exp
 from typing import Any, Final
 
+from rx_sse.wire.counted import counted
+
 __all__ = ["Meter", "moment"]
 
 # Seconds that the rate averages over, about.
@@ -54,7 +56,7 @@ class Meter:
     def summary(self, now: float) -> str:
         """Count, duration and rate of the whole stream."""
         passed = now - self.start
-        events = f"{self.count:,} event{'' if self.count == 1 else 's'}"
+        events = counted(self.count, "event")
         return f"{events} in {passed:.1f} s" + (f", {self.count / passed:,.1f}/s" if passed else "")
 
 

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from rx_sse.web.stream import Stream
+from rx_sse.wire.counted import counted
 
 PATIENCE = 2.0
 """Seconds for closing objects to disappear: sockets close in the next turns of the loop."""
@@ -55,8 +56,9 @@ async def no_leaks() -> AsyncIterator[None]:
             return
         if loop.time() > deadline:
             raise AssertionError(
-                f"left behind: {len(new_streams)} subscriptions {[s.label for s in new_streams[:5]]}, "
-                f"{len(new_tasks)} tasks {[task.get_name() for task in new_tasks[:5]]}, "
-                f"{new_sockets} sockets"
+                f"left behind: "
+                f"{counted(len(new_streams), 'subscription')} {[s.label for s in new_streams[:5]]}, "
+                f"{counted(len(new_tasks), 'task')} {[task.get_name() for task in new_tasks[:5]]}, "
+                f"{counted(new_sockets, 'socket')}"
             )
         await asyncio.sleep(STEP)

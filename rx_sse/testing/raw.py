@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 from rx_sse.errors import UsageError
 from rx_sse.wire import EventParser, ServerSentEvent
+from rx_sse.wire.counted import counted
 from rx_sse.wire.harmless import harmless
 
 TIMEOUT = 5.0
@@ -225,8 +226,8 @@ class OpenStream:
 
     def _story(self) -> str:
         """Everything that was received, for the error of a wait."""
-        came = [f"{self._taken} events before it"] if self._taken else []
-        came += [f"{self.comments} comments"] if self.comments else []
+        came = [f"{counted(self._taken, 'event')} before it"] if self._taken else []
+        came += [counted(self.comments, "comment")] if self.comments else []
         came += self._skipped[-5:]
         came += [f"an event {event.type!r} that was not asked for" for event in list(self._events)[:5]]
         told = f"{self._answer()}, and it received " + (", ".join(came) or "nothing")

@@ -18,6 +18,7 @@ from rx_sse.bus.allowance import Allowance
 from rx_sse.web.limits import Limits
 from rx_sse.web.mount_problem import problem, retry_after
 from rx_sse.web.request_body import read_body
+from rx_sse.wire.counted import counted
 
 BURST = 10.0
 """Seconds' worth of events and bytes that may be published at once."""
@@ -42,9 +43,11 @@ class PublishRate:
         Raises:
             web.HTTPException: 429, the principal has recently published too many events.
         """
-        most = limits.publishes_per_user
+        if (most := limits.publishes_per_user) is None:
+            return
         if (wait := self._events.take(user, 1, _burst(most))) > 0:
-            detail = f"this principal has published more than {most:,} events a second, which is the most"
+            rate = counted(most, "event")
+            detail = f"this principal has published more than {rate} a second, which is the most"
             raise problem(429, detail, retry_after(wait))
 
     async def body(self, user: str, request: web.Request, limits: Limits) -> None:

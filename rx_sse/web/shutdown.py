@@ -53,7 +53,7 @@ async def drained(edge: StreamRegistry) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(edge.emptied, left + GRACE)
     if edge.streams:
-        logger.warning("%d streams did not end within the shutdown window", len(edge.streams))
+        logger.warning("streams that did not end within the shutdown window: %d", len(edge.streams))
         for stream in list(edge.streams):
             stream.connection.abort()  # if aiohttp has handed the socket over, only the stream can close it
     await _outlast(edge, until)
@@ -67,6 +67,6 @@ async def _outlast(edge: StreamRegistry, until: float) -> None:
         await asyncio.wait(ending, timeout=left)
     if ending:
         logger.warning(
-            "%d sources were still closing at the end of the shutdown window; drain= makes it longer",
+            "sources still closing at the end of the shutdown window: %d; drain= makes it longer",
             len(ending),
         )

@@ -67,6 +67,28 @@ def options_exist(printed: str, words: list[str]) -> None:
         assert option in printed
 
 
+COMMANDS = sorted(
+    {
+        found[1]
+        for folder in ("benchmarks", "tests")
+        for file in (ROOT / folder).rglob("*.py")
+        for found in re.finditer(r'prog="python -m ([\w.]+)"', file.read_text("utf-8"))
+    }
+)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_that_a_module_has_is_listed(command: str) -> None:
+    listed = "".join((ROOT / name).read_text("utf-8") for name in ("CONTRIBUTING.md", "benchmarks/README.md"))
+    assert re.search(rf"{re.escape(command)}(?![.\w])", listed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_explains_itself(command: str) -> None:
+    assert command in help_of_module(command)
+
+
 def test_the_options_of_the_terminal_are_the_code() -> None:
     """Those of `tail`, of `publish`, and of both."""
     from rx_sse.terminal import publish, tail

@@ -211,7 +211,7 @@ async def test_a_plot_ends_at_once_with_what_is_no_number(capsys: pytest.Capture
 
 async def test_a_plot_says_that_its_stream_failed(capsys: pytest.CaptureFixture[str]) -> None:
     await plot(rx.of(1).concat(rx.throw(ValueError("boom"))), n=5)
-    assert capsys.readouterr().out.strip().endswith("1 values, 1 to 1, failed: ValueError: boom")
+    assert capsys.readouterr().out.strip().endswith("1 value, 1 to 1, failed: ValueError: boom")
 
 
 async def test_rows_and_speeds_and_names_are_checked() -> None:

@@ -198,6 +198,11 @@ def test_a_hundred_thousand_values_are_a_bounded_picture_that_says_so() -> None:
     assert shown["text/plain"].endswith("100000 in 10.0 s")
 
 
+def test_a_picture_of_one_value_says_so_in_the_singular() -> None:
+    picture = svg([Lane("x", [Tick(1.0, "next", "a")])], 2.0)
+    assert ">1 value</text>" in picture and "marble diagram of 1 stream over 2.0 seconds" in picture
+
+
 def test_a_picture_has_its_own_background_and_follows_no_theme() -> None:
     """It is shown on pages of any theme, which the picture cannot see."""
     shown = Recording([Moment(0.5, "next", 1)], seconds=1.0)._repr_mimebundle_()

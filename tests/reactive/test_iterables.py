@@ -457,7 +457,7 @@ async def test_disconnect_gives_what_waits_and_then_its_error() -> None:
         assert subject.observers
         subject.on_next(value)
     assert not subject.observers  # 512 wait, one too many came
-    with pytest.raises(Overflowed, match="512 values wait") as raised:
+    with pytest.raises(Overflowed, match="512 values waiting") as raised:
         async for value in values:
             got.append(value)
     assert isinstance(raised.value, RxSseError)

@@ -87,7 +87,7 @@ async def test_control_events_comments_and_what_was_not_asked_for_are_told() -> 
     async with serve(plain(unfinished), handler_cancellation=True) as url, open_stream(url) as stream:
         with pytest.raises(TimeoutError) as told:
             await stream.next_event(timeout=0.1)
-        assert "1 comments, stream-gap {}; the last bytes end no event: b'" in str(told.value)
+        assert "1 comment, stream-gap {}; the last bytes end no event: b'" in str(told.value)
 
     failing = app_of(lambda request: rx.of(1).pipe(ops.concat(rx.throw(rx_sse.StreamError("no disk")))))
     async with open_stream(failing) as stream:

@@ -242,7 +242,7 @@ async def test_no_longer_than_the_window(caplog: pytest.LogCaptureFixture) -> No
         await stream.next_event()
     assert 0.4 < time.monotonic() - begin < 4
     assert database.log == ["database closed"]
-    assert "1 sources were still closing at the end of the shutdown window" in caplog.text
+    assert "sources still closing at the end of the shutdown window: 1;" in caplog.text
     for task in app[REGISTRY].parts.scheduler.ending:
         task.cancel()
         await asyncio.wait([task])

@@ -251,7 +251,7 @@ for (const type of Object.keys(kept))
     shown ? keep(found) : waiting.push(found);
   });
 me.addEventListener("gap", ({ detail: { reason, missed } }) => {
-  begin().then(() => note(`a gap: ${missed ?? "some"} events were missing (${reason}); read again`));
+  begin().then(() => note(`a gap: ${missed === 1 ? "1 event was" : `${missed ?? "some"} events were`} missing (${reason}); read again`));
 });
 me.addEventListener("state", ({ detail }) => tell(detail));
 me.addEventListener("open", begin, { once: true });

@@ -5,6 +5,7 @@ hand), on one server in one run.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import time
@@ -72,4 +73,5 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(prog="python -m tests.bus.redis.cost", description=__doc__).parse_args()
     asyncio.run(main())

@@ -29,7 +29,7 @@ export function follow(name) {
     },
     begin() { held = []; seen = 0; list.replaceChildren(); note.textContent = heard(); },
     entry(entry) { seen++; take(row(entry)); },
-    gap({ reason, missed }) { take(line("gap", missed ? `${count(missed)} entries are missing: ${reason}` : `entries are missing: ${reason}`)); },
+    gap({ reason, missed }) { take(line("gap", missed ? `${count(missed)} ${missed === 1 ? "entry is" : "entries are"} missing: ${reason}` : `entries are missing: ${reason}`)); },
     "stream-end"() { over = true; take(line("gap", "the topic has ended")); note.textContent = `${topic}: ended`; close?.(); close = null; },
     "stream-error"(problem) { take(line("gap", `the stream failed: ${problem?.detail ?? problem?.title ?? "no reason was given"}`)); },
   }, false);
