@@ -70,17 +70,20 @@ class SQLitePublisher(BlockingPublisher[_State]):
         return schema.PLAIN  # the transaction reads the topic's retention from the file
 
     def _store(self, state: _State, draft: Draft, deadline: float) -> Position:
-        unsure = False
+        unsure = False  # whether a commit has failed: it may be stored all the same
         while True:
             committing = False
             try:
                 connection = self._connection(state)
+                appender = Appender(connection, remember=False)
+                if unsure and (found := appender.stored([draft])):
+                    return found[draft]  # sought without the lock: until that is free, it may be trimmed
                 connection.execute("BEGIN IMMEDIATE")
                 try:
                     if self._file.identity() != state.identity:  # others have left this file already
                         raise OSError("it was replaced")
                     draft.retention = schema.kept(connection).of(draft.topic)
-                    outcomes, _ = Appender(connection, remember=False).append(
+                    outcomes, _ = appender.append(
                         [draft], self._file.now(), {draft: None} if unsure else None
                     )
                     committing = True
