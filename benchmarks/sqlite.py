@@ -17,9 +17,7 @@ import argparse
 import asyncio
 import gc
 import json
-import os
 import signal
-import sqlite3
 import sys
 import tempfile
 import threading
@@ -35,6 +33,7 @@ from typing import Any
 from aiohttp import web
 
 import rx_sse
+from benchmarks.command import parser_of, run
 from rx_sse.bus.bus import core_of
 from rx_sse.bus.sqlite.work import Work
 
@@ -366,18 +365,18 @@ async def _pushed(kind: str, count: int, rate: float, *, slow: bool = False) -> 
     return Pushed(said["cpu"] / count * 1e6, stall, late[int(len(late) * 0.99)] * 1e3)
 
 
-async def cost(rounds: int, _: int) -> None:
+async def cost(given: argparse.Namespace) -> None:
     """The table of the costs."""
     print("| one user | MemoryBus | SQLiteBus | ratio | p99, ms |\n| --- | ---: | ---: | ---: | ---: |")
     for name, count, rate in (("burst", BURST, 0.0), ("1,000/s", PACED, 1_000.0)):
-        pairs = [[await _pushed(kind, count, rate) for kind in BUSES] for _ in range(rounds)]
+        pairs = [[await _pushed(kind, count, rate) for kind in BUSES] for _ in range(given.rounds)]
         memory, sqlite = (median(pair[index].cpu for pair in pairs) for index in range(2))
         ratio = median(pair[1].cpu / pair[0].cpu for pair in pairs)
         p99 = f"{median(pair[1].p99 for pair in pairs):.1f}" if rate else ""
         print(f"| {name} | {memory:.1f} µs | {sqlite:.1f} µs | {ratio:.2f} | {p99} |", flush=True)
 
 
-async def stall(rounds: int, _: int) -> None:
+async def stall(given: argparse.Namespace) -> None:
     """The table of the stalls."""
     print(
         "| 1,000/s; the longest, ms: median (lowest–highest) | stall of the loop | its wait for a core "
@@ -389,7 +388,7 @@ async def stall(rounds: int, _: int) -> None:
         ("SQLiteBus", "sqlite", False),
         ("SQLiteBus, each commit takes 200 ms", "sqlite", True),
     ):
-        runs = [await _pushed(kind, PACED, 1_000.0, slow=slow) for _ in range(rounds)]
+        runs = [await _pushed(kind, PACED, 1_000.0, slow=slow) for _ in range(given.rounds)]
         cells: list[str] = []
         for part in STALL:
             found = [run.stall[part] for run in runs]
@@ -397,7 +396,7 @@ async def stall(rounds: int, _: int) -> None:
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
 
 
-async def come_back(rounds: int, _: int) -> None:
+async def come_back(given: argparse.Namespace) -> None:
     """The table of the returns."""
     print(f"| {ENTRIES:,} entries, cursor | entries | MemoryBus | SQLiteBus |\n| --- | ---: | ---: | ---: |")
     places = {"at the front": 0, "in the middle": ENTRIES // 2, "near the end": ENTRIES - 100}
@@ -409,7 +408,7 @@ async def come_back(rounds: int, _: int) -> None:
             if kind == "sqlite":  # nothing is in memory any more
                 await server.stop()
                 await server.start()
-            for _ in range(rounds):
+            for _ in range(given.rounds):
                 for (name, place), cursor in zip(places.items(), cursors, strict=True):
                     reader, begin = Reader(server, "u", last=cursor), time.monotonic()
                     async with reading(reader):
@@ -421,13 +420,13 @@ async def come_back(rounds: int, _: int) -> None:
         print(f"| {name} | {ENTRIES - place - 1:,} | {' | '.join(cells)} |", flush=True)
 
 
-async def restart(_: int, clients: int) -> None:
+async def restart(given: argparse.Namespace) -> None:
     """The table of the restarts."""
     head = "clients | events | back | down, s | all back after, s | gaps | lost | repeated |"
     print(f"| | {head}\n| --- |{' ---: |' * 8}")
     for kind in BUSES:
         async with serving(kind) as server:
-            readers = [Reader(server, f"t{number % TOPICS}") for number in range(clients)]
+            readers = [Reader(server, f"t{number % TOPICS}") for number in range(given.clients)]
             async with reading(*readers):
                 await server.ask("feed", 0, 100.0)
                 down, back = [], []
@@ -473,22 +472,9 @@ def main(arguments: Sequence[str]) -> int:
         kind, path, port, slow = arguments[1:]
         asyncio.run(serve(kind, path, int(port), slow == "slow"))
         return 0
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.sqlite",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("tasks", nargs="*", metavar="TASK", help=f"of {', '.join(TASKS)}; all")
-    parser.add_argument("--rounds", type=int, default=3, help="%(default)s")
+    parser = parser_of("benchmarks.sqlite", __doc__, TASKS)
     parser.add_argument("--clients", type=int, default=1_000, help="of the restart; %(default)s")
-    given = parser.parse_args(arguments)
-    if unknown := set(given.tasks) - set(TASKS):
-        parser.error(f"no such task: {', '.join(sorted(unknown))}")
-    print(f"SQLite {sqlite3.sqlite_version}, Python {sys.version.split()[0]}, {os.cpu_count()} cores")
-    for name in given.tasks or TASKS:
-        print()
-        asyncio.run(TASKS[name](given.rounds, given.clients))
-    return 0
+    return run(parser, arguments, TASKS)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ import os
 import sqlite3
 import sys
 import tempfile
-import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -25,6 +24,7 @@ from statistics import median
 from typing import Any
 
 import rx_sse
+from benchmarks.command import parser_of, run
 from benchmarks.sqlite import Reader, Server, reading
 from rx_sse.bus.bus import core_of
 from rx_sse.bus.sqlite import file_clock
@@ -56,12 +56,12 @@ async def workers(count: int) -> AsyncIterator[list[Server]]:
         yield servers
 
 
-async def latency(rounds: int) -> None:
+async def latency(given: argparse.Namespace) -> None:
     """The table of the latencies."""
     print("| to a client of | events a second | median, ms | p99, ms |\n| --- | ---: | ---: | ---: |")
     for name, place in (("the same process", 0), ("another process", 1)):
         for rate in RATES:
-            runs = [await _late(place, rate) for _ in range(rounds)]
+            runs = [await _late(place, rate) for _ in range(given.rounds)]
             half, most = (median(run[at] for run in runs) for at in (0, 1))
             print(f"| {name} | {rate:,.0f} | {half * 1e3:.1f} | {most * 1e3:.1f} |", flush=True)
 
@@ -77,11 +77,11 @@ async def _late(place: int, rate: float) -> tuple[float, float]:
     return late[len(late) // 2], late[int(len(late) * 0.99)]
 
 
-async def idle(rounds: int) -> None:
+async def idle(given: argparse.Namespace) -> None:
     """The table of the idle processes."""
     print("| idle | CPU of a process, % of a core |\n| --- | ---: |")
     for count in (1, 4):
-        found = [cpu for _ in range(rounds) for cpu in await _idle(count)]
+        found = [cpu for _ in range(given.rounds) for cpu in await _idle(count)]
         name = f"{count} process{'es' if count > 1 else ''}, a client each"
         print(f"| {name} | {median(found):.2f} ({min(found):.2f}–{max(found):.2f}) |", flush=True)
 
@@ -107,7 +107,7 @@ def _cpu(server: Server) -> float:
     return nanoseconds / 1e9
 
 
-async def day(_: int) -> None:
+async def day(_given: argparse.Namespace) -> None:
     """The table of the day."""
     events = HOURS * 3600 * RATE
     print(f"{events:,} events of 200 bytes in {TOPICS:,} topics, each kept for an hour\n")
@@ -157,23 +157,7 @@ TASKS = {"latency": latency, "idle": idle, "day": day}
 
 def main(arguments: Sequence[str]) -> int:
     """Returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.sqlite_workers",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("tasks", nargs="*", metavar="TASK", help=f"of {', '.join(TASKS)}; all")
-    parser.add_argument("--rounds", type=int, default=3, help="%(default)s")
-    given = parser.parse_args(arguments)
-    if unknown := set(given.tasks) - set(TASKS):
-        parser.error(f"no such task: {', '.join(sorted(unknown))}")
-    print(f"SQLite {sqlite3.sqlite_version}, Python {sys.version.split()[0]}, {os.cpu_count()} cores")
-    for name in given.tasks or TASKS:
-        print()
-        begin = time.monotonic()
-        asyncio.run(TASKS[name](given.rounds))
-        print(f"({time.monotonic() - begin:.0f} s)")
-    return 0
+    return run(parser_of("benchmarks.sqlite_workers", __doc__, TASKS), arguments, TASKS)
 
 
 if __name__ == "__main__":
