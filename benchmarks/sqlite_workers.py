@@ -34,6 +34,8 @@ EVENTS = 3_000
 RATES = (10.0, 100.0, 1_000.0)
 SLOW_EVENTS = 200
 """Events at the two slower rates."""
+AFTER = LATELY + QUIET + 1
+"""Seconds until a process counts the others as quiet."""
 IDLE = 20.0
 """Seconds of idleness."""
 HOURS = 24
@@ -59,18 +61,23 @@ async def workers(count: int) -> AsyncIterator[list[Server]]:
 async def latency(given: argparse.Namespace) -> None:
     """The table of the latencies."""
     print("| to a client of | events a second | median, ms | p99, ms |\n| --- | ---: | ---: | ---: |")
-    for name, place in (("the same process", 0), ("another process", 1)):
+    for name, place, quiet in (
+        ("the same process", 0, 0.0),
+        ("another process", 1, 0.0),
+        (f"another process, after {AFTER:.0f} s of quiet", 1, AFTER),
+    ):
         for rate in RATES:
-            runs = [await _late(place, rate) for _ in range(given.rounds)]
+            runs = [await _late(place, rate, quiet) for _ in range(given.rounds)]
             half, most = (median(run[at] for run in runs) for at in (0, 1))
             print(f"| {name} | {rate:,.0f} | {half * 1e3:.1f} | {most * 1e3:.1f} |", flush=True)
 
 
-async def _late(place: int, rate: float) -> tuple[float, float]:
+async def _late(place: int, rate: float, quiet: float) -> tuple[float, float]:
     count = EVENTS if rate >= 1_000 else SLOW_EVENTS
     async with workers(2) as servers:
         reader = Reader(servers[place], "u")
         async with reading(reader):
+            await asyncio.sleep(quiet)
             await servers[0].ask("push", "u", count, rate)
             await reader.received(count)
     late = sorted(reader.late)
@@ -93,7 +100,7 @@ async def _idle(count: int) -> list[float]:
             await servers[0].ask("push", "u", 10, 0)
             for reader in readers:
                 await reader.received(10)
-            await asyncio.sleep(LATELY + QUIET + 1)  # what follows the last event is over
+            await asyncio.sleep(AFTER)  # what follows the last event is over
             begin = [_cpu(server) for server in servers]
             await asyncio.sleep(IDLE)
             return [(_cpu(server) - was) / IDLE * 100 for server, was in zip(servers, begin, strict=True)]
