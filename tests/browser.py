@@ -118,7 +118,7 @@ async def ended(process: asyncio.subprocess.Process) -> AsyncIterator[None]:
         if process.returncode is None:
             process.terminate()
             try:
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(20):
                     await process.wait()
             except TimeoutError:
                 process.kill()

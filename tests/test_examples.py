@@ -89,7 +89,7 @@ async def test_tokens_are_passed_on_and_leaving_cancels_upstream() -> None:
             await stream.events(2)
             assert not module.upstream_closed.is_set()
             stream.leave()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 await module.upstream_closed.wait()
 
 
@@ -133,7 +133,7 @@ async def running(name: str, *arguments: str) -> AsyncIterator[str]:
             assert f"http://127.0.0.1:{port}".encode() in await process.stdout.readline()
         yield f"http://127.0.0.1:{port}"
         process.terminate()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             assert await process.wait() == 0
     finally:
         if process.returncode is None:
@@ -262,7 +262,7 @@ async def test_htmx_swaps_each_message_and_lets_go_at_the_end(chromium: str, tmp
         await tab.until("/^[0-9:]{8}$/.test(document.querySelector('#clock b')?.textContent)")
         await tab.until("document.querySelector('#countdown b')?.textContent == 'lift-off'")
         await tab.run(f"document.querySelector('input').value = 'hello'; {CLICK}")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while module.said.value != "hello":
                 await asyncio.sleep(0.02)
         await asyncio.sleep(0.8)  # htmx opens a stream again after half a second
@@ -275,10 +275,16 @@ async def test_a_log_is_followed_resumed_and_its_rotation_seen(tmp_path: Path) -
     async with serve(example("log_tail").make_app(log)) as url:
         async with open_stream(url, "/tail") as stream:
             with log.open("a") as file:
-                # The stream begins at the end of the file, which it looks at as it opens.
-                await asyncio.sleep(0.3)
-                file.write("one\r\ntwo\u2028half\n")
+                # It begins at the end of the file, wherever that is as it opens: lines may be before it.
+                first = asyncio.create_task(stream.next_event(20))
+                while not first.done():
+                    file.write("opening\n")
+                    file.flush()
+                    await asyncio.wait([first], timeout=0.1)
+                file.write("opened\none\r\ntwo\u2028half\n")
                 file.flush()
+            while (await first).data != "opened":
+                first = asyncio.create_task(stream.next_event())
             assert [e.data for e in await stream.events(2)] == ["one", "two\u2028half"]
             last = stream.last_event_id
         with log.open("a") as file:

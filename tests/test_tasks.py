@@ -122,7 +122,7 @@ async def test_an_event_source_may_be_disposed_of_by_its_first_event(factory: An
         rx_sse.EventSource(url).pipe(ops.take(1), ops.finally_action(ended.set)).subscribe(
             lambda event: seen.append(event.data)
         )
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await ended.wait()
     assert seen == ["one"]
 
@@ -168,5 +168,5 @@ async def test_a_bus_on_redis_starts_and_stops(factory: Any) -> None:
         async with rx_sse.RedisBus(server.url) as bus:
             bus.topic("a").subscribe(lambda _: got.set())
             await bus.publish("a", 1)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 await got.wait()

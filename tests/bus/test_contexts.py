@@ -118,7 +118,7 @@ async def test_readers_in_like_contexts_share_a_snapshot() -> None:
     async with bus:
         for _ in range(5):
             bus.events("t", after=None, snapshot=snapshot).subscribe(lambda event: got.append(event.data))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while not asked:
                 await asyncio.sleep(0.005)
             await asyncio.sleep(0.02)
@@ -144,7 +144,7 @@ async def test_on_gap_is_called_where_its_reader_subscribed(make_bus: MakeBus) -
         tenant.set("carol")
         await bus.publish("t", 1)
         await bus.publish("t", 2)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while len(told) < 4:
                 await asyncio.sleep(0.005)
     assert sorted(told) == ["alice", "alice", "bob", "bob"]
@@ -166,7 +166,7 @@ async def test_observers_of_a_topic_are_called_where_they_subscribed(make_bus: M
         for number in range(3):  # in one burst
             bus.topic("t").on_next(number)
         await bus.end("t")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while len(ended) < 2:
                 await asyncio.sleep(0.005)
     assert sorted(got) == [(number, user) for number in range(3) for user in USERS]
@@ -202,7 +202,7 @@ async def test_observers_of_presence_are_called_where_they_subscribed(make_bus: 
             bus.presence("t").subscribe(lambda change: told.append(tenant.get()))
         tenant.set("carol")
         subscription = bus.events("t", after=_resume_of("dave")).subscribe()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while len(told) < 2:
                 await asyncio.sleep(0.005)
         subscription.dispose()
@@ -219,7 +219,7 @@ async def test_observers_of_errors_are_called_where_they_subscribed(make_bus: Ma
             bus.errors.subscribe(lambda trouble: told.append(tenant.get()))
         tenant.set("carol")
         bus.topic("t").on_error(ValueError("a source failed"))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while len(told) < 2:
                 await asyncio.sleep(0.005)
     assert told == list(USERS)

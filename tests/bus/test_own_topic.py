@@ -36,7 +36,7 @@ class Numbers(OwnTopic):
         self.taken.append(int(event.data))
 
     async def until(self, taken: list[int]) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while self.taken != taken:
                 self.more.clear()
                 await self.more.wait()

@@ -12,7 +12,7 @@ from rx_sse.testing.leaks import sockets
 
 from ..conformance.endpoint import Endpoint, Site, listening
 
-PATIENCE = 3.0
+PATIENCE = 20.0
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:

@@ -10,7 +10,7 @@ from reactivex.abc import DisposableBase
 from rx_sse.client import ConnectionState, EventSource
 from rx_sse.wire.event import ServerSentEvent
 
-PATIENCE = 5.0
+PATIENCE = 20.0
 
 
 class Seen:

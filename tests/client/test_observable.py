@@ -27,7 +27,7 @@ from .seen import Seen
 
 async def gone(visit: Visit) -> None:
     """Until the server sees that the client has left."""
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(20):
         while visit.request.transport is not None:
             await asyncio.sleep(0.001)
 
@@ -128,7 +128,7 @@ async def test_dispose_from_the_state_callback(endpoint: Endpoint, course: list[
     subscription = EventSource(endpoint.url, on_state=on_state).subscribe(lambda _: None)
     if "open" in course:
         await gone(await endpoint.stream())
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(20):
         await done.wait()
     assert states == course
 
@@ -212,7 +212,7 @@ async def test_an_error_that_nobody_handles_is_reported(endpoint: Endpoint) -> N
     asyncio.get_running_loop().set_exception_handler(lambda _, context: reports.put_nowait(context))
     EventSource(endpoint.url).subscribe(lambda _: None)
     await (await endpoint.visit()).answer(404, {})
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(20):
         assert "404" in str((await reports.get())["exception"])
 
 

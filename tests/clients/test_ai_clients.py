@@ -114,7 +114,7 @@ async def serving(folder: Path) -> AsyncIterator[Server]:
         server = Server(f"http://127.0.0.1:{port}", process)
         yield server
         server.terminate()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             assert await process.wait() == 0
     finally:
         if process.returncode is None:

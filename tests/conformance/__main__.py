@@ -22,8 +22,8 @@ CLIENTS = ("ours", "httpx_sse", "aiohttp_sse_client", "sseclient_py", "launchdar
 # How many tests run at a time. More would have a client wait for the machine, and not for its server.
 _AT_ONCE = 8
 
-# Seconds for one test: it waits five for what does not come, and may do so a few times.
-_LIMIT = 30.0
+# Seconds for one test: it waits ten for what does not come, and may do so a few times.
+_LIMIT = 60.0
 
 
 async def tried(harness: Harness, case: Case) -> str:

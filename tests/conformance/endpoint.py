@@ -16,7 +16,7 @@ from typing import Final
 from aiohttp import web
 
 # Seconds: for a connection, and for each report.
-PATIENCE: Final = 5.0
+PATIENCE: Final = 10.0
 
 # Bytes of a request: a report of 14 MB of data, and what JSON adds to it.
 _LARGEST: Final = 64 * 1024 * 1024

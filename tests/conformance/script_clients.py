@@ -68,7 +68,7 @@ class Bridge:
                     report.queue.put_nowait(found)
         finally:
             await send(json.dumps({"id": number}))
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 while (await queue.get())["kind"] != "stopped":
                     pass
             del self._reports[number]

@@ -16,7 +16,7 @@ from rx_sse.delivery import Inbox
 
 from .conftest import Reported
 
-PATIENCE = 5.0
+PATIENCE = 20.0
 """Seconds that another thread may take: far more than it needs."""
 
 

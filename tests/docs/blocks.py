@@ -247,7 +247,7 @@ async def running(
                 output += line
         yield f"http://localhost:{port}"
         process.terminate()
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(20):
             output += await process.stdout.read()
             assert await process.wait() == 0, output.decode()
         assert b"Traceback" not in output, output.decode()

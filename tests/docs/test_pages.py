@@ -170,7 +170,7 @@ async def test_events_pass_nginx_at_once(
         took = asyncio.get_running_loop().time() - start
     assert printed[0].startswith("HTTP/2 200"), printed
     assert [line for line in printed if line.startswith("data:")][:1] == ['data: {"count":0}'], printed
-    assert took < 6, f"{printed} took {took:.1f} s: something on the way holds events back"
+    assert took < 12, f"{printed} took {took:.1f} s: something on the way holds events back"
 
 
 @pytest.mark.browser

@@ -211,11 +211,11 @@ async def test_what_is_no_get_is_sent_once(run: Run, endpoint: Endpoint) -> None
 async def test_a_silent_connection_is_taken_for_dead(run: Run, endpoint: Endpoint) -> None:
     """After three of the heartbeats that the server announces, or after `timeout`."""
     async with run(WATCH, endpoint.url) as node:
-        headers = {"Content-Type": "text/event-stream", "Stream-Heartbeat": "0.1"}
+        headers = {"Content-Type": "text/event-stream", "Stream-Heartbeat": "0.25"}
         visit = await (await endpoint.visit()).open(headers=headers)
-        for _ in range(3):
+        for _ in range(8):  # longer than 0.75 s in all, with room for a busy machine between two
             await visit.send(":\n")
-            await asyncio.sleep(0.15)
+            await asyncio.sleep(0.1)
         assert (await node.until("state", "waiting"))[2] == "timeout"
         assert len(endpoint.visits) == 1
         await endpoint.stream()
@@ -232,7 +232,7 @@ async def test_close_and_signal_end_the_connection(run: Run, endpoint: Endpoint)
         await visit.send("data: 1\n\n")
         assert (await node.end())[-1] == ["closed", "closed"]
         transport = visit.request.transport
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while transport is not None and not transport.is_closing():
                 await asyncio.sleep(0.01)
     assert len(endpoint.visits) == 1
@@ -300,7 +300,7 @@ async def test_html_for_a_stream_is_told_and_not_read(run: Run, endpoint: Endpoi
             "retryAfter": 0,
         }
         transport = visit.request.transport
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while transport is not None and not transport.is_closing():
                 await asyncio.sleep(0.01)
         await (await endpoint.stream()).send("data: now\n\n")

@@ -269,13 +269,16 @@ async def test_subscribing_inside_the_queue_does_not_wait_for_the_wall_clock(wal
     assert blocked > STEP.total_seconds() / 2  # or reactivex has been cured, and we may forget it
     sources = [subject, subject.start_with(0), rx.concat(rx.of(1), rx.of(2)), rx.of(3).repeat(5)]
     for reading in range(1, 12):
-        got: list[int] = []
-        wall.readings, wall.step_after = 0, reading
-        started = monotonic()
-        for source in sources:
-            scheduler.run(partial(source.subscribe, got.append, scheduler=scheduler), nothing)
-        assert monotonic() - started < STEP.total_seconds() / 2
-        assert got == [0, 1, 2, 3, 3, 3, 3, 3]
+        times: list[float] = []
+        for _ in range(3):  # a busy machine may stop one of them; `subscribe` would sleep in each
+            got: list[int] = []
+            wall.readings, wall.step_after = 0, reading
+            started = monotonic()
+            for source in sources:
+                scheduler.run(partial(source.subscribe, got.append, scheduler=scheduler), nothing)
+            times.append(monotonic() - started)
+            assert got == [0, 1, 2, 3, 3, 3, 3, 3]
+        assert min(times) < STEP.total_seconds() / 2
 
 
 async def test_now_does_not_follow_the_wall_clock(wall: WallClock) -> None:

@@ -77,7 +77,7 @@ async def test_one_event(arguments: list[str], stdin: str, published: tuple[str,
 
 
 async def seen(got: list[Any], count: int) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while len(got) < count:
             await asyncio.sleep(0.01)
 

@@ -145,8 +145,8 @@ async def test_rate_and_lag_are_shown(endpoint: Endpoint) -> None:
         await asyncio.sleep(0.1)
     await visit.send(END)
     shown = await running
-    assert shown.count("lag=90.") == 8
-    assert re.search(r"\r\x1b\[K\d[\d.]*/s · \d in all · lag 90\.\d s · open for ", shown)
+    assert len(re.findall(r"lag=9\d\.", shown)) == 8  # 90 s, and what a busy machine adds
+    assert re.search(r"\r\x1b\[K\d[\d.]*/s · \d in all · lag 9\d\.\d s · open for ", shown)
 
 
 async def test_no_secret_is_in_the_process_list(endpoint: Endpoint, tmp_path: Path) -> None:

@@ -40,14 +40,14 @@ async def hello(request: web.Request) -> web.Response:
 
 async def only_stream(app: web.Application) -> Stream:
     """The one open stream of an application, as soon as there is one."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not (streams := app[REGISTRY].streams):
             await asyncio.sleep(0.005)
     (stream,) = streams
     return stream
 
 
-async def until(condition: Callable[[], bool], timeout: float = 5.0) -> None:
+async def until(condition: Callable[[], bool], timeout: float = 20.0) -> None:
     """Wait for a condition that no event announces."""
     async with asyncio.timeout(timeout):
         while not condition():
@@ -125,14 +125,14 @@ async def exchange(
     *headers: str,
     version: str = "1.1",
     body: bytes = b"",
-    timeout: float = 5.0,
+    timeout: float = 20.0,
 ) -> Answer:
     """Send one request and read to the end of the connection, which the server is asked to close."""
     return (await exchanges(url, (request, *headers), version=version, body=body, timeout=timeout))[0]
 
 
 async def exchanges(
-    url: str, *requests: tuple[str, ...], version: str = "1.1", body: bytes = b"", timeout: float = 5.0
+    url: str, *requests: tuple[str, ...], version: str = "1.1", body: bytes = b"", timeout: float = 20.0
 ) -> list[Answer]:
     """Send requests on one connection, each when the one before it is answered; the last one closes it."""
     parts = urlsplit(url)

@@ -48,14 +48,14 @@ class Stream:
 
     async def until(self, end: bytes) -> None:
         """Read until the text ends in this."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while not self.text.endswith(end):
                 self.text += await self._content.readany()
                 assert not self._content.at_eof() or self.text.endswith(end), self.text
 
     async def rest(self) -> list[rx_sse.ServerSentEvent]:
         """Its events, to the end."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             self.text += await self._content.read()
         return EventParser().feed(self.text)
 

@@ -60,10 +60,10 @@ async def test_a_middleware_has_its_response_when_the_headers_are_out_or_at_the_
             await asyncio.sleep(0)
             assert not returned.is_set()
         else:
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(20):
                 await returned.wait()
             assert app[REGISTRY].streams == {stream}
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(20):
         await returned.wait()
 
 

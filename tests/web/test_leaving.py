@@ -80,7 +80,7 @@ class Scene:
 
     async def opened(self, path: str = "/", **options: Any) -> OpenStream:
         stream = await self.request(path, **options)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await stream.read_head()
             await self.watched.subscribed.wait()
         return stream

@@ -116,7 +116,7 @@ async def test_the_first_comment_comes_with_the_headers_before_any_event() -> No
     async with serve(app_of(streaming(rx.never, hold_headers=0))) as url:
         reader, writer = await asyncio.open_connection(*url.removeprefix("http://").split(":"))
         writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await reader.readuntil(b"\r\n\r\n")
             assert await reader.readexactly(12) == b"7\r\n: open\n\r\n"
         writer.close()

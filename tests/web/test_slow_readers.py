@@ -313,7 +313,7 @@ async def test_a_reader_that_takes_no_byte_is_ended_after_write_timeout(kernel: 
         while app[REGISTRY].streams:
             subject.on_next(event(0))
             await asyncio.sleep(0.01)
-            assert loop.time() - begin < 3
+            assert loop.time() - begin < 20
         assert loop.time() - begin > 0.3
         ended = app[REGISTRY].stats().ended
         assert ended == {"stuck": 1} or (kernel and ended == {"left": 1})

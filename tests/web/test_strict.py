@@ -57,7 +57,7 @@ async def raw(url: str, request: str = "POST /", *headers: str, version: str = "
         lines = [f"{request} HTTP/{version}", "Host: x", *headers]
         writer.write("\r\n".join([*lines, "", ""]).encode())
         received, clean = b"", True
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             try:
                 while piece := await reader.read(65536):
                     received += piece
@@ -130,7 +130,7 @@ async def test_a_resumable_topic_has_its_position_on_its_events_alone() -> None:
             assert (event.data, event.type) == ("two", "message")
             await bus.publish("t", "skipped")  # the position moves with no event that could tell it
             comments = stream.comments
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 while stream.comments < comments + 2:
                     await stream._more()
             assert stream.rest(control=True) == []

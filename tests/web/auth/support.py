@@ -177,7 +177,7 @@ async def send(url: str, *lines: bytes, method: bytes = b"GET") -> tuple[int, by
     return int(head.split()[1]), body
 
 
-async def until(condition: Callable[[], bool | Awaitable[bool]], timeout: float = 5.0) -> None:
+async def until(condition: Callable[[], bool | Awaitable[bool]], timeout: float = 20.0) -> None:
     """Wait until something has come true that depends on the clock or a socket, and has no event to wait
     for."""
     async with asyncio.timeout(timeout):
