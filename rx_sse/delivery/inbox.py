@@ -147,14 +147,14 @@ class Inbox:
         with self._lock:
             if self._entries and not exempt and self._full(size) and not self._wait_for_room(size, timeout):
                 return False
-            if self._closed or (self._sealed and not exempt) or self._loop.is_closed():
+            if self._closed or (self._sealed and not exempt) or (self._woken and self._loop.is_closed()):
                 return False
             self._queue.append((target, value, size))
             self._entries += 1
             self._bytes += size
             if self._woken:
                 return True
-            self._woken = True
+            self._woken = True  # a closed loop refuses the call
         return self._wake()
 
     def on_room(self, callback: Callable[[], None]) -> None:

@@ -139,7 +139,8 @@ class Sink:
         connection = self._connection
         if connection.free and (lone := parts.fanout.lone) is not None:
             connection.free = False  # a later event of this turn waits for the end of the turn
-            assert lone.first is not None
+            if lone.first is None:
+                lone.first = []
             lone.first.append((connection, data))
         else:
             self._queue(data, mark, key)

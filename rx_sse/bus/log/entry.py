@@ -98,9 +98,10 @@ class Entry:
         if (made := self.chunk) is None:
             data, (seq, nonce) = self._data, self.position
             assert data is not None
-            plain = self.event is None and "\n" not in data
-            body = f"data: {data}\n" if plain else _body(data, self.event)
-            frame = f"{body}id: 1_{ref}.{seq}.{nonce}\n\n".encode()
+            if self.event is None and "\n" not in data:  # most entries
+                frame = f"data: {data}\nid: 1_{ref}.{seq}.{nonce}\n\n".encode()
+            else:
+                frame = f"{_body(data, self.event)}id: 1_{ref}.{seq}.{nonce}\n\n".encode()
             self.chunk = made = b"%x\r\n%b\r\n" % (len(frame), frame)
             self._data = None
         return made
