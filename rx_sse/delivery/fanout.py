@@ -44,8 +44,8 @@ class Delivery(EventBatch):
         receivers: the readers that get the batch.
         takers: their `receive`, in the same order; empty for one receiver.
         called: how many receivers have been called.
-        first: connections, and the bytes that each of them alone gets in answer to this batch; None until
-            there are some. Only the fan-out's `lone` has any.
+        first: connections, and the bytes that each of them alone gets in answer to this batch; None unless it
+            is the fan-out's `lone`.
     """
 
     __slots__ = ("called", "first", "group", "receivers", "takers")
@@ -248,6 +248,7 @@ class FanOut:
         batch.at = self.now()
         if count == 1 and batch.prompt:
             self.lone = batch
+            batch.first = []
         if len(receivers) == 1:
             batch.called = 1
             self.delivered += count

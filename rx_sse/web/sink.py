@@ -139,8 +139,7 @@ class Sink:
         connection = self._connection
         if connection.free and (lone := parts.fanout.lone) is not None:
             connection.free = False  # a later event of this turn waits for the end of the turn
-            if lone.first is None:
-                lone.first = []
+            assert lone.first is not None
             lone.first.append((connection, data))
         else:
             self._queue(data, mark, key)

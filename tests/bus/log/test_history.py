@@ -61,3 +61,15 @@ def test_a_budget_takes_from_whoever_was_used_least_recently() -> None:
     assert (len(one), len(two)) == (0, 3)
     two.clear(Position(0, 3))
     assert budget.size == 0
+
+
+def test_a_budget_that_filled_up_takes_from_whoever_was_not_used_since_it_was_half_full() -> None:
+    each = entry(Position(0, 1), 1, 100).size
+    budget, kept = MemoryBudget(max_bytes=each * 8), Retention(age=float("inf"))
+    one, two, three = (History(Position(0, nonce), kept, budget) for nonce in (1, 2, 3))
+    for history in (one, two, three, one):
+        history.append(entry(history.head, 5, 100), 0.0)
+    assert list(budget.used) == [one, two, three]  # half of it: in the order of their first entries
+    for history in (one, three, one, three, one):
+        history.append(entry(history.head, 5, 100), 0.0)
+    assert list(budget.used) == [three, one] and (len(one), len(two), len(three)) == (5, 0, 3)
