@@ -181,7 +181,7 @@ def test_the_home_of_a_name_is_where_it_is_defined(name: str) -> None:
     if isinstance(value, type):
         assert value.__module__ == "rx_sse" or "__annotations__" in vars(value)
         assert typing.get_type_hints(value) is not None
-    home = rx_sse._HOMES[name]  # pyright: ignore[reportAttributeAccessIssue]
+    home = vars(rx_sse)["_HOMES"][name]
     module = importlib.import_module(f"rx_sse.{home}")
     assert getattr(module, name) is value
     if callable(value) and not isinstance(value, type):

@@ -19,7 +19,7 @@ from rx_sse.bus.log.entry import GAP, OVERHEAD, TEXT, Draft, Entry, gap_data
 from rx_sse.bus.log.history import MemoryBudget
 from rx_sse.bus.log.memory import MemoryLog
 from rx_sse.bus.log.port import Listener, Page, Query
-from rx_sse.bus.log.position import Position, new_nonce
+from rx_sse.bus.log.position import Mark, Position, new_nonce
 from rx_sse.bus.log.retention import Retention
 from rx_sse.bus.resume.reader import Reader
 from rx_sse.delivery.fanout import FanOut
@@ -342,7 +342,8 @@ class Client:
 
     def receive(self, event: ServerSentEvent) -> None:
         mark = event.position
-        self.move(mark.position)  # type: ignore[attr-defined]
+        assert isinstance(mark, Mark)
+        self.move(mark.position)
         self.got.append(event.data)
         self.times.append(self.broker.clock)
 

@@ -13,6 +13,7 @@ import pytest
 from rx_sse.client import EventSource
 from rx_sse.errors import ConnectionFailed, StreamError
 from rx_sse.wire.control import stream_end, stream_error, stream_gap
+from rx_sse.wire.event import ServerSentEvent
 
 from ..conformance.endpoint import Endpoint, Site
 from .seen import Seen
@@ -301,8 +302,8 @@ async def test_comments_are_heard_in_their_place(endpoint: Endpoint) -> None:
     source = EventSource(endpoint.url, on_comment=lambda text: heard.append(f": {text}"))
     done = asyncio.Event()
 
-    def on_next(event: object) -> None:
-        heard.append(event.data)  # type: ignore[attr-defined]
+    def on_next(event: ServerSentEvent) -> None:
+        heard.append(event.data)
         if len(heard) == 6:
             done.set()
 

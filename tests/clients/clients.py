@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -74,7 +74,9 @@ async def node(
     return seen
 
 
-async def python(stream: AsyncIterator[str], leave_after: int = 0, on_piece: OnPiece | None = None) -> Seen:
+async def python(
+    stream: AsyncGenerator[str, None], leave_after: int = 0, on_piece: OnPiece | None = None
+) -> Seen:
     """Read the answer that a Python client streams; what it raises is its end."""
     seen = Seen()
     try:
@@ -92,7 +94,7 @@ async def python(stream: AsyncIterator[str], leave_after: int = 0, on_piece: OnP
         raise
     except Exception as error:
         seen.error = f"{type(error).__name__}: {error}"
-    await stream.aclose()  # type: ignore[attr-defined]
+    await stream.aclose()
     return seen
 
 

@@ -10,7 +10,6 @@ import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import aiohttp
@@ -57,7 +56,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @asynccontextmanager
 async def pages(
     name: str, bundle: Path, chromium: str
-) -> AsyncIterator[tuple[str, Browser, ModuleType, list[tuple[str, int]]]]:
+) -> AsyncIterator[tuple[str, Browser, Any, list[tuple[str, int]]]]:
     """An example in a browser: its address, the browser, its module, and what was answered to its pages."""
     module = example(name)
     app: web.Application = module.make_app()
@@ -80,7 +79,7 @@ async def pages(
         yield url, browser, module, answered
 
 
-def counted(module: ModuleType) -> tuple[list[str], asyncio.Event]:
+def counted(module: Any) -> tuple[list[str], asyncio.Event]:
     """Every prompt with which the example asks its model from now on; and a gate: until it is set, the model
     says three words."""
     prompts: list[str] = []
@@ -96,7 +95,7 @@ def counted(module: ModuleType) -> tuple[list[str], asyncio.Event]:
             if said == 3:
                 await gate.wait()
 
-    module.model = counting  # type: ignore[attr-defined]
+    module.model = counting
     return prompts, gate
 
 
@@ -156,7 +155,7 @@ async def test_an_answer_survives_a_reload_is_joined_in_a_second_tab_and_stopped
 @pytest.mark.browser
 async def test_a_chat_whose_answer_failed_says_so_and_not_why(bundle: Path, chromium: str) -> None:
     async with pages("ai_chat", bundle, chromium) as (url, browser, module, _):
-        module.model = broken  # type: ignore[attr-defined]
+        module.model = broken
         tab = await opened(browser, url)
         await tab.until("document.querySelector('button')")
         await tab.run("document.querySelector('button').click()")
@@ -166,7 +165,7 @@ async def test_a_chat_whose_answer_failed_says_so_and_not_why(bundle: Path, chro
 @pytest.mark.browser
 async def test_an_agent_that_failed_says_so_and_not_why(bundle: Path, chromium: str) -> None:
     async with pages("ai_agent", bundle, chromium) as (url, browser, module, _):
-        module.model = broken  # type: ignore[attr-defined]
+        module.model = broken
         tab = await opened(browser, url)
         await tab.run("document.querySelector('button').click()")
         await tab.until("document.querySelector('small').innerText == 'The agent failed'")
@@ -244,7 +243,7 @@ async def test_an_agent_without_a_message_joins_and_starts_nothing() -> None:
 
 
 @asynccontextmanager
-async def responses() -> AsyncIterator[tuple[Any, ModuleType]]:
+async def responses() -> AsyncIterator[tuple[Any, Any]]:
     """The SDK's client, and the module of the example that it asks."""
     openai = pytest.importorskip("openai")
     module = example("ai_responses")
@@ -299,7 +298,7 @@ async def test_a_response_is_cancelled_for_every_reader() -> None:
 async def test_a_response_that_failed_says_so_and_not_why_and_one_that_never_was_is_not_found() -> None:
     openai = pytest.importorskip("openai")
     async with responses() as (client, module), asyncio.timeout(30):
-        module.model = broken  # type: ignore[attr-defined]
+        module.model = broken
         with pytest.raises(openai.APIError, match="The model failed") as told:
             await left_after(client, "prompt", 99)
         assert "secret" not in str(told.value)

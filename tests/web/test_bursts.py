@@ -24,7 +24,8 @@ from rx_sse.web.registry import REGISTRY
 
 from .conftest import Contexts
 
-Sources = dict[str, Callable[[rx_sse.Bus, web.Request], rx.Observable[object]]]
+Source = Callable[[rx_sse.Bus, web.Request], rx.Observable[object]]
+Sources = dict[str, Source]
 
 
 def _any(event: rx_sse.ServerSentEvent) -> bool:
@@ -50,12 +51,12 @@ def bursting(bus: rx_sse.Bus) -> web.Application:
     app = rx_sse.setup(web.Application(), bus=bus)
     for name, source in SOURCES.items():
 
-        def handler(request: web.Request, source: object = source) -> object:
-            return source(bus, request)  # type: ignore[operator]
+        def handler(request: web.Request, source: Source = source) -> rx.Observable[object]:
+            return source(bus, request)
 
         overflow = rx_sse.Overflow("latest", key=lambda event: event.data)
-        options = {"overflow": overflow} if name == "latest" else {}
-        app.router.add_get(f"/{name}", rx_sse.sse(**options)(handler))  # type: ignore[call-overload]
+        options: dict[str, Any] = {"overflow": overflow} if name == "latest" else {}
+        app.router.add_get(f"/{name}", rx_sse.sse(**options)(handler))
     return app
 
 

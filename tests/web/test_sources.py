@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import threading
 from collections.abc import AsyncIterator
@@ -158,7 +159,7 @@ async def test_the_methods_of_a_view_stream() -> None:
 
 def test_the_function_as_written_stays_within_reach() -> None:
     values: list[int] = []
-    plain.__wrapped__(None).subscribe(values.append)  # type: ignore[attr-defined]
+    inspect.unwrap(plain)(None).subscribe(values.append)
     assert values == [1, 2, 3]
     assert plain.__name__ == "plain"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from typing import Any
 
 import pytest
 import reactivex as rx
@@ -12,6 +13,7 @@ from aiohttp import web
 
 import rx_sse
 from rx_sse.bus.ring import RING_ENTRIES
+from rx_sse.delivery.overflow import Policy
 from rx_sse.testing import open_stream, serve
 from rx_sse.testing.raw import send
 from rx_sse.web.registry import REGISTRY
@@ -21,9 +23,9 @@ from tests.web.tokens import bearer, jwt_auth
 Sse = rx_sse.ServerSentEvent
 
 
-def notifications(bus: rx_sse.Bus, **options: object) -> web.Application:
+def notifications(bus: rx_sse.Bus, **options: Any) -> web.Application:
     """A notification bus like that of the docs: `/me` by token, `/topic/{name}` open to all."""
-    app = rx_sse.setup(web.Application(), bus=bus, **options)  # type: ignore[arg-type]
+    app = rx_sse.setup(web.Application(), bus=bus, **options)
 
     @rx_sse.sse(auth=jwt_auth())
     def me(request: web.Request) -> rx.Observable[Sse]:
@@ -285,9 +287,9 @@ async def test_chromium_is_told_a_gap_when_it_was_away_for_longer_than_the_histo
 
 
 @pytest.mark.parametrize("policy", ["disconnect", "drop_oldest", "drop_newest"])
-async def test_a_long_replay_meets_no_limit_however_small(policy: str) -> None:
+async def test_a_long_replay_meets_no_limit_however_small(policy: Policy) -> None:
     bus = rx_sse.MemoryBus()
-    app = rx_sse.setup(web.Application(), bus=bus, overflow=rx_sse.Overflow(policy, max_events=3))  # type: ignore[arg-type]
+    app = rx_sse.setup(web.Application(), bus=bus, overflow=rx_sse.Overflow(policy, max_events=3))
 
     @rx_sse.sse
     def stream(request: web.Request) -> rx.Observable[Sse]:

@@ -17,7 +17,7 @@ from rx_sse.testing import open_stream, serve
 from rx_sse.testing.raw import send
 from rx_sse.web.registry import REGISTRY
 
-from .apps import app_of, hello, only_stream, until
+from .apps import Handler, app_of, hello, only_stream, until
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -34,7 +34,7 @@ async def imports(request: web.Request) -> AsyncIterator[int]:
         yield done
 
 
-def ignores(release: asyncio.Event) -> object:
+def ignores(release: asyncio.Event) -> Handler:
     @rx_sse.sse
     async def handler(request: web.Request) -> AsyncIterator[int]:
         yield 1
@@ -57,7 +57,7 @@ async def test_progress_is_streamed_while_the_body_arrives(size: int) -> None:
 @pytest.mark.parametrize(("size", "blind"), [(100_000, False), (SIZE, True)])
 async def test_a_body_that_nobody_reads_is_let_be(size: int, blind: bool) -> None:
     release = asyncio.Event()
-    app = app_of({"POST /": ignores(release), "/hello": hello})  # type: ignore[dict-item]
+    app = app_of({"POST /": ignores(release), "/hello": hello})
     async with serve(app) as url, open_stream(url, method="POST", body=b"x" * size) as stream:
         assert (await stream.next_event()).json() == 1
         transport = (await only_stream(app)).connection.transport
@@ -74,7 +74,7 @@ async def test_a_body_that_nobody_reads_is_let_be(size: int, blind: bool) -> Non
 async def test_a_client_that_leaves_behind_its_unread_body_is_missed() -> None:
     """Reading is paused, so asyncio does not see its end; the kernel is asked."""
     release = asyncio.Event()
-    app = app_of({"POST /": ignores(release)})  # type: ignore[dict-item]
+    app = app_of({"POST /": ignores(release)})
     async with serve(app) as url:
         stream = await send(url, method="POST", headers={"Content-Length": str(SIZE)})
         stream.writer.write(b"x" * 600_000)

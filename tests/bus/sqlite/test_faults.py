@@ -17,6 +17,7 @@ import pytest
 from rx_sse import SQLiteBus, SQLitePublisher
 from rx_sse.bus.bus import core_of
 from rx_sse.bus.sqlite.appending import Appender
+from rx_sse.bus.sqlite.log import SQLiteLog
 from rx_sse.bus.sqlite.pages import Pages
 from rx_sse.bus.sqlite.work import Work
 from rx_sse.errors import PublishRefused, RxSseError
@@ -217,10 +218,12 @@ async def test_what_another_process_writes_into_a_backup_copied_into_the_open_fi
                 file.backup(backup)
             for number in range(9):
                 await bus.publish("elsewhere", number)
-            restarts = core_of(bus).log.watches.restarts  # type: ignore[attr-defined]
+            log = core_of(bus).log
+            assert isinstance(log, SQLiteLog)
+            restarts = log.watches.restarts
             with contextlib.closing(sqlite3.connect(path)) as file:
                 backup.backup(file)
-            await until(lambda: core_of(bus).log.watches.restarts > restarts)  # type: ignore[attr-defined]
+            await until(lambda: log.watches.restarts > restarts)
             async with SQLiteBus(path) as other:
                 for number in range(3):
                     await other.publish("t", number)

@@ -8,6 +8,7 @@ import random
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,8 +23,8 @@ async def bus(path: Path) -> AsyncIterator[SQLiteBus]:
         yield bus
 
 
-def orders(path: Path, **options: object) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, **options)  # type: ignore[call-overload]
+def orders(path: Path, **options: Any) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, **options)
     connection.execute("CREATE TABLE IF NOT EXISTS orders (what TEXT)")
     connection.commit()
     return connection

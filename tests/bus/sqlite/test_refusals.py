@@ -124,6 +124,6 @@ def test_what_is_no_path(path: Any) -> None:
         {"grace": "x"},
     ],
 )
-def test_what_makes_no_sense(options: dict[str, object], tmp_path: Path) -> None:
+def test_what_makes_no_sense(options: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=next(iter(options))):
-        SQLiteBus(tmp_path / "app.db", **options)  # type: ignore[arg-type]
+        SQLiteBus(tmp_path / "app.db", **options)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import inspect
 import weakref
 from contextlib import AsyncExitStack
 from typing import Any
@@ -196,7 +197,9 @@ async def test_pages_that_ask_for_the_same_share_a_look() -> None:
     app = rx_sse.setup(web.Application())
     admin = rx_sse.admin_app()
     app.add_subapp("/admin", admin)
-    board: Any = admin[WATCHER].__self__  # type: ignore[attr-defined]
+    look = admin[WATCHER]
+    assert inspect.ismethod(look)
+    board: Any = look.__self__
     async with serve(app):
         looks = await asyncio.gather(*(board.look(Wanted(find="x")) for _ in range(10)))
         assert all(look is looks[0] for look in looks)

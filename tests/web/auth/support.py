@@ -246,8 +246,8 @@ def by(kid: str | None, key: str | None = None, **claims: Any) -> str:
     return token(rsa_key(key or kid or "a"), "RS256", kid=kid, **claims)
 
 
-def trusting(issuer: Issuer, *, algorithms: Any = "RS256", **times: float) -> JWTAuth:
-    return JWTAuth(jwks_url=JWKS(issuer.url, **times), algorithms=algorithms)  # pyright: ignore[reportArgumentType]
+def trusting(issuer: Issuer, *, algorithms: Any = "RS256", **times: Any) -> JWTAuth:
+    return JWTAuth(jwks_url=JWKS(issuer.url, **times), algorithms=algorithms)
 
 
 def jwks_of(auth: JWTAuth) -> JWKS:

@@ -241,5 +241,6 @@ async def test_our_own_log_has_no_ticket_where_the_access_log_is_kept(
 )
 def test_what_is_not_safe_does_not_start(options: dict[str, Any], why: str) -> None:
     auth = JWTAuth(key=SECRET, algorithms="HS256", audience=["mail", "chat"])
+    given: dict[str, Any] = {"key": SECRET} | options
     with pytest.raises(UsageError, match=why):
-        Tickets(auth, **({"key": SECRET} | options))  # pyright: ignore[reportArgumentType]
+        Tickets(auth, **given)
