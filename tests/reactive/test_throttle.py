@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import reactivex as rx
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from reactivex import Observable
 from reactivex import operators as ops
@@ -237,7 +237,6 @@ def test_a_key_that_is_no_function_is_refused() -> None:
     moments=st.lists(st.tuples(st.integers(201, 900), st.sampled_from("abc")), max_size=30),
     window=st.integers(1, 200),
 )
-@settings(deadline=None)
 def test_any_sequence_is_throttled_as_a_model_says(moments: list[tuple[int, str]], window: int) -> None:
     pushed = [(at, key, f"{key}{n}") for n, (at, key) in enumerate(sorted(moments, key=lambda m: m[0]))]
 

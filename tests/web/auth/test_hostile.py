@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
@@ -60,19 +60,16 @@ def judge(text: str) -> list[Principal]:
     return let_in
 
 
-@settings(deadline=None)
 @given(st.text(alphabet=st.characters(max_codepoint=127), max_size=200))
 def test_any_ascii(text: str) -> None:
     assert judge(text) == []
 
 
-@settings(deadline=None)
 @given(st.lists(st.binary(max_size=60), min_size=1, max_size=5))
 def test_any_parts(parts: list[bytes]) -> None:
     assert judge(".".join(map(b64, parts))) == []
 
 
-@settings(deadline=None)
 @given(headers, claims, st.binary(max_size=300))
 def test_any_header_and_claims_with_any_signature(
     head: dict[str, Any], body: dict[str, Any], mac: bytes
@@ -80,7 +77,6 @@ def test_any_header_and_claims_with_any_signature(
     assert judge(".".join(map(b64, (json.dumps(head).encode(), json.dumps(body).encode(), mac)))) == []
 
 
-@settings(deadline=None)
 @given(claims)
 def test_any_claims_of_a_trusted_issuer(body: dict[str, Any]) -> None:
     """Signed with the right key: let in only with a user and an end that are what they should be."""
@@ -95,7 +91,6 @@ def test_any_claims_of_a_trusted_issuer(body: dict[str, Any]) -> None:
         hash(who)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 10_000), st.integers(1, 255))
 def test_no_bit_of_a_good_token_may_change(position: int, flip: int) -> None:
     good = token()
@@ -104,7 +99,6 @@ def test_no_bit_of_a_good_token_may_change(position: int, flip: int) -> None:
     assert judge(changed) == [] or changed == good
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(

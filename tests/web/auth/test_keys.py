@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rx_sse.web.auth.keys import MAX_KEYS, BadKeySet, key_set
@@ -126,7 +126,6 @@ json_values = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(
     base=st.sampled_from([GOOD, jwk(ec_key()), jwk(ed_key()), {}]),
     changed=st.dictionaries(
