@@ -120,8 +120,9 @@ class SharedRosters(Rosters):
         for topic in self._wanted:
             said.setdefault(topic, ("", True))
         if said:
-            if not self._log.ready:  # it is reported when Redis is reachable
-                self._changed = dict.fromkeys((*changed, *self._changed))
+            if not self._log.ready:  # it is reported when Redis is reachable, if there is anything to report
+                again = [topic for topic in changed if said[topic][0]]
+                self._changed = dict.fromkeys((*again, *self._changed))
             self._log.present(self._process, LIFE, said, self._told)
 
     def farewell(self) -> None:
@@ -147,6 +148,8 @@ class SharedRosters(Rosters):
 
     def _told(self, topic: str, others: list[bytes]) -> None:
         """The reports of the other processes about a topic."""
+        if topic not in self._wanted:  # the answer was late: no roster is read any more
+            return
         members: dict[str, int] = {}
         anonymous = 0
         for text in others:

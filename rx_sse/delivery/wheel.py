@@ -20,6 +20,8 @@ GRANULARITY = 0.1
 """Seconds by which a deadline may be late. The shortest deadline that users see, an expiring token, is in
 seconds."""
 SLICE = 0.004
+COMPACT_FROM = 64
+"""Buckets: fewer are not worth a pass."""
 
 
 class Ticking(Protocol):
@@ -42,18 +44,24 @@ class Wheel:
         granularity: the width of a bucket in seconds.
     """
 
-    __slots__ = ("_buckets", "_due", "_granularity", "_handle", "_loop", "_wake_at")
+    __slots__ = ("_buckets", "_compact_at", "_due", "_granularity", "_handle", "_loop", "_wake_at")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, granularity: float = GRANULARITY) -> None:
         self._loop = loop
         self._granularity = granularity
         self._buckets: dict[int, set[Ticking]] = {}
         self._due: list[int] = []
+        self._compact_at = COMPACT_FROM
         self._handle: asyncio.TimerHandle | None = None
         self._wake_at: int | None = None
 
     def __len__(self) -> int:
         return sum(map(len, self._buckets.values()))
+
+    @property
+    def buckets(self) -> int:
+        """Number of buckets, empty ones included: at most twice those in use, and a few."""
+        return len(self._buckets)
 
     def add(self, item: Ticking, when: float) -> None:
         """Have `item.tick` called at `when` (the loop's clock), replacing the item's earlier deadline."""
@@ -65,8 +73,7 @@ class Wheel:
         self.discard(item)
         item.bucket = bucket
         if (items := self._buckets.get(bucket)) is None:
-            items = self._buckets[bucket] = set[Ticking]()
-            heapq.heappush(self._due, bucket)
+            items = self._begin(bucket)
         items.add(item)
         if self._wake_at is None or bucket < self._wake_at:
             self._arm(bucket)
@@ -93,6 +100,18 @@ class Wheel:
                 item.bucket = None
         self._buckets.clear()
         self._due.clear()
+
+    def _begin(self, bucket: int) -> set[Ticking]:
+        """Add a bucket. Before the table grows, those are removed whose items were all discarded: a deadline
+        may be a day away, and most clients disconnect long before it."""
+        buckets, due = self._buckets, self._due
+        if len(due) >= self._compact_at:
+            buckets = self._buckets = {number: items for number, items in buckets.items() if items}
+            due[:] = sorted(buckets)  # in place: a turn may be under way; sorted, it is a heap
+            self._compact_at = max(COMPACT_FROM, 2 * len(due))
+        items = buckets[bucket] = set[Ticking]()
+        heapq.heappush(due, bucket)
+        return items
 
     def _arm(self, bucket: int) -> None:
         if self._handle is not None:

@@ -44,6 +44,9 @@ logger = logging.getLogger("rx_sse")
 
 OPENS: web.RequestKey[bool] = web.RequestKey("rx_sse.opens", bool)
 """Set on a request whose stream has been counted as opened."""
+HANDLERS = 1_000
+"""Handlers whose options are cached. Beyond it the cache starts anew: there are so many only if an
+application decorates one for each request."""
 RECENT = 500
 """Ended streams that are kept for the admin page."""
 
@@ -131,6 +134,8 @@ class StreamRegistry:
         """The options of a handler over those of the application. `own` is cached, so it must not change."""
         found = self._resolved.get(id(own))
         if found is None:
+            if len(self._resolved) >= HANDLERS:
+                self._resolved.clear()
             found = self._resolved[id(own)] = (own, resolve(self._options, own))
         return found[1]
 

@@ -125,6 +125,39 @@ async def test_a_discarded_item_never_ticks() -> None:
     assert gone.ticks == []
 
 
+async def test_discarded_deadlines_in_the_far_future_leave_nothing_behind() -> None:
+    """Clients whose token ends tomorrow, and that disconnect within the second."""
+    loop = asyncio.get_running_loop()
+    wheel, now, kept = Wheel(loop), loop.time(), Item()
+    wheel.add(kept, now + 90_000)
+    for number in range(20_000):
+        item = Item()
+        wheel.add(item, now + 86_400 + 0.1 * number)
+        wheel.discard(item)
+    assert len(wheel) == 1 and kept.bucket is not None
+    assert wheel.buckets <= 64
+    wheel.close()
+
+
+async def test_no_deadline_is_lost_when_empty_buckets_are_removed_within_a_turn() -> None:
+    loop = asyncio.get_running_loop()
+    wheel, begin = Wheel(loop, FINE), loop.time()
+
+    def busy(now: float) -> None:
+        for number in range(200):
+            item = Item()
+            wheel.add(item, now + 60 + number)
+            wheel.discard(item)
+
+    due = {Item(busy): begin + 0.02 * number for number in range(10)}
+    for item, when in due.items():
+        wheel.add(item, when)
+    await ticked(*due)
+    assert all(len(item.ticks) == 1 and item.ticks[0] >= when for item, when in due.items())
+    assert len(wheel) == 0 and wheel.buckets <= 64
+    wheel.close()
+
+
 async def test_an_item_may_discard_its_neighbours() -> None:
     loop = asyncio.get_running_loop()
     wheel, items = Wheel(loop, FINE), list[Item]()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import socket
+import weakref
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -17,7 +19,7 @@ import rx_sse
 from rx_sse.delivery.tuning import KERNEL_LIMIT, NOTSENT_LOWAT, USER_TIMEOUT
 from rx_sse.testing import open_stream, serve
 from rx_sse.web.options import DEFAULTS, Options, resolve
-from rx_sse.web.registry import REGISTRY
+from rx_sse.web.registry import HANDLERS, REGISTRY
 
 from .apps import app_of, exchange, only_stream, streaming, until, watched
 
@@ -47,6 +49,22 @@ async def test_one_handler_may_serve_two_applications() -> None:
         async with serve(app_of(handler, retry=retry)) as url, open_stream(url) as stream:
             assert await stream.ended()
             assert stream.retry == retry
+
+
+class Own(dict[str, Any]):
+    """The options of a handler, which can be watched going."""
+
+
+def test_the_options_of_handlers_that_are_decorated_for_each_request_are_not_all_kept() -> None:
+    edge = rx_sse.setup(web.Application())[REGISTRY]
+    known: list[weakref.ref[Own]] = []
+    for number in range(3 * HANDLERS):
+        own = Own(retry=number)
+        known.append(weakref.ref(own))
+        assert edge.options(own).retry == number
+    del own
+    gc.collect()
+    assert sum(own() is not None for own in known) <= HANDLERS
 
 
 def test_the_defaults_are_those_of_the_documentation() -> None:

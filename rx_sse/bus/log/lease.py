@@ -11,6 +11,7 @@ Never: an entry of an owner whose fence is outdated; two ends of one run.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -147,31 +148,36 @@ class LeaseTable:
         count: returns the number of entries that a topic has had.
     """
 
-    __slots__ = ("_clock", "_count", "_ends", "_leases", "_until")
+    __slots__ = ("_clock", "_count", "_ends", "_leases", "_past", "_until")
 
     def __init__(self, clock: Callable[[], float], count: Callable[[str], int]) -> None:
         self._clock = clock
         self._count = count
         self._leases: dict[str, Lease] = {}
         self._until: dict[str, float] = {}
-        self._ends: dict[str, tuple[float, list[str]]] = {}
+        self._ends: dict[str, tuple[float, str]] = {}  # of ended runs, the one that ended first in front
+        self._past: dict[str, float] = {}  # topics of earlier starts, and when their time is over
 
     def take(self, name: str, wish: Take) -> Lease:
         """See `Leasing.take`."""
         found, now = self.look(name), time.time()
         if found is None:
-            found = Lease(name, 1, 1, RUNNING, wish.owner, 0, now, now, wish.resumes, wish.key, 0)
+            number = self._unused(name)
+            found = Lease(name, number, 1, RUNNING, wish.owner, 0, now, now, wish.resumes, wish.key, 0)
         elif found.state == RUNNING:
             if found.owner != wish.owner and not (found.overdue and found.resumes and wish.resumes):
                 return found
             found = replace(found, owner=wish.owner, fence=found.fence + (found.owner != wish.owner))
         elif wish.restart or (wish.key and wish.key != found.key):
             number, fence = found.generation + 1, found.fence + 1
+            until, topic = self._ends.pop(name)
+            self._past[topic] = until
             found = Lease(name, number, fence, RUNNING, wish.owner, 0, now, now, wish.resumes, wish.key, 0)
         else:
             return found
         while len(self._leases) >= MOST and self._ends:
-            self._forget(next(iter(self._ends)))
+            first = next(iter(self._ends))
+            self._past[self._forget(first)] = self._clock()
         self._leases[name] = found
         self._until[name] = self._clock() + wish.seconds
         return replace(found, left=wish.seconds)
@@ -218,21 +224,30 @@ class LeaseTable:
             return False
         entries = self._count(found.topic)
         self._leases[name] = replace(found, state=claim.end, since=time.time(), entries=entries)
-        _, topics = self._ends.pop(name, (0.0, []))
-        self._ends[name] = now + claim.life, [*topics, found.topic]
+        self._ends[name] = now + claim.life, found.topic
         return True
 
     def over(self) -> list[str]:
-        """Forget expired runs; returns their topics."""
+        """Forget expired runs; returns their topics, and those of earlier starts whose time is over."""
         now = self._clock()
         due = [name for name, (until, _) in self._ends.items() if until <= now]
-        return [topic for name in due for topic in self._forget(name)]
+        past = [topic for topic, until in self._past.items() if until <= now]
+        for topic in past:
+            del self._past[topic]
+        return [*past, *map(self._forget, due)]
 
-    def _forget(self, name: str) -> list[str]:
-        _, topics = self._ends.pop(name)
-        if self._leases[name].state != RUNNING:
-            del self._leases[name], self._until[name]
-        return topics
+    def postpone(self, topic: str) -> None:
+        """A topic that `over` returned is watched: return it again."""
+        self._past[topic] = self._clock()
+
+    def _unused(self, name: str) -> int:
+        """The first generation whose topic holds nothing."""
+        return next(it for it in itertools.count(1) if run_topic(name, it) not in self._past)
+
+    def _forget(self, name: str) -> str:
+        _, topic = self._ends.pop(name)
+        del self._leases[name], self._until[name]
+        return topic
 
 
 class LocalLeases:

@@ -239,8 +239,12 @@ class MemoryLog:
         end = time.perf_counter() + SLICE
         self._shrink()  # records the present sizes
         for name in self.leases.table.over():
-            if (run := self._topics.get(name)) is not None and run.listener is None:
+            if (run := self._topics.get(name)) is None:
+                continue
+            if run.listener is None:
                 self._forget(run)
+            else:
+                self.leases.table.postpone(name)
         while (topic := self._topics.over(now)) is not None:
             self._pass_over(topic, now)
             if time.perf_counter() > end:

@@ -1,0 +1,56 @@
+"""What the rosters that processes share keep: nothing of topics without listeners and readers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rx_sse.bus import MemoryBus
+from rx_sse.bus.bus import core_of
+from rx_sse.bus.shared_rosters import INTEREST, SharedRosters
+
+Told = Callable[[str, list[bytes]], None]
+
+
+class Log:
+    """A log that answers when the test says so."""
+
+    def __init__(self) -> None:
+        self.ready = True
+        self.said: dict[str, tuple[str, bool]] = {}
+        self.told: list[Told] = []
+
+    def present(self, process: str, life: float, said: dict[str, tuple[str, bool]], told: Told) -> None:
+        self.said = said
+        self.told.append(told)
+
+
+async def test_an_answer_that_is_late_is_not_kept() -> None:
+    async with MemoryBus() as bus:
+        log = Log()
+        rosters = SharedRosters(core_of(bus).runtime, 10.0, log)
+        now = rosters.runtime.now()
+        assert rosters.count("t") == 0
+        rosters.sweep(now)
+        log.told[0]("t", [b'[{"ann": 1}, 0]'])
+        assert rosters.members("t") == {"ann": 1}
+        rosters.sweep(now + 2 * INTEREST)
+        log.told[0]("t", [b'[{"ann": 1}, 0]'])
+        assert rosters.members("t") == {}
+
+
+async def test_topics_that_came_and_went_during_an_outage_are_not_kept() -> None:
+    async with MemoryBus() as bus:
+        log = Log()
+        log.ready = False
+        rosters = SharedRosters(core_of(bus).runtime, 10.0, log)
+        now = rosters.runtime.now()
+        rosters.join("stays", "ann")
+        for second in range(5):
+            for number in range(100):
+                rosters.join(f"t{second}-{number}", "ann")
+                rosters.leave(f"t{second}-{number}", "ann")
+            rosters.sweep(now + second)
+            assert len(log.said) == 101
+        log.ready = True
+        rosters.sweep(now + 6)
+        assert log.said == {"stays": ('[{"ann": 1}, 0]', False)}
