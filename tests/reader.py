@@ -229,8 +229,9 @@ class Readers:
             self._tasks += [asyncio.create_task(reader.run()) for reader in part]
             await until(lambda part=part: all(reader.last for reader in part))
 
-    def publish(self) -> None:
-        """Begin to publish."""
+    def publish(self, rate: float | None = None) -> None:
+        """Begin to publish, at another rate from now on if one is given."""
+        self.rate = rate or self.rate
         self._publishing = asyncio.create_task(self._publish())
 
     async def settled(self) -> None:
@@ -242,13 +243,14 @@ class Readers:
     async def leave(self) -> None:
         """All clients leave for good."""
         await _ended(self._tasks)
+        self._tasks.clear()
         await asyncio.sleep(HELD)
 
     async def _publish(self) -> None:
         loop = asyncio.get_running_loop()
-        begin = loop.time()
+        begin, before = loop.time(), self.sent
         while True:
-            while self.sent < (loop.time() - begin) * self.rate:
+            while self.sent - before < (loop.time() - begin) * self.rate:
                 alive = [process for process in self.processes if process.address]
                 if not alive:
                     break

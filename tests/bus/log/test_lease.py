@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from rx_sse.bus.log.entry import END, TEXT, Draft, Entry
 
-from rx_sse.bus.log.draft import Draft, Retention
-from rx_sse.bus.log.entry import END, TEXT, Entry
 from rx_sse.bus.log.lease import Claim, Lease, Take
 from rx_sse.bus.log.memory import MemoryLog
+from rx_sse.bus.log.retention import Retention
 
 MONTH = Retention(age=30 * 86_400.0)
 
