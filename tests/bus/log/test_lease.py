@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from rx_sse.bus.log.entry import END, TEXT, Draft, Entry
 
+from rx_sse.bus.log.entry import END, TEXT, Draft, Entry
 from rx_sse.bus.log.lease import Claim, Lease, Take
 from rx_sse.bus.log.memory import MemoryLog
 from rx_sse.bus.log.retention import Retention
