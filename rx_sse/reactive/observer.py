@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
@@ -74,6 +75,12 @@ class Unwrapped(Observable[T]):
     ) -> abc.DisposableBase:
         """`subscribe`, also for an object that is not an observer of reactivex's."""
         raise NotImplementedError
+
+
+@lru_cache(maxsize=512)
+def is_kind(type_: Any, base: type) -> bool:
+    """`issubclass`, which is slow for the abstract classes of reactivex."""
+    return issubclass(type_, base)
 
 
 def ignore(_: Any) -> None:

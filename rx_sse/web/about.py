@@ -18,7 +18,7 @@ from functools import lru_cache
 from rx_sse.web.options import Options
 from rx_sse.web.principal import Principal
 
-__all__ = ["HEARTBEAT", "USER", "about"]
+__all__ = ["HEARTBEAT", "USER", "about", "of_user"]
 
 HEARTBEAT = "Stream-Heartbeat"
 USER = "Stream-User"
@@ -30,8 +30,14 @@ def about(principal: Principal | None, options: Options) -> dict[str, str]:
     if options.heartbeat is not None:
         headers[HEARTBEAT] = f"{options.heartbeat:g}"
     if principal is not None:
-        headers[USER] = _mark(principal.user)
+        name, value = of_user(principal)
+        headers[name] = value
     return headers
+
+
+def of_user(principal: Principal) -> tuple[str, str]:
+    """The header for the answers to one user: its name and its value."""
+    return USER, _mark(principal.user)
 
 
 @lru_cache(maxsize=1024)

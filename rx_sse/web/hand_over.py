@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from typing import Any, cast
 
 from aiohttp import web
-from aiohttp.abc import AbstractAccessLogger
+from aiohttp.abc import AbstractAccessLogger, AbstractStreamWriter
 
 logger = logging.getLogger("rx_sse")
 
@@ -34,11 +34,23 @@ class EventStreamResponse(web.StreamResponse):
         """Bytes sent, for the access log."""
         return super().body_length if self.sent is None else self.sent
 
+    @property
+    def prepared(self) -> bool:
+        """Its headers are sent."""
+        return self.left or super().prepared
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        """Send the headers, unless the stream has sent them itself."""
+        return request.writer if self.left else await super().prepare(request)
+
     async def write_eof(self, data: bytes = b"") -> None:
         """End the response, unless the stream does that itself: without this, aiohttp would make and catch an
         exception for each stream."""
         if not self.left:
             await super().write_eof(data)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.reason} left>" if self.left else super().__repr__()
 
 
 class HeldHeaders:
@@ -122,7 +134,6 @@ def can_leave(request: web.Request, transport: asyncio.Transport) -> bool:
         and hasattr(protocol, "access_logger")
         and callable(getattr(protocol, "connection_lost", None))
         and request.content.at_eof()
-        and asyncio.current_task() is not None
     )
 
 
@@ -138,7 +149,7 @@ def leave(request: web.Request, response: EventStreamResponse, size: int) -> Acc
         The line of the access log, to be written at the end of the stream; None without an access log.
     """
     protocol, task = request.protocol, asyncio.current_task()
-    assert task is not None
+    assert task is not None  # a handler of aiohttp runs in one
     log = protocol.access_logger
     line = AccessLine(log, request, response, size) if log is not None and log.enabled else None
     protocol.access_logger = line

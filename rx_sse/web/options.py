@@ -14,12 +14,12 @@ from importlib import import_module
 from typing import Any, Literal, TypedDict
 
 from aiohttp import web
-from multidict import CIMultiDict
 
 from rx_sse.arguments import function, seconds
 from rx_sse.delivery import Overflow
 from rx_sse.delivery.overflow import Policy
 from rx_sse.errors import UsageError
+from rx_sse.web.head import Head
 from rx_sse.web.headers import Headers, Pairs, pairs_of
 from rx_sse.wire.dumps import Dumps
 from rx_sse.wire.fields import MAX_RETRY
@@ -143,11 +143,10 @@ class Options:
     hold_request: bool | None = None
     strict: bool = field(init=False)
     """The stream contains nothing but its source's bytes."""
-    made: dict[str | None, CIMultiDict[str]] = field(
-        init=False, repr=False, compare=False, default_factory=dict[str | None, CIMultiDict[str]]
+    heads: dict[str | None, Head] = field(
+        init=False, repr=False, compare=False, default_factory=dict[str | None, Head]
     )
-    """Response headers that are the same for all streams with these options, by content coding; filled when
-    the first starts."""
+    """Those of the responses, by content coding; filled when the first stream with these options starts."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "strict", self.control == "none")

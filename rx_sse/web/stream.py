@@ -22,7 +22,7 @@ from rx_sse.bus.topic import Topic
 from rx_sse.delivery import Outcome, make_outbox
 from rx_sse.delivery.connection import WRITE_LIMIT, Connection
 from rx_sse.errors import BusClosed, Overloaded, RxSseError
-from rx_sse.reactive.observer import Unwrapped
+from rx_sse.reactive.observer import Unwrapped, is_kind
 from rx_sse.web.end_reason import End, first_deadline
 from rx_sse.web.ending import is_whole, last_event
 from rx_sse.web.gate import PASSED, Gate
@@ -121,19 +121,20 @@ class Stream(Outlet):
     # -- the beginning ---------------------------------------------------------------------------------------
 
     def subscribe(self, source: Source) -> None:
-        """Subscribe to the source; `opened` resolves when the headers may be sent, or fails if the source
-        fails first."""
-        if isinstance(source, Topic):  # returned as it is: encoded once for all
-            source = source.as_events()
-        if not isinstance(source, Observable):
-            # Pulled items never meet the limits of live events: the outbox stays in its prelude.
-            self._source = Pump(source, self, self._sink.pulled)
-            self.gate.await_first()
-        elif isinstance(source, Unwrapped) and not source.scheduled:
-            self._subscribe(source)
-        else:
+        """Subscribe to the source: `gate` opens when the headers may be sent, or has its error."""
+        given: Any = source
+        if is_kind(type(source), Topic):  # returned as it is: encoded once for all
+            given = source = given.as_events()
+        kind: Any = type(source)
+        if is_kind(kind, Unwrapped) and not given.scheduled:
+            self._subscribe(given)
+        elif is_kind(kind, Observable):
             self._source = scheduled = SourceSubscription(self, self._sink, self._home.parts.scheduler)
-            scheduled.subscribe(source)
+            scheduled.subscribe(given)
+        else:
+            # Pulled items never meet the limits of live events: the outbox stays in its prelude.
+            self._source = Pump(given, self, self._sink.pulled)
+            self.gate.await_first()
 
     def _subscribe(self, source: Unwrapped[Any]) -> None:
         """Subscribe to a source that schedules nothing: its first items are emitted while it subscribes."""

@@ -21,9 +21,11 @@ from multidict import CIMultiDict
 from reactivex import Observable
 
 from rx_sse.errors import Overloaded, StreamError, UsageError
-from rx_sse.web.about import about
+from rx_sse.reactive.observer import is_kind
+from rx_sse.web.about import about, of_user
 from rx_sse.web.hand_over import EventStreamResponse, HeldHeaders, can_leave, leave
-from rx_sse.web.headers import headers_of, pairs_of
+from rx_sse.web.head import Head, is_prepared
+from rx_sse.web.headers import Pairs, headers_of, pairs_of
 from rx_sse.web.last_event_id import STREAM_CURSOR
 from rx_sse.web.log_fields import request_fields
 from rx_sse.web.negotiation import STRICT, accepts_events, is_event_source, raw_last_event_id, resource_of
@@ -98,7 +100,8 @@ def precondition(request: web.Request, options: Options) -> web.StreamResponse |
         return web.Response(status=406, text="This resource is an event stream (text/event-stream).")
     if request.method == "HEAD":
         coding = coding_of(request, options)
-        return web.StreamResponse(headers=response_headers(request, coding, options, request.get(PRINCIPAL)))
+        own = own_headers(request, options)
+        return web.StreamResponse(headers=response_headers(own, coding, options, request.get(PRINCIPAL)))
     stops = options.on_end == "stop" and not options.strict
     came_from = raw_last_event_id(request) if stops else None
     if came_from is not None and came_from == ended_id(*resource_of(request)):
@@ -106,25 +109,32 @@ def precondition(request: web.Request, options: Options) -> web.StreamResponse |
     return None
 
 
-def response_headers(
-    request: web.Request, coding: Coding, options: Options, principal: Principal | None
-) -> CIMultiDict[str]:
-    """The headers of a stream. Other streams may share them: copy them to change them.
+def own_headers(request: web.Request, options: Options) -> Pairs:
+    """The headers of the option `headers=` for a request.
 
     Raises:
-        UsageError: the result of `headers=` cannot be sent.
-        Exception: `headers=` raised this.
+        UsageError: the result of its function cannot be sent.
+        Exception: its function raised this.
     """
-    if callable(options.headers):
-        own = pairs_of(options.headers(request))
-        return headers_of(own, coding_headers(coding, options) | about(principal, options))
-    if principal is not None:
-        return headers_of(options.headers, coding_headers(coding, options) | about(principal, options))
-    headers = options.made.get(coding.content)
-    if headers is None:
+    return pairs_of(options.headers(request)) if callable(options.headers) else options.headers
+
+
+def response_headers(
+    own: Pairs, coding: Coding, options: Options, principal: Principal | None
+) -> CIMultiDict[str]:
+    """The headers of a stream. Other streams may share them: copy them to change them."""
+    if principal is None and own is options.headers:
+        return head_of(own, coding, options).headers
+    return headers_of(own, coding_headers(coding, options) | about(principal, options))
+
+
+def head_of(own: Pairs, coding: Coding, options: Options) -> Head:
+    """The head that all streams with these options and this coding have, but for the user's mark."""
+    head = options.heads.get(coding.content)
+    if head is None:
         said = coding_headers(coding, options) | about(None, options)
-        headers = options.made[coding.content] = headers_of(options.headers, said)
-    return headers
+        head = options.heads[coding.content] = Head(headers_of(own, said))
+    return head
 
 
 def is_source(source: object) -> TypeGuard[Source]:
@@ -133,7 +143,7 @@ def is_source(source: object) -> TypeGuard[Source]:
     return _is_source_type(kind)
 
 
-@lru_cache(maxsize=256)  # the checks of abstract classes are slow
+@lru_cache(maxsize=256)
 def _is_source_type(kind: type[object]) -> bool:
     # A WebSocketResponse is an AsyncIterable as well.
     return issubclass(kind, Observable | AsyncIterable) and not issubclass(kind, web.StreamResponse)
@@ -158,7 +168,7 @@ def check_source(source: object, what: str) -> Source:
 
 
 class Begun(NamedTuple):
-    """A stream whose headers are sent."""
+    """A stream whose headers are sent, and whose request aiohttp keeps until its end."""
 
     stream: Stream
     response: EventStreamResponse
@@ -179,10 +189,8 @@ def streaming(begin: Beginning) -> Callable[..., Coroutine[Any, Any, web.StreamR
     async def answer(*args: Any, **kwargs: Any) -> web.StreamResponse:
         begun = await begin(*args, **kwargs)
         del args, kwargs
-        if isinstance(begun, web.StreamResponse):
+        if not isinstance(begun, Begun):  # another answer, or the stream continues by itself
             return begun
-        if begun.stream.handed:  # the stream continues by itself
-            return begun.response
         try:
             if begun.stream.closed is not None:
                 await begun.stream.closed
@@ -217,46 +225,65 @@ async def begin(
             return refusal
     coding = coding_of(request, options)
     try:
-        headers = response_headers(request, coding, options, principal)
+        own = own_headers(request, options)
     except Exception as error:
         return answer_failure(request, error, options)
     stream = Stream(edge, transport, request, options, coding, request.get(STREAM_CURSOR), principal)
-    begun: Begun | None = None
+    opened = False
     try:
         stream.subscribe(source)
         try:
             await stream.gate.wait()
         except Exception as error:
             return answer_failure(request, error, options)
-        response = EventStreamResponse(headers=headers)
         leaves = _leaves(stream, request, transport, source, options)
-        if coding is PLAIN or leaves:
+        if leaves and coding is not PLAIN and own is options.headers and not is_prepared(request):
+            mark = None if principal is None else of_user(principal)
+            headers, data = head_of(own, coding, options).now(mark)
+            response = EventStreamResponse(headers=headers)
             response.force_close()
-        if stream.connection.lost:
-            return response
-        held = HeldHeaders(request, transport)
-        try:
-            writer = await response.prepare(request)
-        except ConnectionError:
-            return response
-        finally:
-            held.release()
-        if writer is None or stream.connection.lost:
-            return response
-        chunked = "Transfer-Encoding" in response.headers
-        if chunked is (coding is PLAIN) or "Content-Length" in response.headers:
-            transport.write(held.data)
-            raise UsageError("something gave the event stream a Content-Length: a stream has none")
-        if not leaves:
-            stream.closed = edge.parts.loop.create_future()
-        stream.open(held.data, stays=not leaves)
-        begun = Begun(stream, response, writer)
-        if leaves and not stream.connection.lost:
-            stream.take_over(leave(request, response, writer.output_size))
-        return begun
+            if stream.connection.lost or transport.is_closing():
+                return response
+            request.writer.output_size += len(data)
+        else:
+            response = EventStreamResponse(headers=response_headers(own, coding, options, principal))
+            if coding is PLAIN or leaves:
+                response.force_close()
+            prepared = await _prepare(response, request, transport, stream)
+            if prepared is None:
+                return response
+            data = prepared
+            chunked = "Transfer-Encoding" in response.headers
+            if chunked is (coding is PLAIN) or "Content-Length" in response.headers:
+                transport.write(data)
+                raise UsageError("something gave the event stream a Content-Length: a stream has none")
+            if not leaves:
+                stream.closed = edge.parts.loop.create_future()
+        stream.open(data, stays=not leaves)
+        opened = True
+        if not leaves or stream.connection.lost:
+            return Begun(stream, response, request.writer)
+        stream.take_over(leave(request, response, request.writer.output_size))
+        return response
     finally:
-        if begun is None:
+        if not opened:
             stream.release()
+
+
+async def _prepare(
+    response: EventStreamResponse, request: web.Request, transport: asyncio.Transport, stream: Stream
+) -> bytes | None:
+    """The head of a response as aiohttp makes it; None if the client has gone."""
+    if stream.connection.lost:
+        return None
+    held = HeldHeaders(request, transport)
+    try:
+        writer = await response.prepare(request)
+    except ConnectionError:
+        return None
+    finally:
+        held.release()
+    return None if writer is None or stream.connection.lost else held.data
 
 
 def _leaves(
@@ -266,7 +293,7 @@ def _leaves(
     need it: its connection can be reused."""
     hold = options.hold_request
     if hold is None:
-        hold = not isinstance(source, Observable)
+        hold = not is_kind(type(source), Observable)
     return not hold and not stream.ended and can_leave(request, transport)
 
 
