@@ -128,8 +128,8 @@ class LocalTopic:
         else:  # what the log says is at hand
             self._own = self._dirty = False
             self._stop = watched = resident.watched(topic, self)
-            self.ring = watched.history
-            self.position = watched.history.head
+            self.ring = ring = watched.history
+            self.position = ring.head
             self.lineage, self.ended = watched.lineage, watched.ended
 
     # -- called by the log -----------------------------------------------------------------------------------
@@ -205,10 +205,10 @@ class LocalTopic:
     def join(self, form: Form, receiver: Receiver) -> None:
         """Deliver every entry from the next one on to `receiver`."""
         group = self._group(form)
-        if group is None:
-            group = ReceiverSet()
-            self._set_group(form, group)
-        group.join(receiver)
+        if group is not None:
+            group.join(receiver)
+        else:
+            self._set_group(form, ReceiverSet(receiver))
 
     def leave(self, form: Form, receiver: Receiver) -> None:
         """Stop delivering to `receiver`."""

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import cast
+from typing import Any
 
 from rx_sse.delivery import Flusher, Outbox, Wheel, tuning
 from rx_sse.delivery.follower import NO_FOLLOWER
@@ -40,6 +40,7 @@ IGNORED_LIMIT = 64 * 1024
 """Bytes that a client may send after its request, on a connection that the stream owns."""
 BLIND_PERIOD = 1.0
 """Seconds between two checks whether a client with a paused upload is still connected."""
+NEVER = float("inf")
 LINGER = 0.25
 """Seconds between the last bytes of a response and its cut. A browser that sees the cut discards what its
 page has not read: without the pause Chromium lost one last event in five, with 0.1 s none of 180."""
@@ -103,7 +104,8 @@ class Connection(Writer):
         self._drained: list[Callable[[], None]] | None = None
         self.bucket: int | None = None
         self.lost = False
-        self._inner: asyncio.Protocol | None = cast(asyncio.Protocol, transport.get_protocol())
+        inner: Any = transport.get_protocol()
+        self._inner: asyncio.Protocol | None = inner
         transport.set_protocol(self)
         self._saved: tuning.Settings | None = None
         self.paused = transport.get_write_buffer_size() > KERNEL_LIMIT
@@ -177,7 +179,8 @@ class Connection(Writer):
             self._direct = self._fd >= 0 and not self.transport.get_write_buffer_size()
             self.write(data, now)
             self.sent -= len(headers)
-        self.check_reading()
+        if not self.transport.is_reading():
+            self.check_reading()
         if self._outbox or self._drained is not None:
             self.mark()
         else:
@@ -275,14 +278,15 @@ class Connection(Writer):
         when = self._owner.deadline(now)
         if self.lost:
             return None
-        dues = [] if when is None else [when]
+        due = NEVER if when is None else when
         if self._heartbeat is not None and self.open:
-            dues.append((now if self.paused else self.last_write) + self._heartbeat)
+            beat = (now if self.paused else self.last_write) + self._heartbeat
+            due = beat if beat < due else due
         if self.paused:
-            dues.append(now + self._write_timeout / 4)
+            due = min(due, now + self._write_timeout / 4)
         if self.open and not self.transport.is_reading():
-            dues.append(now + BLIND_PERIOD)
-        return min(dues, default=None)
+            due = min(due, now + BLIND_PERIOD)
+        return None if due == NEVER else due
 
     # -- the end ---------------------------------------------------------------------------------------------
 

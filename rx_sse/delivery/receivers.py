@@ -35,8 +35,8 @@ class ReceiverSet:
 
     __slots__ = ("_table", "_takers", "current", "open")
 
-    def __init__(self) -> None:
-        self.current: tuple[Any, ...] | None = ()
+    def __init__(self, *receivers: Receiver) -> None:
+        self.current: tuple[Any, ...] | None = receivers
         """The receivers, unless their tuple has to be made anew: then `members` makes it."""
         self._table: dict[Any, None] | None = None
         self._takers: tuple[Callable[[EventBatch], None], ...] = ()

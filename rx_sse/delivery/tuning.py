@@ -124,6 +124,7 @@ def _is_tcp(sock: socket.socket | None) -> TypeGuard[socket.socket]:
     return sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6)
 
 
+@lru_cache(maxsize=16)
 def _milliseconds(seconds: float) -> int:
     return min(int(seconds * 1000), MAX_INT)
 

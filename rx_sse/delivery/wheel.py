@@ -70,7 +70,8 @@ class Wheel:
             bucket += 1
         if item.bucket == bucket:
             return
-        self.discard(item)
+        if item.bucket is not None:
+            self.discard(item)
         item.bucket = bucket
         if (items := self._buckets.get(bucket)) is None:
             items = self._begin(bucket)

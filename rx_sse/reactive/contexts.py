@@ -44,7 +44,7 @@ def kept(call: Callable[P, T]) -> Callable[P, T]:
 
 def is_sink(observer: object) -> bool:
     """Whether an observer is a connection's: it accepts batches, and runs no code of a user's."""
-    return hasattr(observer, "on_batch")
+    return hasattr(type(observer), "on_batch")  # without calling it
 
 
 def kept_observer(observer: Callbacks) -> Callbacks:

@@ -75,12 +75,13 @@ class Gate:
 
     def await_first(self) -> None:
         """The source is subscribed: if it has not emitted yet, hold the headers for a while."""
+        handle = self._handle
         if not self._held:
             return
-        if self._unpositioned():
+        if handle is not None and handle.attached and not handle.ready:
             self._await_position()
         elif self._emitted and self._subscribing:
-            self.open()
+            self._held = False  # nothing waits for it yet
         elif self._timer is None:
             self._timer = self._loop.call_later(self._hold, self.hold_over)
         self._subscribing = False

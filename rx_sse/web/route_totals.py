@@ -67,7 +67,8 @@ class RouteTotals:
 
     def added(self, stream: Stream) -> None:
         """A stream begins."""
-        self._of(stream).opened += 1
+        total = self._totals.get(stream.route) or self._of(stream)
+        total.opened += 1
 
     def removed(self, stream: Stream) -> None:
         """A stream has ended."""

@@ -141,7 +141,7 @@ def _decorate(
         with encoding(resolved), unasked(request, edge.notices):
             try:
                 result: Any = handler(*args, **kwargs)
-                if is_source(cast(object, result)):
+                if is_source(result):
                     source: Source = result
                 else:
                     if not isinstance(result, Observable | AsyncIterable) and inspect.isawaitable(result):

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import re
 from enum import Enum
-from typing import TYPE_CHECKING, Any, NoReturn, cast, final
+from typing import TYPE_CHECKING, Any, NoReturn, final
 
 from rx_sse.errors import EncodeError
 from rx_sse.wire.chunk import chunk, zstd_chunk
@@ -318,10 +318,11 @@ def framed(
     return _finished(draft)
 
 
-def _finished(draft: _Draft) -> ServerSentEvent:
+def _finished(draft: Any) -> ServerSentEvent:
     """The same object, immutable from now on."""
     draft.__class__ = ServerSentEvent
-    return cast(ServerSentEvent, draft)
+    event: ServerSentEvent = draft
+    return event
 
 
 def _text(event: _Draft) -> str:

@@ -84,7 +84,7 @@ class _Topic(History):
     __slots__ = ("ended", "lineage", "listener", "log", "name", "touched")
 
     def __init__(self, log: MemoryLog, name: str, nonce: int, budget: MemoryBudget, now: float) -> None:
-        super().__init__(Position(0, nonce), log.retention, budget)
+        super().__init__(new_position((0, nonce)), log.retention, budget)
         self.log = log
         self.name = name
         self.lineage = nonce

@@ -115,7 +115,7 @@ class StreamCursor(Vector):
     def subscribed(self) -> None:
         """All subscriptions are attached: open the stream now, if they are ready."""
         self._opening = False
-        if self._waiting and self.ready:
+        if self._waiting:
             self._open()
 
     @property
