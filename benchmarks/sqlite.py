@@ -1,7 +1,8 @@
 """What `SQLiteBus` costs, beside `MemoryBus` on the same machine in the same minute.
 
-    python -m benchmarks.sqlite [cost] [stall] [return] [restart]
+    python -m benchmarks.sqlite [rate] [cost] [stall] [return] [restart]
 
+rate     publishes a second from one loop, each awaited until it is stored
 cost     CPU time of the server's process for each event of one user, all threads; a burst, and 1,000/s
 stall    the longest time in which the loop did not turn, at 1,000/s: with a disk, and with one that takes
          200 ms for every commit
@@ -42,6 +43,8 @@ ENTRIES = 20_000
 BURST = 20_000
 """Fewer than the history holds: a client that is too slow for it comes back, and gets the rest."""
 PACED = 3_000
+PUBLISHERS = 256
+"""Coroutines that publish, each when its publish before is stored."""
 SLOW_DISK = 0.2
 TOPICS = 10
 RESTARTS = 2
@@ -76,6 +79,18 @@ class Commands:
             push({"n": number, "t": time.monotonic(), "text": "x" * 60})
         await core_of(self._bus).delivered()
         return {"cpu": time.process_time() - cpu, "stall": stalls.end()}
+
+    async def publish(self, topic: str, count: int) -> float:
+        """Publish so many values; seconds until all of them are stored."""
+        numbers = iter(range(count))
+
+        async def publish() -> None:
+            for number in numbers:
+                await self._bus.publish(topic, {"n": number, "t": time.monotonic(), "text": "x" * 60})
+
+        begin = time.monotonic()
+        await asyncio.gather(*(publish() for _ in range(PUBLISHERS)))
+        return time.monotonic() - begin
 
     async def cursors(self, topic: str, places: list[int]) -> list[str]:
         """The cursors of entries, by their number from the front."""
@@ -365,6 +380,23 @@ async def _pushed(kind: str, count: int, rate: float, *, slow: bool = False) -> 
     return Pushed(said["cpu"] / count * 1e6, stall, late[int(len(late) * 0.99)] * 1e3)
 
 
+async def rate(given: argparse.Namespace) -> None:
+    """The table of the rates."""
+    print("| awaited publishes, one client | MemoryBus | SQLiteBus |\n| --- | ---: | ---: |")
+    rates = [[await _published(kind) for kind in BUSES] for _ in range(given.rounds)]
+    memory, sqlite = (median(found[index] for found in rates) for index in range(2))
+    print(f"| {PUBLISHERS} at a time | {memory:,.0f}/s | {sqlite:,.0f}/s |", flush=True)
+
+
+async def _published(kind: str) -> float:
+    async with serving(kind) as server:
+        reader = Reader(server, "u")
+        async with reading(reader):
+            seconds: float = await server.ask("publish", "u", BURST)
+            await reader.received(BURST)
+    return BURST / seconds
+
+
 async def cost(given: argparse.Namespace) -> None:
     """The table of the costs."""
     print("| one user | MemoryBus | SQLiteBus | ratio | p99, ms |\n| --- | ---: | ---: | ---: | ---: |")
@@ -463,7 +495,7 @@ def _line(kind: str, readers: Sequence[Reader], upto: int, back: int, down: floa
     return f"| {name} | {' | '.join(cells)} | {gaps:,} | {lost:,} | {repeated:,} |"
 
 
-TASKS = {"cost": cost, "stall": stall, "return": come_back, "restart": restart}
+TASKS = {"rate": rate, "cost": cost, "stall": stall, "return": come_back, "restart": restart}
 
 
 def main(arguments: Sequence[str]) -> int:
