@@ -17,13 +17,12 @@ import pytest
 from rx_sse import SQLiteBus, SQLitePublisher
 from rx_sse.bus.bus import core_of
 from rx_sse.bus.sqlite.appending import Appender
-from rx_sse.bus.sqlite.log import SQLiteLog
 from rx_sse.bus.sqlite.pages import Pages
 from rx_sse.bus.sqlite.work import Work
 from rx_sse.errors import PublishRefused, RxSseError
 from rx_sse.testing.listener import Listener
 
-from ..logs import writer_of
+from ..logs import sqlite_of, writer_of
 
 
 @pytest.fixture
@@ -218,12 +217,11 @@ async def test_what_another_process_writes_into_a_backup_copied_into_the_open_fi
                 file.backup(backup)
             for number in range(9):
                 await bus.publish("elsewhere", number)
-            log = core_of(bus).log
-            assert isinstance(log, SQLiteLog)
-            restarts = log.watches.restarts
+            watches = sqlite_of(bus).watches
+            restarts = watches.restarts
             with contextlib.closing(sqlite3.connect(path)) as file:
                 backup.backup(file)
-            await until(lambda: log.watches.restarts > restarts)
+            await until(lambda: watches.restarts > restarts)
             async with SQLiteBus(path) as other:
                 for number in range(3):
                     await other.publish("t", number)
