@@ -211,9 +211,9 @@ async def test_what_is_no_get_is_sent_once(run: Run, endpoint: Endpoint) -> None
 async def test_a_silent_connection_is_taken_for_dead(run: Run, endpoint: Endpoint) -> None:
     """After three of the heartbeats that the server announces, or after `timeout`."""
     async with run(WATCH, endpoint.url) as node:
-        headers = {"Content-Type": "text/event-stream", "Stream-Heartbeat": "0.25"}
+        headers = {"Content-Type": "text/event-stream", "Stream-Heartbeat": "0.15"}
         visit = await (await endpoint.visit()).open(headers=headers)
-        for _ in range(8):  # longer than 0.75 s in all, with room for a busy machine between two
+        for _ in range(5):  # longer than 0.45 s in all, with room for a busy machine between two
             await visit.send(":\n")
             await asyncio.sleep(0.1)
         assert (await node.until("state", "waiting"))[2] == "timeout"
