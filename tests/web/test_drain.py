@@ -29,7 +29,7 @@ from .drain_app import DRAIN, FOLDER, HELD, LAYOUT, LAYOUTS, application, prefix
 from .drain_client import Crowd
 
 CLIENTS = 24
-GRACE = DRAIN + HELD + 5.0
+GRACE = DRAIN + HELD + 20.0  # a busy machine needs some of it; one that does not end at the signal, all
 """Seconds for a process to end, on a busy machine."""
 
 
@@ -214,7 +214,7 @@ async def test_workers_of_gunicorn_drain_at_a_signal_of_their_own_and_at_a_reloa
     url = f"http://127.0.0.1:{port}"
     command = [
         *(sys.executable, "-m", "gunicorn", "tests.web.drain_app:factory", "--bind", f"127.0.0.1:{port}"),
-        *("--workers", "2", "--worker-class", f"aiohttp.{worker}", "--graceful-timeout", "10"),
+        *("--workers", "2", "--worker-class", f"aiohttp.{worker}", "--graceful-timeout", "30"),
         "--no-control-socket",
     ]
     async with serving(command, LAYOUTS[0], tmp_path, url) as server:
