@@ -26,14 +26,14 @@ HISTORY = 200
 """Entries of a topic: full before the first census, so that it takes no more memory later."""
 FILLING = 400.0
 """Events a second with which they are filled."""
-WARMING = 60.0
+WARMING = 120.0
 """Seconds for which clients are disturbed before the first census, at most; a quarter of those that follow,
 in a short run."""
 SAME = ("streams", "subscriptions", "replays", "topics", "stored topics", "tasks", "sockets")
 """What must be as it was."""
 OBJECTS = 500
 """Objects by which a process may have grown: timers of streams that have just ended, most of all."""
-GROWN = 6 * 2**20
+GROWN = 4 * 2**20
 """Bytes by which it may have grown: pieces of memory that the allocator cannot give back."""
 
 Census: TypeAlias = "dict[str, int]"
