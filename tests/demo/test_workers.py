@@ -30,8 +30,8 @@ WAY = {"from": "ada", "to": "ben", "text": "hello"}
 
 
 async def first_sign_in(url: str, name: str = "") -> Viewer:
-    """A viewer, once the server is there."""
-    async with asyncio.timeout(30):
+    """A viewer, once the server is there: three processes begin, on a machine that may be busy."""
+    async with asyncio.timeout(60):
         while True:
             try:
                 return await Viewer.sign_in(url, name)
