@@ -35,7 +35,7 @@ async def test_events_are_bounded_by_the_second_and_in_a_row() -> None:
         answers = [await problem(f"{url}1", EVE) for _ in range(12)]
         status, told, headers = answers[-1]
         assert [status for status, _, _ in answers[:10]] == [201] * 10 and status == 429
-        assert told["detail"] == "this principal has published more than 1 events a second, which is the most"
+        assert told["detail"] == "this principal has published more than 1 event a second, which is the most"
         assert headers["Retry-After"] == "1"
         assert (await problem(f"{url}1", BOB))[0] == 201, "another principal has a bucket of its own"
         assert await bus.publish("team:1", "by the application itself", user="eve")
