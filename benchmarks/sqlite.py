@@ -65,6 +65,7 @@ class Commands:
         self._bus = bus
         self._feed: asyncio.Task[None] | None = None
         self._number = 0
+        self._resting = False
 
     async def push(self, topic: str, count: int, rate: float) -> dict[str, Any]:
         """Push so many values, `rate` a second or as fast as they go; what that cost."""
@@ -111,7 +112,7 @@ class Commands:
         async def publish() -> None:
             loop = asyncio.get_running_loop()
             begin = loop.time() - first / rate
-            while True:
+            while not self._resting:
                 await asyncio.sleep(max(begin + self._number / rate - loop.time(), 0))
                 value = {"n": self._number, "t": time.monotonic()}
                 await self._bus.publish(f"t{self._number % TOPICS}", value)
@@ -121,10 +122,9 @@ class Commands:
 
     async def rest(self) -> int:
         """End that; the next number."""
-        number = self._number
+        self._resting = True  # not cancelled: in the middle of a publish, its number would be published again
         if self._feed is not None:
-            await until(lambda: self._number > number)  # not in the middle of one
-            self._feed.cancel()
+            await self._feed
         return self._number
 
 
