@@ -1,8 +1,8 @@
 """`bus.topic(name)`: a Subject of values.
 
 Push any value into it, from any thread, without await; subscribers get the values as decoded from JSON, live,
-in order. It holds nothing itself: it is a name and its bus. A bus keeps a bounded number of them at hand, so
-a million topics that were used once leave little here.
+in order. It holds nothing itself: it is a name and its bus, made anew at each call, so a million topics that
+were used once leave nothing here.
 
 It is a local. A source that completes or fails into it does not end it; a failure goes to `bus.errors`, and
 `await bus.end(name)` ends it, in the log, for the readers of every process.
@@ -35,7 +35,7 @@ class _Live(Unwrapped[Any]):
     scheduled = False
 
     def __init__(self, core: Core, name: str, form: Form) -> None:
-        # Not `super().__init__()`: a topic may be made anew for a push, and most of the time would go into
+        # Not `super().__init__()`: a topic is made anew for every push, and most of the time would go into
         # the lock that an operator may need.
         self.name = name
         self._core = core
@@ -80,7 +80,7 @@ class Topic(_Live, abc.SubjectBase[Any]):
     """
 
     def __init__(self, core: Core, name: str) -> None:
-        self.name = name  # as in `_Live`, without a call: a topic may be made anew for a push
+        self.name = name  # as in `_Live`, without a call: a topic is made anew for every push
         self._core = core
         self._form = Form.VALUES
 
