@@ -124,6 +124,23 @@ def test_a_burst_that_waits_takes_nothing_for_who_joined_after_it_began_to_wait(
     assert early == [1, 2] and late == [2]
 
 
+def test_who_has_left_before_a_batch_is_delivered_gets_none_of_it() -> None:
+    loop, got = Loop(), list[str]()
+    one, two, three = (Reader(lambda value, name=name: got.append(f"{name}{value}")) for name in "abc")
+
+    def leave(reader: Reader, _: object) -> None:
+        readers.leave(reader)
+        reader.receive = ignore
+
+    readers = audience_of(one, two, three)
+    loop.fanout.deliver(readers, 1)
+    loop.fanout.hand((two,), None, leave)
+    readers.open = None
+    loop.fanout.deliver(readers, 2)
+    loop.run()
+    assert got == ["a1", "b1", "c1", "a2", "c2"]
+
+
 def test_what_is_no_item_keeps_its_place_between_items() -> None:
     loop, got = Loop(), list[Any]()
     readers = audience_of(Reader(got.append))

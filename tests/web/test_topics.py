@@ -179,6 +179,22 @@ async def test_a_topic_that_ends_ends_its_streams_now_and_later() -> None:
             assert stream.status == 204
 
 
+async def test_what_follows_the_end_of_a_topic_in_the_same_turn_reaches_none_of_its_readers() -> None:
+    bus = rx_sse.MemoryBus()
+    app = rx_sse.setup(web.Application(), bus=bus)
+
+    @rx_sse.sse
+    def both(request: web.Request) -> rx.Observable[Sse]:
+        return bus.events("a", "b", after=rx_sse.last_event_id(request))
+
+    app.router.add_get("/", both)
+    async with serve(app) as url, open_stream(url, "/") as one, open_stream(url, "/") as two:
+        await asyncio.gather(bus.publish("a", "before"), bus.end("a"), bus.publish("a", "after"))
+        await bus.publish("b", "last")
+        for stream in (one, two):
+            assert [event.data for event in await stream.events(2, 5.0)] == ["before", "last"]
+
+
 async def test_a_closing_bus_is_not_told_as_an_end() -> None:
     bus = rx_sse.MemoryBus()
     async with serve(notifications(bus)) as url, open_stream(url, "/topic/t") as stream:
