@@ -18,6 +18,7 @@ from .apps import app_of, exchange, streaming
 from .auth.support import SECRET, token
 
 EVENTS = "Accept: text/event-stream"
+STATUS = "Accept: */*"
 
 
 def broken(request: web.Request) -> Any:
@@ -55,7 +56,7 @@ async def test_an_error_is_shown_in_the_development_mode_alone(debug: bool | Non
             assert unmasked(problem(after.content)) is shown
             before = await exchange(url, "GET /broken", EVENTS)
             assert unmasked(problem(before.content)) is shown
-            status = await exchange(url, "GET /broken", "Accept: */*")
+            status = await exchange(url, "GET /broken", STATUS)
             assert status.status == 500
             if shown:
                 assert status.header("Content-Type") == "application/problem+json; charset=utf-8"
@@ -68,14 +69,14 @@ async def test_an_error_is_shown_in_the_development_mode_alone(debug: bool | Non
 
 async def test_it_is_in_the_log_as_well(caplog: pytest.LogCaptureFixture) -> None:
     async with serve(app_of(rx_sse.sse(broken), debug=True)) as url:
-        assert (await exchange(url, "GET /", "Accept: */*")).status == 500
+        assert (await exchange(url, "GET /", STATUS)).status == 500
     assert any(record.exc_info for record in caplog.records)
 
 
 async def test_a_stream_error_is_what_it_says_in_any_mode() -> None:
     error = rx_sse.StreamError("full", status=409)
     async with serve(app_of(streaming(lambda: rx.throw(error)), debug=True)) as url:
-        answer = await exchange(url, "GET /", "Accept: */*")
+        answer = await exchange(url, "GET /", STATUS)
     assert (answer.status, json.loads(answer.content)) == (409, error.problem())
 
 
@@ -112,3 +113,16 @@ async def test_a_refusal_says_why_in_the_development_mode_alone(debug: bool) -> 
     else:
         assert {own.content, none.content, again.content} == {b"401: Unauthorized"}
         assert refusal.keys() == {"type", "status", "detail"}
+
+
+async def test_a_handler_that_has_caught_a_refusal_answers_what_it_says() -> None:
+    auth = rx_sse.JWTAuth(key=SECRET, algorithms="HS256")
+
+    async def greet(request: web.Request) -> web.Response:
+        try:
+            return web.Response(text=f"hello, {(await auth(request)).user}")
+        except web.HTTPUnauthorized:
+            return web.Response(text="hello, guest")
+
+    async with serve(app_of(greet, debug=True)) as url:
+        assert (await exchange(url, "GET /", STATUS)).content == b"hello, guest"

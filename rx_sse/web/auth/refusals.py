@@ -81,9 +81,12 @@ class Refusals:
 
 
 def explain(request: web.BaseRequest, answer: web.StreamResponse) -> None:
-    """For the development mode: put the reason of a refusal, if there is one, into its answer."""
+    """For the development mode: put the reason of a refusal, if there is one, into its answer. A handler that
+    catches the refusal, as for guests, answers something else."""
     reason = request.get(REASON)
-    if reason is None or not isinstance(answer, web.Response) or answer.text is None:
+    if reason is None or answer.status not in (401, 403):
+        return
+    if not isinstance(answer, web.Response) or answer.text is None:
         return
     if answer.content_type == "text/plain":
         answer.text = f"{answer.status}: {reason}"
