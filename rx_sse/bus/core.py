@@ -121,8 +121,7 @@ class Core:
                 raise UsageError(
                     "this bus runs on another loop: a bus belongs to one loop, another loop needs its own bus"
                 )
-            self._let_go()  # that loop ended without close(): nothing on it can be awaited
-            await self.log.close()
+            await self._abandon()
         self.publisher = Publisher(runtime, runtime.attach(loop), self._publish_timeout)
         if isinstance(self.log, Opening):
             try:
@@ -140,6 +139,9 @@ class Core:
         """
         runtime, inbox = self.runtime, self.runtime.inbox
         if inbox is None:
+            return
+        if runtime.loop is not None and runtime.loop.is_closed():
+            await self._abandon()
             return
         runtime.require_loop()
         await self.runs.close()
@@ -218,6 +220,11 @@ class Core:
         # Through the inbox, then behind the waiting deliveries: the last call resolves it.
         if runtime.inbox.put(lambda last: fanout.hand((last,), None, _resolve), future, exempt=True):
             await future
+
+    async def _abandon(self) -> None:
+        """Its loop has ended without `close()`: nothing on it can be awaited."""
+        self._let_go()
+        await self.log.close()
 
     def _let_go(self) -> None:
         """Discard everything that belonged to the loop."""

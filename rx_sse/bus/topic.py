@@ -13,9 +13,8 @@ Never: `on_next` delivers inside the call, or waits on a loop's thread.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from reactivex import Observable, abc
 
@@ -35,19 +34,9 @@ class _Live(Unwrapped[Any]):
     scheduled = False
 
     def __init__(self, core: Core, name: str, form: Form) -> None:
-        # Not `super().__init__()`: a topic is made anew for every push, and most of the time would go into
-        # the lock that an operator may need.
         self.name = name
         self._core = core
         self._form = form
-
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            if name == "lock":
-                self.lock = made = threading.RLock()
-                return made
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def subscribe_observer(
         self, observer: Callbacks, scheduler: abc.SchedulerBase | None = None

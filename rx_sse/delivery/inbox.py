@@ -36,7 +36,7 @@ FORKED = (
     "it runs in the process that this one was forked from: start a bus here (SQLiteBus and RedisBus reach "
     "the other process), or publish with SQLitePublisher or RedisPublisher"
 )
-LOOP_CLOSED = "its event loop was closed"
+LOOP_CLOSED = "its event loop was closed; start it again, on the loop that runs now"
 
 
 class Inbox:

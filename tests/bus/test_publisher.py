@@ -261,6 +261,20 @@ def test_a_push_to_a_bus_whose_loop_was_closed_says_so_at_once() -> None:
             bus.topic("t").on_next(1)
 
 
+def test_a_bus_whose_loop_was_closed_is_closed_and_started_on_another() -> None:
+    async def again() -> None:
+        with pytest.raises(BusClosed, match="start it again"):
+            await bus.publish("t", 1)
+        await bus.close()
+        async with bus:
+            await bus.publish("t", 1)
+
+    bus, loop = MemoryBus(), asyncio.new_event_loop()
+    loop.run_until_complete(bus.start())
+    loop.close()
+    asyncio.run(again())
+
+
 @pytest.mark.parametrize("how", [pickle.dumps, copy.deepcopy])
 def test_a_bus_that_is_to_be_sent_to_another_process_says_what_to_do(how: Callable[[object], object]) -> None:
     bus = MemoryBus()
