@@ -93,9 +93,9 @@ def _supervise(parser: argparse.ArgumentParser, options: argparse.Namespace) -> 
 
 def _port(text: str) -> int:
     """A number of a port: aiohttp takes any, and the system its last 16 bits."""
-    if not 0 <= (port := int(text)) <= 65535:
-        raise ValueError(text)
-    return port
+    if not text.isdecimal() or int(text) > 65_535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: give a number from 0 to 65535")
+    return int(text)
 
 
 def _serve(options: argparse.Namespace, secret: str) -> int:

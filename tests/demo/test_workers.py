@@ -235,9 +235,11 @@ async def test_a_second_demo_does_not_join_the_workers_of_the_first(tmp_path: Pa
         (["--workers", "2", "--memory"], "several workers share their history"),
         (["--workers", "2", "--db", ""], "several workers share their history"),
         (["--redis", "redis://localhost", "--db", "a.db"], "give one of them"),
+        (["--port", "http"], "'http' is no port: give a number from 0 to 65535"),
+        (["--port", "80800"], "is no port"),
     ],
 )
-def test_options_that_contradict_each_other_are_refused(
+def test_options_that_contradict_each_other_or_are_wrong_are_refused(
     arguments: list[str], told: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(SECRET, "of this test, and taken back after it")
