@@ -28,7 +28,8 @@ class Presence(Unwrapped[PresenceChange]):
 
     @property
     def members(self) -> Mapping[str, int]:
-        """Subscriptions by user, a copy."""
+        """Subscriptions by user, a copy; 0 for one whose last has ended less than `grace` seconds ago, of
+        which no change has been reported yet."""
         return self._core.rosters.members(self.topic)
 
     @property

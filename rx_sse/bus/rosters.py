@@ -87,12 +87,8 @@ class Rosters:
         roster = self._roster(topic)
         if roster.counts is None:
             roster.counts = {}
-        leaving = roster.leaving is not None and user in roster.leaving
-        present = leaving or user in roster.counts
+        present = user in roster.counts or self._returned(topic, user)
         roster.counts[user] = roster.counts.get(user, 0) + 1
-        if leaving and roster.leaving is not None:
-            roster.leaving.discard(user)
-            del self._leaving[topic, user]
         if not present:
             self.announce(PresenceChange(topic, user, True))
 
@@ -109,9 +105,7 @@ class Rosters:
             counts[user] -= 1
         else:
             del counts[user]
-            if roster.watchers:  # without a watcher, a leave needs no grace period
-                roster.leaving = {*(roster.leaving or ()), user}
-                self._leaving[topic, user] = self.runtime.now() + self._grace
+            self._left(topic, user)
         self._drop_if_empty(topic, roster)
 
     def sweep(self, now: float) -> None:
@@ -135,9 +129,11 @@ class Rosters:
         """The bus closes, and with it these rosters."""
 
     def members(self, topic: str) -> dict[str, int]:
-        """Subscriptions by user."""
+        """Subscriptions by user; 0 for a user within the grace period, whose return is not announced."""
         roster = self._rosters.get(topic)
-        return {} if roster is None or roster.counts is None else dict(roster.counts)
+        if roster is None:
+            return {}
+        return dict.fromkeys(roster.leaving or (), 0) | (roster.counts or {})
 
     def count(self, topic: str) -> int:
         """All subscriptions, also those without a user."""
@@ -169,6 +165,23 @@ class Rosters:
         roster = self._rosters.get(change.topic)
         if roster is not None and roster.watchers:
             self.runtime.fanout.hand(tuple(roster.watchers), change, lambda watcher, it: watcher.emit(it))
+
+    def _left(self, topic: str, user: str) -> None:
+        """The grace period of a user begins. Without a watcher, a leave needs none."""
+        roster = self._rosters.get(topic)
+        if roster is not None and roster.watchers:
+            roster.leaving = {*(roster.leaving or ()), user}
+            self._leaving.pop((topic, user), None)
+            self._leaving[topic, user] = self.runtime.now() + self._grace
+
+    def _returned(self, topic: str, user: str) -> bool:
+        """Whether a user was within its grace period, which is over."""
+        if self._leaving.pop((topic, user), None) is None:
+            return False
+        roster = self._rosters[topic]
+        if roster.leaving is not None:
+            roster.leaving.discard(user)
+        return True
 
     def _roster(self, topic: str) -> _Roster:
         roster = self._rosters.get(topic)

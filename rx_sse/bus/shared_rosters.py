@@ -133,11 +133,15 @@ class SharedRosters(Rosters):
             self._log.present(self._process, LIFE, said, self._told)
 
     def _mine(self, topic: str, now: float) -> str:
-        members, total = super().members(topic), super().count(topic)
+        members, total = self._here(topic), super().count(topic)
         if not total:
             return "" if self._said.pop(topic, None) is None else "-"
         self._said[topic] = now
         return json.dumps([members, total - sum(members.values())])
+
+    def _here(self, topic: str) -> dict[str, int]:
+        """Subscriptions in this process, by user."""
+        return {user: count for user, count in super().members(topic).items() if count}
 
     def _want(self, topic: str) -> None:
         self._wanted[topic] = self.runtime.now() + INTEREST
@@ -158,12 +162,13 @@ class SharedRosters(Rosters):
             for user, count in theirs.items():
                 members[user] = members.get(user, 0) + count
         before = self._others(topic)[0]
-        here = super().members(topic)
+        here = self._here(topic)
         self._remote[topic] = members, anonymous, self.runtime.now() + LIFE
         for user in [it for it in members if it not in before and it not in here]:
-            super().announce(PresenceChange(topic, user, True))
+            if not self._returned(topic, user):
+                super().announce(PresenceChange(topic, user, True))
         for user in [it for it in before if it not in members and it not in here]:
-            super().announce(PresenceChange(topic, user, False))
+            self._left(topic, user)
 
 
 def _said(text: bytes) -> tuple[dict[str, int], int]:

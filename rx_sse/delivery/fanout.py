@@ -245,7 +245,7 @@ class FanOut:
             if batch.group.open is batch:
                 batch.group.open = None  # the batch accepts no more items
             batch.prompt = len(self._queue) == 1 or count >= WORTH_A_WRITE
-            if batch.takers and batch.group is not None and batch.group.current is not receivers:
+            if batch.takers and batch.group.current is not receivers:
                 batch.takers = [it.receive for it in receivers]  # who left since the push accepts nothing
         batch.at = self.now()
         if count == 1 and batch.prompt:

@@ -36,6 +36,18 @@ async def test_who_listens_comes_and_goes() -> None:
         assert presence.total == 2
 
 
+async def test_who_is_about_to_return_is_a_member_for_a_page_that_comes_meanwhile() -> None:
+    """No change tells that page of the return."""
+    changes: list[PresenceChange] = []
+    async with MemoryBus(grace=10.0) as bus:
+        presence = bus.presence("t")
+        presence.subscribe(changes.append)
+        (await Listener(bus, "t", user="a").opened()).cut()
+        assert presence.members == {"a": 0} and presence.total == 0
+        await Listener(bus, "t", user="a").opened()
+        assert presence.members == {"a": 1} and len(changes) == 1
+
+
 async def test_a_topic_that_nobody_listens_to_or_watches_has_no_roster() -> None:
     async with MemoryBus() as bus:
         for user in ("a", "b"):
