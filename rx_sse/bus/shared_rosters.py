@@ -165,7 +165,9 @@ class SharedRosters(Rosters):
         here = self._here(topic)
         self._remote[topic] = members, anonymous, self.runtime.now() + LIFE
         for user in [it for it in members if it not in before and it not in here]:
-            if not self._returned(topic, user):
+            if self._returned(topic, user):
+                self._drop_if_empty(topic, self._rosters[topic])
+            else:
                 super().announce(PresenceChange(topic, user, True))
         for user in [it for it in before if it not in members and it not in here]:
             self._left(topic, user)

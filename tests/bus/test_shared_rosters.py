@@ -24,6 +24,16 @@ class Log:
         self.told.append(told)
 
 
+class Seen:
+    """A watcher that looks at nothing."""
+
+    def emit(self, value: object) -> None:
+        pass
+
+    def fail(self, error: Exception) -> None:
+        pass
+
+
 async def test_an_answer_that_is_late_is_not_kept() -> None:
     async with MemoryBus() as bus:
         log = Log()
@@ -54,3 +64,18 @@ async def test_topics_that_came_and_went_during_an_outage_are_not_kept() -> None
         log.ready = True
         rosters.sweep(now + 6)
         assert log.said == {"stays": ('[{"ann": 1}, 0]', False)}
+
+
+async def test_a_return_in_another_process_leaves_no_roster_when_its_watcher_has_gone() -> None:
+    async with MemoryBus() as bus:
+        log, seen = Log(), Seen()
+        rosters = SharedRosters(core_of(bus).runtime, 10.0, log)
+        rosters.watch("t", seen)
+        rosters.sweep(rosters.runtime.now())
+        for others in ([b'[{"ann": 1}, 0]'], []):
+            log.told[0]("t", others)
+        rosters.unwatch("t", seen)
+        assert rosters.members("t") == {"ann": 0}
+        log.told[0]("t", [b'[{"ann": 1}, 0]'])
+        assert rosters.members("t") == {"ann": 1}
+        assert len(rosters) == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -98,7 +98,7 @@ async def python(
     return seen
 
 
-async def openai_chat(url: str, prompt: str) -> AsyncIterator[str]:
+async def openai_chat(url: str, prompt: str) -> AsyncGenerator[str, None]:
     """PyPI's `openai`, Chat Completions."""
     import openai
 
@@ -110,7 +110,7 @@ async def openai_chat(url: str, prompt: str) -> AsyncIterator[str]:
                     yield text
 
 
-async def anthropic_messages(url: str, prompt: str) -> AsyncIterator[str]:
+async def anthropic_messages(url: str, prompt: str) -> AsyncGenerator[str, None]:
     """PyPI's `anthropic`, Messages."""
     import anthropic
 
