@@ -116,13 +116,16 @@ class SharedRosters(Rosters):
             self._remote.pop(topic, None)
         again = [topic for topic, at in self._said.items() if at + AGAIN <= now]
         changed, self._changed = self._changed, {}
-        said = {topic: (self._mine(topic, now), topic in self._wanted) for topic in (*changed, *again)}
+        due = dict.fromkeys((*changed, *again))  # each once: what has ended is said once
+        said = {topic: (self._mine(topic, now), topic in self._wanted) for topic in due}
         for topic in self._wanted:
             said.setdefault(topic, ("", True))
         if said:
-            if not self._log.ready:  # it is reported when Redis is reachable, if there is anything to report
-                again = [topic for topic in changed if said[topic][0]]
-                self._changed = dict.fromkeys((*again, *self._changed))
+            if not self._log.ready:  # reported when it can be reached, if there is anything to report
+                for topic in changed:
+                    if said[topic][0]:
+                        self._changed[topic] = None
+                        self._said.setdefault(topic, now)  # also that it has no listeners any more
             self._log.present(self._process, LIFE, said, self._told)
 
     def farewell(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from rx_sse.bus import MemoryBus
 from rx_sse.bus.bus import core_of
-from rx_sse.bus.shared_rosters import INTEREST, SharedRosters
+from rx_sse.bus.shared_rosters import AGAIN, INTEREST, SharedRosters
 
 Told = Callable[[str, list[bytes]], None]
 
@@ -79,3 +79,34 @@ async def test_a_return_in_another_process_leaves_no_roster_when_its_watcher_has
         log.told[0]("t", [b'[{"ann": 1}, 0]'])
         assert rosters.members("t") == {"ann": 1}
         assert len(rosters) == 0
+
+
+async def test_the_end_of_the_last_subscription_during_an_outage_is_reported_after_it() -> None:
+    async with MemoryBus() as bus:
+        log = Log()
+        rosters = SharedRosters(core_of(bus).runtime, 10.0, log)
+        now = rosters.runtime.now()
+        rosters.join("t", "ann")
+        rosters.sweep(now)
+        assert log.said == {"t": ('[{"ann": 1}, 0]', False)}
+        log.ready = False
+        rosters.leave("t", "ann")
+        rosters.sweep(now + 1)
+        log.ready, log.said = True, {}
+        rosters.sweep(now + 2)
+        assert log.said == {"t": ("-", False)}
+        log.said = {}
+        rosters.sweep(now + 30)
+        assert log.said == {}
+
+
+async def test_the_end_of_the_last_subscription_is_reported_when_the_report_is_due_again() -> None:
+    async with MemoryBus() as bus:
+        log = Log()
+        rosters = SharedRosters(core_of(bus).runtime, 10.0, log)
+        now = rosters.runtime.now()
+        rosters.join("t", "ann")
+        rosters.sweep(now)
+        rosters.leave("t", "ann")
+        rosters.sweep(now + AGAIN)
+        assert log.said == {"t": ("-", False)}

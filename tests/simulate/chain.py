@@ -78,6 +78,8 @@ class Chain:
     branched: bool = False
     born: int = 0
     """The index at which the present life of the topic began."""
+    births: list[tuple[float, int]] = field(default_factory=lambda: [(0.0, 0)])
+    """When each of its lives began, and at which index."""
     by_payload: dict[str, Item] = field(default_factory=dict)
     by_nonce: dict[int, Item] = field(default_factory=dict)
     zeros: dict[int, tuple[int, float]] = field(default_factory=dict)
@@ -127,7 +129,12 @@ class Chain:
         for item in self.items[self.born :]:
             item.leave(at)
         self.born = len(self.items)
+        self.births.append((at, self.born))
         self.forgotten.append(at)
+
+    def born_at(self, at: float) -> int:
+        """The index at which the life of the topic began that it had at a time."""
+        return max((born, index) for born, index in self.births if born <= at or not born)[1]
 
     def after(self, seq: int, nonce: int) -> int | None:
         """How many items a position has behind it; None if that is not known."""

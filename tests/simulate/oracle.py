@@ -126,7 +126,7 @@ class Account:
             self.floor = sum(1 for item in chain.items if item.at <= began.at)
             self.place = sum(1 for item in chain.items if item.at < began.asked)
             if self._start != NOW:
-                self.place = chain.born
+                self.place = chain.born_at(began.asked)
                 self._begins = began
         else:
             self._begun(self.place, began)
