@@ -200,7 +200,7 @@ class Sink:
             event, mark = self._handle.stamp(event)
         self._queue(event.chunk if self._chunked else self._coded(event), mark, key)
 
-    def _queue(self, data: bytes, mark: str | None, key: Hashable) -> None:
+    def _queue(self, data: bytes, mark: object, key: Hashable) -> None:
         outcome = self._outbox.offer(data, mark, key)
         connection = self._connection
         if outcome is Outcome.QUEUED and connection.open:

@@ -55,7 +55,7 @@ NOBODY = "http://127.0.0.1:9"  # the discard port, where nothing listens
         ("publish http://x news x --header-file no-such-file", 2, "No such file or directory"),
         ("publish http://x news x --key a\x00b", 2, "--key: 'a\\x00b' holds a character that no header can"),
         ("publish redis://localhost:port news x", 2, "is not the URL of a Redis"),
-        ("demo --port 99999", 2, "argument --port: invalid _port value: '99999'"),
+        ("demo --port 99999", 2, "argument --port: '99999' is no port: give a number from 0 to 65535"),
         ("demo --workers 0", 2, "--workers 0: give 1 or more"),
         ("demo --redis foo --port 0", 2, "what was given is not the URL of a Redis"),
         ("demo --host no-such-host.invalid --port 0", 1, "cannot listen on no-such-host.invalid:0"),

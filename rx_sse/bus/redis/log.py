@@ -254,8 +254,7 @@ class RedisLog:
         """Entries acknowledged to this process are lost: report the gap to the readers."""
         self.ledger.acknowledged.pop(topic, None)
         key = hashed_key(None, topic, f"withdrawn {upto.seq}-{upto.nonce}")
-        kept = self.retention_of(topic)
-        self.append(Draft(topic, GAP, gap_data("withdrawn", upto), None, kept, key=key))
+        self.append(Draft(topic, GAP, gap_data("withdrawn", upto), None, self.retention_of(topic), key=key))
 
     # -- called by queries -----------------------------------------------------------------------------------
 
