@@ -162,27 +162,27 @@ class EventsSubscription(abc.DisposableBase):
 
     # -- the readers' side -----------------------------------------------------------------------------------
 
+    def begins(self, reader: Reader) -> bool:
+        """The log is read for a topic: it is a replay, of which there may be too many."""
+        if not self._replaying and not self._disposed:
+            try:
+                self._core.limiter.enter(self.user)
+                self._replaying = True
+            except Overloaded as error:
+                self.fail(error)
+        return self._replaying
+
     def located(self, reader: Reader) -> None:
         """One topic has found its start position."""
         replay = reader.replay
-        if self._disposed or replay is None:
+        if self._disposed or replay is None or (replay.from_log and not self.begins(reader)):
             return
-        if replay.from_log and not self._replaying:
-            try:
-                self._core.limiter.enter(self.user)
-            except Overloaded as error:
-                self.fail(error)
-                return
-            self._replaying = True
         local, handle = reader.local, self._handle
-        if (
-            local.ref in self._wholes and replay.gap is None and replay.position.seq
-        ):  # the topic has lost its start position
+        if local.ref in self._wholes and replay.gap is None and replay.position.seq:  # it lost its beginning
             replay.gap = Gap(local.topic, "trimmed", replay.position.seq, None, replay.position)
         if handle is not None:
             position: Position | None = replay.position
-            order = order_of(replay.position, local.epoch)
-            pending = replay.gap is not None
+            order, pending = order_of(replay.position, local.epoch), replay.gap is not None
             if replay.gap is not None:  # until the client gets the gap, its cursor remains invalid
                 position = replay.gap.last or UNKNOWN
                 order = -1

@@ -69,6 +69,10 @@ class OwnTopic:
 
     # -- called by the reader --------------------------------------------------------------------------------
 
+    def begins(self, reader: Reader) -> bool:
+        """It may always read the log."""
+        return True
+
     def located(self, reader: Reader) -> None:
         """The start position is known."""
         reader.go()

@@ -371,6 +371,9 @@ class Client:
             self.cursor = reader.replay.position
         reader.go()
 
+    def begins(self, reader: Reader) -> bool:
+        return True
+
     def caught_up(self, reader: Reader) -> None:
         pass
 

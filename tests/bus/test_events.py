@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from rx_sse import SQLiteBus
 from rx_sse.bus import Bus, MemoryBus
 from rx_sse.bus.bus import core_of
 from rx_sse.bus.log.entry import Draft
@@ -142,6 +144,23 @@ async def test_who_is_over_his_budget_is_shed_before_the_stream_opens() -> None:
         assert bus.stats().replays == 0
         frugal.cut()
         assert bus.stats().replays == 0
+
+
+async def test_a_replay_that_is_refused_has_read_nothing(tmp_path: Path) -> None:
+    async with SQLiteBus(tmp_path / "app.db", history=3000) as bus:
+        cursor = (await client.Listener(bus, "t").opened()).cut()
+        for number in range(2000):
+            bus.topic("t").on_next(number)
+        await core_of(bus).delivered()
+        limiter, reads = core_of(bus).limiter, bus.stats().reads
+        for _ in range(MAX_REPLAYS):
+            limiter.enter(None)
+        for shed in (client.Listener(bus, "t", cursor=cursor), client.Listener(bus, "t", last=2000)):
+            await shed.until(lambda it: it.error is not None)
+            assert isinstance(shed.error, Overloaded) and not shed.written
+        assert bus.stats().reads == reads and limiter.running == MAX_REPLAYS
+        limiter.leave(None, 0)
+        await client.Listener(bus, "t", cursor=cursor).received(2000)
 
 
 async def test_an_observer_of_events_that_raises_is_reported_once_and_let_go() -> None:

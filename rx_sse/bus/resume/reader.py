@@ -31,29 +31,27 @@ from rx_sse.reactive.observer import ignore
 class Sink(Protocol):
     """Receives what a reader reads."""
 
+    def begins(self, reader: Reader) -> bool:
+        """The log must be read for the reader: returns whether it may be."""
+        ...
+
     def located(self, reader: Reader) -> None:
         """The reader has found its start position; call `go` when it may begin."""
-        ...
 
     def caught_up(self, reader: Reader) -> None:
         """The reader is live."""
-        ...
 
     def missed(self, reader: Reader, gap: Gap) -> None:
         """Entries are missing at this place."""
-        ...
 
     def strayed(self, reader: Reader) -> None:
         """The log is now the branch in which the client is ahead: the reader must be located again."""
-        ...
 
     def passed(self, reader: Reader, entry: Entry) -> None:
         """The position moved past an entry that gives the client no event."""
-        ...
 
     def ended(self, reader: Reader, entry: Entry | None) -> None:
         """The topic was ended."""
-        ...
 
     def room(self, again: Callable[[], None]) -> bool:
         """Whether the next block may be delivered; if not, `again` is called when it may."""
@@ -61,11 +59,9 @@ class Sink(Protocol):
 
     def replaying(self, begun: bool) -> None:
         """A block begins, or has ended. A block that a reader requested itself is no overflow."""
-        ...
 
     def failed(self, reader: Reader, error: Exception) -> None:
         """The sink's `emit` raised."""
-        ...
 
 
 class Reader:
@@ -211,6 +207,10 @@ class Reader:
             self._special(entry)
 
     # -- behind, called by its replay ------------------------------------------------------------------------
+
+    def begins(self) -> bool:
+        """The log must be read."""
+        return self._sink.begins(self)
 
     def located(self) -> None:
         """The start position is known."""

@@ -54,21 +54,21 @@ class Behind(Protocol):
     local: LocalTopic
     past: Position | None
 
+    def begins(self) -> bool:
+        """The log must be read for it: returns whether it may be."""
+        ...
+
     def located(self) -> None:
         """The start position is known; `go` may be called."""
-        ...
 
     def tell(self, gap: Gap) -> None:
         """Entries are missing at this place."""
-        ...
 
     def take(self, entries: list[Entry]) -> None:
         """The next entries: events, or a single entry of another kind."""
-        ...
 
     def consider(self, page: Page) -> None:
         """The next entries are this page of the log."""
-        ...
 
     def room(self, again: Callable[[], None]) -> bool:
         """Whether the next block may be delivered; if not, `again` is called when it may."""
@@ -76,15 +76,12 @@ class Behind(Protocol):
 
     def replaying(self, begun: bool) -> None:
         """A block begins, or has ended."""
-        ...
 
     def knows(self, told: frozenset[Position]) -> None:
         """Lost branches for which the client needs no gap."""
-        ...
 
     def caught_up(self) -> None:
         """Its position is the process's: from now on it is live, or the topic has ended."""
-        ...
 
 
 class Replay:
@@ -219,7 +216,8 @@ class Replay:
             self._found(position or ring.base)
             return
         self.from_log = True
-        Search(self._local.topic, fresh, self._seek, self._found).start()
+        if self._reader.begins():
+            Search(self._local.topic, fresh, self._seek, self._found).start()
 
     def _seek(self, query: Query, done: Callable[[Page], None]) -> None:
         """Query the log for the start position, until it answers."""
@@ -323,6 +321,8 @@ class Replay:
     # -- the log ---------------------------------------------------------------------------------------------
 
     def _ask(self, query: Query) -> None:
+        if self.phase is Phase.LOCATING and not self._reader.begins():
+            return  # refused before anything was read for it
         self._asked = True
         self._host.counted("reads")
         self._host.log.read(query, self._answered)
