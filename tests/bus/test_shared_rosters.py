@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 from rx_sse.bus import MemoryBus
 from rx_sse.bus.bus import core_of
@@ -24,6 +25,15 @@ class Log:
         self.told.append(told)
 
 
+@asynccontextmanager
+async def shared() -> AsyncIterator[tuple[Log, SharedRosters, float]]:
+    """The rosters of a bus over such a log, and the time."""
+    async with MemoryBus() as bus:
+        log = Log()
+        rosters = SharedRosters(core_of(bus).runtime, 10.0, log)
+        yield log, rosters, rosters.runtime.now()
+
+
 class Seen:
     """A watcher that looks at nothing."""
 
@@ -35,10 +45,7 @@ class Seen:
 
 
 async def test_an_answer_that_is_late_is_not_kept() -> None:
-    async with MemoryBus() as bus:
-        log = Log()
-        rosters = SharedRosters(core_of(bus).runtime, 10.0, log)
-        now = rosters.runtime.now()
+    async with shared() as (log, rosters, now):
         assert rosters.count("t") == 0
         rosters.sweep(now)
         log.told[0]("t", [b'[{"ann": 1}, 0]'])
@@ -49,11 +56,8 @@ async def test_an_answer_that_is_late_is_not_kept() -> None:
 
 
 async def test_topics_that_came_and_went_during_an_outage_are_not_kept() -> None:
-    async with MemoryBus() as bus:
-        log = Log()
+    async with shared() as (log, rosters, now):
         log.ready = False
-        rosters = SharedRosters(core_of(bus).runtime, 10.0, log)
-        now = rosters.runtime.now()
         rosters.join("stays", "ann")
         for second in range(5):
             for number in range(100):
@@ -67,11 +71,10 @@ async def test_topics_that_came_and_went_during_an_outage_are_not_kept() -> None
 
 
 async def test_a_return_in_another_process_leaves_no_roster_when_its_watcher_has_gone() -> None:
-    async with MemoryBus() as bus:
-        log, seen = Log(), Seen()
-        rosters = SharedRosters(core_of(bus).runtime, 10.0, log)
+    async with shared() as (log, rosters, now):
+        seen = Seen()
         rosters.watch("t", seen)
-        rosters.sweep(rosters.runtime.now())
+        rosters.sweep(now)
         for others in ([b'[{"ann": 1}, 0]'], []):
             log.told[0]("t", others)
         rosters.unwatch("t", seen)
@@ -82,10 +85,7 @@ async def test_a_return_in_another_process_leaves_no_roster_when_its_watcher_has
 
 
 async def test_the_end_of_the_last_subscription_during_an_outage_is_reported_after_it() -> None:
-    async with MemoryBus() as bus:
-        log = Log()
-        rosters = SharedRosters(core_of(bus).runtime, 10.0, log)
-        now = rosters.runtime.now()
+    async with shared() as (log, rosters, now):
         rosters.join("t", "ann")
         rosters.sweep(now)
         assert log.said == {"t": ('[{"ann": 1}, 0]', False)}
@@ -101,10 +101,7 @@ async def test_the_end_of_the_last_subscription_during_an_outage_is_reported_aft
 
 
 async def test_the_end_of_the_last_subscription_is_reported_when_the_report_is_due_again() -> None:
-    async with MemoryBus() as bus:
-        log = Log()
-        rosters = SharedRosters(core_of(bus).runtime, 10.0, log)
-        now = rosters.runtime.now()
+    async with shared() as (log, rosters, now):
         rosters.join("t", "ann")
         rosters.sweep(now)
         rosters.leave("t", "ann")
