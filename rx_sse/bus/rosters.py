@@ -170,7 +170,9 @@ class Rosters:
         """The grace period of a user begins. Without a watcher, a leave needs none."""
         roster = self._rosters.get(topic)
         if roster is not None and roster.watchers:
-            roster.leaving = {*(roster.leaving or ()), user}
+            if roster.leaving is None:
+                roster.leaving = set()
+            roster.leaving.add(user)
             self._leaving.pop((topic, user), None)
             self._leaving[topic, user] = self.runtime.now() + self._grace
 

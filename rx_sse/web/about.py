@@ -1,8 +1,7 @@
 """Headers that a client needs before the first event of a stream.
 
 * `Stream-Heartbeat`: seconds without traffic after which a comment is sent. A client that receives nothing
-  for a
-  few times as long may regard the connection as dead.
+  for a few times as long may regard the connection as dead.
 * `Stream-User`: a hash of the principal's user. Two answers with the same hash are for the same user, so a
   page can check whether two tabs may share one connection, and whether a reconnect became another user's.
 

@@ -62,9 +62,6 @@ class Head:
         self._second, self._dated, self._fields = second, headers, "\r\n".join(lines).encode()
 
 
-def is_prepared(request: web.Request) -> bool:
+def has_prepare_handlers(request: web.Request) -> bool:
     """Whether the application wants to see each response before its headers are sent."""
-    for app in request.match_info.apps:  # noqa: SIM110 (a generator costs three times as much, for one app)
-        if app.on_response_prepare:
-            return True
-    return False
+    return any(app.on_response_prepare for app in request.match_info.apps)

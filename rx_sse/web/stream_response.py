@@ -24,7 +24,7 @@ from rx_sse.errors import Overloaded, StreamError, UsageError
 from rx_sse.reactive.observer import is_kind
 from rx_sse.web.about import about, of_user
 from rx_sse.web.hand_over import EventStreamResponse, HeldHeaders, can_leave, leave
-from rx_sse.web.head import Head, is_prepared
+from rx_sse.web.head import Head, has_prepare_handlers
 from rx_sse.web.headers import Pairs, headers_of, pairs_of
 from rx_sse.web.last_event_id import STREAM_CURSOR
 from rx_sse.web.log_fields import request_fields
@@ -237,7 +237,7 @@ async def begin(
         except Exception as error:
             return answer_failure(request, error, options)
         leaves = _leaves(stream, request, transport, source, options)
-        if leaves and coding is not PLAIN and own is options.headers and not is_prepared(request):
+        if leaves and coding is not PLAIN and own is options.headers and not has_prepare_handlers(request):
             mark = None if principal is None else of_user(principal)
             headers, data = head_of(own, coding, options).now(mark)
             response = EventStreamResponse(headers=headers)

@@ -15,6 +15,11 @@ KEY_LIFE = 300.0
 """Seconds that an idempotency key is remembered."""
 
 
+def fingerprint(kind: str, event: str | None, data: str) -> str:
+    """What must be the same when a key is used again."""
+    return hashlib.sha256(f"{kind}\n{event or ''}\n{data}".encode()).hexdigest()[:32]
+
+
 def hashed_key(user: str | None, topic: str, key: str) -> str:
     """The name under which an idempotency key is stored."""
     return hashlib.sha256(json.dumps([user, topic, key]).encode()).hexdigest()[:32]

@@ -23,6 +23,7 @@ from collections.abc import Callable
 
 from rx_sse.bus.log.entry import END, Draft, Entry, TracedEntry
 from rx_sse.bus.log.history import History, MemoryBudget
+from rx_sse.bus.log.idempotency import fingerprint
 from rx_sse.bus.log.lease import NO_LEASE, LocalLeases
 from rx_sse.bus.log.lives import Lives
 from rx_sse.bus.log.port import Listener, Page, Query, Watched
@@ -131,7 +132,7 @@ class MemoryLog:
         # The library's own topics: users' history never pushes a revocation out.
         self._own = MemoryBudget(max_bytes)
         self._topics: Lives[_Topic] = Lives(self.retention.age)
-        self._keys: OrderedDict[str, tuple[float, bytes, Position]] = OrderedDict()
+        self._keys: OrderedDict[str, tuple[float, str, Position]] = OrderedDict()
         self.leases = LocalLeases(clock, self._count)
 
     @property
@@ -156,9 +157,9 @@ class MemoryLog:
             if draft.settle is not None:
                 draft.settle(PublishRefused(NO_LEASE))
             return
-        print_of: bytes = b""
+        print_of = ""
         if draft.key is not None:
-            print_of = _fingerprint(draft)
+            print_of = fingerprint(draft.kind, draft.event, draft.data)
             if (outcome := self._seen(draft.key, print_of, now)) is not None:
                 if draft.settle is not None:
                     draft.settle(outcome)
@@ -310,7 +311,7 @@ class MemoryLog:
         self._topics.put(topic)
         return topic
 
-    def _seen(self, key: str, print_of: bytes, now: float) -> Position | Exception | None:
+    def _seen(self, key: str, print_of: str, now: float) -> Position | Exception | None:
         """The result of the earlier append with this key, if there was one."""
         known = self._keys.get(key)
         if known is None or known[0] <= now:
@@ -319,8 +320,3 @@ class MemoryLog:
         if known[1] != print_of:
             return PublishRefused("this idempotency key was used with another payload")
         return known[2]
-
-
-def _fingerprint(draft: Draft) -> bytes:
-    """The content that must be the same when an idempotency key is used again."""
-    return hashlib.sha256(f"{draft.kind}\n{draft.event or ''}\n{draft.data}".encode()).digest()

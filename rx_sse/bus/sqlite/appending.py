@@ -16,11 +16,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rx_sse.bus.log.entry import Draft
+from rx_sse.bus.log.idempotency import fingerprint
 from rx_sse.bus.log.lease import NO_LEASE, Claim
 from rx_sse.bus.log.position import SEQ_BITS, Nonces, Position, new_position
 from rx_sse.bus.log.retention import Retention
 from rx_sse.bus.sqlite.lease_rows import LeaseRows
-from rx_sse.bus.sqlite.rows import OVERHEAD, fingerprint
+from rx_sse.bus.sqlite.rows import OVERHEAD
 from rx_sse.bus.sqlite.schema import has_traces
 from rx_sse.bus.sqlite.stored import Stored
 from rx_sse.errors import PublishRefused, PublishUnknown
@@ -288,7 +289,7 @@ class Appender:
         """The outcome of the earlier append with this key, if there was one."""
         row = self._rows.execute(
             "SELECT print = ?, seq, nonce FROM rx_sse_keys WHERE key = ? AND till > ?",
-            (fingerprint(draft), draft.key, now),
+            (fingerprint(draft.kind, draft.event, draft.data), draft.key, now),
         ).fetchone()
         if row is None:
             return None
@@ -300,7 +301,7 @@ class Appender:
         till = now + max(int(draft.key_life * 1000), 1)
         self._rows.execute(
             "INSERT OR REPLACE INTO rx_sse_keys VALUES (?, ?, ?, ?, ?)",
-            (draft.key, fingerprint(draft), position.seq, position.nonce, till),
+            (draft.key, fingerprint(draft.kind, draft.event, draft.data), position.seq, position.nonce, till),
         )
 
     def _admits(

@@ -5,13 +5,12 @@ Never: what is in the file is trusted to be ours. A row that cannot be an event 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-from rx_sse.bus.log.entry import END, GAP, JSON, TEXT, Draft, Entry, TracedEntry, gap_data
+from rx_sse.bus.log.entry import END, GAP, JSON, TEXT, Entry, TracedEntry, gap_data
 from rx_sse.bus.log.position import NONCE_BITS, SEQ_BITS, Position
 from rx_sse.bus.log.traceparent import is_trace
 from rx_sse.wire.event import ServerSentEvent
@@ -45,11 +44,6 @@ class Clock:
     def differs(self, other: Clock) -> bool:
         """Whether the machine slept between this one and another."""
         return abs(self._offset - other._offset) > STEP
-
-
-def fingerprint(draft: Draft) -> str:
-    """What must be the same when an idempotency key is used again."""
-    return hashlib.sha256(f"{draft.kind}\n{draft.event or ''}\n{draft.data}".encode()).hexdigest()[:32]
 
 
 def fetched(rows: sqlite3.Cursor, statement: str, values: Sequence[Any]) -> list[Any]:
