@@ -72,6 +72,7 @@ COMMANDS = sorted(
         found[1]
         for folder in ("benchmarks", "tests")
         for file in (ROOT / folder).rglob("*.py")
+        if ".cache" not in file.parts  # the benchmarks' peers, which are others' packages
         for found in re.finditer(r'prog="python -m ([\w.]+)"', file.read_text("utf-8"))
     }
 )
