@@ -31,10 +31,10 @@ from typing import Final, Protocol
 from rx_sse.bus.form import Form
 from rx_sse.bus.gap import Gap
 from rx_sse.bus.host import Host, Wary
-from rx_sse.bus.log.entry import END, GAP, Draft, Entry, gap_data
-from rx_sse.bus.log.idempotency import hashed_key
+from rx_sse.bus.log.entry import END, GAP, Entry
 from rx_sse.bus.log.port import Page, Query
 from rx_sse.bus.log.position import SEQ_BITS, Position, ref_of
+from rx_sse.bus.log.withdrawn import withdrawn
 from rx_sse.bus.ring import ring_kept, ring_of
 from rx_sse.delivery.receivers import Receiver, ReceiverSet
 from rx_sse.wire.event import ServerSentEvent
@@ -364,9 +364,7 @@ class LocalTopic:
     def _withdrawn(self, upto: Position) -> None:
         """The log dropped entries: append a gap for the readers past the fork."""
         host = self._host
-        key = hashed_key(None, self.topic, f"withdrawn {upto.seq}-{upto.nonce}")
-        data = gap_data("withdrawn", upto)
-        host.log.append(Draft(self.topic, GAP, data, None, host.retention_of(self.topic), key=key))
+        host.log.append(withdrawn(self.topic, upto, host.retention_of(self.topic)))
 
     # -- delivery --------------------------------------------------------------------------------------------
 

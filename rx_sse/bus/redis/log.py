@@ -15,11 +15,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from rx_sse.bus.log.entry import GAP, Draft, gap_data
-from rx_sse.bus.log.idempotency import hashed_key
+from rx_sse.bus.log.entry import Draft
 from rx_sse.bus.log.port import Listener, Page, Query
 from rx_sse.bus.log.position import Position
 from rx_sse.bus.log.retention import Retention
+from rx_sse.bus.log.withdrawn import withdrawn
 from rx_sse.bus.redis.append_queue import AppendQueue
 from rx_sse.bus.redis.leases import Leases
 from rx_sse.bus.redis.ledger import Ledger
@@ -253,8 +253,7 @@ class RedisLog:
     def _taken_back(self, topic: str, upto: Position) -> None:
         """Entries acknowledged to this process are lost: report the gap to the readers."""
         self.ledger.acknowledged.pop(topic, None)
-        key = hashed_key(None, topic, f"withdrawn {upto.seq}-{upto.nonce}")
-        self.append(Draft(topic, GAP, gap_data("withdrawn", upto), None, self.retention_of(topic), key=key))
+        self.append(withdrawn(topic, upto, self.retention_of(topic)))
 
     # -- called by queries -----------------------------------------------------------------------------------
 

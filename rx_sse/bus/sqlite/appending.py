@@ -51,7 +51,8 @@ _INSERT = {
     for count in (*range(1, ROWS + 1), BLOCK)
 }
 _TOPICS = """
-    SELECT t.name, t.id, t.seq, t.nonce, t.entries, t.bytes, t.age, n.seq, n.nonce, n.upto, o.seq, o.upto
+    SELECT t.name, t.id, t.lineage, t.seq, t.nonce, t.entries, t.bytes, t.age,
+        n.seq, n.nonce, n.upto, o.seq, o.upto
     FROM rx_sse_topics t
     LEFT JOIN rx_sse_entries n
         ON n.id = (SELECT id FROM rx_sse_entries WHERE topic = t.id ORDER BY seq DESC LIMIT 1)
@@ -68,6 +69,7 @@ class TopicState:
 
     Attributes:
         id: the id of its row.
+        lineage: its birth nonce.
         position: its last position.
         kept: entries, bytes and milliseconds that are kept.
         upto: bytes of all entries so far.
@@ -76,10 +78,20 @@ class TopicState:
         retention: the last one given, from which `kept` is made.
     """
 
-    __slots__ = ("first", "first_upto", "id", "kept", "position", "quiet_until", "retention", "upto")
+    __slots__ = (
+        "first",
+        "first_upto",
+        "id",
+        "kept",
+        "lineage",
+        "position",
+        "quiet_until",
+        "retention",
+        "upto",
+    )
 
     def __init__(self, row: Sequence[Any]) -> None:
-        self.id, seq, nonce, *self.kept, last, last_nonce, upto, first, first_upto = row
+        self.id, self.lineage, seq, nonce, *self.kept, last, last_nonce, upto, first, first_upto = row
         self.position = Position(seq, nonce) if last is None else Position(last, last_nonce)
         self.upto: int = upto or 0
         self.first: int = seq + 1 if first is None else first
@@ -197,7 +209,9 @@ class Appender:
         if traced:
             self._trace(stored)
         for name, retention in touched.items():
-            self._keep(known[name], retention, now)
+            topic = known[name]
+            stored.ends[name] = topic.position, topic.lineage
+            self._keep(topic, retention, now)
         return outcomes, stored
 
     def ensure(self, topic: str, retention: Retention, now: int) -> None:
@@ -252,7 +266,7 @@ class Appender:
             "VALUES (?, ?, 0, ?, 0, ?, ?, ?, ?, ?)",
             (name, nonce, nonce, *kept, now, now + age + margin(age)),
         )
-        self._known[name] = TopicState((self._rows.lastrowid, 0, nonce, *kept, *[None] * 5))
+        self._known[name] = TopicState((self._rows.lastrowid, nonce, 0, nonce, *kept, *[None] * 5))
 
     def _last_id(self) -> int:
         """The id of the last entry, even if it is deleted by now."""

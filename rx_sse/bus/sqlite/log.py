@@ -20,6 +20,8 @@ from typing import Any, cast
 from rx_sse.bus.log.entry import Draft
 from rx_sse.bus.log.port import Listener, Page, Query
 from rx_sse.bus.log.retention import Retention
+from rx_sse.bus.log.withdrawn import withdrawn
+from rx_sse.bus.sqlite.acknowledged import Lost
 from rx_sse.bus.sqlite.append_queue import AppendQueue
 from rx_sse.bus.sqlite.appending import Appender
 from rx_sse.bus.sqlite.file import File, locked
@@ -314,6 +316,8 @@ class SQLiteLog:
         if self._met is not None:
             self._met.set()
         self.watches.begin(last)
+        if self._writer is not None:
+            self._writer.work(self._writer.acknowledged.look(self._withdraw))
 
     def written(self, parts: list[Part], now: int) -> None:
         """A transaction was committed."""
@@ -367,6 +371,11 @@ class SQLiteLog:
         """A topic was read: its life restarts."""
         if self._file.now() - touched > self.retention_of(topic).age * 125:  # an eighth of it
             self._touched[topic] = None
+
+    def _withdraw(self, lost: Any) -> None:
+        """The file has lost entries of this process: report the gap to the readers of all processes."""
+        for topic, upto in () if self._queue is None or isinstance(lost, Exception) else cast("Lost", lost):
+            self.append(withdrawn(topic, upto, self.retention_of(topic)))
 
     def _dropped(self, topic: str, error: Exception) -> None:
         self.on_trouble(error, topic)

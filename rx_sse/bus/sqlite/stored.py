@@ -17,9 +17,12 @@ class Stored:
         drafts: their drafts.
         positions: their positions.
         before: of each, the position of the entry before it in its topic.
+
+    Attributes:
+        ends: of each topic the last position, and the lineage.
     """
 
-    __slots__ = ("before", "drafts", "first", "positions")
+    __slots__ = ("before", "drafts", "ends", "first", "positions")
 
     def __init__(
         self, first: int, drafts: list[Draft], positions: list[Position], before: list[Position]
@@ -28,6 +31,7 @@ class Stored:
         self.drafts = drafts
         self.positions = positions
         self.before = before
+        self.ends: dict[str, tuple[Position, int]] = {}
 
     def __len__(self) -> int:
         return len(self.positions)

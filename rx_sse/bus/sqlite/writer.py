@@ -21,6 +21,7 @@ from typing import Protocol
 
 from rx_sse.bus.log.entry import Draft
 from rx_sse.bus.log.position import Position
+from rx_sse.bus.sqlite.acknowledged import Acknowledged
 from rx_sse.bus.sqlite.appending import Appender
 from rx_sse.bus.sqlite.file import File, Identity, transient
 from rx_sse.bus.sqlite.items import Item, drafts_in, front, in_rows, without
@@ -76,6 +77,7 @@ class Writer:
         under_way: drafts of a transaction whose outcome is not known. Under the lock.
         own: the ids of the entries that it has stored.
         commits: number of transactions.
+        acknowledged: the last positions that it has stored. Its thread alone.
         alone: since when and until when, in monotonic seconds, no other connection has changed the file.
     """
 
@@ -96,6 +98,7 @@ class Writer:
         self.expired: set[Draft] = set()
         self.under_way: list[Draft] = []
         self.own = OwnIds()
+        self.acknowledged = Acknowledged()
         self.commits = 0
         self.alone = (0.0, 0.0)
         self.thread = threading.Thread(target=self._run, name="rx_sse sqlite writer", daemon=True)
@@ -256,6 +259,7 @@ class Writer:
         for _ in items:
             self._items.popleft()
         self.own.committed()
+        self.acknowledged.note(parts)
         self._unsure.clear()
         self._owner.written(parts, now)
         with self.lock:

@@ -205,6 +205,48 @@ async def test_a_backup_put_in_its_place_is_noticed(path: Path, tmp_path: Path) 
         assert listener.values == [5, 6, 7, 8, 9, 10], "what was delivered came again"
 
 
+@pytest.mark.parametrize("how", ["replaced", "written over"])
+async def test_entries_that_a_restored_backup_lost_are_told_to_clients_of_other_processes(
+    path: Path, tmp_path: Path, how: str
+) -> None:
+    """Only the process that stored them knows that they existed, and none of its clients is in the topic."""
+    backup = tmp_path / "backup.db"
+    async with SQLiteBus(path) as bus:
+        cursor = await bus.publish("t", 0)
+        with (
+            contextlib.closing(sqlite3.connect(path)) as source,
+            contextlib.closing(sqlite3.connect(backup)) as target,
+        ):
+            source.backup(target)
+        for topic in ("t", "t", "beside"):
+            await bus.publish(topic, "lost")
+        if how == "replaced":
+            remove(path)
+            shutil.copy(backup, path)
+        else:
+            with (
+                contextlib.closing(sqlite3.connect(backup)) as source,
+                contextlib.closing(sqlite3.connect(path)) as target,
+            ):
+                source.backup(target)
+        async with SQLiteBus(path) as other:
+            listener = await Listener(other, "t", cursor=cursor).opened()
+            await until(lambda: bool(listener.gaps))
+            await bus.publish("t", 1)
+            await listener.received(1)
+            assert listener.values == [1] and [gap.json()["reason"] for gap in listener.gaps] == ["withdrawn"]
+
+
+async def test_a_topic_that_begins_anew_in_a_new_file_has_no_gap(path: Path) -> None:
+    async with SQLiteBus(path) as bus:
+        await bus.publish("t", 0)
+        watches = sqlite_of(bus).watches
+        remove(path)
+        await until(lambda: watches.seen == 0 and bus.ready())
+        await bus.publish("t", 1)
+        assert [entry.data for entry in (await bus.history("t")).entries] == ["1"]
+
+
 async def test_what_another_process_writes_into_a_backup_copied_into_the_open_file_is_delivered(
     path: Path,
 ) -> None:
