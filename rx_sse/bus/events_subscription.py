@@ -23,7 +23,7 @@ from rx_sse.bus.gap import Gap
 from rx_sse.bus.head_start import head_of
 from rx_sse.bus.local_topic import LocalTopic
 from rx_sse.bus.log.entry import Entry
-from rx_sse.bus.log.position import UNKNOWN, Place, Position, mark_of, order_of
+from rx_sse.bus.log.position import UNKNOWN, Place, Position, mark_of, order_of, seq_of
 from rx_sse.bus.names import is_run
 from rx_sse.bus.resume.reader import Reader
 from rx_sse.bus.resume.stream_cursor import StreamCursor
@@ -178,8 +178,10 @@ class EventsSubscription(abc.DisposableBase):
         if self._disposed or replay is None or (replay.from_log and not self.begins(reader)):
             return
         local, handle = reader.local, self._handle
-        if local.ref in self._wholes and replay.gap is None and replay.position.seq:  # it lost its beginning
-            replay.gap = Gap(local.topic, "trimmed", replay.position.seq, None, replay.position)
+        if (
+            local.ref in self._wholes and replay.gap is None and seq_of(replay.position)
+        ):  # without its beginning
+            replay.gap = Gap(local.topic, "trimmed", seq_of(replay.position), None, replay.position)
         if handle is not None:
             position: Position | None = replay.position
             order, pending = order_of(replay.position, local.epoch), replay.gap is not None

@@ -19,7 +19,7 @@ from typing import Any, overload
 from rx_sse.bus.gap import Gap
 from rx_sse.bus.log.entry import END, GAP, Entry
 from rx_sse.bus.log.port import Page
-from rx_sse.bus.log.position import Position, cursor_of, part_of, ref_of
+from rx_sse.bus.log.position import Position, cursor_of, part_of, ref_of, seq_of
 from rx_sse.bus.since import moment_of
 from rx_sse.wire.control import stream_end, stream_gap
 
@@ -99,7 +99,7 @@ def history_page(
     position = cursor_of([part_of(ref, last)])
     gap = None
     if after is not None and page.start != after:
-        trimmed = after.seq < page.base.seq
+        trimmed = seq_of(after) < seq_of(page.base)
         reason = "unreadable" if page.broken else "trimmed" if trimmed else "unknown"
         gap = Gap(topic, reason, None, after, page.start)
     return HistoryPage(

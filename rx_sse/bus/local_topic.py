@@ -33,7 +33,7 @@ from rx_sse.bus.gap import Gap
 from rx_sse.bus.host import Host, Wary
 from rx_sse.bus.log.entry import END, GAP, Entry
 from rx_sse.bus.log.port import Page, Query
-from rx_sse.bus.log.position import SEQ_BITS, Position, ref_of
+from rx_sse.bus.log.position import SEQ_BITS, SHIFT, UNKNOWN, Position, ref_of, seq_of
 from rx_sse.bus.log.withdrawn import withdrawn
 from rx_sse.bus.ring import ring_kept, ring_of
 from rx_sse.delivery.receivers import Receiver, ReceiverSet
@@ -151,7 +151,7 @@ class LocalTopic:
                     entry.encode(self.ref)
                 batch = self._fanout.deliver(events, entry, entry.size)
                 batch.position = position
-                batch.end = end = self.epoch << SEQ_BITS | position[0]
+                batch.end = end = self.epoch << SEQ_BITS | position >> SHIFT
                 if batch.source is None:
                     batch.source = self
                     batch.ref = self.ref
@@ -234,7 +234,7 @@ class LocalTopic:
         self._stop()
         self._callers = self._curious = ()
         if self._own:
-            self.ring.clear(Position(0, 0))
+            self.ring.clear(UNKNOWN)
 
     # -- called by a batch (`delivery.batch.Source`) ---------------------------------------------------------
 
@@ -332,16 +332,16 @@ class LocalTopic:
         continue from the start of the log's answer.
         """
         if page.broken:
-            self._gap(position, page, page.start, "unreadable", page.start.seq - position.seq)
+            self._gap(position, page, page.start, "unreadable", seq_of(page.start) - seq_of(position))
             return
         # The birth nonce may have been evicted, and made anew, since this process last read it. A flushed log
         # contains none of the positions from before.
         same = page.lineage == self.lineage or any(
             self.ring.find(known) is not None for known in (page.start, page.head)
         )
-        fork = same and position.seq >= page.base.seq
+        fork = same and seq_of(position) >= seq_of(page.base)
         reason = "withdrawn" if fork else "trimmed" if same else "reset"
-        missed = page.start.seq - position.seq if same and not fork else None
+        missed = seq_of(page.start) - seq_of(position) if same and not fork else None
         self._gap(position, page, page.start, reason, missed)
         if fork:
             self._withdrawn(position)

@@ -19,7 +19,7 @@ from rx_sse.bus.log.entry import GAP, OVERHEAD, TEXT, Draft, Entry, gap_data
 from rx_sse.bus.log.history import MemoryBudget
 from rx_sse.bus.log.memory import MemoryLog
 from rx_sse.bus.log.port import Listener, Page, Query
-from rx_sse.bus.log.position import Mark, Position, new_nonce
+from rx_sse.bus.log.position import Mark, Position, new_nonce, new_position, nonce_of, seq_of
 from rx_sse.bus.log.retention import Retention
 from rx_sse.bus.resume.reader import Reader
 from rx_sse.delivery.fanout import FanOut
@@ -38,7 +38,7 @@ class Store:
     keys: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.base = Position(0, self.lineage)
+        self.base = new_position(0, self.lineage)
 
     @property
     def head(self) -> Position:
@@ -50,10 +50,10 @@ class Store:
                 return None
             self.keys.add(draft.key)
         for entry in self.entries:
-            if entry.position.nonce == draft.nonce:  # a repeated append
+            if nonce_of(entry.position) == draft.nonce:  # a repeated append
                 return None
         prev = self.head
-        entry = Entry(Position(prev.seq + 1, draft.nonce), prev, draft.kind, draft.data)
+        entry = Entry(new_position(seq_of(prev) + 1, draft.nonce), prev, draft.kind, draft.data)
         self.entries.append(entry)
         return entry
 
@@ -81,7 +81,7 @@ class Store:
         else:
             index = next((i + 1 for i, e in enumerate(self.entries) if e.position == query.after), -1)
             if index < 0:
-                later = [i for i, e in enumerate(self.entries) if e.position.seq > query.after.seq]
+                later = [i for i, e in enumerate(self.entries) if seq_of(e.position) > seq_of(query.after)]
                 index = later[0] if later else len(self.entries)
         start = self.entries[index].prev if index < len(self.entries) else self.head
         entries: list[Entry] = []
@@ -231,7 +231,7 @@ class Link:
         self.subscribed = False
         if moved and self.acknowledged is not None:
             (lineage, lost), self.acknowledged = self.acknowledged, None
-            trimmed = lineage == self.store.lineage and lost.seq < self.store.base.seq
+            trimmed = lineage == self.store.lineage and seq_of(lost) < seq_of(self.store.base)
             if not trimmed and not self.store.has(lost):
                 # A publisher whose acknowledged id is missing has lost a publish.
                 self.append(
@@ -349,7 +349,7 @@ class Client:
 
     def move(self, position: Position) -> None:
         self.cursor = position
-        if self.past is not None and position.seq >= self.past.seq:
+        if self.past is not None and seq_of(position) >= seq_of(self.past):
             self.past = None
 
     # -- the sink --------------------------------------------------------------------------------------------
@@ -363,7 +363,7 @@ class Client:
             behind = [
                 e
                 for e in self.broker.master.entries
-                if e.position.seq > reader.replay.position.seq and e.kind == TEXT
+                if seq_of(e.position) > seq_of(reader.replay.position) and e.kind == TEXT
             ]
             if behind:
                 self.since = min(self.broker.accepted.get(e.data, self.since) for e in behind) - 1
@@ -381,7 +381,7 @@ class Client:
         assert gap.next is not None
         had = max(self.past or gap.next, self.cursor or gap.next)
         self.cursor = gap.next
-        self.past = had if had.seq > gap.next.seq and gap.reason != "reset" else None
+        self.past = had if seq_of(had) > seq_of(gap.next) and gap.reason != "reset" else None
         reader.mind(self.past)
         self.got.append(gap)
         self.times.append(self.broker.clock)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from rx_sse.bus.gap import Gap
+from rx_sse.bus.log.position import seq_of
 
 from .model import Broker, Client, Process
 
@@ -215,9 +216,9 @@ class Bus(RuleBasedStateMachine):
         for item in client.got[seen:]:
             if isinstance(item, Gap):
                 # Two in a row are two losses: each leads over entries that the other does not.
-                assert item.last is not None and item.next is not None and item.last.seq < item.next.seq, (
-                    client.got
-                )
+                assert (
+                    item.last is not None and item.next is not None and seq_of(item.last) < seq_of(item.next)
+                ), client.got
                 gap = True
                 continue
             if before is not None:

@@ -18,7 +18,7 @@ from multidict import CIMultiDict
 
 from rx_sse.bus.log.entry import GAP, JSON, Entry, draft_of
 from rx_sse.bus.log.port import Query
-from rx_sse.bus.log.position import MAX_TOPICS, Position, cursor_of, parse, part_of, ref_of
+from rx_sse.bus.log.position import MAX_TOPICS, cursor_of, new_position, parse, part_of, ref_of
 from rx_sse.bus.log.retention import Retention
 from rx_sse.bus.names import (
     check_event,
@@ -175,7 +175,7 @@ def usable(entry: Entry) -> None:
 def stored_redis(data: bytes) -> None:
     """What another program wrote into Redis is an entry, a gap in its place, or no announcement at all."""
     at = float
-    usable(entry_of(Position(7, 8), Position(6, 5), data, 0.0))
+    usable(entry_of(new_position(7, 8), new_position(6, 5), data, 0.0))
     with suppress(ValueError):
         entries = announced(data, at)
         assert last_of(data) == entries[-1].position
@@ -185,7 +185,7 @@ def stored_redis(data: bytes) -> None:
     meta, oldest, *rest = data.split(CUT)[:30] + [b""] * 2
     raw = [rest[n : n + 3] for n in range(0, len(rest) - 2, 3)]
     with suppress(ValueError, TypeError, AttributeError):
-        page = page_of([meta, oldest, len(data) % 2, 0, raw], Query("news", Position(1, 1)), at)
+        page = page_of([meta, oldest, len(data) % 2, 0, raw], Query("news", new_position(1, 1)), at)
         for before, entry in zip(page.entries, page.entries[1:], strict=False):
             assert entry.prev == before.position
         for entry in page.entries:
@@ -236,7 +236,7 @@ def bodies(data: bytes) -> None:
         return
     with suppress(RxSseError):
         draft = draft_of("news", value, None, RETENTION)
-        stored = Entry(Position(1, 1), Position(0, 1), draft.kind, draft.data)
+        stored = Entry(new_position(1, 1), new_position(0, 1), draft.kind, draft.data)
         usable(stored)
         (event,) = EventParser().feed(stored.plain().frame)
         if draft.kind == JSON:

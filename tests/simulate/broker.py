@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from rx_sse.bus.log.entry import END, GAP, TEXT, Draft, Entry, gap_data
 from rx_sse.bus.log.port import Listener, Page, Query
-from rx_sse.bus.log.position import Position, new_nonce
+from rx_sse.bus.log.position import Position, new_nonce, new_position, nonce_of, seq_of
 from rx_sse.bus.log.retention import Retention
 from rx_sse.errors import PublishUnknown
 
@@ -38,14 +38,14 @@ class Store:
     """One topic, as the broker holds it."""
 
     lineage: int = field(default_factory=new_nonce)
-    base: Position = field(default_factory=lambda: Position(0, 0))
+    base: Position = field(default_factory=lambda: new_position(0, 0))
     entries: list[Entry] = field(default_factory=list)
     nonces: dict[int, Position] = field(default_factory=dict)
     """Every append that was executed: a repeated one is recognised."""
 
     def __post_init__(self) -> None:
-        if self.base.nonce == 0:
-            self.base = Position(0, self.lineage)
+        if nonce_of(self.base) == 0:
+            self.base = new_position(0, self.lineage)
 
     def copy(self) -> Store:
         """The same at this moment; entries never change."""
@@ -67,7 +67,7 @@ class Store:
         else:
             index = next((i + 1 for i, entry in enumerate(entries) if entry.position == query.after), -1)
             if index < 0:
-                later = [i for i, entry in enumerate(entries) if entry.position.seq > query.after.seq]
+                later = [i for i, entry in enumerate(entries) if seq_of(entry.position) > seq_of(query.after)]
                 index = later[0] if later else len(entries)
         start = self.base if index == 0 else entries[index - 1].position
         taken = entries[index : index + min(most, query.max_entries)]
@@ -144,11 +144,19 @@ class Broker:
             return known, False
         prev = store.head
         now = self.loop.time()
-        entry = Entry(Position(prev.seq + 1, draft.nonce), prev, draft.kind, draft.data, draft.event, now)
+        entry = Entry(
+            new_position(seq_of(prev) + 1, draft.nonce), prev, draft.kind, draft.data, draft.event, now
+        )
         chain = self.chain(draft.topic)
         if chain is not None:
-            item = chain.stored(draft.kind, draft.data, entry.position, prev.nonce, now)
-            self.trace.note("broker", "stored {} {}-{:x}", item.payload or draft.kind, *entry.position)
+            item = chain.stored(draft.kind, draft.data, entry.position, nonce_of(prev), now)
+            self.trace.note(
+                "broker",
+                "stored {} {}-{:x}",
+                item.payload or draft.kind,
+                seq_of(entry.position),
+                nonce_of(entry.position),
+            )
         store.entries.append(entry)
         store.nonces[draft.nonce] = entry.position
         if draft.key is not None:
@@ -167,7 +175,7 @@ class Broker:
         over = len(store.entries) - keep
         for entry in store.entries[: max(over, 0)]:
             store.base = entry.position
-            if chain is not None and (item := chain.by_nonce.get(entry.position.nonce)) is not None:
+            if chain is not None and (item := chain.by_nonce.get(nonce_of(entry.position))) is not None:
                 item.leave(self.loop.time())
         if over > 0:
             del store.entries[:over]
@@ -233,8 +241,8 @@ class Broker:
         store = self.topic(self.master, topic)
         if 0 < index < len(store.entries) - 1:
             entry = store.entries.pop(index)
-            self.trace.note("broker", "delete {} of {}", entry.position.seq, topic)
-            if (item := self.chains(topic).by_nonce.get(entry.position.nonce)) is not None:
+            self.trace.note("broker", "delete {} of {}", seq_of(entry.position), topic)
+            if (item := self.chains(topic).by_nonce.get(nonce_of(entry.position))) is not None:
                 item.gone = self.loop.time()
 
     def stop(self, seconds: float) -> None:
@@ -253,7 +261,7 @@ class Broker:
         """Note what went with a branch behind what the present one still has."""
         for topic, store in self.master.stores.items():
             if (chain := self.chain(topic)) is not None:
-                chain.took_back(store.nonces, store.base.seq + 1)
+                chain.took_back(store.nonces, seq_of(store.base) + 1)
 
     def died_with(self, server: Server) -> None:
         """A process ended that was still on an old master: nobody is left who knows what that one
@@ -429,7 +437,7 @@ class Link:
         """A publisher whose acknowledged entry is missing has lost it: it says so to the readers."""
         del self._acknowledged[topic]
         store = self.broker.topic(self.server, topic)
-        trimmed = lineage == store.lineage and position.seq < store.base.seq
+        trimmed = lineage == store.lineage and seq_of(position) < seq_of(store.base)
         if not trimmed and not store.has(position):
             key = f"{topic} withdrawn {position}"
             self.append(Draft(topic, GAP, gap_data("withdrawn", position), None, Retention(), key=key))
@@ -494,14 +502,14 @@ class Link:
             query = asked[0]
             store = self.broker.topic(self.server, query.topic)
             chain = self.broker.chain(query.topic)
-            if chain is not None and store.head.seq == 0:
-                chain.zero(store.head.nonce, self.loop.time())
+            if chain is not None and seq_of(store.head) == 0:
+                chain.zero(nonce_of(store.head), self.loop.time())
             self._answer(self._answered, number, store.page(query, self.broker.page))
 
     def _answered(self, number: int, page: Page) -> None:
         asked = self._reading.pop(number, None)
         if asked is not None:
-            self.known.update(entry.position.nonce for entry in page.entries)
+            self.known.update(nonce_of(entry.position) for entry in page.entries)
             asked[1](page)
 
     # -- the subscription ------------------------------------------------------------------------------------
@@ -533,7 +541,7 @@ class Link:
     def _hear(self, topic: str, watch: _Watch, entry: Entry) -> None:
         if self._watches.get(topic) is watch:
             watch.heard = entry.position
-            self.known.add(entry.position.nonce)
+            self.known.add(nonce_of(entry.position))
             watch.listener.arrived(entry)
 
     def _reconcile(self) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from rx_sse.bus.log.entry import END, TEXT
-from rx_sse.bus.log.position import Position
+from rx_sse.bus.log.position import Position, nonce_of, seq_of
 
 
 def name_of(data: str) -> str:
@@ -111,10 +111,10 @@ class Chain:
 
     def stored(self, kind: str, data: str, position: Position, prev: int, at: float) -> Item:
         """A log has stored an entry behind the one with the nonce `prev`."""
-        if position.seq == 1:
+        if seq_of(position) == 1:
             self.zero(prev, at)
         payload = name_of(data) if kind == TEXT else None
-        return self.accept(payload, at, position.nonce, seq=position.seq, end=kind == END)
+        return self.accept(payload, at, nonce_of(position), seq=seq_of(position), end=kind == END)
 
     def took_back(self, kept: Container[int], first: int) -> None:
         """The branch that stayed has these nonces, and begins with a number: what went with another one

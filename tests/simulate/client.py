@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from rx_sse import EventParser, ServerSentEvent
-from rx_sse.bus.log.position import Place, parse, ref_of
+from rx_sse.bus.log.position import Place, nonce_of, parse, ref_of, seq_of
 
 from .chain import Chain, name_of
 from .loop import Loop
@@ -200,23 +200,25 @@ class Client:
             for ref, topic in self._topics.items():
                 account = self.accounts[topic]
                 if account.place is None and ref in places:
-                    account.began(Began(now, self._asked, *places[ref].position))
+                    account.began(
+                        Began(now, self._asked, seq_of(places[ref].position), nonce_of(places[ref].position))
+                    )
         elif kind == "stream-gap":
             said: dict[str, Any] = event.json()
             self.trace.note(self.name, "gap {}, stands at {}", event.data, self.cursor)
             following = parse(said.get("next") or "") or {}
             for ref, topic in self._topics.items():
                 if ref in following or not following:
-                    position = following[ref].position if ref in following else (None, None)
+                    at = _parts(following, ref)
                     place = had.get(ref)
                     ahead = (
                         ref in following
                         and place is not None
-                        and place.position.seq > following[ref].position.seq
+                        and seq_of(place.position) > seq_of(following[ref].position)
                     )
                     came = self._came_with.get(ref)
                     elsewhere = ahead or any(it is not None and it.past is not None for it in (place, came))
-                    self.accounts[topic].gapped(GapTold(now, said["reason"], *position, elsewhere))
+                    self.accounts[topic].gapped(GapTold(now, said["reason"], *at, elsewhere))
         elif kind == "stream-end":
             self.trace.note(self.name, "end of the stream")
             for account in self.accounts.values():
@@ -233,8 +235,8 @@ class Client:
             self.trace.note(self.name, "got {}, stands at {}", payload, self.cursor)
             topic = payload.split("-", 1)[0]
             ref = ref_of(topic)
-            position = places[ref].position if moved and ref in places else (None, None)
-            self.accounts[topic].event(Event(now, payload, *position))
+            at = _parts(places if moved else {}, ref)
+            self.accounts[topic].event(Event(now, payload, *at))
 
 
 class Chunks:
@@ -271,3 +273,10 @@ class Chunks:
             self._data = rest
             self.ended = not self._left
         return b"".join(out)
+
+
+def _parts(places: Mapping[str, Place], ref: str) -> tuple[int, int] | tuple[None, None]:
+    """The number and the nonce of a topic's place."""
+    if (place := places.get(ref)) is None:
+        return None, None
+    return seq_of(place.position), nonce_of(place.position)

@@ -26,7 +26,7 @@ from typing import Any
 from unittest import mock
 
 import rx_sse
-from rx_sse.bus.log.position import Position
+from rx_sse.bus.log.position import new_position
 from rx_sse.bus.sqlite import file_clock, reader, writer
 from rx_sse.errors import PublishRefused
 
@@ -234,7 +234,7 @@ class Database:
                 continue
             chain = self.chains(topic)
             self._begun.add(topic)
-            item = chain.stored(kind, data, Position(seq, nonce), prev, now)
+            item = chain.stored(kind, data, new_position(seq, nonce), prev, now)
             if present:
                 self._branch.setdefault(topic, set()).add(nonce)
             if self.threads.current is None:

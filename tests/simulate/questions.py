@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from rx_sse.bus.bus import core_of
 from rx_sse.bus.history import HistoryPage
-from rx_sse.bus.log.position import parse, ref_of
+from rx_sse.bus.log.position import nonce_of, parse, ref_of, seq_of
 from rx_sse.bus.shared_rosters import LIFE
 from rx_sse.errors import BusClosed, Overloaded, PublishRefused, PublishUnknown, QueueFull
 
@@ -109,7 +109,7 @@ class Questions:
         """How many items lie before a cursor; None if nobody can tell."""
         chain = self.chains[topic]
         place = (parse(cursor) or {})[ref_of(topic)]
-        return None if _twisted(chain) else chain.after(*place.position)
+        return None if _twisted(chain) else chain.after(seq_of(place.position), nonce_of(place.position))
 
     def _begin(self, page: HistoryPage) -> int | None:
         """The place of the first item of a page, which has the items from there on, each of them once."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from rx_sse import Bus, MemoryBus, Overflow, SQLiteBus
 from rx_sse.bus.log.history import MemoryBudget
-from rx_sse.bus.log.position import parse, ref_of
+from rx_sse.bus.log.position import nonce_of, parse, ref_of
 from rx_sse.bus.log.retention import Retention
 from rx_sse.errors import BusClosed, PublishRefused, PublishUnknown, QueueFull
 
@@ -611,7 +611,7 @@ class Scenario:
             places = parse(client.cursor) or {}
             for topic, account in client.accounts.items():
                 place = places.get(ref_of(topic))
-                if place is not None and self.database.lost(topic, place.position.nonce):
+                if place is not None and self.database.lost(topic, nonce_of(place.position)):
                     self.ahead.append((account, self.loop.time()))
 
     # -- the broker ------------------------------------------------------------------------------------------

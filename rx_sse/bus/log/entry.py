@@ -20,7 +20,18 @@ from typing import Any, Final, cast
 
 from rx_sse.bus.log.idempotency import KEY_LIFE
 from rx_sse.bus.log.lease import Claim
-from rx_sse.bus.log.position import Position, TracedMark, mark_of, new_nonce, order_of
+from rx_sse.bus.log.position import (
+    MASK,
+    SHIFT,
+    Position,
+    TracedMark,
+    mark_of,
+    new_nonce,
+    nonce_of,
+    order_of,
+    seq_of,
+    text_of,
+)
 from rx_sse.bus.log.retention import Retention
 from rx_sse.bus.names import check_event
 from rx_sse.errors import EncodeError, EventTooLarge
@@ -96,7 +107,8 @@ class Entry:
             ref: the topic's reference in cursors.
         """
         if (made := self.chunk) is None:
-            data, (seq, nonce) = self._data, self.position
+            data, position = self._data, self.position
+            seq, nonce = position >> SHIFT, position & MASK
             assert data is not None
             if self.event is None and "\n" not in data:  # most entries
                 frame = f"data: {data}\nid: 1_{ref}.{seq}.{nonce}\n\n".encode()
@@ -137,7 +149,7 @@ class Entry:
         return framed(self.frame)
 
     def __repr__(self) -> str:
-        return f"Entry({self.position.seq}-{self.position.nonce}, {self.kind}, {self.data[:40]!r})"
+        return f"Entry({text_of(self.position)}, {self.kind}, {self.data[:40]!r})"
 
 
 class TracedEntry(Entry):
@@ -185,7 +197,7 @@ def gap_data(reason: str, upto: Position | None = None) -> str:
     """The text of a gap entry: the reason, and the end of the lost branch of the log, if there is one."""
     said: dict[str, Any] = {"reason": reason}
     if upto is not None:
-        said["upto"] = list(upto)
+        said["upto"] = [seq_of(upto), nonce_of(upto)]
     return json.dumps(said)
 
 

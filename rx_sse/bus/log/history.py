@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
 from rx_sse.bus.log.entry import Entry
-from rx_sse.bus.log.position import Position
+from rx_sse.bus.log.position import Position, seq_of
 from rx_sse.bus.log.retention import Retention
 
 Table = TypeVar("Table", bound=dict[Any, Any])
@@ -117,7 +117,7 @@ class History:
 
     def find(self, position: Position) -> int | None:
         """The number of entries before `position`, if it is an entry's or the base; otherwise None."""
-        index = position.seq - self.base.seq
+        index = seq_of(position) - seq_of(self.base)
         if index == 0:
             return 0 if position == self.base else None
         if 0 < index <= len(self):
@@ -128,7 +128,7 @@ class History:
 
     def after(self, seq: int) -> int:
         """The number of entries whose sequence number is not greater than `seq`."""
-        return min(max(seq - self.base.seq, 0), len(self))
+        return min(max(seq - seq_of(self.base), 0), len(self))
 
     def position(self, index: int) -> Position:
         """The position that has `index` entries before it."""

@@ -27,7 +27,7 @@ from rx_sse.bus.log.idempotency import fingerprint
 from rx_sse.bus.log.lease import NO_LEASE, LocalLeases
 from rx_sse.bus.log.lives import Lives
 from rx_sse.bus.log.port import Listener, Page, Query, Watched
-from rx_sse.bus.log.position import Nonces, Position, new_position
+from rx_sse.bus.log.position import SHIFT, Nonces, Position, seq_of
 from rx_sse.bus.log.retention import Retention
 from rx_sse.bus.names import CONTROL, run_of
 from rx_sse.errors import Overloaded, PublishRefused
@@ -85,7 +85,7 @@ class _Topic(History):
     __slots__ = ("ended", "lineage", "listener", "log", "name", "touched")
 
     def __init__(self, log: MemoryLog, name: str, nonce: int, budget: MemoryBudget, now: float) -> None:
-        super().__init__(new_position((0, nonce)), log.retention, budget)
+        super().__init__(Position(nonce), log.retention, budget)
         self.log = log
         self.name = name
         self.lineage = nonce
@@ -171,7 +171,8 @@ class MemoryLog:
             topic = self._touch(draft.topic, now)
         nonces = self._nonces.ready
         prev = topic.head
-        position = new_position((prev[0] + 1, nonces.pop() if nonces else self._nonces.next()))
+        nonce = nonces.pop() if nonces else self._nonces.next()
+        position = Position(((prev >> SHIFT) + 1) << SHIFT | nonce)
         if draft.trace is None:
             entry = Entry(position, prev, draft.kind, draft.data, draft.event, now)
         else:
@@ -198,7 +199,7 @@ class MemoryLog:
         elif (found := topic.find(query.after)) is not None:
             index = found
         else:
-            index = topic.after(query.after.seq)
+            index = topic.after(seq_of(query.after))
         entries = topic.slice(index, query.max_entries, query.max_bytes)
         page = Page(topic.lineage, topic.base, topic.head, topic.position(index), entries, topic.ended)
         self.unwatched(topic)
@@ -216,7 +217,7 @@ class MemoryLog:
         """Restart the life of a topic that is no longer watched; a topic that never had an entry is
         removed."""
         if topic.listener is None and self._topics.get(topic.name) is topic:
-            if topic.head.seq:
+            if seq_of(topic.head):
                 self._touch(topic.name, self._clock())
             else:
                 self._forget(topic)
@@ -262,7 +263,7 @@ class MemoryLog:
 
     def _count(self, topic: str) -> int:
         found = self._topics.get(topic)
-        return 0 if found is None else found.head.seq
+        return 0 if found is None else seq_of(found.head)
 
     def _shrink(self) -> None:
         self._topics.shrink()
@@ -279,7 +280,7 @@ class MemoryLog:
             self._forget(topic)
 
     def _forget(self, topic: _Topic) -> None:
-        if topic.head.seq:
+        if seq_of(topic.head):
             self._beginnings.forget(topic.name)
         topic.clear(topic.head)
         topic.budget.size -= TOPIC_COST

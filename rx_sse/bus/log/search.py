@@ -17,7 +17,7 @@ from collections.abc import Callable
 from rx_sse.bus.log.entry import Entry
 from rx_sse.bus.log.history import History
 from rx_sse.bus.log.port import Page, Query
-from rx_sse.bus.log.position import UNKNOWN, Position
+from rx_sse.bus.log.position import UNKNOWN, Position, new_position, nonce_of, seq_of
 
 Ask = Callable[[Query, Callable[[Page], None]], None]
 
@@ -69,7 +69,7 @@ class Search:
             self._found(page.start)
             return
         self._stale = page.entries[0].position
-        self._low, self._high = self._stale.seq, page.head.seq + 1
+        self._low, self._high = seq_of(self._stale), seq_of(page.head) + 1
         self._go()
 
     def _go(self) -> None:
@@ -77,14 +77,14 @@ class Search:
         if self._high - self._low <= 1:
             self._found(self._stale)
             return
-        before = Position((self._low + self._high) // 2 - 1, UNKNOWN.nonce)
+        before = new_position((self._low + self._high) // 2 - 1, nonce_of(UNKNOWN))
         self._ask(Query(self._topic, before, max_entries=1), self._answered)
 
     def _answered(self, page: Page) -> None:
         middle = (self._low + self._high) // 2
         entry = page.entries[0] if page.entries else None
-        if entry is not None and entry.position.seq < self._high and not self._fresh(entry):
-            self._low, self._stale = entry.position.seq, entry.position
+        if entry is not None and seq_of(entry.position) < self._high and not self._fresh(entry):
+            self._low, self._stale = seq_of(entry.position), entry.position
         else:
             self._high = middle
         self._go()

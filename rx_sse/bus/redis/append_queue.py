@@ -24,7 +24,7 @@ from typing import Any, Protocol
 
 from rx_sse.bus.log.entry import Draft
 from rx_sse.bus.log.port import not_stored
-from rx_sse.bus.log.position import Position
+from rx_sse.bus.log.position import nonce_of
 from rx_sse.bus.redis.backoff import Backoff
 from rx_sse.bus.redis.net.connection import Connection
 from rx_sse.bus.redis.protocol.append import (
@@ -262,9 +262,9 @@ class AppendQueue:
         done: list[Stored] = []
         refused: dict[str, tuple[Exception, list[Draft]]] = {}
         for draft, outcome in zip(batch.drafts, outcomes, strict=True):
-            if isinstance(outcome, Position):
+            if isinstance(outcome, int):
                 done.append((draft, outcome))
-                if outcome.nonce == draft.nonce:
+                if nonce_of(outcome) == draft.nonce:
                     added.setdefault(draft.topic, []).append((draft, outcome))
             elif isinstance(outcome, str):
                 left.append(draft)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from rx_sse.bus.log.lease import MOST, RUNNING, Found, Lease, Take
+from rx_sse.bus.log.position import seq_of
 from rx_sse.bus.names import run_topic
 from rx_sse.bus.redis.net.connection import Connection
 from rx_sse.bus.redis.protocol.call import Retry, ScriptCall
@@ -145,7 +146,7 @@ def _lease(name: str, answer: Any) -> Lease | None:
     entries = int(said["entries"])
     if said["state"] == RUNNING:
         head = head_of(meta) if meta else None
-        entries = 0 if head is None else head.seq
+        entries = 0 if head is None else seq_of(head)
     return Lease(
         name,
         int(said["generation"]),

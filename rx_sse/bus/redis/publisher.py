@@ -122,7 +122,7 @@ class RedisPublisher(BlockingPublisher[_State]):
         backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
         while True:
             outcome, why = self._attempt(state, batch, partition, deadline)
-            if isinstance(outcome, Position):
+            if isinstance(outcome, int):
                 return outcome
             if isinstance(outcome, RxSseError) and not batch.unknown:
                 raise outcome
@@ -156,7 +156,7 @@ class RedisPublisher(BlockingPublisher[_State]):
                     return batch.refused(refused)[0], str(refused)
                 case Done(answer=found):
                     outcome = self._outcome(batch, found, fence)
-                    if isinstance(outcome, Position) and self._replicas.count:
+                    if isinstance(outcome, int) and self._replicas.count:
                         self._confirm(state, place, connection, deadline)
                     elif isinstance(outcome, str) and outcome in ELSEWHERE:
                         self._drop(state, place)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from rx_sse.bus.log.port import Page, Query
-from rx_sse.bus.log.position import Position, new_nonce
+from rx_sse.bus.log.position import Position, new_nonce, seq_of, text_of
 from rx_sse.bus.redis.net.connection import Connection
 from rx_sse.bus.redis.protocol.call import Lost, Retry, ScriptCall
 from rx_sse.bus.redis.protocol.codec import head_of, page_of
@@ -137,7 +137,7 @@ class Queries:
             for topic in members:
                 position, lineage = known[topic]
                 keys += (names.log(topic), names.meta(topic))
-                args += (f"{position.seq}-{position.nonce}", position.seq, lineage)
+                args += (text_of(position), seq_of(position), lineage)
 
             def answered(answer: list[int]) -> None:
                 for number in answer:
@@ -189,9 +189,7 @@ class Queries:
 
     def _read(self, connection: Connection, query: Query, done: Take) -> None:
         keys = self._topology.keys
-        after = (
-            ("", "") if query.after is None else (f"{query.after.seq}-{query.after.nonce}", query.after.seq)
-        )
+        after = ("", "") if query.after is None else (text_of(query.after), seq_of(query.after))
         life = (self._life, self._beginning)
         args = (new_nonce(), *life, *after, query.last, query.max_entries, query.max_bytes)
 

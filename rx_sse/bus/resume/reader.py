@@ -21,7 +21,7 @@ from rx_sse.bus.host import Host
 from rx_sse.bus.local_topic import NONE_TOLD, LocalTopic
 from rx_sse.bus.log.entry import END, GAP, Entry
 from rx_sse.bus.log.port import Page
-from rx_sse.bus.log.position import Position, order_of
+from rx_sse.bus.log.position import Position, order_of, position_in, seq_of
 from rx_sse.bus.resume.replay import Phase, Replay
 from rx_sse.delivery.batch import EventBatch
 from rx_sse.reactive.contexts import enter
@@ -271,14 +271,13 @@ class Reader:
             # A client without a cursor wants the newest entries; an end that is already followed by others
             # must not end its stream.
             began = None if self.replay is None else self.replay.fresh_end
-            if began is not None and entry.position.seq < began.seq:
+            if began is not None and seq_of(entry.position) < seq_of(began):
                 self._sink.passed(self, entry)
             else:
                 self._sink.ended(self, entry)
             return
         said = entry.detail()
-        upto = said.get("upto")
-        if isinstance(upto, list) and tuple(upto) in self._told:  # pyright: ignore[reportUnknownArgumentType] (JSON)
+        if position_in(said.get("upto")) in self._told:
             self._sink.passed(self, entry)
             return
         gap = Gap(self.local.topic, str(said.get("reason", "withdrawn")), None, entry.prev, entry.position)
@@ -291,7 +290,7 @@ def _leads_to(page: Page, past: Position, *, known: bool) -> bool:
     entries = page.entries
     if not entries:
         return False
-    index = past.seq - entries[0].position.seq
+    index = seq_of(past) - seq_of(entries[0].position)
     if index < len(entries):
         return index >= 0 and entries[index].position == past
     return not known and entries[-1].position != page.head

@@ -29,7 +29,7 @@ from rx_sse.bus.host import Host
 from rx_sse.bus.local_topic import LocalTopic
 from rx_sse.bus.log.entry import END, GAP, Entry
 from rx_sse.bus.log.port import Page, Query
-from rx_sse.bus.log.position import UNKNOWN, Position
+from rx_sse.bus.log.position import UNKNOWN, Position, seq_of
 from rx_sse.bus.log.search import Search, found_in
 from rx_sse.bus.ring import RING_ENTRIES
 
@@ -204,7 +204,7 @@ class Replay:
         elif not self._caught_up:
             self._caught_up = True
             local.catch_up(self._locate)
-        elif self._else and self.position.seq > head.seq:
+        elif self._else and seq_of(self.position) > seq_of(head):
             self._look_elsewhere()
         else:
             self._ask(Query(local.topic, self.position))
@@ -380,7 +380,7 @@ class Replay:
         if page.broken:
             return Gap(self._local.topic, "unreadable", None, self.position, page.start)
         # A cursor does not contain its lineage, so an entry that should exist may never have existed.
-        reason = "trimmed" if self.position.seq < page.base.seq else "unknown"
+        reason = "trimmed" if seq_of(self.position) < seq_of(page.base) else "unknown"
         return Gap(self._local.topic, reason, None, self.position, page.start)
 
 

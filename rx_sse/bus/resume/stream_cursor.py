@@ -38,6 +38,7 @@ from rx_sse.bus.log.position import (
     Position,
     cursor_of,
     part_of,
+    seq_of,
 )
 from rx_sse.bus.outlet import Attached, Outlet
 from rx_sse.bus.resume.vector import Vector
@@ -317,7 +318,7 @@ class StreamCursor(Vector):
             track.position = gap.next
             had = [it for it in (before, track.past) if it is not None]
             # After a reset there is no other branch to return to.
-            further = had and max(had).seq > gap.next.seq and gap.reason != "reset"
+            further = had and seq_of(max(had)) > seq_of(gap.next) and gap.reason != "reset"
             track.past = max(had) if further else None
         if outlet is None:
             return

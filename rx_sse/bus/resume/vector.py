@@ -17,6 +17,7 @@ from rx_sse.bus.log.position import (
     cursor_of,
     parse,
     part_of,
+    seq_of,
 )
 from rx_sse.delivery.follower import Follower
 
@@ -73,7 +74,7 @@ class Track:
         """An entry was written, or skipped."""
         self.order = order
         self.position = position
-        if self.past is not None and position.seq >= self.past.seq:  # the branch has come as far
+        if self.past is not None and seq_of(position) >= seq_of(self.past):  # the branch has come as far
             self.past = None
 
 

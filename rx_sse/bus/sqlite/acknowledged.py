@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from rx_sse.bus.log.port import Query
-from rx_sse.bus.log.position import Position
+from rx_sse.bus.log.position import Position, seq_of
 from rx_sse.bus.sqlite.pages import Pages
 from rx_sse.bus.sqlite.rows import Clock
 from rx_sse.bus.sqlite.work import Appended, Part, Work
@@ -71,4 +71,4 @@ class Acknowledged:
 
 def _is_lost(start: Position, base: Position, position: Position, same: bool) -> bool:
     """Whether a topic has no entry at a position, without having been trimmed or begun anew."""
-    return same and start != position and position.seq >= base.seq
+    return same and start != position and seq_of(position) >= seq_of(base)

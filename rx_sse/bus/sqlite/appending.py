@@ -18,7 +18,16 @@ from typing import Any
 from rx_sse.bus.log.entry import Draft
 from rx_sse.bus.log.idempotency import fingerprint
 from rx_sse.bus.log.lease import NO_LEASE, Claim
-from rx_sse.bus.log.position import SEQ_BITS, Nonces, Position, new_position
+from rx_sse.bus.log.position import (
+    MASK,
+    SEQ_BITS,
+    SHIFT,
+    Nonces,
+    Position,
+    new_position,
+    nonce_of,
+    seq_of,
+)
 from rx_sse.bus.log.retention import Retention
 from rx_sse.bus.sqlite.lease_rows import LeaseRows
 from rx_sse.bus.sqlite.rows import OVERHEAD
@@ -92,7 +101,7 @@ class TopicState:
 
     def __init__(self, row: Sequence[Any]) -> None:
         self.id, self.lineage, seq, nonce, *self.kept, last, last_nonce, upto, first, first_upto = row
-        self.position = Position(seq, nonce) if last is None else Position(last, last_nonce)
+        self.position = new_position(seq, nonce) if last is None else new_position(last, last_nonce)
         self.upto: int = upto or 0
         self.first: int = seq + 1 if first is None else first
         self.first_upto: int = first_upto or 0
@@ -175,13 +184,13 @@ class Appender:
                     outcomes.append(found)
                     continue
             prev = topic.position
-            if draft.claim is not None and not self._admits(draft, draft.claim, admitted, prev.seq, now):
+            if draft.claim is not None and not self._admits(draft, draft.claim, admitted, seq_of(prev), now):
                 outcomes.append(PublishRefused(NO_LEASE))
                 continue
             if draft.key is not None and (outcome := self._seen(draft, now)) is not None:
                 outcomes.append(outcome)
                 continue
-            seq = prev[0] + 1
+            seq = (prev >> SHIFT) + 1
             if seq >= 1 << SEQ_BITS:
                 outcomes.append(PublishRefused(f"{draft.topic}: no sequence number is left"))
                 continue
@@ -189,11 +198,11 @@ class Appender:
             data = draft.data
             if not (nonce := draft.drawn):
                 draft.drawn = nonce = nonces.ready.pop() if nonces.ready else nonces.next()
-            topic.position = position = new_position((seq, nonce))
+            topic.position = position = Position(seq << SHIFT | nonce)
             topic.upto = upto = topic.upto + len(data) + OVERHEAD
             if topic.first == seq:
                 topic.first_upto = upto
-            values += (id, topic.id, seq, nonce, prev[1], now, upto, draft.kind, draft.event, data)
+            values += (id, topic.id, seq, nonce, prev & MASK, now, upto, draft.kind, draft.event, data)
             if draft.key is not None:
                 self._note(draft, position, now)
             if draft.trace is not None:
@@ -230,7 +239,7 @@ class Appender:
             )
             for seq, nonce in rows:
                 if (draft := wanted.get((topic, nonce))) is not None:
-                    found[draft] = Position(seq, nonce)
+                    found[draft] = new_position(seq, nonce)
         return found
 
     def forget(self) -> None:
@@ -295,9 +304,9 @@ class Appender:
     def _find(self, topic: TopicState, nonce: int) -> Position | None:
         row = self._rows.execute(
             "SELECT seq FROM rx_sse_entries WHERE topic = ? AND seq > ? AND nonce = ?",
-            (topic.id, topic.position.seq - LOOK, nonce),
+            (topic.id, seq_of(topic.position) - LOOK, nonce),
         ).fetchone()
-        return None if row is None else Position(row[0], nonce)
+        return None if row is None else new_position(row[0], nonce)
 
     def _seen(self, draft: Draft, now: int) -> Outcome | None:
         """The outcome of the earlier append with this key, if there was one."""
@@ -309,13 +318,19 @@ class Appender:
             return None
         if not row[0]:
             return PublishRefused("this idempotency key was used with another payload")
-        return Position(row[1], row[2])
+        return new_position(row[1], row[2])
 
     def _note(self, draft: Draft, position: Position, now: int) -> None:
         till = now + max(int(draft.key_life * 1000), 1)
         self._rows.execute(
             "INSERT OR REPLACE INTO rx_sse_keys VALUES (?, ?, ?, ?, ?)",
-            (draft.key, fingerprint(draft.kind, draft.event, draft.data), position.seq, position.nonce, till),
+            (
+                draft.key,
+                fingerprint(draft.kind, draft.event, draft.data),
+                seq_of(position),
+                nonce_of(position),
+                till,
+            ),
         )
 
     def _admits(
@@ -346,7 +361,7 @@ class Appender:
                     (*said, now + said[2], topic.id),
                 )
         entries, size, _ = topic.kept
-        seq = topic.position.seq
+        seq = seq_of(topic.position)
         over = seq + 1 - topic.first > entries + min(SLACK, entries // 4 + 1)
         heavy = topic.upto - topic.first_upto > size + size // 8
         if (over or heavy) and not topic.quiet_until - YOUNG < now < topic.quiet_until:
@@ -358,7 +373,7 @@ class Appender:
             "SELECT seq, upto, at FROM "
             "(SELECT seq, upto, at FROM rx_sse_entries WHERE topic = ? ORDER BY seq LIMIT ?) "
             "WHERE (seq > ? AND upto >= ?) OR (at > ? AND at <= ?) OR seq >= ? ORDER BY seq LIMIT 1",
-            (topic.id, CUT + 1, seq, upto, now - YOUNG, now + YOUNG, topic.position.seq),
+            (topic.id, CUT + 1, seq, upto, now - YOUNG, now + YOUNG, seq_of(topic.position)),
         ).fetchone()
         if kept is None:  # all that was looked at
             kept = self._rows.execute(

@@ -15,7 +15,7 @@ from typing import Any
 
 from rx_sse.bus.log.entry import END, Entry
 from rx_sse.bus.log.port import Page, Query
-from rx_sse.bus.log.position import Position
+from rx_sse.bus.log.position import Position, new_position, nonce_of, seq_of
 from rx_sse.bus.sqlite.rows import COLUMNS, Clock, entry_of, fetched
 from rx_sse.bus.sqlite.schema import has_traces
 
@@ -110,16 +110,16 @@ class Pages:
         id, lineage, seq, nonce, ended, history, _ = topic
         edges = self._edges(id, history)
         if edges is None:
-            base = head = Position(seq, nonce)
+            base = head = new_position(seq, nonce)
         else:
             base, head, kind = edges
             ended = kind == END
         after = query.after
         valid = after is not None and (
-            after in (head, base) or (after.seq > base.seq and self._holds(id, after))
+            after in (head, base) or (seq_of(after) > seq_of(base) and self._holds(id, after))
         )
-        least = head.seq - query.last if after is None else after.seq
-        raw = self._entries(id, max(least, base.seq), query) if least < head.seq else []
+        least = seq_of(head) - query.last if after is None else seq_of(after)
+        raw = self._entries(id, max(least, seq_of(base)), query) if least < seq_of(head) else []
         start, entries, broken = linked(raw, after if valid else None, head, clock)
         return Page(lineage, base, head, start, entries, bool(ended), broken)
 
@@ -136,11 +136,12 @@ class Pages:
             "SELECT seq, prev FROM rx_sse_entries WHERE topic = ? AND seq > ? ORDER BY seq LIMIT 1",
             (id, newest[0] - history),
         ).fetchone()
-        return Position(oldest[0] - 1, oldest[1]), Position(newest[0], newest[1]), newest[2]
+        return new_position(oldest[0] - 1, oldest[1]), new_position(newest[0], newest[1]), newest[2]
 
     def _holds(self, id: int, position: Position) -> bool:
         row = self._rows.execute(
-            "SELECT 1 FROM rx_sse_entries WHERE topic = ? AND seq = ? AND nonce = ?", (id, *position)
+            "SELECT 1 FROM rx_sse_entries WHERE topic = ? AND seq = ? AND nonce = ?",
+            (id, seq_of(position), nonce_of(position)),
         ).fetchone()
         return row is not None
 
@@ -186,7 +187,7 @@ def linked(
         if last is not None and entry.prev != last:
             if entries:
                 break
-            if entry.prev.seq < last.seq:
+            if seq_of(entry.prev) < seq_of(last):
                 continue
             start, broken = entry.prev, True
         elif start is None:

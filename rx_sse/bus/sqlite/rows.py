@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rx_sse.bus.log.entry import END, GAP, JSON, TEXT, Entry, TracedEntry, gap_data
-from rx_sse.bus.log.position import NONCE_BITS, SEQ_BITS, Position
+from rx_sse.bus.log.position import NONCE_BITS, SEQ_BITS, new_position
 from rx_sse.bus.log.traceparent import is_trace
 from rx_sse.wire.event import ServerSentEvent
 
@@ -80,7 +80,7 @@ def entry_of(row: tuple[Any, ...], clock: Clock) -> Entry:
         raise ValueError(f"not an entry: {row[:3]!r}")
     if not (0 < seq < 1 << SEQ_BITS and 0 <= nonce < 1 << NONCE_BITS and 0 <= prev < 1 << NONCE_BITS):
         raise ValueError(f"not an entry: {row[:3]!r}")
-    position, before, when = Position(seq, nonce), Position(seq - 1, prev), clock.at(at)
+    position, before, when = new_position(seq, nonce), new_position(seq - 1, prev), clock.at(at)
     try:
         if kind not in KINDS or type(data) is not str or "\r" in data:
             raise ValueError("not an entry")

@@ -13,6 +13,7 @@ from typing import Any
 
 from rx_sse.bus.bus import Bus, core_of
 from rx_sse.bus.local_topic import LocalTopic
+from rx_sse.bus.log.position import seq_of
 from rx_sse.bus.names import CONTROL
 from rx_sse.web.admin.survey import ROWS
 
@@ -69,13 +70,13 @@ def _present(bus: Bus, name: str) -> tuple[int, list[str], int]:
 
 
 def _seq(topic: LocalTopic) -> int:
-    return 0 if topic.position is None else topic.position.seq
+    return 0 if topic.position is None else seq_of(topic.position)
 
 
 def _row(topic: LocalTopic, present: int, users: list[str], all_users: int) -> dict[str, Any]:
     return {
         "topic": topic.topic,
-        "entries": None if topic.position is None else topic.position.seq,
+        "entries": None if topic.position is None else seq_of(topic.position),
         "kept": len(topic.ring),
         "bytes": topic.ring.size,
         "listeners": topic.users,

@@ -7,19 +7,19 @@ from hypothesis import strategies as st
 
 from rx_sse.bus.log.entry import TEXT, Entry
 from rx_sse.bus.log.history import History, MemoryBudget
-from rx_sse.bus.log.position import Position
+from rx_sse.bus.log.position import Position, new_position, seq_of
 from rx_sse.bus.log.retention import Retention
 
 
 def entry(prev: Position, nonce: int, size: int = 1) -> Entry:
-    return Entry(Position(prev.seq + 1, nonce), prev, TEXT, "x" * size)
+    return Entry(new_position(seq_of(prev) + 1, nonce), prev, TEXT, "x" * size)
 
 
 @given(st.lists(st.sampled_from("aaad"), max_size=80), st.integers(1, 5), st.integers(0, 400))
 def test_it_is_a_list_with_a_front_that_goes(steps: list[str], max_entries: int, max_bytes: int) -> None:
     kept = Retention(entries=10**6, bytes=10**9, age=float("inf"))
     budget = MemoryBudget(10**9)
-    history = History(Position(7, 99), kept, budget)
+    history = History(new_position(7, 99), kept, budget)
     plain: list[Entry] = []
     base = history.base
     for number, step in enumerate(steps):
@@ -37,36 +37,36 @@ def test_it_is_a_list_with_a_front_that_goes(steps: list[str], max_entries: int,
         assert history.head == (plain[-1].position if plain else base)
     for index, position in enumerate(history.positions()):
         assert history.find(position) == index and history.position(index) == position
-        assert history.find(Position(position.seq, 10**6)) is None
+        assert history.find(new_position(seq_of(position), 10**6)) is None
         page = list(history.slice(index, max_entries, max_bytes))
         assert page == plain[index : index + len(page)] and len(page) <= max_entries
         assert bool(page) == (index < len(plain)), "one at least, if there is one"
         assert len(page) <= 1 or sum(e.size for e in page) <= max_bytes
-        assert history.after(position.seq) == index
+        assert history.after(seq_of(position)) == index
     assert (
-        history.find(Position(base.seq - 1, 1)) is None
-        and history.find(Position(base.seq + len(plain) + 1, 1)) is None
+        history.find(new_position(seq_of(base) - 1, 1)) is None
+        and history.find(new_position(seq_of(base) + len(plain) + 1, 1)) is None
     )
 
 
 def test_a_budget_takes_from_whoever_was_used_least_recently() -> None:
-    budget = MemoryBudget(max_bytes=entry(Position(0, 1), 1, 100).size * 3)
+    budget = MemoryBudget(max_bytes=entry(new_position(0, 1), 1, 100).size * 3)
     kept = Retention(age=float("inf"))
-    one, two = History(Position(0, 1), kept, budget), History(Position(0, 2), kept, budget)
+    one, two = History(new_position(0, 1), kept, budget), History(new_position(0, 2), kept, budget)
     for history in (one, one, two, two):
         history.append(entry(history.head, 5, 100), 0.0)
     assert (len(one), len(two)) == (1, 2) and budget.size <= budget.max_bytes
     two.append(entry(two.head, 6, 100), 0.0)
     two.append(entry(two.head, 7, 100), 0.0)
     assert (len(one), len(two)) == (0, 3)
-    two.clear(Position(0, 3))
+    two.clear(new_position(0, 3))
     assert budget.size == 0
 
 
 def test_a_budget_that_filled_up_takes_from_whoever_was_not_used_since_it_was_half_full() -> None:
-    each = entry(Position(0, 1), 1, 100).size
+    each = entry(new_position(0, 1), 1, 100).size
     budget, kept = MemoryBudget(max_bytes=each * 8), Retention(age=float("inf"))
-    one, two, three = (History(Position(0, nonce), kept, budget) for nonce in (1, 2, 3))
+    one, two, three = (History(new_position(0, nonce), kept, budget) for nonce in (1, 2, 3))
     for history in (one, two, three, one):
         history.append(entry(history.head, 5, 100), 0.0)
     assert list(budget.used) == [one, two, three]  # half of it: in the order of their first entries

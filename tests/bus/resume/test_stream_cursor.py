@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rx_sse.bus import MemoryBus
 from rx_sse.bus.log.entry import Entry
-from rx_sse.bus.log.position import Mark, Position, mark_of, parse, ref_of
+from rx_sse.bus.log.position import Mark, mark_of, new_position, parse, ref_of, seq_of
 from rx_sse.bus.resume.stream_cursor import StreamCursor
 from rx_sse.testing.listener import Listener
 from rx_sse.wire.event import ServerSentEvent
@@ -12,7 +12,7 @@ from rx_sse.wire.raw_frame import RawFrame
 
 
 def event(seq: int, topic: str = "t", epoch: int = 0) -> ServerSentEvent:
-    entry = Entry(Position(seq, seq + 1000), Position(seq - 1, seq + 999), "t", str(seq))
+    entry = Entry(new_position(seq, seq + 1000), new_position(seq - 1, seq + 999), "t", str(seq))
     return entry.marked(topic, ref_of(topic), epoch)
 
 
@@ -24,7 +24,7 @@ class EventsSubscription:
         self.refs = (ref_of(topic),)
         self.released = False
         handle.attach(self, {ref_of(topic): topic})
-        handle.starts(ref_of(topic), Position(0, 7), 0, resumed=True, pending=False)
+        handle.starts(ref_of(topic), new_position(0, 7), 0, resumed=True, pending=False)
         handle.settled(lambda action: action())
 
     def release(self) -> None:
@@ -120,7 +120,7 @@ def test_what_is_on_its_way_through_the_pipeline_is_not_passed_over() -> None:
     mark = on_its_way.position
     assert isinstance(mark, Mark)
     handle.entered(mark)
-    handle.passed(mark_of(ref_of("t"), Position(2, 9), 0), 1000)
+    handle.passed(mark_of(ref_of("t"), new_position(2, 9), 0), 1000)
     assert handle.refresh() is None, "1 is still to come"
     handle.stamp(on_its_way)
     cursor = handle.refresh()
@@ -130,9 +130,9 @@ def test_what_is_on_its_way_through_the_pipeline_is_not_passed_over() -> None:
 def test_after_a_quarter_of_the_history_the_cursor_is_told() -> None:
     handle, socket = opened("t")
     for seq in range(1, 25):
-        handle.passed(mark_of(ref_of("t"), Position(seq, 9), 0), 100)
+        handle.passed(mark_of(ref_of("t"), new_position(seq, 9), 0), 100)
     assert len(socket.written) == 1
-    handle.passed(mark_of(ref_of("t"), Position(25, 9), 0), 100)
+    handle.passed(mark_of(ref_of("t"), new_position(25, 9), 0), 100)
     assert len(socket.written) == 2 and socket.written[-1].id == f"1_{ref_of('t')}.25.9"
 
 
@@ -184,4 +184,4 @@ async def test_while_a_gap_waits_its_turn_every_id_is_a_cursor() -> None:
         assert [event.event for event in listener.written] == ["stream-cursor", None, "stream-gap"]
         between = listener.written[1].id
         assert between is not None and (places := parse(between)) is not None
-        assert places[b].position.seq == 1 and places[a].position.seq == 32
+        assert seq_of(places[b].position) == 1 and seq_of(places[a].position) == 32

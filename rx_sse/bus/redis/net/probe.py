@@ -17,7 +17,6 @@ from enum import Enum
 from typing import Any
 
 from rx_sse.bus.log.entry import TEXT, Draft
-from rx_sse.bus.log.position import Position
 from rx_sse.bus.log.retention import Retention
 from rx_sse.bus.redis.net.connection import Connection
 from rx_sse.bus.redis.protocol.append import AppendBatch
@@ -104,7 +103,7 @@ class Probe:
                 case Done(answer=Exception()):
                     self._refused = True
                 case Done(answer=found):
-                    self._accepted = isinstance(batch.outcomes(found, self._fence)[1][0], Position)
+                    self._accepted = isinstance(batch.outcomes(found, self._fence)[1][0], int)
                     self._refused = not self._accepted
 
         connection.call(call, answered)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from rx_sse.bus.log.entry import Draft, Entry, TracedEntry
-from rx_sse.bus.log.position import Position, new_nonce
+from rx_sse.bus.log.position import Position, new_nonce, new_position, nonce_of, seq_of
 from rx_sse.bus.redis.protocol.call import ScriptCall, refusal
 from rx_sse.bus.redis.protocol.codec import fingerprint, pack, position_of
 from rx_sse.bus.redis.protocol.fence import Fence
@@ -126,7 +126,7 @@ class AppendBatch:
         outcomes = [_outcome(text) for text in said_all[count:]]
         if fence.number:
             pairs = zip(self.drafts, outcomes, strict=True)
-            fence.stands(draft.topic for draft, outcome in pairs if isinstance(outcome, Position))
+            fence.stands(draft.topic for draft, outcome in pairs if isinstance(outcome, int))
         return before, outcomes
 
     def refused(self, said: object) -> list[Outcome]:
@@ -165,12 +165,12 @@ def entries_of(row: Sequence[Stored], before: int, at: float) -> list[Entry]:
     """
     entries: list[Entry] = []
     for draft, position in row:
-        prev = Position(position.seq - 1, before)
+        prev = new_position(seq_of(position) - 1, before)
         if draft.trace is None:
             entries.append(Entry(position, prev, draft.kind, draft.data, draft.event, at))
         else:
             entries.append(TracedEntry(position, prev, draft.kind, draft.data, draft.event, at, draft.trace))
-        before = position.nonce
+        before = nonce_of(position)
     return entries
 
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from rx_sse.bus.log.entry import END, GAP, JSON, TEXT, Draft, Entry, TracedEntry, gap_data
 from rx_sse.bus.log.port import Page, Query
-from rx_sse.bus.log.position import Position
+from rx_sse.bus.log.position import Position, new_position, seq_of
 from rx_sse.bus.log.traceparent import is_trace
 from rx_sse.wire.event import ServerSentEvent
 
@@ -53,7 +53,7 @@ def position_of(text: bytes) -> Position:
     """
     if not (found := _ID.fullmatch(text)):
         raise ValueError(f"not a position: {text[:40]!r}")
-    return Position(int(found[1]), int(found[2]))
+    return new_position(int(found[1]), int(found[2]))
 
 
 def entry_of(position: Position, prev: Position, text: bytes, at: float, trace: bytes = b"") -> Entry:
@@ -92,12 +92,12 @@ def announced(message: bytes, at: At) -> Sequence[Entry]:
     if not found:
         raise ValueError("not an announcement")
     when = at(int(found[3]))
-    prev = Position(int(found[1]) - 1, int(found[2]))
+    prev = new_position(int(found[1]) - 1, int(found[2]))
     place = found.end()
     entries: list[Entry] = []
     for item in found[4].split():
         nonce, length, *trace = item.split(b":")
-        position = Position(prev.seq + 1, int(nonce))
+        position = new_position(seq_of(prev) + 1, int(nonce))
         text = message[place : place + int(length)]
         entries.append(entry_of(position, prev, text, when, *trace))
         place += int(length)
@@ -114,7 +114,7 @@ def last_of(message: bytes) -> Position | None:
     if not found:
         return None
     items = found[4].split()
-    return Position(int(found[1]) - 1 + len(items), int(items[-1].partition(b":")[0]))
+    return new_position(int(found[1]) - 1 + len(items), int(items[-1].partition(b":")[0]))
 
 
 class Meta:
@@ -130,7 +130,7 @@ class Meta:
 
     def __init__(self, text: bytes) -> None:
         seq, nonce, lineage, _, _, ended, *_ = text.split()
-        self.head = Position(int(seq), int(nonce))
+        self.head = new_position(int(seq), int(nonce))
         self.lineage = int(lineage)
         self.ended = ended == b"1"
 
@@ -164,12 +164,12 @@ def page_of(answer: Any, query: Query, at: At) -> Page:
         position = position_of(name)
         if not found:
             raise ValueError("not an entry")
-        prev = Position(position.seq - 1, int(found[1]))
+        prev = new_position(seq_of(position) - 1, int(found[1]))
         last = entries[-1].position if entries else start
         if prev != last and last is not None:
             if entries:
                 break
-            if prev.seq < last.seq:
+            if seq_of(prev) < seq_of(last):
                 continue  # a second entry with this number: positions never go back
             start, broken = prev, True
         elif start is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rx_sse.bus.log.entry import TEXT, Draft
+from rx_sse.bus.log.position import new_position
 from rx_sse.bus.log.retention import Retention
 from rx_sse.bus.redis.protocol.append import AppendBatch
 from rx_sse.bus.redis.protocol.fence import Fence
@@ -60,4 +61,4 @@ def test_what_is_stored_under_a_key_by_another_program_refuses_that_entry_alone(
     it = batch("a", "a")
     it.call("PUBLISH", Fence())
     _, outcomes = it.outcomes([b"1 1", b"hello", b"2-7"], Fence())
-    assert isinstance(outcomes[0], PublishRefused) and outcomes[1] == (2, 7)
+    assert isinstance(outcomes[0], PublishRefused) and outcomes[1] == new_position(2, 7)
