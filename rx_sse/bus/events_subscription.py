@@ -178,10 +178,8 @@ class EventsSubscription(abc.DisposableBase):
         if self._disposed or replay is None or (replay.from_log and not self.begins(reader)):
             return
         local, handle = reader.local, self._handle
-        if (
-            local.ref in self._wholes and replay.gap is None and seq_of(replay.position)
-        ):  # without its beginning
-            replay.gap = Gap(local.topic, "trimmed", seq_of(replay.position), None, replay.position)
+        if local.ref in self._wholes and replay.gap is None and (missed := seq_of(replay.position)):
+            replay.gap = Gap(local.topic, "trimmed", missed, None, replay.position)
         if handle is not None:
             position: Position | None = replay.position
             order, pending = order_of(replay.position, local.epoch), replay.gap is not None
