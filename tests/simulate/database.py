@@ -34,6 +34,7 @@ from .chain import Chain, Item
 from .loop import Loop
 from .threads import Group, Threads
 from .trace import Trace
+from .wakeup import Wakeups
 
 MEMORY = Path("/dev/shm")
 """Files here cost no disk."""
@@ -117,6 +118,7 @@ class Database:
         self.trace = trace
         self.durable = durable
         self.threads = Threads(loop, chance)
+        self.wakeups = Wakeups(self.threads, chance)
         self.faulty = True
         self.failing = ""
         """The error of SQLite that every write gets now; empty if none."""
@@ -147,6 +149,7 @@ class Database:
             mock.patch.object(sqlite3, "connect", self.connect),
             # Looking for what is new is nearly all that happens in virtual time.
             mock.patch.multiple(reader, **parts, PACE=0.12, QUIET_PACE=0.24, BUSY_PACE=0.03),
+            mock.patch.object(reader, "Wakeup", self.wakeups.wakeup),
             mock.patch.multiple(writer, **parts),
             mock.patch.object(time, "monotonic", self.threads.monotonic),
             mock.patch.object(time, "time_ns", lambda: int(wall() * 1e9)),
@@ -176,6 +179,8 @@ class Database:
 
     def statement(self, connection: Connection, sql: str, run: Callable[[], Any]) -> Any:
         """Execute it, when the disk lets it."""
+        if sql == "COMMIT":  # the WAL is written, then synchronized, and after that the commit can be seen
+            self.wakeups.report(connection.life)
         if self.threads.current is None:
             return self._committed(connection, sql, run)
         chance = self.chance
@@ -335,7 +340,8 @@ class Database:
         for end in ("", "-wal", "-shm"):
             Path(f"{self.path}{end}").unlink(missing_ok=True)
         os.replace(backup, self.path)
-        self._life += 1
+        self.wakeups.report(self._life)
+        self._life = self.wakeups.life = self._life + 1
         self._old_seen = self._seen
         now = self.loop.time()
         self._begin()
@@ -362,7 +368,7 @@ class Database:
         wal = wal[: max(len(wal) - chance.randint(0, most), 0)]
         self.path.write_bytes(kept)
         Path(f"{self.path}-wal").write_bytes(wal + chance.randbytes(chance.choice((0, 10, 5000))))
-        self._life += 1
+        self._life = self.wakeups.life = self._life + 1
         self._boot(self._life)
         lost = self._begin(dead=True)
         self.trace.note("database", "power cut: {} entries are gone", lost)
@@ -395,6 +401,10 @@ class Database:
                 there.setdefault(topic, set()).add(nonce)
         self._forget_unknown(anchor)
         lost = 0
+        for topic, here in there.items():  # a backup may have what a power cut had taken
+            if not topic.startswith("!"):
+                known = self.chains(topic).by_nonce
+                self._branch.setdefault(topic, set()).update(nonce for nonce in here if nonce in known)
         for topic, nonces in self._branch.items():
             chain = self.chains(topic)
             here = there.get(topic, set())

@@ -223,6 +223,9 @@ class Queue:
             self._waiter = None
         return self.get_nowait()
 
+    def empty(self) -> bool:
+        return not self._items
+
     def get_nowait(self) -> Any:
         if not self._items:
             raise queue.Empty

@@ -36,7 +36,7 @@ from rx_sse.bus.sqlite.stored import Stored
 from rx_sse.errors import PublishRefused, PublishUnknown
 
 YOUNG = 3000
-"""Milliseconds for which an entry stays whatever the limits say: other processes read it within some 30 ms.
+"""Milliseconds for which an entry stays whatever the limits say: other processes read it within 0.25 s.
 """
 SLACK = 64
 """Entries over the limit before they are deleted, in one statement; a quarter of the limit if that is less.

@@ -1,9 +1,13 @@
 """The thread that reads the file, on a connection of its own: pages, and what other processes have stored.
 
-Between two queries it checks whether any connection has committed (`PRAGMA data_version`, 4 µs). That covers
-every way in which an entry can get into the file, also a transaction of the application's own, and processes
-that only read pay for it, not those that write. New entries are read in the order of ids, so nothing is
-missed, and an entry is read twice only while this process and others write at the same time.
+It checks whether any connection has committed (`PRAGMA data_version`, 4 µs). That covers every way in which
+an entry can get into the file, also a transaction of the application's own, and processes that only read pay
+for it, not those that write. New entries are read in the order of ids, so nothing is missed, and an entry is
+read twice only while this process and others write at the same time.
+
+While others write, it checks every 2 ms. Otherwise the system wakes it: each commit writes to the file's WAL,
+which is watched (`wakeup`). A report is a hint: it comes before the commit can be seen, and on some systems
+never. So the checks go on, seldom where the watch has proved itself, as often as ever where not.
 
 Standard: docs/decisions/sqlite.md.
 Never: more than one answer with new entries is on its way to the loop, so a busy loop is not flooded.
@@ -12,6 +16,7 @@ Never: more than one answer with new entries is on its way to the loop, so a bus
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
 import sqlite3
 import threading
@@ -23,6 +28,7 @@ from typing import Any, Protocol
 from rx_sse.bus.sqlite.file import File, Identity
 from rx_sse.bus.sqlite.pages import NEWS, News, Pages
 from rx_sse.bus.sqlite.rows import Clock
+from rx_sse.bus.sqlite.wakeup import Wakeup
 
 BUSY_PACE = 0.002
 PACE = 0.03
@@ -30,7 +36,8 @@ QUIET_PACE = 0.06
 """Seconds between two checks: while other processes are writing, otherwise, and once they have written
 nothing for a while: then the checks are most of what an idle process costs."""
 ALONE = 0.25
-"""The same while no topic is watched; also between two checks whether the file still exists."""
+"""The same while no topic is watched, or the system reports changes; also between two checks whether the file
+still exists."""
 LATELY = 1.0
 QUIET = 10.0
 """Seconds for which other processes count as writing; and after those, until they count as quiet."""
@@ -116,6 +123,7 @@ class Reader:
         self._file = file
         self._dates = dates
         self._jobs: queue.SimpleQueue[tuple[Question, Answer] | _Signal] = queue.SimpleQueue()
+        self._wakeup = Wakeup()
         self._connection: sqlite3.Connection | None = None
         self._identity: Identity | None = None
         self._open = False
@@ -126,6 +134,9 @@ class Reader:
         self._begin_due = 0.0
         self._look_due = 0.0
         self._looked = 0.0
+        self._armed_at = 0.0
+        self._reported = False  # the system has reported a write, and no commit was seen since
+        self._doubtful = False  # it has not reported one that was there
         self._behind = False  # entries of this process were not delivered, because others precede them
         self.settled = True
         self.looks = 0
@@ -135,23 +146,27 @@ class Reader:
 
     def ask(self, question: Question, answer: Answer) -> None:
         """Answer a question; None if that is not possible now."""
-        self._jobs.put((question, answer))
+        self._put((question, answer))
 
     def begin(self) -> None:
         """Connect again: the file exists."""
-        self._jobs.put(_Signal.BEGIN)
+        self._put(_Signal.BEGIN)
 
     def poke(self) -> None:
         """Read now what the watchers have not got, also entries of this process."""
-        self._jobs.put(_Signal.POKE)
+        self._put(_Signal.POKE)
 
     def wake(self) -> None:
         """A topic is watched, and none was before: check now, and from now on as often as that needs."""
-        self._jobs.put(_Signal.WAKE)
+        self._put(_Signal.WAKE)
 
     def stop(self) -> None:
         """End."""
-        self._jobs.put(_Signal.STOP)
+        self._put(_Signal.STOP)
+
+    def _put(self, job: tuple[Question, Answer] | _Signal) -> None:
+        self._jobs.put(job)
+        self._wakeup.call()
 
     # -- its own ---------------------------------------------------------------------------------------------
 
@@ -165,6 +180,7 @@ class Reader:
                     self._owner.failed(error)
         finally:
             self._close()
+            self._wakeup.close()
             self._owner.ended()
 
     def _turn(self) -> None:
@@ -185,7 +201,7 @@ class Reader:
         questions: list[tuple[Question, Answer]] = []
         wait = max(self._due - time.monotonic(), 0.0) if self._connection is not None else ALONE
         try:
-            job = self._jobs.get(timeout=wait)
+            job = self._next(wait)
             while True:
                 if isinstance(job, tuple):
                     questions.append(job)
@@ -203,6 +219,15 @@ class Reader:
         except queue.Empty:
             return questions
 
+    def _next(self, wait: float) -> tuple[Question, Answer] | _Signal:
+        """The next job. Raises `queue.Empty` if there is none within `wait`, or the file has changed."""
+        if not self._wakeup.armed:
+            return self._jobs.get(timeout=wait)
+        if self._wakeup.wait(wait, self._jobs.empty):
+            self._reported = True
+            self._due = 0.0
+        return self._jobs.get_nowait()
+
     def _begin(self) -> None:
         """Connect to the file at the path now."""
         self._close()
@@ -216,6 +241,8 @@ class Reader:
         except sqlite3.Error:
             return
         self._connection, self._pages, self._identity = connection, pages, identity
+        self._wal = f"{os.path.realpath(self._file.path)}-wal"  # SQLite follows links, too
+        self._doubtful = self._reported = False
         self._after = last
         self._looked = 0.0
         self._busy_until = time.monotonic()
@@ -246,9 +273,16 @@ class Reader:
             self._look_due = now + ALONE
             if self._file.identity() != self._identity:
                 owner.moved()
+        after, version, armed = self._after, self._version, self._wakeup.armed
+        if owner.watching and not armed and now >= self._busy_until and self._wakeup.arm(self._wal):
+            self._armed_at = now  # before the check: what is committed after that is reported
         try:
             if self.settled and owner.seen is not None:
                 self._looked = now if self._follow(owner.seen) else 0.0
+                if self._version != version:
+                    if self._after > after:
+                        self._judge(now, armed)
+                    self._reported = False
         except (sqlite3.Error, ValueError):
             self._version, self._looked, self._behind = -1, 0.0, True  # it is checked again
         self._due = time.monotonic() + (self._pace(now) if owner.watching else ALONE)
@@ -256,7 +290,17 @@ class Reader:
     def _pace(self, now: float) -> float:
         if now < self._busy_until:
             return BUSY_PACE
+        if self._looked == now and self._wakeup.armed and self._wakeup.proved and not self._doubtful:
+            # What was written before it was armed may be committed later: its fsync may take long.
+            return min(max(now - self._armed_at, BUSY_PACE), ALONE)
         return PACE if now < self._busy_until + QUIET else QUIET_PACE
+
+    def _judge(self, now: float, armed: bool) -> None:
+        """Other processes' entries were found: whether the system has reported them, as it should."""
+        if self._reported or (armed and self._wakeup.changed()):
+            self._doubtful = False
+        elif armed and now - self._armed_at > LATELY:
+            self._doubtful = True
 
     def _nothing_new(self, now: float) -> bool:
         """Whether the writer has seen, in its own transactions, that no other process has written since the
@@ -299,6 +343,7 @@ class Reader:
 
     def _close(self) -> None:
         connection, self._connection = self._connection, None
+        self._wakeup.forget()
         if connection is not None:
             with contextlib.suppress(sqlite3.Error):
                 connection.close()
