@@ -312,6 +312,8 @@ class Link:
         self._reading: dict[int, tuple[Query, Callable[[Page | None], None]]] = {}
         self._number = 0
         self._watches: dict[str, _Watch] = {}
+        self._left: Server | None = None
+        """The master before the present one."""
         self._acknowledged: dict[str, tuple[int, Position]] = {}
         self.known: set[int] = set()
         """Nonces of the entries that this process has seen: of these it can tell whether they are still
@@ -395,11 +397,14 @@ class Link:
         for draft in self._unsettled:
             if draft.settle is not None:
                 draft.settle(PublishUnknown("the log was closed"))
+        untold = self._left if any(draft.kind == GAP for draft in self._unsettled) else None
         self._unsettled.clear()
         if self in self.broker.links:
             self.broker.links.remove(self)
             if self.server is not self.broker.master:
                 self.broker.died_with(self.server)
+            if untold is not None:  # it came to the new master, and ended before its gaps were stored there
+                self.broker.died_with(untold)
 
     def lose(self) -> None:
         """The connection broke: what is under way may still reach the broker, its answers are gone."""
@@ -424,6 +429,8 @@ class Link:
             return
         self.broker.trace.note(self.name, "connected")
         moved = self.server is not self.broker.master
+        if moved:
+            self._left = self.server
         self.server = self.broker.master
         self.connected = True
         if moved:
