@@ -29,23 +29,40 @@ Lost = list[tuple[str, Position]]
 class Acknowledged:
     """The account of one writer. Used by its thread alone."""
 
-    __slots__ = ("_before", "_last")
+    __slots__ = ("_before", "_doubted", "_id", "_last")
 
     def __init__(self) -> None:
         # For each topic the position, and the lineage. Topics not written to for long are dropped as a whole.
         self._last: dict[str, tuple[Position, int]] = {}
         self._before: dict[str, tuple[Position, int]] = {}
+        self._doubted: dict[str, tuple[Position, int]] = {}
+        self._id = 0  # of the last entry
 
     def __len__(self) -> int:
-        return len(self._last.keys() | self._before.keys())
+        return len(self._doubted.keys() | self._before.keys() | self._last.keys())
 
-    def note(self, parts: Sequence[Part]) -> None:
-        """A transaction was committed."""
+    def doubt(self) -> None:
+        """The file may be another one, or its content an earlier one: what is stored from now on does not
+        show that what was stored before is there.
+        """
+        self._doubted |= self._before | self._last
+        while len(self._doubted) > 2 * REMEMBERED:
+            del self._doubted[next(iter(self._doubted))]
+        self._before, self._last, self._id = {}, {}, 0
+
+    def note(self, parts: Sequence[Part]) -> bool:
+        """A transaction was committed; whether it gave ids anew: the content was an earlier one."""
+        anew = False
         for part in parts:
-            if isinstance(part, Appended):
+            if isinstance(part, Appended) and len(part.stored):
+                if part.stored.first <= self._id:
+                    anew = True
+                    self.doubt()
+                self._id = part.stored.last
                 self._last.update(part.stored.ends)
         if len(self._last) >= REMEMBERED:
             self._before, self._last = self._last, {}
+        return anew
 
     def look(self, done: Callable[[Any], None]) -> Work:
         """Find the topics that go on in the file without this process's last entry.
@@ -57,15 +74,17 @@ class Acknowledged:
 
     def _lost(self, pages: Pages) -> Lost:
         found = Lost()
-        for topic, (position, lineage) in (self._before | self._last).items():
+        for topic, (position, lineage) in (*self._doubted.items(), *(self._before | self._last).items()):
             page = pages.page(Query(topic, position, max_entries=1), _NO_CLOCK)
             if page is not None and _is_lost(
                 page[0].start, page[0].base, position, page[0].lineage == lineage
             ):
                 found.append((topic, position))
-        for topic, _ in found:
-            self._last.pop(topic, None)
-            self._before.pop(topic, None)
+        self._doubted = {}
+        for topic, position in found:
+            for known in (self._before, self._last):
+                if topic in known and known[topic][0] == position:
+                    del known[topic]
         return found
 
 

@@ -92,8 +92,7 @@ class Writer:
         self._sweep = False
         self._connection: sqlite3.Connection | None = None
         self._identity: Identity | None = None
-        self._looked = 0.0
-        self._troubled = False
+        self._looked, self._troubled = 0.0, False
         self.lock = threading.Lock()
         self.expired: set[Draft] = set()
         self.under_way: list[Draft] = []
@@ -203,6 +202,7 @@ class Writer:
         self._file.check()
         self._connection, self._identity = connection, _ = self._file.connect_known()
         self.own.clear()
+        self.acknowledged.doubt()
         self._unsure = dict.fromkeys(self._unsure)
         self._appender = Appender(connection, remember=True)
         self._sweeper = Sweeper(connection)
@@ -259,7 +259,8 @@ class Writer:
         for _ in items:
             self._items.popleft()
         self.own.committed()
-        self.acknowledged.note(parts)
+        if self.acknowledged.note(parts):  # a backup was written over the open file
+            self._owner.opened(None)
         self._unsure.clear()
         self._owner.written(parts, now)
         with self.lock:

@@ -205,9 +205,10 @@ async def test_a_backup_put_in_its_place_is_noticed(path: Path, tmp_path: Path) 
         assert listener.values == [5, 6, 7, 8, 9, 10], "what was delivered came again"
 
 
+@pytest.mark.parametrize("more", [0, 1, 9], ids=["then nothing", "then one", "then more than before"])
 @pytest.mark.parametrize("how", ["replaced", "written over"])
 async def test_entries_that_a_restored_backup_lost_are_told_to_clients_of_other_processes(
-    path: Path, tmp_path: Path, how: str
+    path: Path, tmp_path: Path, how: str, more: int
 ) -> None:
     """Only the process that stored them knows that they existed, and none of its clients is in the topic."""
     backup = tmp_path / "backup.db"
@@ -229,12 +230,15 @@ async def test_entries_that_a_restored_backup_lost_are_told_to_clients_of_other_
                 contextlib.closing(sqlite3.connect(path)) as target,
             ):
                 source.backup(target)
+        for number in range(more):  # before anybody has looked at the file again
+            await bus.publish("t", number)
         async with SQLiteBus(path) as other:
             listener = await Listener(other, "t", cursor=cursor).opened()
             await until(lambda: bool(listener.gaps))
-            await bus.publish("t", 1)
-            await listener.received(1)
-            assert listener.values == [1] and [gap.json()["reason"] for gap in listener.gaps] == ["withdrawn"]
+            await bus.publish("t", 99)
+            await listener.received(more + 1)
+            assert listener.values == [*range(more), 99]
+            assert [gap.json()["reason"] for gap in listener.gaps] == ["withdrawn"]
 
 
 async def test_a_topic_that_begins_anew_in_a_new_file_has_no_gap(path: Path) -> None:
