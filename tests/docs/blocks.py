@@ -249,7 +249,8 @@ async def running(
         process.terminate()
         async with asyncio.timeout(20):
             output += await process.stdout.read()
-            assert await process.wait() == 0, output.decode()
+            status = await process.wait()
+        assert status == 0, f"{block.id} ended with {status}:\n{output.decode()}"
         assert b"Traceback" not in output, output.decode()
     finally:
         if process.returncode is None:
