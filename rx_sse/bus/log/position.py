@@ -74,7 +74,7 @@ def new_position(seq: int, nonce: int) -> Position:
         ValueError: the nonce is longer than `SHIFT` bits.
     """
     if nonce >> SHIFT:
-        raise ValueError(f"a nonce has {NONCE_BITS} bits, and this is {nonce}")
+        raise ValueError(f"a nonce has at most {SHIFT} bits, and {nonce} has more")
     return Position(seq << SHIFT | nonce)
 
 

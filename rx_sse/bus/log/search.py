@@ -17,7 +17,7 @@ from collections.abc import Callable
 from rx_sse.bus.log.entry import Entry
 from rx_sse.bus.log.history import History
 from rx_sse.bus.log.port import Page, Query
-from rx_sse.bus.log.position import UNKNOWN, Position, new_position, nonce_of, seq_of
+from rx_sse.bus.log.position import UNKNOWN, Position, new_position, seq_of
 
 Ask = Callable[[Query, Callable[[Page], None]], None]
 
@@ -77,7 +77,7 @@ class Search:
         if self._high - self._low <= 1:
             self._found(self._stale)
             return
-        before = new_position((self._low + self._high) // 2 - 1, nonce_of(UNKNOWN))
+        before = new_position((self._low + self._high) // 2 - 1, 0)  # which no entry has
         self._ask(Query(self._topic, before, max_entries=1), self._answered)
 
     def _answered(self, page: Page) -> None:

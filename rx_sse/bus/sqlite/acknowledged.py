@@ -16,7 +16,7 @@ from rx_sse.bus.log.port import Query
 from rx_sse.bus.log.position import Position, seq_of
 from rx_sse.bus.sqlite.pages import Pages
 from rx_sse.bus.sqlite.rows import Clock
-from rx_sse.bus.sqlite.work import Appended, Part, Work
+from rx_sse.bus.sqlite.work import Part, Work, stored_in
 
 REMEMBERED = 2_000
 """Topics that are remembered at the least; twice as many at the most."""
@@ -53,13 +53,12 @@ class Acknowledged:
     def note(self, parts: Sequence[Part]) -> bool:
         """A transaction was committed; whether it gave ids anew: the content was an earlier one."""
         anew = False
-        for part in parts:
-            if isinstance(part, Appended) and len(part.stored):
-                if part.stored.first <= self._id:
-                    anew = True
-                    self.doubt()
-                self._id = part.stored.last
-                self._last.update(part.stored.ends)
+        for stored in stored_in(parts):
+            if stored.first <= self._id:
+                anew = True
+                self.doubt()
+            self._id = stored.last
+            self._last.update(stored.ends)
         if len(self._last) >= REMEMBERED:
             self._before, self._last = self._last, {}
         return anew

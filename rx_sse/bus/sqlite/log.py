@@ -374,8 +374,9 @@ class SQLiteLog:
 
     def _withdraw(self, lost: Any) -> None:
         """The file has lost entries of this process: report the gap to the readers of all processes."""
-        for topic, upto in () if self._queue is None or isinstance(lost, Exception) else cast("Lost", lost):
-            self.append(withdrawn(topic, upto, self.retention_of(topic)))
+        if self._queue is not None and isinstance(lost, list):
+            for topic, upto in cast("Lost", lost):
+                self.append(withdrawn(topic, upto, self.retention_of(topic)))
 
     def _dropped(self, topic: str, error: Exception) -> None:
         self.on_trouble(error, topic)

@@ -6,11 +6,12 @@ Never: this file accesses the database.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from rx_sse.bus.log.entry import Draft
 from rx_sse.bus.sqlite.appending import Appender, Outcome
+from rx_sse.bus.sqlite.own_ids import NONE
 from rx_sse.bus.sqlite.stored import Stored
 
 MUST_WRITE = object()
@@ -63,3 +64,14 @@ def appended(drafts: list[Draft], outcomes: list[Outcome], stored: Stored) -> Ap
     """The result of drafts in a row."""
     plain = len(stored) == len(drafts) and not any([draft.settle is not None for draft in drafts])
     return Appended(drafts, outcomes, stored, sum([draft.size for draft in drafts]), plain)
+
+
+def stored_in(parts: Iterable[Part]) -> list[Stored]:
+    """The entries that a transaction has inserted; without the drafts that inserted none."""
+    return [part.stored for part in parts if isinstance(part, Appended) and len(part.stored)]
+
+
+def ids_of(parts: Iterable[Part]) -> tuple[int, int]:
+    """The first and the last id of the entries of a transaction; zeros if there are none."""
+    stored = stored_in(parts)
+    return (stored[0].first, stored[-1].last) if stored else NONE

@@ -25,9 +25,9 @@ from rx_sse.bus.sqlite.acknowledged import Acknowledged
 from rx_sse.bus.sqlite.appending import Appender
 from rx_sse.bus.sqlite.file import File, Identity, transient
 from rx_sse.bus.sqlite.items import Item, drafts_in, front, in_rows, without
-from rx_sse.bus.sqlite.own_ids import NONE, OwnIds
+from rx_sse.bus.sqlite.own_ids import OwnIds
 from rx_sse.bus.sqlite.sweeping import Sweeper
-from rx_sse.bus.sqlite.work import MUST_WRITE, Appended, Part, Work, appended
+from rx_sse.bus.sqlite.work import MUST_WRITE, Part, Work, appended, ids_of
 from rx_sse.errors import PublishRefused, UsageError
 
 MAX_ENTRIES = 1024
@@ -92,7 +92,8 @@ class Writer:
         self._sweep = False
         self._connection: sqlite3.Connection | None = None
         self._identity: Identity | None = None
-        self._looked, self._troubled = 0.0, False
+        self._looked = 0.0
+        self._troubled = False
         self.lock = threading.Lock()
         self.expired: set[Draft] = set()
         self.under_way: list[Draft] = []
@@ -240,7 +241,7 @@ class Writer:
                 self.alone = (begin, begin)
                 self.own.split()
             parts = [self._part(part, now) for part in in_rows(items)]
-            self.own.commits(*_ids(parts))
+            self.own.commits(*ids_of(parts))
             if self._troubled:  # a transaction without a change would prove nothing
                 connection.execute("UPDATE rx_sse_meta SET value = value WHERE name = 'floor'")
             committing = True
@@ -392,9 +393,3 @@ class Writer:
         if connection is not None:
             with contextlib.suppress(sqlite3.Error):
                 connection.close()
-
-
-def _ids(parts: list[Part]) -> tuple[int, int]:
-    """The first and the last id of the entries of a transaction; zeros if there are none."""
-    stored = [part.stored for part in parts if isinstance(part, Appended) and len(part.stored)]
-    return (stored[0].first, stored[-1].last) if stored else NONE

@@ -8,13 +8,13 @@ import os
 import shutil
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rx_sse import SQLiteBus, SQLitePublisher
+from rx_sse import SQLiteBus, SQLitePublisher, publish_in
 from rx_sse.bus.bus import core_of
 from rx_sse.bus.sqlite.appending import Appender
 from rx_sse.bus.sqlite.pages import Pages
@@ -22,6 +22,7 @@ from rx_sse.bus.sqlite.work import Work
 from rx_sse.errors import PublishRefused, RxSseError
 from rx_sse.testing.listener import Listener
 
+from ...reader import until
 from ..logs import sqlite_of, writer_of
 
 
@@ -29,12 +30,6 @@ from ..logs import sqlite_of, writer_of
 async def bus(path: Path) -> AsyncIterator[SQLiteBus]:
     async with SQLiteBus(path, publish_timeout=0.5) as bus:
         yield bus
-
-
-async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not true():
-            await asyncio.sleep(0.01)
 
 
 @contextlib.contextmanager
@@ -241,14 +236,50 @@ async def test_entries_that_a_restored_backup_lost_are_told_to_clients_of_other_
             assert [gap.json()["reason"] for gap in listener.gaps] == ["withdrawn"]
 
 
-async def test_a_topic_that_begins_anew_in_a_new_file_has_no_gap(path: Path) -> None:
+async def test_what_others_wrote_into_a_restored_backup_hides_nothing_that_it_has_lost(
+    path: Path, tmp_path: Path
+) -> None:
+    """The ids go on rising then, and this process writes to the topic again before it has looked."""
+    backup, seen = tmp_path / "backup.db", list[str | None]()
     async with SQLiteBus(path) as bus:
         await bus.publish("t", 0)
-        watches = sqlite_of(bus).watches
+        with (
+            contextlib.closing(sqlite3.connect(path)) as source,
+            contextlib.closing(sqlite3.connect(backup)) as target,
+        ):
+            source.backup(target)
+        await bus.publish("t", "lost")
+        with contextlib.closing(sqlite3.connect(backup)) as others, others:
+            for number in range(20):
+                publish_in(others, "elsewhere", number)
         remove(path)
-        await until(lambda: watches.seen == 0 and bus.ready())
+        shutil.move(backup, path)
         await bus.publish("t", 1)
-        assert [entry.data for entry in (await bus.history("t")).entries] == ["1"]
+
+        async def told() -> bool:
+            seen[:] = [entry.event for entry in await bus.history("t")]
+            return "stream-gap" in seen
+
+        async with asyncio.timeout(20):
+            while not await told():
+                await asyncio.sleep(0.02)
+        assert seen == [None, None, "stream-gap"]
+
+
+async def test_a_topic_of_another_life_in_a_new_file_has_no_gap(path: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.db"
+    async with SQLiteBus(other) as beside:
+        for number in range(3):
+            await beside.publish("t", f"of the other file, {number}")
+    async with SQLiteBus(path) as bus:
+        await bus.publish("t", 0)
+        remove(path)
+        shutil.move(other, path)
+        watches = sqlite_of(bus).watches
+        await until(lambda: watches.seen == 3 and bus.ready())
+        for _ in range(2):  # the second is behind whatever the first may have waited for
+            await bus.publish("t", 1)
+        assert [entry.event for entry in await bus.history("t")] == [None] * 5
 
 
 async def test_what_another_process_writes_into_a_backup_copied_into_the_open_file_is_delivered(

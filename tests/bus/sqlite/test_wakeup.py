@@ -31,6 +31,7 @@ from rx_sse.bus.sqlite.reader import ALONE, BUSY_PACE, PACE, QUIET_PACE, Reader
 from rx_sse.bus.sqlite.rows import Clock
 from rx_sse.bus.sqlite.wakeup import Wakeup
 
+from ...reader import until
 from .worker import Worker
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
@@ -48,12 +49,6 @@ class Ear:
 
     def dirty(self) -> None:
         pass
-
-
-async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not true():
-            await asyncio.sleep(0.005)
 
 
 async def asleep(log: SQLiteLog) -> Reader:
