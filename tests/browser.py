@@ -11,7 +11,7 @@ import json
 import os
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -132,9 +132,30 @@ async def visiting(chromium: str, url: str, *flags: str) -> AsyncIterator[None]:
         yield
 
 
+class NotStarted(Exception):
+    """A Chromium that did not say where its debugging protocol is."""
+
+
 @asynccontextmanager
-async def running(chromium: str, url: str, *flags: str) -> AsyncIterator[Path]:
-    """Run Chromium with a new profile, which is given."""
+async def running(chromium: str, url: str, *flags: str) -> AsyncIterator[str]:
+    """Run Chromium with a new profile, and give the address of its debugging protocol.
+
+    Now and then, once in some thousand times on a busy machine, a Chromium hangs as it starts: then another
+    one is started.
+    """
+    async with AsyncExitStack() as stack:
+        for tries in (2, 1, 0):
+            try:
+                address = await stack.enter_async_context(_started(chromium, url, *flags))
+                break
+            except NotStarted:
+                if not tries:
+                    raise
+        yield address
+
+
+@asynccontextmanager
+async def _started(chromium: str, url: str, *flags: str) -> AsyncIterator[str]:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         process = await asyncio.create_subprocess_exec(
             chromium,
@@ -147,7 +168,13 @@ async def running(chromium: str, url: str, *flags: str) -> AsyncIterator[Path]:
             stderr=asyncio.subprocess.DEVNULL,
         )
         async with ended(process):
-            yield Path(profile)
+            told = Path(profile) / "DevToolsActivePort"
+            deadline = asyncio.get_running_loop().time() + 20
+            while not told.exists() or len(lines := told.read_text("utf-8").splitlines()) < 2:
+                if asyncio.get_running_loop().time() > deadline:
+                    raise NotStarted(f"{chromium} has not started within 20 s")
+                await asyncio.sleep(0.02)
+            yield f"ws://127.0.0.1:{lines[0]}{lines[1]}"
 
 
 class Tab:
@@ -207,11 +234,6 @@ class Browser:
 @asynccontextmanager
 async def browsing(chromium: str, *flags: str) -> AsyncIterator[Browser]:
     """A Chromium whose tabs a test opens, for the length of the block."""
-    async with running(chromium, "about:blank", *flags) as profile:
-        told = profile / "DevToolsActivePort"
-        async with asyncio.timeout(20):
-            while not told.exists() or len(lines := told.read_text().splitlines()) < 2:
-                await asyncio.sleep(0.02)
-        async with aiohttp.ClientSession() as session:
-            async with session.ws_connect(f"ws://127.0.0.1:{lines[0]}{lines[1]}", max_msg_size=0) as socket:
-                yield Browser(socket)
+    async with running(chromium, "about:blank", *flags) as address, aiohttp.ClientSession() as session:
+        async with session.ws_connect(address, max_msg_size=0) as socket:
+            yield Browser(socket)

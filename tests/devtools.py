@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 
-from .browser import FLAGS, ended
+from .browser import running
 
 # Many tabs in one window: those behind must not be treated as such, unless a test says so.
 FOREGROUND = (
@@ -147,34 +145,10 @@ class Tab:
 @asynccontextmanager
 async def browsing(chromium: str, *flags: str) -> AsyncIterator[Browser]:
     """A browser for the length of the block."""
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        process = await asyncio.create_subprocess_exec(
-            chromium,
-            *FLAGS,
-            *FOREGROUND,
-            *flags,
-            f"--user-data-dir={profile}",
-            "--remote-debugging-port=0",
-            "about:blank",
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
-        async with ended(process):
-            port, path = await _address(Path(profile) / "DevToolsActivePort")
-            async with aiohttp.ClientSession() as session:
-                url = f"ws://127.0.0.1:{port}{path}"
-                browser = Browser(await session.ws_connect(url, max_msg_size=0))
-                try:
-                    yield browser
-                finally:
-                    await browser.close()
-
-
-async def _address(file: Path) -> tuple[str, str]:
-    async with asyncio.timeout(20):
-        while True:
-            with suppress(FileNotFoundError):
-                lines = (await asyncio.to_thread(file.read_text, "utf-8")).split("\n")
-                if len(lines) == 2:
-                    return lines[0], lines[1]
-            await asyncio.sleep(0.02)
+    async with running(chromium, "about:blank", *FOREGROUND, *flags) as address:
+        async with aiohttp.ClientSession() as session:
+            browser = Browser(await session.ws_connect(address, max_msg_size=0))
+            try:
+                yield browser
+            finally:
+                await browser.close()

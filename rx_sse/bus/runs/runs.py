@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import contextvars
 import inspect
+import math
 import os
 from collections.abc import Callable
 from functools import partial
@@ -72,7 +73,7 @@ class Runs:
         self._ending: set[str] = set()
         self._read: set[str] = set()
         self._interest = 0.0
-        self._looked = 0.0
+        self._looked = -math.inf  # the clock may have begun a second ago, with the machine
         # The owner of a run in memory is in this process.
         shared = isinstance(runtime.log, Leased) and not isinstance(runtime.log.leases, LocalLeases)
         self._stops = StopRequests(runtime, topics, self._asked) if shared else None

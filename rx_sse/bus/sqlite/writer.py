@@ -12,6 +12,7 @@ decides its outcome.
 from __future__ import annotations
 
 import contextlib
+import math
 import queue
 import sqlite3
 import threading
@@ -38,6 +39,8 @@ LONGEST_PAUSE = 0.25
 """Seconds before a retry; SQLite has waited for a lock by then."""
 LOOK = 0.25
 """Seconds between two checks whether the file is still the one that was opened."""
+NEVER = (-math.inf, -math.inf)
+"""Not zeros: the clock may have begun a moment ago, with the machine."""
 
 
 class WriterOwner(Protocol):
@@ -100,7 +103,7 @@ class Writer:
         self.own = OwnIds()
         self.acknowledged = Acknowledged()
         self.commits = 0
-        self.alone = (0.0, 0.0)
+        self.alone = NEVER
         self.thread = threading.Thread(target=self._run, name="rx_sse sqlite writer", daemon=True)
 
     # -- any thread ------------------------------------------------------------------------------------------

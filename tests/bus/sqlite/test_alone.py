@@ -15,6 +15,7 @@ from rx_sse import SQLiteBus, publish_in
 from rx_sse.bus.sqlite.file import File
 from rx_sse.bus.sqlite.reader import BUSY_PACE, PACE, QUIET, QUIET_PACE, Reader
 from rx_sse.bus.sqlite.rows import Clock
+from rx_sse.bus.sqlite.writer import NEVER, Writer
 from rx_sse.testing.listener import Listener
 
 
@@ -24,7 +25,7 @@ from rx_sse.testing.listener import Listener
         pytest.param((4.0, 10.0), True, id="alone since before the last look"),
         pytest.param((6.0, 10.0), False, id="somebody wrote after the last look"),
         pytest.param((4.0, 10.0 - PACE), False, id="the writer has seen it too long ago"),
-        pytest.param((0.0, 0.0), False, id="the writer has written nothing"),
+        pytest.param(NEVER, False, id="the writer has written nothing"),
     ],
 )
 def test_a_look_is_left_out_only_where_the_writer_knows_the_answer(
@@ -38,6 +39,14 @@ def test_a_look_is_left_out_only_where_the_writer_knows_the_answer(
     reader = Reader(owner, File(path, "process", None), lambda: Clock(0.0, 0))
     reader._looked = 5.0
     assert reader._nothing_new(10.001) is skips
+
+
+def test_a_machine_that_has_just_started_is_no_reason_to_leave_a_look_out(path: Path) -> None:
+    """Its monotonic clock begins at zero."""
+    owner: Any = Writer(cast(Any, None), File(path, "process", None))
+    reader = Reader(owner, File(path, "process", None), lambda: Clock(0.0, 0))
+    reader._looked = PACE / 4
+    assert not reader._nothing_new(PACE / 2)
 
 
 @pytest.mark.parametrize(
