@@ -128,7 +128,12 @@ class ValuesSubscription(abc.DisposableBase):
             enter(self._context, call, *values)
 
     def _each(self, batch: EventBatch) -> None:
-        self._run(self._each_item, batch)
+        context, items = self._context, batch.items
+        assert context is not None
+        if len(items) == 1:  # as `enter`, without its call
+            context.copy().run(self._on_next, items[0])
+        else:
+            context.copy().run(self._each_item, batch)
 
     def _each_item(self, batch: EventBatch) -> None:
         for item in batch.items:

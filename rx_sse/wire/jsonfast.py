@@ -5,12 +5,12 @@ Standard: RFC 8259. No other file imports msgspec, and only `jsontext` imports t
 msgspec differs from `repr` and from this library's rules: NaN becomes ``null``, bytes become base64, ``1e16``
 and ``0.00001`` get another text. So it receives plain values only. The check for them runs at C speed where
 possible and is the greater part of the time; in all, it is still 1.2 (many small dicts) to 6 (floats) times
-as fast as the standard library. Never guesses about other values: it returns None.
+as fast as the standard library. Never guesses about other values: the standard library encodes them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
@@ -18,7 +18,7 @@ from uuid import UUID
 
 import msgspec
 
-__all__ = ["dumps_with", "plain_json", "plain_struct"]
+__all__ = ["dumps_with", "plain_struct"]
 
 _encode = msgspec.json.Encoder().encode
 _kind: Callable[[object], type[object]] = type
@@ -29,30 +29,22 @@ _OURS = (datetime, date, time, timedelta, UUID, Decimal, bytes, bytearray, memor
 _CONTAINERS = frozenset({dict, list, tuple})
 
 
-def plain_json(value: Any) -> bytes | None:
-    """`value` as JSON, or None if the standard library has to encode (or refuse) it."""
-    try:
-        return _encode(value) if _is_plain(value) else None
-    except (ValueError, OverflowError, RecursionError):  # a lone surrogate, an int of over 64 bits, a circle
-        return None
-
-
 def dumps_with(standard: Callable[[Any], bytes]) -> Callable[[Any], bytes]:
     """The encoder of any value: by msgspec where it writes the same text, otherwise by `standard`."""
 
     def dumps_utf8(value: Any) -> bytes:
         """`value` as compact JSON, in UTF-8."""
-        if (
-            _kind(value) is dict  # flat, as most events are: no further call is needed
-            and _STR.issuperset(map(_kind, value))
-            and _SIMPLE.issuperset(map(_kind, value.values()))
-        ):
-            try:
+        try:
+            if _kind(value) is dict and _STR.issuperset(map(_kind, value)):  # as most events are
+                parts = value.values()
+                plain = _SIMPLE.issuperset(map(_kind, parts)) or _are_plain(parts)
+            else:
+                plain = _is_plain(value)
+            if plain:
                 return _encode(value)
-            except (ValueError, OverflowError):  # as in `plain_json`
-                return standard(value)
-        text = plain_json(value)
-        return standard(value) if text is None else text
+        except (ValueError, OverflowError, RecursionError):  # a lone surrogate, an int of 65 bits, a circle
+            pass
+        return standard(value)
 
     return dumps_utf8
 
@@ -76,9 +68,11 @@ def _is_plain(value: Any) -> bool:
         value = value.values()
     elif kind is not list and kind is not tuple:
         return kind in _SIMPLE or (kind is float and _is_plain_float(value))
-    if _SIMPLE.issuperset(map(type, value)):
-        return True
-    for part in value:
+    return _SIMPLE.issuperset(map(type, value)) or _are_plain(value)
+
+
+def _are_plain(parts: Iterable[Any]) -> bool:
+    for part in parts:
         kind = _kind(part)
         if kind in _SIMPLE:
             continue

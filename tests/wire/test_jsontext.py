@@ -326,14 +326,16 @@ def test_with_and_without_msgspec_the_text_is_the_same(value: Any) -> None:
 @settings(max_examples=1000)
 def test_no_float_tells_the_encoders_apart(value: float) -> None:
     jsonfast = pytest.importorskip("rx_sse.wire.jsonfast", reason="pip install msgspec")
-    for case in (value, [value], {"x": [1, value]}):
-        quick = jsonfast.plain_json(case)
+    plain_json = jsonfast.dumps_with(lambda _: None)
+    for case in (value, [value], {"x": value}, {"x": [1, value]}):
+        quick = plain_json(case)
         if quick is not None:
             assert quick == standard(case)
 
 
 def test_msgspec_takes_the_plain_values_and_leaves_the_rest() -> None:
     jsonfast = pytest.importorskip("rx_sse.wire.jsonfast", reason="pip install msgspec")
+    plain_json = jsonfast.dumps_with(lambda _: None)
     for value in (
         {"a": 1, "b": [True, None, 1.5, {"c": "é"}]},
         [],
@@ -342,7 +344,10 @@ def test_msgspec_takes_the_plain_values_and_leaves_the_rest() -> None:
         (1, (2,)),
         [0.0001, 9.9e15, -0.5],
     ):
-        assert jsonfast.plain_json(value) == standard(value)
+        assert plain_json(value) == standard(value)
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
     left = [
         1e16,
         [1e-5],
@@ -353,9 +358,11 @@ def test_msgspec_takes_the_plain_values_and_leaves_the_rest() -> None:
         [Colour.RED],
         "\ud800",
         Point(1.0),
+        deep,
+        {"a": deep},
     ]
     for value in left:
-        assert jsonfast.plain_json(value) is None
+        assert plain_json(value) is None
 
 
 def test_without_msgspec_everything_works() -> None:
