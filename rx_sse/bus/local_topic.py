@@ -147,8 +147,6 @@ class LocalTopic:
                 return
             self.ended = False
             if (events := self._events) is not None:
-                if entry.chunk is None:
-                    entry.encode(self.ref)
                 batch = self._fanout.deliver(events, entry, entry.size)
                 batch.position = position
                 batch.end = end = self.epoch << SEQ_BITS | position >> SHIFT

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from rx_sse.bus.host import Host
 from rx_sse.bus.log.history import History
-from rx_sse.bus.log.position import UNKNOWN
+from rx_sse.bus.log.position import UNKNOWN, ref_of
 from rx_sse.bus.log.retention import Retention
 
 RING_ENTRIES = 1000
@@ -16,7 +16,7 @@ RING_BYTES = 1_048_576
 
 def ring_of(topic: str, host: Host) -> History:
     """An empty ring of a topic."""
-    return History(UNKNOWN, ring_kept(host.retention_of(topic)), host.rings)
+    return History(ref_of(topic), UNKNOWN, ring_kept(host.retention_of(topic)), host.rings)
 
 
 def ring_kept(kept: Retention) -> Retention:

@@ -15,7 +15,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
-from rx_sse.bus.log.entry import Entry
+from rx_sse.bus.log.entry import Entry, Stored, restored
 from rx_sse.bus.log.position import Position, seq_of
 from rx_sse.bus.log.retention import Retention
 
@@ -26,6 +26,7 @@ class History:
     """Entries, each linked to the one before it.
 
     Args:
+        ref: the topic's reference in cursors, for the bytes of its entries.
         base: the position before the first entry.
         kept: its retention.
         budget: the memory that it shares with others.
@@ -35,14 +36,15 @@ class History:
         size: bytes of all entries.
     """
 
-    __slots__ = ("_due", "_entries", "_first", "base", "budget", "head", "kept", "size")
+    __slots__ = ("_due", "_entries", "_first", "base", "budget", "head", "kept", "ref", "size")
 
-    def __init__(self, base: Position, kept: Retention, budget: MemoryBudget) -> None:
-        self._entries: list[Entry | None] = []
+    def __init__(self, ref: str, base: Position, kept: Retention, budget: MemoryBudget) -> None:
+        self._entries: list[Stored | None] = []
         self._first = 0
         self._due = (
             -math.inf
         )  # when the oldest entry is too old, if known: an append does not touch that entry
+        self.ref = ref
         self.base = base
         self.head = base
         self.kept = kept
@@ -52,17 +54,12 @@ class History:
     def __len__(self) -> int:
         return len(self._entries) - self._first
 
-    def first(self) -> Entry:
-        """The oldest entry; there must be one."""
-        entry = self._entries[self._first]
-        assert entry is not None
-        return entry
-
     def append(self, entry: Entry, now: float) -> None:
         """Add `entry`, whose `prev` is the head, and drop what is over the limits at `now`."""
         entries, budget, kept, size = self._entries, self.budget, self.kept, entry.size
-        entries.append(entry)
-        self.head = entry.position
+        chunk = entry.chunk or entry.encode(self.ref)
+        self.head = position = entry.position
+        entries.append((position, entry.at, entry.kind, entry.event, chunk, size, entry.trace))
         self.size += size
         budget.size += size
         if len(entries) - self._first == 1:  # its first entry
@@ -85,20 +82,20 @@ class History:
         while len(self._entries) > self._first and (
             len(self._entries) - self._first > kept.entries
             or self.size > kept.bytes
-            or self.first().at + kept.age <= now
+            or self._oldest()[1] + kept.age <= now
         ):
             self.drop_first()
-        self._due = self.first().at + kept.age if self._entries else -math.inf
+        self._due = self._oldest()[1] + kept.age if self._entries else -math.inf
 
     def drop_first(self) -> None:
         """Drop the oldest entry."""
-        entry = self.first()
+        position, _, _, _, _, size, _ = self._oldest()
         self._entries[self._first] = None
         self._first += 1
         self._due = -math.inf
-        self.base = entry.position
-        self.size -= entry.size
-        self.budget.size -= entry.size
+        self.base = position
+        self.size -= size
+        self.budget.size -= size
         # At most half of the list is dead, so each entry moved here was paid for by one drop.
         if self._first * 2 >= len(self._entries):
             del self._entries[: self._first]
@@ -122,7 +119,7 @@ class History:
             return 0 if position == self.base else None
         if 0 < index <= len(self):
             entry = self._entries[self._first + index - 1]
-            if entry is not None and entry.position == position:
+            if entry is not None and entry[0] == position:
                 return index
         return None
 
@@ -136,27 +133,35 @@ class History:
             return self.base
         entry = self._entries[self._first + index - 1]
         assert entry is not None
-        return entry.position
+        return entry[0]
 
     def positions(self) -> Iterator[Position]:
         """The base and the positions of all entries."""
         yield self.base
         for entry in self._entries[self._first :]:
             assert entry is not None
-            yield entry.position
+            yield entry[0]
 
     def slice(self, index: int, max_entries: int, max_bytes: int) -> Sequence[Entry]:
         """The entries from `index` on, as many as the limits allow, but at least one if there is one."""
         begin = self._first + index
         taken: list[Entry] = []
         size = 0
+        prev = self.position(index)
         for entry in self._entries[begin : begin + max_entries]:
             assert entry is not None
-            size += entry.size
+            size += entry[5]
             if size > max_bytes and taken:
                 break
-            taken.append(entry)
+            taken.append(restored(entry, prev))
+            prev = entry[0]
         return taken
+
+    def _oldest(self) -> Stored:
+        """The oldest entry; there must be one."""
+        entry = self._entries[self._first]
+        assert entry is not None
+        return entry
 
 
 class MemoryBudget:

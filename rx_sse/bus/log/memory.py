@@ -27,7 +27,7 @@ from rx_sse.bus.log.idempotency import fingerprint
 from rx_sse.bus.log.lease import NO_LEASE, LocalLeases
 from rx_sse.bus.log.lives import Lives
 from rx_sse.bus.log.port import Listener, Page, Query, Watched
-from rx_sse.bus.log.position import SHIFT, Nonces, Position, seq_of
+from rx_sse.bus.log.position import SHIFT, Nonces, Position, ref_of, seq_of
 from rx_sse.bus.log.retention import Retention
 from rx_sse.bus.names import CONTROL, run_of
 from rx_sse.errors import Overloaded, PublishRefused
@@ -85,7 +85,7 @@ class _Topic(History):
     __slots__ = ("ended", "lineage", "listener", "log", "name", "touched")
 
     def __init__(self, log: MemoryLog, name: str, nonce: int, budget: MemoryBudget, now: float) -> None:
-        super().__init__(Position(nonce), log.retention, budget)
+        super().__init__(ref_of(name), Position(nonce), log.retention, budget)
         self.log = log
         self.name = name
         self.lineage = nonce
