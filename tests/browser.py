@@ -171,7 +171,10 @@ async def _started(chromium: str, url: str, *flags: str) -> AsyncIterator[str]:
             told = Path(profile) / "DevToolsActivePort"
             deadline = asyncio.get_running_loop().time() + 20
             while not told.exists() or len(lines := told.read_text("utf-8").splitlines()) < 2:
+                if process.returncode is not None:
+                    raise NotStarted(f"{chromium} has ended with {process.returncode}")
                 if asyncio.get_running_loop().time() > deadline:
+                    process.kill()
                     raise NotStarted(f"{chromium} has not started within 20 s")
                 await asyncio.sleep(0.02)
             yield f"ws://127.0.0.1:{lines[0]}{lines[1]}"

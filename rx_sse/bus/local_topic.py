@@ -159,6 +159,7 @@ class LocalTopic:
                 self._fanout.deliver(self._plain, entry.plain(), entry.size)
             if self._values is not None:
                 self._fanout.deliver(self._values, entry.value(), entry.size)
+            entry.text = None
         elif self.ring.find(entry.position) is None:
             self.dirty()
 

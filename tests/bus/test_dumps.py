@@ -46,6 +46,16 @@ async def test_what_map_and_snapshot_return_goes_through_it() -> None:
         assert state.json() == {"of": "oid"}
 
 
+async def test_what_it_returns_is_refused_where_utf8_cannot_carry_it() -> None:
+    async with MemoryBus(dumps=lambda value: json.dumps(value, ensure_ascii=False)) as bus:
+        with pytest.raises(EncodeError, match="lone surrogate"):
+            await asyncio.wait_for(bus.publish("t", {"a": "\ud800"}), 5)
+        with pytest.raises(EncodeError, match="lone surrogate"):
+            bus.topic("t").on_next({"a": "\ud800"})
+        await bus.publish("t", {"a": "é"})
+        assert [entry.json() for entry in await bus.history("t")] == [{"a": "é"}]
+
+
 async def test_without_it_the_value_is_refused_with_the_way_out() -> None:
     async with MemoryBus() as bus:
         with pytest.raises(EncodeError, match="pass dumps="):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import enum
 import pickle
 import sys
 import threading
@@ -125,10 +126,15 @@ async def test_publish_belongs_to_the_loop_and_on_next_to_all() -> None:
         assert len(errors) == 3 and all("another loop" in str(error) for error in errors)
 
 
+class Colour(str, enum.Enum):  # noqa: UP042 (as users write it; it formats as `Colour.RED`)
+    RED = "red"
+
+
 def test_what_is_stored() -> None:
     retention = core_of(MemoryBus()).retentions.default
     cases: list[tuple[Any, str | None, tuple[str, str, str | None]]] = [
         ("a\r\nb", None, ("t", "a\nb", None)),
+        (Colour.RED, None, ("t", "red", None)),
         ({"a": 1}, "named", ("j", '{"a":1}', "named")),
         (ServerSentEvent({"a": 1}, event="x"), None, ("t", '{"a":1}', "x")),
         (ServerSentEvent("a", event="x"), "y", ("t", "a", "y")),
@@ -136,7 +142,7 @@ def test_what_is_stored() -> None:
     ]
     for value, event, expected in cases:
         draft = draft_of("t", value, event, retention)
-        assert (draft.kind, draft.data, draft.event) == expected
+        assert (draft.kind, draft.data, draft.event) == expected and type(draft.data) is str
     refused: list[Any] = [
         RawFrame("data: x\n\n"),
         ServerSentEvent("x", id="1"),

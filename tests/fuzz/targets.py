@@ -16,7 +16,7 @@ from typing import Any
 
 from multidict import CIMultiDict
 
-from rx_sse.bus.log.entry import GAP, JSON, Entry, draft_of
+from rx_sse.bus.log.entry import GAP, JSON, Entry, draft_of, restored
 from rx_sse.bus.log.port import Query
 from rx_sse.bus.log.position import MAX_TOPICS, cursor_of, new_position, parse, part_of, ref_of
 from rx_sse.bus.log.retention import Retention
@@ -168,6 +168,9 @@ def usable(entry: Entry) -> None:
     if entry.kind == GAP:
         assert isinstance(entry.detail(), dict)
     marked = entry.marked("news", ref_of("news"), 1)
+    chunk = entry.encode(ref_of("news"))
+    kept = restored((entry.position, entry.at, entry.kind, entry.event, chunk, entry.size, None), entry.prev)
+    assert kept.data == entry.data
     (event,) = EventParser().feed(marked.frame)
     assert parse(event.last_event_id) is not None and event.type == marked.type
 

@@ -37,6 +37,7 @@ from rx_sse.bus.names import check_event
 from rx_sse.errors import EncodeError, EventTooLarge
 from rx_sse.wire.dumps import DUMPS, Dumps, json_of
 from rx_sse.wire.event import ServerSentEvent, framed
+from rx_sse.wire.fields import utf8
 from rx_sse.wire.jsontext import dumps_utf8
 from rx_sse.wire.raw_frame import RawFrame
 
@@ -77,9 +78,10 @@ class Entry:
     Attributes:
         chunk: its bytes on a stream of this topic alone, with HTTP/1.1 chunk framing; None until `encode`.
         size: bytes for which it counts.
+        text: its text; None where only the chunk is kept, so that a lagging client does not hold both.
     """
 
-    __slots__ = ("_data", "at", "chunk", "event", "kind", "position", "prev", "size")
+    __slots__ = ("at", "chunk", "event", "kind", "position", "prev", "size", "text")
 
     trace: str | None = None
     """The `traceparent` of its publish; a `TracedEntry` has one."""
@@ -96,7 +98,7 @@ class Entry:
         self.position = position
         self.prev = prev
         self.kind = kind
-        self._data: str | None = data
+        self.text: str | None = data
         self.event = event
         self.at = at
         self.size = len(data) + OVERHEAD
@@ -105,7 +107,7 @@ class Entry:
     @property
     def data(self) -> str:
         """The text."""
-        return self._plain().data if self._data is None else self._data
+        return self._plain().data if self.text is None else self.text
 
     def encode(self, ref: str) -> bytes:
         """Encode its bytes for a stream of its topic alone, once.
@@ -114,7 +116,7 @@ class Entry:
             ref: the topic's reference in cursors.
         """
         if (made := self.chunk) is None:
-            data, position = self._data, self.position
+            data, position = self.text, self.position
             seq, nonce = position >> SHIFT, position & MASK
             assert data is not None
             if self.event is None and "\n" not in data:  # most entries
@@ -209,7 +211,7 @@ def restored(stored: Stored, prev: Position) -> Entry:
     entry.position = position
     entry.prev = prev
     entry.kind = kind
-    entry._data = None
+    entry.text = None
     entry.event = event
     entry.at = at
     entry.size = size
@@ -311,7 +313,8 @@ def draft_of(
         kind, data = JSON, dumps_utf8(value).decode()
     elif isinstance(value, str):
         # A text without a carriage return or a surrogate needs no further check.
-        kind, data = TEXT, value if value.isascii() and "\r" not in value else ServerSentEvent(value).data
+        usual = type(value) is str and value.isascii() and "\r" not in value
+        kind, data = TEXT, value if usual else ServerSentEvent(value).data
     elif isinstance(value, ServerSentEvent):
         kind, data = TEXT, value.data
         event = _name_of(value) if event is None else event
@@ -321,6 +324,8 @@ def draft_of(
         )
     else:
         kind, data = JSON, json_of(value, dumps)
+        if not data.isascii():
+            utf8("data", data)  # what a `dumps` of the user's returned
         if "\n" in data or "\r" in data:  # JSON laid out over several lines is made one line
             data = data.replace("\r", " ").replace("\n", " ")
     if event is not None:

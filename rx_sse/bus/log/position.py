@@ -37,7 +37,7 @@ Position = NewType("Position", int)
 """A place in a topic's log: that of an entry, or of the beginning (`seq` 0).
 
 One integer: the sequence number, and below it the nonce in `SHIFT` bits. A history holds millions of them,
-and the garbage collector passes over integers; an object for each would double its work.
+and the garbage collector passes over integers; it would look at an object for each, again and again.
 """
 
 

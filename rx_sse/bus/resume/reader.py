@@ -244,6 +244,7 @@ class Reader:
         for entry in entries:
             if entry.chunk is None:
                 entry.encode(local.ref)
+                entry.text = None
         try:
             order, end = order_of(first.position, epoch), order_of(entries[-1].position, epoch)
             self.receive(EventBatch.of(local, entries, epoch, order, end))

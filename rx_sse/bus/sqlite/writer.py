@@ -95,7 +95,7 @@ class Writer:
         self._sweep = False
         self._connection: sqlite3.Connection | None = None
         self._identity: Identity | None = None
-        self._looked = 0.0
+        self._looked = -math.inf
         self._troubled = False
         self.lock = threading.Lock()
         self.expired: set[Draft] = set()
@@ -123,7 +123,7 @@ class Writer:
 
     def look(self) -> None:
         """Check at once whether the file still exists."""
-        self._looked = 0.0
+        self._looked = -math.inf
         self._jobs.put([])
 
     def stop(self) -> None:
@@ -231,7 +231,7 @@ class Writer:
             raise
         if self._file.identity() != self._identity:  # others may use the new file: write nothing here
             connection.execute("ROLLBACK")
-            self._looked = 0.0
+            self._looked = -math.inf
             return
         items = self._chosen()
         committing = False

@@ -99,6 +99,17 @@ def test_an_entry_comes_back_as_it_was() -> None:
     assert back[1].value() == {"a": 1} and back[2].detail() == {"reason": "done"}
 
 
+@given(
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r")),
+    st.none() | st.text(st.characters(min_codepoint=32, max_codepoint=0x2FF), min_size=1),
+)
+def test_a_text_comes_back_as_it_was(text: str, event: str | None) -> None:
+    history = History(REF, base := new_position(0, 1), Retention(), MemoryBudget(10**9))
+    history.append(Entry(new_position(1, 2), base, TEXT, text, event), 0.0)
+    (back,) = history.slice(0, 1, 0)
+    assert (back.data, back.event, back.value()) == (text, event, text)
+
+
 def test_the_garbage_collector_does_not_look_at_what_is_kept() -> None:
     history = History(REF, new_position(0, 1), Retention(), MemoryBudget(10**9))
     for number in range(100):
