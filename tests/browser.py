@@ -11,7 +11,7 @@ import json
 import os
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +132,9 @@ async def visiting(chromium: str, url: str, *flags: str) -> AsyncIterator[None]:
         yield
 
 
+TRIES = 3
+
+
 class NotStarted(Exception):
     """A Chromium that did not say where its debugging protocol is."""
 
@@ -144,14 +147,11 @@ async def running(chromium: str, url: str, *flags: str) -> AsyncIterator[str]:
     one is started.
     """
     async with AsyncExitStack() as stack:
-        for tries in (2, 1, 0):
-            try:
-                address = await stack.enter_async_context(_started(chromium, url, *flags))
-                break
-            except NotStarted:
-                if not tries:
-                    raise
-        yield address
+        for _ in range(TRIES - 1):
+            with suppress(NotStarted):
+                yield await stack.enter_async_context(_started(chromium, url, *flags))
+                return
+        yield await stack.enter_async_context(_started(chromium, url, *flags))
 
 
 @asynccontextmanager
