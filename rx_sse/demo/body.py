@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import time
 from typing import Any, cast
@@ -20,11 +21,15 @@ async def fields(request: web.Request, *names: str) -> tuple[Any, ...]:
     """The values of these fields.
 
     Raises:
-        web.HTTPException: 400, the body is no JSON object, or a field is missing; 408, it did not arrive.
+        web.HTTPException: 400, the body is no JSON object, has a text that UTF-8 cannot carry, or lacks a
+            field; 408, it did not arrive.
     """
     await read_body(request)
     try:
         body: object = await request.json()
+        json.dumps(body, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:  # "\ud800" is JSON
+        raise web.HTTPBadRequest(text=f"the body has half of a surrogate pair: {error.reason}") from None
     except ValueError as error:
         raise web.HTTPBadRequest(text=f"the body is not JSON: {error}") from None
     if not isinstance(body, dict):

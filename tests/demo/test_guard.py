@@ -72,6 +72,14 @@ async def test_a_body_without_its_fields_is_a_bad_request(body: Any) -> None:
             await viewer.post(route, body, status=400)
 
 
+async def test_a_text_that_utf8_cannot_carry_is_a_bad_request() -> None:
+    async with demo() as url:
+        viewer = await Viewer.sign_in(url)
+        body = dict.fromkeys(("from", "to", "text", "name", "value", "folder", "process"), "\ud800")
+        for route in ("settings", "marble", "job", "send", "/say"):
+            await viewer.post(route, body, status=400)
+
+
 @pytest.mark.parametrize(
     "path", ["/nothing.html", "/..%2fapplication.py", "/..%2fstatic%2fpage.js", "/page.py", "/people.css"]
 )
