@@ -13,6 +13,8 @@ import pytest
 from rx_sse.bus import Bus, MemoryBus
 from rx_sse.bus.bus import core_of
 from rx_sse.bus.gap import Gap
+from rx_sse.bus.log.entry import TEXT, Entry
+from rx_sse.bus.log.position import new_position
 from rx_sse.bus.resume.stream_cursor import StreamCursor
 from rx_sse.bus.runtime import BusError
 from rx_sse.errors import TopicNameError, UsageError
@@ -278,3 +280,15 @@ async def test_ready_and_stats() -> None:
         await bus.publish("t", 1)
         stats = bus.stats()
         assert bus.ready() and stats.published == 1 and stats.delivered == 1 and stats.subscriptions == 1
+
+
+async def test_an_entry_that_was_delivered_holds_no_text_beside_its_chunk() -> None:
+    """A lagging client keeps it until its events are written."""
+    async with MemoryBus() as bus:
+        local = core_of(bus).topics.local("t")
+        assert local.position is not None
+        entry = Entry(new_position(1, 7), local.position, TEXT, "a text")
+        local.ring.append(entry, 0.0)
+        local.arrived(entry)
+        assert local.position == entry.position and entry.text is None
+        assert entry.data == "a text" and b"a text" in (entry.chunk or b"")

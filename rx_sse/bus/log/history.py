@@ -57,7 +57,7 @@ class History:
     def append(self, entry: Entry, now: float) -> None:
         """Add `entry`, whose `prev` is the head, and drop what is over the limits at `now`."""
         entries, budget, kept, size = self._entries, self.budget, self.kept, entry.size
-        chunk = entry.chunk or entry.encode(self.ref)
+        chunk = entry.encode(self.ref)
         self.head = position = entry.position
         entries.append((position, entry.at, entry.kind, entry.event, chunk, size, entry.trace))
         self.size += size
