@@ -218,14 +218,14 @@ async def test_the_page_of_a_log_shows_a_file_and_without_one_its_own_log(
     async with running("log_tail", str(log)) as url, running("log_tail") as own:
         async with browsing(chromium) as browser:
             tab = await opened(browser, url)
-            async with asyncio.timeout(10):  # it begins at the end of the file, wherever that is as it opens
+            async with asyncio.timeout(60):  # it begins at the end of the file, wherever that is as it opens
                 while not await tab.run(f"{TEXT}.includes('a line')"):
                     with log.open("a") as file:
                         file.write("a line\n")
                     await asyncio.sleep(0.1)
             assert not await tab.run(f"{TEXT}.includes('before')")
             tab = await opened(browser, own)
-            async with aiohttp.ClientSession() as session, asyncio.timeout(10):
+            async with aiohttp.ClientSession() as session, asyncio.timeout(60):
                 while not await tab.run(f"{TEXT}.includes('GET /missing')"):
                     async with session.get(own + "/missing"):
                         await asyncio.sleep(0.1)

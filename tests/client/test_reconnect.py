@@ -90,15 +90,15 @@ async def test_a_server_that_is_not_there_is_tried_again_and_again(site: Site) -
 
 
 async def test_a_read_timeout_counts_as_loss_and_comments_as_life(endpoint: Endpoint) -> None:
-    seen = Seen(endpoint.url, read_timeout=0.5, retry=0)
+    seen = Seen(endpoint.url, read_timeout=1.5, retry=0)
     stream = await endpoint.stream()
     for _ in range(6):  # a busy machine may take a while longer for one of them
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.3)
         await stream.send(":\n")
     assert seen.course == ["connecting", "open"]
     await seen.until("open")
     lost = await seen.until("connecting")
-    assert lost.reason == "no byte came for 0.5 s"
+    assert lost.reason == "no byte came for 1.5 s"
     await endpoint.stream()
     seen.subscription.dispose()
 

@@ -96,8 +96,10 @@ class Parent:
 
     def _left(self, connection: socket.socket) -> None:
         """What stood for a program was killed."""
+        if (pid := self._pids.get(connection)) is None:
+            return  # the program has ended, too, and was seen to in this turn
         with suppress(ProcessLookupError):
-            os.kill(self._pids[connection], signal.SIGKILL)
+            os.kill(pid, signal.SIGKILL)
         self._selector.unregister(connection)
 
     def _ended(self, ended: int, connection: socket.socket) -> None:

@@ -6,6 +6,8 @@ import signal
 import socket
 import sys
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # the program may run, and be told to end, before this is ready
 parent = socket.socket(socket.AF_UNIX)
 parent.connect(sys.argv[1])
 asked = json.dumps([sys.argv[2:], dict(os.environ), os.getcwd()]).encode()
@@ -13,8 +15,9 @@ socket.send_fds(parent, [len(asked).to_bytes(4, "big")], [0, 1, 2])
 parent.sendall(asked)
 answers = parent.makefile("r")
 child = int(answers.readline())
-for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+for number in SIGNALS:
     signal.signal(number, lambda number, _: os.kill(child, number))
+signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 for file in (0, 1, 2):  # the program alone holds its pipes
     os.close(file)
 status = int(answers.readline() or -signal.SIGKILL)

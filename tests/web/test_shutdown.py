@@ -143,7 +143,7 @@ async def test_a_handler_that_opens_its_stream_during_the_shutdown_is_shed() -> 
 
 
 async def test_a_drain_window_spreads_the_closing_over_its_length() -> None:
-    app = rx_sse.setup(web.Application(), drain=0.6)
+    app = rx_sse.setup(web.Application(), drain=2.0)
     app.router.add_get("/", rx_sse.sse(lambda request: rx.never()))
     closed: list[float] = []
     async with serve(app) as url:

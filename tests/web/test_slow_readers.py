@@ -323,13 +323,13 @@ async def test_a_reader_that_takes_no_byte_is_ended_after_write_timeout(kernel: 
 async def test_a_reader_that_is_slow_but_alive_is_not_ended() -> None:
     """At 20 KB/s: its progress is within the 16 KiB that the kernel holds for longer than the deadline."""
     subject, loop = Subject[str](), asyncio.get_running_loop()
-    app = app_of(streaming(lambda: subject, overflow="drop_oldest", write_timeout=0.5))
+    app = app_of(streaming(lambda: subject, overflow="drop_oldest", write_timeout=2.0))
     async with serve(app) as url, open_stream(url, receive_buffer=1024) as stream:
         stream.stall()
         opened = await only_stream(app)
         await filled(subject, opened, 2000)
         begin = loop.time()
-        while loop.time() - begin < 2:
+        while loop.time() - begin < 4:
             for n in range(20):
                 subject.on_next(event(n, 2000))
             stream.resume()

@@ -192,7 +192,7 @@ async def test_a_get_is_cut_as_well() -> None:
 async def ended_by(how: str, **options: Any) -> bytes:
     """The body of an endless stream that is ended from outside."""
     bus = rx_sse.MemoryBus()
-    who = rx_sse.Principal(user="kim", expires_at=time.time() + (0.2 if how == "token expired" else 100))
+    who = rx_sse.Principal(user="kim", expires_at=time.time() + (2.0 if how == "token expired" else 100))
     limit = {"max_duration": 0.1} if how == "max_duration" else {}
     handler = streaming(endless, auth=lambda request: who, **limit, **options)
     app = app_of({"POST /": handler}, bus=bus)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Container, Iterable, Iterator
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 
 from rx_sse.bus.log.entry import Draft
 from rx_sse.bus.sqlite.work import Work
@@ -35,7 +37,16 @@ def in_rows(items: Iterable[Item]) -> Iterator[Item]:
         yield row
 
 
-def drafts_in(items: Iterable[Item]) -> list[Draft]:
+def drained(waiting: SimpleQueue[Item | None]) -> list[Item | None]:
+    """Everything that waits in a queue."""
+    found: list[Item | None] = []
+    with suppress(Empty):
+        while True:
+            found.append(waiting.get_nowait())
+    return found
+
+
+def drafts_in(items: Iterable[Item | None]) -> list[Draft]:
     """The drafts among items, in their order."""
     return [draft for item in items if isinstance(item, list) for draft in item]
 

@@ -25,7 +25,7 @@ from rx_sse.bus.log.position import Position
 from rx_sse.bus.sqlite.acknowledged import Acknowledged
 from rx_sse.bus.sqlite.appending import Appender
 from rx_sse.bus.sqlite.file import File, Identity, transient
-from rx_sse.bus.sqlite.items import Item, drafts_in, front, in_rows, without
+from rx_sse.bus.sqlite.items import Item, drafts_in, drained, front, in_rows, without
 from rx_sse.bus.sqlite.own_ids import OwnIds
 from rx_sse.bus.sqlite.sweeping import Sweeper
 from rx_sse.bus.sqlite.work import MUST_WRITE, Part, Work, appended, ids_of
@@ -131,13 +131,13 @@ class Writer:
         self._jobs.put(None)
 
     def left(self) -> list[Draft]:
-        """The drafts that it did not process. When its thread has ended, or under the lock."""
-        drafts = drafts_in(self._items)
-        with contextlib.suppress(queue.Empty):
-            while True:
-                if isinstance(job := self._jobs.get_nowait(), list):
-                    drafts += job
-        return [it for it in drafts if it not in self.expired]
+        """The drafts that it did not process; those not under way it never will. Under the lock."""
+        jobs = drained(self._jobs)
+        if None in jobs:
+            self.stop()  # a thread that is held up is still to come to this
+        drafts = [it for it in drafts_in([*self._items, *jobs]) if it not in self.expired]
+        self.expired.update(set(drafts).difference(self.under_way))
+        return drafts
 
     # -- its own ---------------------------------------------------------------------------------------------
 

@@ -182,11 +182,11 @@ def test_a_publisher_says_at_once_that_redis_cannot_be_reached(
     url: str, why: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     port = free_port()
-    with RedisPublisher(url.format(port=port), timeout=0.4) as publisher:
+    with RedisPublisher(url.format(port=port), timeout=3.0) as publisher:
         begun = time.time()
         with pytest.raises(PublishRefused) as caught:
             publisher.publish("t", 1)
-    assert caplog.records[0].created < begun + 0.3
+    assert caplog.records[0].created < begun + 2.0
     assert why.format(port=port) in str(caught.value) and "nothing was stored" in str(caught.value)
     assert why.format(port=port) in caplog.messages[0] and len(caplog.messages) == 1
 

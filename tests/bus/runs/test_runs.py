@@ -323,7 +323,7 @@ async def test_an_owner_with_an_outdated_fence_cannot_append_and_closes_its_sour
         def resume(values: list[int]) -> AsyncIterator[int]:
             return source()
 
-        run = await bus.run("a", source, resume=resume, lease=0.5)
+        run = await bus.run("a", source, resume=resume, lease=3.0)
         log = leases(bus)
         await asked(log, "renew", "a", 1, -1.0)  # as if it had been frozen for longer than its lease
         taken = await asked(log, "take", "a", Take("another", 30.0, resumes=True))

@@ -15,6 +15,10 @@ from rx_sse import SQLiteBus
 from rx_sse.bus.bus import core_of
 from rx_sse.bus.sqlite import log as log_of_files
 from rx_sse.bus.sqlite.work import Work
+from rx_sse.errors import PublishRefused
+
+from ...reader import until
+from ..logs import writer_of
 
 
 async def held(bus: SQLiteBus, goes_on: threading.Event) -> Any:
@@ -71,6 +75,45 @@ async def test_a_reader_that_does_not_end_keeps_no_writer(
     with sqlite3.connect(path) as connection:
         assert connection.execute("SELECT data FROM rx_sse_entries").fetchall() == [("accepted",)]
     connection.close()
+
+
+async def test_a_writer_that_is_held_up_for_longer_than_a_close_waits_ends_all_the_same(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a transaction that takes long, say."""
+    monkeypatch.setattr(log_of_files, "STOP", 0.05)
+    goes_on = threading.Event()
+    try:
+        async with SQLiteBus(path) as bus:
+            await bus.publish("t", 1)
+            log: Any = core_of(bus).log
+            writer = log._writer
+            writer.work(Work(lambda connection, _: goes_on.wait(60.0), lambda _: None, reads=True))
+        assert writer.thread.is_alive()
+    finally:
+        goes_on.set()
+    await asyncio.to_thread(writer.thread.join, 20.0)
+    assert not writer.thread.is_alive()
+
+
+async def test_what_a_close_has_refused_is_not_stored_when_a_lock_is_over(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_of_files, "STOP", 0.05)
+    async with SQLiteBus(path) as bus:
+        await bus.publish("t", "stored")
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        publishing = asyncio.create_task(bus.publish("t", "refused"))
+        await until(lambda: bool(bus.stats().trouble))
+        writer = writer_of(bus)
+    with pytest.raises(PublishRefused, match="the bus was closed"):
+        await publishing
+    other.execute("ROLLBACK")
+    await asyncio.to_thread(writer.thread.join, 20.0)
+    assert not writer.thread.is_alive()
+    assert other.execute("SELECT data FROM rx_sse_entries").fetchall() == [("stored",)]
+    other.close()
 
 
 def test_both_end_where_the_loop_was_closed_under_an_open_bus(path: Path) -> None:

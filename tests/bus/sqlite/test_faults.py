@@ -28,7 +28,7 @@ from ..logs import sqlite_of, writer_of
 
 @pytest.fixture
 async def bus(path: Path) -> AsyncIterator[SQLiteBus]:
-    async with SQLiteBus(path, publish_timeout=0.5) as bus:
+    async with SQLiteBus(path) as bus:
         yield bus
 
 

@@ -34,7 +34,7 @@ async def test_the_sizes_are_those_of_the_files_and_commits_are_counted(path: Pa
 
 
 async def test_the_trouble_is_named_while_the_file_cannot_be_written(path: Path) -> None:
-    async with SQLiteBus(path, publish_timeout=0.3) as bus:
+    async with SQLiteBus(path, publish_timeout=1.0) as bus:
         await bus.position("t")
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")

@@ -186,8 +186,7 @@ async def test_no_look_holds_a_stream_that_has_ended() -> None:
         gc.disable()
         try:
             await until(lambda: not app[REGISTRY].streams)
-            await asyncio.sleep(0)
-            assert [ref() for ref in gone] == [None] * len(gone)
+            await until(lambda: [ref() for ref in gone] == [None] * len(gone))
         finally:
             gc.enable()
 
