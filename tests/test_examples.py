@@ -20,7 +20,7 @@ from rx_sse.testing import open_stream, serve
 from tests.browser import Browser, Tab, browsing
 from tests.conftest import ROOT
 from tests.node import node_package
-from tests.redis_server import free_port
+from tests.ports import free_port
 from tests.warm import interpreter
 
 EXAMPLES = ROOT / "examples"

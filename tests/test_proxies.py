@@ -27,7 +27,7 @@ from rx_sse.web.registry import REGISTRY
 
 from .browser import visiting, visiting_firefox
 from .conftest import ROOT, require
-from .redis_server import free_port
+from .ports import free_port
 from .web.apps import streaming, until
 
 pytestmark = pytest.mark.slow

@@ -19,7 +19,7 @@ import pytest
 
 from ..conftest import ROOT
 from ..node import node_packages
-from ..redis_server import free_port
+from ..ports import free_port
 from ..warm import interpreter
 from .clients import DRIVERS, OnPiece, Seen, anthropic_messages, node, openai_chat, python
 

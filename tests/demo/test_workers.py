@@ -23,7 +23,8 @@ from tests.conftest import ROOT
 from tests.demo.viewer import Viewer, next_of
 from tests.devtools import browsing
 from tests.docs.blocks import Page
-from tests.redis_server import RedisServer, free_port
+from tests.ports import free_port
+from tests.redis_server import RedisServer
 
 TEXT = "document.querySelector('.pair').textContent"
 WAY = {"from": "ada", "to": "ben", "text": "hello"}

@@ -20,7 +20,6 @@ from __future__ import annotations
 import asyncio
 import re
 import shlex
-import socket
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -30,6 +29,7 @@ from pathlib import Path
 import pytest
 
 from ..conftest import ROOT
+from ..ports import free_port
 from ..warm import interpreter
 
 # What a fragment finds: the imports of a module that has grown past the first program, and its route table.
@@ -206,12 +206,6 @@ def cases(*programs: str) -> list[object]:
     """The commands of the console blocks that run one of `programs`: page, block, command, lines shown."""
     found = [(page, *case) for page in HERE for case in page.sessions() if case[1].split()[0] in programs]
     return [pytest.param(*case[:4], id=case[4]) for case in found]
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 @asynccontextmanager

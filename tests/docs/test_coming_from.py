@@ -14,7 +14,8 @@ import pytest
 from rx_sse import EventSource
 
 from ..conftest import ROOT
-from .blocks import Block, Page, free_port, running
+from ..ports import free_port
+from .blocks import Block, Page, running
 
 PAGE = Page(ROOT / "docs" / "coming-from.md")
 BLOCKS = {block.info: block for block in PAGE.blocks if block.info}

@@ -17,7 +17,8 @@ import aiohttp
 import yaml
 
 from ..conftest import PROJECT, ROOT
-from .blocks import Page, free_port, running
+from ..ports import free_port
+from .blocks import Page, running
 
 PAGE = Page(ROOT / "docs" / "deploying.md")
 (PROGRAM,) = [block for block in PAGE.blocks if block.info == "deploying"]

@@ -24,7 +24,8 @@ from rx_sse.testing import serve
 
 from .. import browser
 from ..certificate import self_signed
-from .blocks import README, RUN, SEEN, Block, Page, first_lines, free_port, of, running
+from ..ports import free_port
+from .blocks import README, RUN, SEEN, Block, Page, first_lines, of, running
 
 PAGE = """
 
@@ -48,20 +49,16 @@ async def test_the_page_does_in_chromium_what_is_said(
     """It shows what the stream above it sends, and closes when that ends."""
     script = textwrap.indent(block.text, "    ")
     async with running(page.server_above(block), tmp_path, more=PAGE.format(script=script) + SEEN) as address:
-        process = await asyncio.create_subprocess_exec(
-            chromium, *browser.FLAGS, f"--user-data-dir={tmp_path / 'profile'}", f"{address}/",
-            stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
-        )  # fmt: skip
         told: list[str] = []
-        try:
-            async with aiohttp.ClientSession() as session, asyncio.timeout(30):
-                while not told or told[-1] != "closed":
-                    async with session.get(f"{address}/seen") as response:
-                        told.append(await response.text())
-                    assert not told[-1].startswith("error"), told
-        finally:
-            process.terminate()
-            await process.wait()
+        async with (
+            browser.visiting(chromium, f"{address}/"),
+            aiohttp.ClientSession() as session,
+            asyncio.timeout(30),
+        ):
+            while not told or told[-1] != "closed":
+                async with session.get(f"{address}/seen") as response:
+                    told.append(await response.text())
+                assert not told[-1].startswith("error"), told
         assert any(line.startswith("shown ") for line in told), told
 
 

@@ -22,8 +22,9 @@ from reactivex.disposable import CompositeDisposable
 import rx_sse
 
 from ..conftest import ROOT
+from ..ports import free_port
 from ..redis_server import RedisServer
-from .blocks import Page, free_port
+from .blocks import Page
 
 
 @asynccontextmanager

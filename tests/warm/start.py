@@ -7,7 +7,7 @@ import socket
 import sys
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # the program may run, and be told to end, before this is ready
+signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # the program may be told to end before this is ready
 parent = socket.socket(socket.AF_UNIX)
 parent.connect(sys.argv[1])
 asked = json.dumps([sys.argv[2:], dict(os.environ), os.getcwd()]).encode()

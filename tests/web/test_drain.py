@@ -22,7 +22,7 @@ from rx_sse.web.end_reason import End
 from rx_sse.web.registry import REGISTRY
 
 from ..conftest import ROOT
-from ..redis_server import free_port
+from ..ports import free_port
 from ..test_proxies import in_front
 from .apps import app_of, until
 from .drain_app import DRAIN, FOLDER, HELD, LAYOUT, LAYOUTS, application, prefix

@@ -16,7 +16,7 @@ from rx_sse.errors import Overloaded
 from rx_sse.testing import open_stream, serve
 from rx_sse.web.registry import REGISTRY
 
-from ..redis_server import free_port
+from ..ports import free_port
 from .apps import app_of, exchange, streaming
 
 EVENTS = "Accept: text/event-stream"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
@@ -20,6 +19,7 @@ from rx_sse.testing import OpenStream, open_stream, serve
 from rx_sse.testing.raw import send
 from rx_sse.web.registry import REGISTRY
 
+from ..ports import free_port
 from .apps import until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,12 +44,6 @@ app.router.add_get("/wide", wide)
 ready = lambda line: print("ready", flush=True)
 web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]), print=ready, access_log=None)
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.mark.slow

@@ -13,7 +13,8 @@ from rx_sse.bus.runtime import BusError
 from rx_sse.errors import PublishRefused, PublishUnknown
 from rx_sse.testing.listener import Listener
 
-from ...redis_server import RedisServer, free_port
+from ...ports import free_port
+from ...redis_server import RedisServer
 from ...relay import Relay
 from ..logs import keys_of
 from .test_faults import ready, until

@@ -12,6 +12,7 @@ from aiohttp import web
 
 import rx_sse
 from rx_sse import SQLiteBus, metrics
+from rx_sse.bus.bus import core_of
 from rx_sse.testing import serve
 from rx_sse.testing.listener import Listener
 
@@ -21,6 +22,9 @@ async def test_the_sizes_are_those_of_the_files_and_commits_are_counted(path: Pa
     assert bus.stats().file_bytes == bus.stats().wal_bytes == bus.stats().commits == 0
     async with bus:
         await Listener(bus, "t").opened()
+        tick = core_of(bus)._tick
+        assert tick is not None
+        tick.cancel()  # it stores who listens, once a second
         before = bus.stats()
         for number in range(3):
             await bus.publish("t", "x" * 10_000 + str(number))

@@ -14,7 +14,8 @@ from rx_sse.testing import check_bus
 from rx_sse.testing.listener import Listener
 
 from ....certificate import self_signed
-from ....redis_server import RedisServer, free_port
+from ....ports import free_port
+from ....redis_server import RedisServer
 from ..crowd import all_get_all
 from ..test_faults import ready, two
 
