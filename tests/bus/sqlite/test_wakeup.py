@@ -280,7 +280,8 @@ async def test_without_inotify_it_checks_as_often_as_ever(
         looks = known.looks
         await until(lambda: known.looks > looks + 2)
         assert not known._wakeup.armed and known._pace(known._looked) == PACE
-        assert missing == "watch" or descriptors() == before, "they are of no use"
+        if missing != "watch":  # they are of no use; one is open for an instant while it tries again
+            await until(lambda: descriptors() == before)
         await asyncio.to_thread(publish, path, "1")
         await until(lambda: ear.got == ["1"])
     finally:
