@@ -30,7 +30,7 @@ from rx_sse.web.end_reason import End
 from rx_sse.web.registry import REGISTRY
 from tests.web.conftest import Contexts
 
-SOON = 10.0
+SOON = 2.0
 """Seconds within which a subscription must be gone: 50 ms, and room for a machine that is busy."""
 
 

@@ -86,8 +86,7 @@ async def test_a_writer_that_is_held_up_for_longer_than_a_close_waits_ends_all_t
     try:
         async with SQLiteBus(path) as bus:
             await bus.publish("t", 1)
-            log: Any = core_of(bus).log
-            writer = log._writer
+            writer = writer_of(bus)
             writer.work(Work(lambda connection, _: goes_on.wait(60.0), lambda _: None, reads=True))
         assert writer.thread.is_alive()
     finally:
